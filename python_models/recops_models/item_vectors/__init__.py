@@ -1,7 +1,7 @@
-"""Item vectors: what an item says of itself, beside who met it with what.
+"""Item vectors: content and co-occurrence.
 
-Two blocks, each of unit rows, side by side: content (text and attributes, known for every item of
-the catalogue) and co-occurrence (of training events alone). What an item lacks is zero.
+A vector concatenates two blocks of unit length: content (text and attributes of the catalogue) and
+co-occurrence (of training events only). A block without data is zero.
 """
 
 from __future__ import annotations
@@ -43,25 +43,25 @@ def build_item_vectors(
     dim: int = 64,
     seed: int = 0,
 ) -> ItemVectors:
-    """The vectors of all items of a data set, float32, by ascending item id.
+    """Return the vectors of all items of a data set, float32, by ascending item id.
 
     Args:
-        dataset: its ``items`` give the content block.
-        train: the training part of its interactions, which alone gives the co-occurrence block:
-            nothing of validation or test enters.
+        dataset: its ``items`` determine the content block.
+        train: the training part of its interactions, which determines the co-occurrence block.
+            Validation and test events are not used.
         text_encoder: ``"tfidf"`` (TF-IDF of words and attributes, then SVD) or ``"minilm"`` (a
             sentence encoder of 384 dimensions; needs the extra ``recops[minilm]``).
-        dim: width of the co-occurrence block, and of the content block with ``"tfidf"``; a block is
-            narrower where items or features are fewer.
-        seed: of the randomised SVDs.
+        dim: width of the co-occurrence block, and of the content block with ``"tfidf"``. A block is
+            narrower if there are fewer items or features.
+        seed: seed of the randomised SVDs.
 
     Raises:
-        ModuleNotFoundError: ``"minilm"`` without its packages.
+        ModuleNotFoundError: the packages of ``"minilm"`` are not installed.
     """
     if text_encoder == "minilm":
         content = minilm_vectors(dataset)
     else:
         content = content_vectors(dataset, dim=dim, seed=seed)
     histories = Histories.of(train, dataset.user_vocabulary, dataset.item_vocabulary)
-    company = cooccurrence_vectors(histories, dataset.items.num_rows, dim=dim, seed=seed)
-    return ItemVectors(dataset.item_vocabulary.ids, np.concatenate([content, company], axis=1))
+    cooccurrence = cooccurrence_vectors(histories, dataset.items.num_rows, dim=dim, seed=seed)
+    return ItemVectors(dataset.item_vocabulary.ids, np.concatenate([content, cooccurrence], axis=1))

@@ -1,4 +1,4 @@
-"""Text and attributes of items by TF-IDF and SVD (latent semantic analysis)."""
+"""Content vectors of items from text and attributes, by TF-IDF and SVD."""
 
 from __future__ import annotations
 
@@ -18,25 +18,25 @@ _NOT_WORD = r"[^\p{L}\p{N}]+"
 
 
 def content_vectors(dataset: Dataset, *, dim: int, seed: int) -> Float32Array:
-    """``[N, ≤ dim]`` unit rows from the text, attribute and number columns of ``dataset.items``.
+    """Return unit rows ``[N, ≤ dim]`` from the text, attribute and number columns of the items.
 
-    An item's words make one TF-IDF row and its attribute values another, each of unit length, so
-    that a long description does not drown the genre. Numbers enter as the decile they fall into.
-    It is fitted on the whole catalogue, which is known before any event.
+    Words and attribute values form separate TF-IDF rows of unit length, so a long description does
+    not outweigh the attributes. A number counts as an attribute, its decile. The encoder is fitted
+    to the whole catalogue, which is known before any event.
     """
     return ContentEncoder(dataset, dim=dim, seed=seed).vectors
 
 
 class ContentEncoder:
-    """:func:`content_vectors` of a data set, and of items that came since, in the same space.
+    """Encoder of item content, fitted to a data set, that can also encode new items.
 
     Args:
-        dataset: its items are what words, deciles and directions are fitted on.
-        dim: of the vectors.
-        seed: of the randomised SVD.
+        dataset: its items determine the vocabularies, deciles and SVD directions.
+        dim: width of the vectors.
+        seed: seed of the randomised SVD.
 
     Attributes:
-        vectors: ``[N, ≤ dim]``, of the data set's items.
+        vectors: ``[N, ≤ dim]``, :func:`content_vectors` of the data set.
     """
 
     def __init__(self, dataset: Dataset, *, dim: int, seed: int) -> None:
@@ -51,10 +51,10 @@ class ContentEncoder:
         self.vectors, self._directions = svd_rows_and_directions(matrix, dim=dim, seed=seed)
 
     def encode(self, items: pa.Table) -> Float32Array:
-        """``[n, ≤ dim]`` unit rows of items with the columns that the data set's have.
+        """Return unit rows ``[n, ≤ dim]`` of items with the columns of the data set.
 
-        A word or a value that the data set does not have says nothing; an item of which nothing is
-        known is zero.
+        Words and values that the data set does not have are ignored; an item without known ones
+        gets a zero row.
         """
         features = [
             group.encode(columns, items.num_rows)
@@ -63,7 +63,7 @@ class ContentEncoder:
         return unit_rows(sparse.hstack(features, format="csr") @ self._directions.T)
 
     def _tokens(self, items: pa.Table) -> list[list[pa.ChunkedArray]]:
-        """Lists of tokens, of each column of words, and of each of values."""
+        """Return the token columns of words, and those of attribute values."""
         words = [_words(items[name]) for name in self._columns["text"]]
         values = [_values(items[name]) for name in self._columns["attribute"]]
         values += [_deciles(items[name], self._edges[name]) for name in self._columns["number"]]
@@ -71,7 +71,7 @@ class ContentEncoder:
 
 
 class _Group:
-    """Columns whose tokens make one TF-IDF row: (1 + ln tf) · idf, of unit length."""
+    """Group of columns with a common TF-IDF row of unit length: (1 + ln tf) · idf."""
 
     def __init__(self, columns: list[pa.ChunkedArray]) -> None:
         self._vocabularies = [_vocabulary(tokens) for tokens in columns]
@@ -101,14 +101,14 @@ def _words(column: pa.ChunkedArray) -> pa.ChunkedArray:
 
 
 def _values(column: pa.ChunkedArray) -> pa.ChunkedArray:
-    """Attribute values as lists of strings, whatever they were."""
+    """Return attribute values as lists of strings."""
     if is_list(column.type):
         return column.cast(pa.list_(pa.string()))
     return _as_lists(column.cast(pa.string()))
 
 
 def _edges(column: pa.ChunkedArray) -> NDArray[np.float64]:
-    """Where the deciles of the numbers that are there meet; none where there are no numbers."""
+    """Return the boundaries between deciles; none if there are no finite numbers."""
     numbers = _numbers(column)
     present = numbers[np.isfinite(numbers)]
     if not len(present):
@@ -118,7 +118,7 @@ def _edges(column: pa.ChunkedArray) -> NDArray[np.float64]:
 
 
 def _deciles(column: pa.ChunkedArray, edges: NDArray[np.float64]) -> pa.ChunkedArray:
-    """The decile of each number."""
+    """Return the decile of each number as a list of one token; null if it is not finite."""
     numbers = _numbers(column)
     if not len(edges):
         return pa.chunked_array([pa.nulls(len(numbers), pa.list_(pa.string()))])
@@ -132,13 +132,13 @@ def _numbers(column: pa.ChunkedArray) -> NDArray[np.float64]:
 
 
 def _as_lists(column: pa.ChunkedArray) -> pa.ChunkedArray:
-    """Each value as a list of one."""
+    """Return each value as a list of one."""
     offsets = pa.array(np.arange(len(column) + 1, dtype=np.int32))
     return pa.chunked_array([pa.ListArray.from_arrays(offsets, column.combine_chunks())])
 
 
 def _flat(tokens: pa.ChunkedArray) -> tuple[pa.Array, pa.Array]:
-    """All tokens that are there, and the row of each."""
+    """Return all non-empty tokens, and the row of each."""
     tokens = tokens.combine_chunks()
     flat, row = pc.list_flatten(tokens), pc.list_parent_indices(tokens)
     present = pc.fill_null(pc.not_equal(flat, ""), False)
@@ -146,13 +146,13 @@ def _flat(tokens: pa.ChunkedArray) -> tuple[pa.Array, pa.Array]:
 
 
 def _vocabulary(tokens: pa.ChunkedArray) -> pa.Array:
-    """The different tokens of a column, sorted."""
+    """Return the distinct tokens of a column, sorted."""
     vocabulary = pc.unique(_flat(tokens)[0])
     return vocabulary.take(pc.array_sort_indices(vocabulary))
 
 
 def _counts(tokens: pa.ChunkedArray, vocabulary: pa.Array) -> sparse.csr_matrix:
-    """How often each token of a vocabulary (a column) stands in each row's list."""
+    """Return the count of each vocabulary token in each row, ``[rows, vocabulary]``."""
     flat, row = _flat(tokens)
     column = pc.index_in(flat, value_set=vocabulary)
     known = pc.is_valid(column)

@@ -1,4 +1,4 @@
-"""Items by the company they keep: positive pointwise mutual information, factorised."""
+"""Co-occurrence vectors of items: SVD of positive pointwise mutual information (PPMI)."""
 
 from __future__ import annotations
 
@@ -14,11 +14,13 @@ _SMOOTHING = 0.75
 def cooccurrence_vectors(
     histories: Histories, num_items: int, *, dim: int, seed: int, window: int = 10
 ) -> Float32Array:
-    """``[num_items, ≤ dim]`` unit rows: U S^½ of the PPMI of items that stand near in a history.
+    """Return unit rows of U S^½ of the PPMI matrix, ``[num_items, ≤ dim]``.
 
-    PPMI(i, j) = max(0, ln(p(i, j) / (p(i) p_α(j)))), with the context distribution p_α raised to
-    α = 0.75 (Levy, Goldberg, Dagan: Improving Distributional Similarity with Lessons Learned from
-    Word Embeddings, TACL 2015). Pairs up to ``window`` events apart count; O(events · window).
+    PPMI(i, j) = max(0, ln(p(i, j) / (p(i) p_α(j)))), where p_α is the context distribution raised
+    to α = 0.75 and normalised. Pairs at most ``window`` events apart count. O(events · window).
+
+    Source: Levy, Goldberg, Dagan, Improving Distributional Similarity with Lessons Learned from
+    Word Embeddings, TACL 2015.
     """
     counts = _pair_counts(histories, num_items, window)
     total = counts.sum()
@@ -34,7 +36,7 @@ def cooccurrence_vectors(
 
 
 def _pair_counts(histories: Histories, num_items: int, window: int) -> sparse.csr_matrix:
-    """How often two different items stand at most ``window`` events apart; symmetric."""
+    """Return how often two items occur at most ``window`` events apart; symmetric."""
     counts = sparse.csr_matrix((num_items, num_items), dtype=np.float64)
     for first, second in histories.near(window):
         pairs = (np.ones(len(first)), (first, second))

@@ -1,4 +1,4 @@
-"""Item vectors as a value, and a user's own from a file."""
+"""Item vectors and their files."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from recops_models.item_vectors.vector_file import VectorFile
 
 @dataclass(frozen=True, eq=False)
 class ItemVectors:
-    """One vector an item.
+    """One vector per item.
 
     Attributes:
         item_ids: ``[N]`` i64, ascending and unique.
@@ -38,17 +38,17 @@ _KIND = "item-vectors"
 
 
 def write_item_vectors(path: Path, items: ItemVectors) -> None:
-    """Keep ``items`` in a sealed safetensors file."""
+    """Write ``items`` to a sealed safetensors file."""
     tensors = {"item_ids": items.item_ids, "vectors": items.vectors}
     save_tensors(path, {n: torch.from_numpy(a) for n, a in tensors.items()}, kind=_KIND)
 
 
 def read_item_vectors(path: Path) -> ItemVectors:
-    """What :func:`write_item_vectors` wrote.
+    """Read what :func:`write_item_vectors` wrote.
 
     Raises:
-        CorruptFileError: damaged, truncated or foreign.
-        FileNotFoundError: no such file.
+        CorruptFileError: the file is damaged or of another kind.
+        FileNotFoundError: the file does not exist.
     """
     tensors, _ = load_tensors(path, kind=_KIND)
     return ItemVectors(tensors["item_ids"].numpy(), tensors["vectors"].numpy())
@@ -61,38 +61,38 @@ def load_item_vectors(
     *,
     order: str | None = None,
 ) -> ItemVectors:
-    """A user's own vectors.
+    """Load vectors from a user's file.
 
     Args:
         path: ``.npy`` with ``[N, D]`` floats, or Parquet with ``item_id`` and one list column of
             floats, in any order.
-        item_ids: the catalogue, ascending: each item must have its vector. None takes the file's
-            own ids, which are 0 … N−1 for ``.npy`` without ``order``.
-        item_keys: the catalogue's ids as the source has them, text, in the order of ``item_ids``: a
-            Parquet file, or a file ``order``, names items by these.
-        order: of the rows of ``.npy``: ``"id"`` (ascending item ids), or the path of a file of item
-            ids; see :func:`~recops_models.item_vectors.row_order.check_order`.
+        item_ids: ids of the catalogue, ascending; each item must have a vector. None: the ids of
+            the file, which are 0 … N−1 for ``.npy`` without ``order``.
+        item_keys: text ids of the catalogue, in the order of ``item_ids``, by which a Parquet file
+            or an ``order`` file names items; None: ids are integers.
+        order: order of the rows of ``.npy``: ``"id"`` (ascending item ids), or the path of a file
+            of item ids; see :func:`~recops_models.item_vectors.row_order.check_order`.
 
     Raises:
-        DataError: the file cannot be read; a shape, an id or a number in it is unfit.
+        DataError: the file cannot be read, or a shape, an id or a number in it is invalid.
         ValueError: ``order`` is missing, or has no meaning for this file.
     """
     check_order(path, order, has_catalogue=item_ids is not None)
     try:
         if path.suffix == ".parquet":
-            read = _read_parquet(path, item_ids, item_keys)
+            items = _read_parquet(path, item_ids, item_keys)
         else:
-            read = _read_npy(path, item_ids, item_keys, order)
+            items = _read_npy(path, item_ids, item_keys, order)
     except FileNotFoundError as error:
         raise DataError(f"{path}: no such file") from error
-    finite = np.isfinite(read.vectors).all(axis=1)
+    finite = np.isfinite(items.vectors).all(axis=1)
     if not finite.all():
         row = int(finite.argmin())
         raise DataError(
-            f"{path}: {int((~finite).sum())} vectors are not finite, the first that of item "
-            f"{read.item_ids[row]}"
+            f"{path}: {int((~finite).sum())} vectors are not finite, the first is that of item "
+            f"{items.item_ids[row]}"
         )
-    return read if item_ids is None else _select(read, item_ids, item_keys, path)
+    return items if item_ids is None else _select(items, item_ids, item_keys, path)
 
 
 def _read_npy(
@@ -102,17 +102,17 @@ def _read_npy(
     order: str | None,
 ) -> ItemVectors:
     try:
-        with path.open("rb") as file:  # np.load leaves a broken archive open.
+        with path.open("rb") as file:  # np.load(path) does not close a broken archive
             vectors = np.load(file, allow_pickle=False)
     except (ValueError, EOFError, BadZipFile) as error:
         raise DataError(f"{path}: not a .npy file of numbers ({error})") from error
     if not isinstance(vectors, np.ndarray) or vectors.ndim != 2 or vectors.dtype.kind != "f":
-        found = (
+        content = (
             f"{vectors.dtype} {list(vectors.shape)}"
             if isinstance(vectors, np.ndarray)
             else "an archive"
         )
-        raise DataError(f"{path}: must hold floats [items, dimensions], found {found}")
+        raise DataError(f"{path}: must hold floats [items, dimensions], got {content}")
     vectors = vectors.astype(np.float32)
     if order is None:
         return ItemVectors(np.arange(len(vectors)), vectors)
@@ -129,27 +129,31 @@ def _read_parquet(
     if item_ids is None or item_keys is None:
         ids, vectors = file.item_ids(), np.concatenate(list(file.vectors()))
     else:
-        place = pc.index_in(file.item_keys(), value_set=item_keys.combine_chunks())
-        known = place.is_valid().to_numpy()
-        ids = item_ids[place.drop_null().to_numpy()]
+        index = pc.index_in(file.item_keys(), value_set=item_keys.combine_chunks())
+        known = index.is_valid().to_numpy()
+        ids = item_ids[index.drop_null().to_numpy()]
         vectors = np.concatenate(list(file.vectors()))[known]
     order = np.argsort(ids, kind="stable")
     return ItemVectors(ids[order], vectors[order])
 
 
 def _select(
-    read: ItemVectors,
+    items: ItemVectors,
     item_ids: NDArray[np.int64],
     item_keys: pa.ChunkedArray | None,
     path: Path,
 ) -> ItemVectors:
-    """The vectors of ``item_ids``, which must all be there."""
-    if not len(read):
+    """Return the vectors of ``item_ids``.
+
+    Raises:
+        DataError: an item has no vector.
+    """
+    if not len(items):
         raise DataError(f"{path}: no vector for any of {len(item_ids):,} items")
-    rows = np.searchsorted(read.item_ids, item_ids)
-    rows[rows == len(read)] = 0
-    missing = np.flatnonzero(read.item_ids[rows] != item_ids)
+    rows = np.searchsorted(items.item_ids, item_ids)
+    rows[rows == len(items)] = 0
+    missing = np.flatnonzero(items.item_ids[rows] != item_ids)
     if len(missing):
-        such = (item_ids if item_keys is None else item_keys)[int(missing[0])]
-        raise DataError(f"{path}: no vector for {len(missing):,} items, such as {such}")
-    return ItemVectors(item_ids, read.vectors[rows])
+        example = (item_ids if item_keys is None else item_keys)[int(missing[0])]
+        raise DataError(f"{path}: no vector for {len(missing):,} items, such as {example}")
+    return ItemVectors(item_ids, items.vectors[rows])

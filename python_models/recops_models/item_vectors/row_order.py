@@ -62,20 +62,20 @@ def ids_of_rows(
 
     Args:
         order: :data:`BY_ID`, or a file; see :class:`~recops_models.data.id_file.IdFile`.
-        num_rows: of the vectors.
-        vectors: their file, for error messages.
+        num_rows: number of vectors.
+        vectors: file of the vectors, for error messages.
         item_ids: ``[N]``, the catalogue, ascending; None: the file's ids are taken as they are.
         item_keys: ``[N]``, the catalogue's text ids; None: ids are integers.
 
     Raises:
-        DataError: another number of ids than rows; an id that is listed twice, or no integer where
-            the catalogue's are.
+        DataError: the number of ids differs from the number of rows, an id is repeated, or an id is
+            no integer although the catalogue has integer ids.
     """
     if order == BY_ID:
         assert item_ids is not None
         if num_rows != len(item_ids):
             raise DataError(
-                f"{vectors}: must hold one row an item, {len(item_ids):,}, found {num_rows:,}"
+                f"{vectors}: must hold one row per item, {len(item_ids):,}, got {num_rows:,}"
             )
         return item_ids
     file = IdFile.read(Path(order), "item")

@@ -1,4 +1,4 @@
-"""Item vectors in a Parquet file that need not fit into memory."""
+"""Item vectors in a Parquet file larger than memory."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ ROWS = 1 << 14
 
 
 class VectorFile:
-    """``item_id`` and one list column of floats, read some rows at a time.
+    """Parquet file with ``item_id`` and one list column of floats, read in blocks of rows.
 
-    Nothing is held: each column is read by the megabyte, however large the file's row groups are.
+    Columns are read in blocks of about a megabyte, also if row groups are larger.
 
     Args:
-        path: Parquet.
+        path: Parquet file.
 
     Raises:
-        DataError: the file is missing, no Parquet, empty, or has other columns.
+        DataError: the file is missing, not Parquet or empty, or has other columns.
     """
 
     def __init__(self, path: Path) -> None:
@@ -38,18 +38,18 @@ class VectorFile:
         ids = schema.field("item_id").type if "item_id" in schema.names else None
         self.text_ids = str(ids) in ("string", "large_string", "string_view")
         if ids is None or not (pa.types.is_integer(ids) or self.text_ids) or len(lists) != 1:
-            found = ", ".join(f"{field.name} ({field.type})" for field in schema)
+            columns = ", ".join(f"{field.name} ({field.type})" for field in schema)
             raise DataError(
                 f"{path}: must have item_id, integers or text, and one list column of floats, "
-                f"found {found}"
+                f"got {columns}"
             )
         self._column = lists[0]
         if not self.num_rows:
-            raise DataError(f"{path}: holds no vectors")
+            raise DataError(f"{path}: must hold at least one vector, got none")
         self.dim = self._width_of_first()
 
     def item_ids(self) -> NDArray[np.int64]:
-        """``[N]``, in the order of rows.
+        """Return the integer ids ``[N]`` in row order.
 
         Raises:
             DataError: an id is missing, repeated or text, or the file is damaged.
@@ -62,7 +62,7 @@ class VectorFile:
         return ids
 
     def item_keys(self) -> pa.ChunkedArray:
-        """``[N]``: the ids as text, in the order of rows.
+        """Return the ids as text, ``[N]``, in row order.
 
         Raises:
             DataError: an id is missing or repeated, or the file is damaged.
@@ -85,10 +85,10 @@ class VectorFile:
     def vectors(
         self, rows: int = ROWS, row_groups: Sequence[int] | None = None
     ) -> Iterator[NDArray[np.float32]]:
-        """``[≤ rows, D]`` at a time, from some row groups in the order given; from all, by default.
+        """Yield blocks ``[≤ rows, D]`` of row groups, in the given order; of all by default.
 
         Raises:
-            DataError: a vector is missing, of another width or not finite; the file is damaged.
+            DataError: a vector is missing, not finite or of another width, or the file is damaged.
         """
         for piece in self._read(rows, row_groups, [self._column]):
             yield self._matrix(piece[self._column])
@@ -121,7 +121,7 @@ class VectorFile:
 
 
 def _is_float_list(kind: pa.DataType) -> bool:
-    """Whether a column of this type can hold vectors."""
+    """Return whether a column of this type holds lists of floats."""
     is_list = pa.types.is_list(kind) or pa.types.is_large_list(kind)
     is_list = is_list or pa.types.is_fixed_size_list(kind)
     return bool(is_list and pa.types.is_floating(kind.value_type))

@@ -1,4 +1,4 @@
-"""What every tokenizer offers."""
+"""Interface of tokenizers."""
 
 from __future__ import annotations
 
@@ -23,37 +23,37 @@ from recops_models.tokenizers.stored import StoredTokenizer
 
 
 class Tokenizer(StoredTokenizer):
-    """Learns codes from item vectors, and turns vectors into codes and back.
+    """Converter of item vectors to codes and back, fitted to a catalogue.
 
     A method is a subclass with a ``method`` name, a frozen dataclass of settings, and the hooks
-    that begin with an underscore, here and in :class:`StoredTokenizer`;
-    :mod:`recops_models.tokenizers.registry` lists them.
+    that start with an underscore, here and in :class:`StoredTokenizer`.
+    :mod:`recops_models.tokenizers.registry` lists the methods.
 
     Args:
-        levels: L ≥ 1, codes of an item.
-        codes: K ≥ 1, one for all levels or one a level.
-        settings: of the method; None takes its defaults.
+        levels: L ≥ 1, codes per item.
+        codes: K ≥ 1, one number for all levels or one per level.
+        settings: settings of the method; None: its defaults.
 
     Raises:
-        ValueError: no level, or a level without codes.
-        TypeError: settings of another method.
+        ValueError: ``levels`` < 1, or a level without codes.
+        TypeError: the settings belong to another method.
     """
 
     uses_pairs: ClassVar[bool] = False
-    """Whether :meth:`fit` must have ``pairs``."""
+    """Whether :meth:`fit` requires ``pairs``."""
     uses_weights: ClassVar[bool] = False
-    """Whether ``weights`` change anything."""
+    """Whether ``weights`` affect the codes."""
     codebooks: tuple[Tensor, ...] | None = None
-    """``[K_l, d]`` float32 a level, empty before :meth:`fit`; None: the method has none."""
+    """``[K_l, d]`` float32 per level; empty before :meth:`fit`; None: the method has none."""
 
     @property
     def metric(self) -> Metric:
-        """By which a level's nearest codeword is taken."""
+        """Distance by which a level selects the nearest codeword."""
         return "l2"
 
     @property
     def stages(self) -> tuple[str, ...]:
-        """The parts of :meth:`fit`, in order, as its ``callbacks`` receive them."""
+        """Stages of :meth:`fit`, in order, as reported to ``callbacks``."""
         return tuple(f"level {level}" for level in range(len(self._sizes)))
 
     def fit(
@@ -68,33 +68,35 @@ class Tokenizer(StoredTokenizer):
         folder: Path | None = None,
         resume: bool = False,
     ) -> Self:
-        """Learn; the same bits for the same seed, at any number of threads.
+        """Fit the tokenizer to a catalogue.
+
+        The result depends on the seed, and not on the number of threads.
 
         Args:
-            vectors: ``[N, D]`` floats, finite; N ≥ the largest level's codes where codebooks are
-                learnt.
+            vectors: ``[N, D]`` floats, finite; N ≥ max K_l if the method has codebooks.
             item_ids: ``[N]`` i64, unique.
-            seed: of every random draw.
-            callbacks: receive each stage and, within it, the share done and the current figures.
-            pairs: ``[E, 2]`` i64, ids of items that users met together. Pairs of an unknown item,
-                or of one with itself, are left out. Only ``drq-vae-cl`` looks at them.
-            weights: ``[N]``, finite and ≥ 0, such as exposures. Only ``balanced-rq`` looks at them.
-            folder: keeps finished levels and the training's last checkpoint; None: nothing is kept.
-            resume: go on from what ``folder`` holds, to the bits of a fit never stopped; otherwise
-                what an earlier fit left there is removed.
+            seed: seed of every random draw.
+            callbacks: receive each stage and, within it, the share done and the current metrics.
+            pairs: ``[E, 2]`` i64, ids of items that occur close together in a history. Pairs with
+                an unknown item, or of an item with itself, are ignored. Only ``drq-vae-cl`` reads
+                them.
+            weights: ``[N]``, finite and ≥ 0, such as exposures. Only ``balanced-rq`` reads them.
+            folder: directory for finished levels and the last checkpoint; None: nothing is saved.
+            resume: continue from ``folder``, with the result of an uninterrupted fit. Otherwise
+                files of an earlier fit in it are deleted.
 
         Returns:
-            Itself.
+            self.
 
         Raises:
-            ValueError: fewer items than codes, a vector that is not finite, or other shapes; what
-                the method cannot learn from.
-            KeyboardInterrupt: handed on.
+            ValueError: fewer items than codes, a non-finite vector, wrong shapes, or input that the
+                method cannot be fitted to.
+            KeyboardInterrupt: the fit was interrupted.
         """
         points, rows, checked = self._checked(vectors, item_ids, pairs, weights)
-        given = Fitting(seed, callbacks or Callbacks(), rows, checked, folder, resume)
-        given.begin()
-        self._fit(points, given)
+        fitting = Fitting(seed, callbacks or Callbacks(), rows, checked, folder, resume)
+        fitting.discard_previous()
+        self._fit(points, fitting)
         return self
 
     def check_fit(
@@ -105,10 +107,10 @@ class Tokenizer(StoredTokenizer):
         pairs: Tensor | None = None,
         weights: Tensor | None = None,
     ) -> None:
-        """Whether :meth:`fit` takes these. Nothing is learnt, and no file is touched.
+        """Check the arguments of :meth:`fit`, without fitting and without writing files.
 
         Raises:
-            ValueError: as :meth:`fit` says before it learns.
+            ValueError: see :meth:`fit`.
         """
         self._checked(vectors, item_ids, pairs, weights)
 
@@ -122,45 +124,45 @@ class Tokenizer(StoredTokenizer):
         callbacks: Callbacks | None = None,
         weights: Tensor | None = None,
     ) -> Self:
-        """Learn codebooks anew for a changed catalogue; what came before them stays.
+        """Fit the codebooks again, to a changed catalogue.
 
-        The encoder, where the method has one, and the first ``keep_levels`` codebooks are kept to
-        the bit: old vectors keep their first ``keep_levels`` codes. The other codebooks are learnt
-        on what those leave of ``vectors``, by k-means whatever learnt them first (``balanced-rq``:
-        under its capacity). A level is learnt on the residuals of those before it, so only the
-        first levels can be kept.
+        The encoder, if the method has one, and the first ``keep_levels`` codebooks do not change,
+        so old vectors keep their first ``keep_levels`` codes. The other codebooks are fitted to the
+        residuals by k-means, also if training fitted them before (``balanced-rq``: under its
+        capacity). Only the first levels can be kept, since a level depends on the residuals of the
+        levels before it.
 
         Args:
-            vectors: ``[N, D]``, all of the new catalogue.
+            vectors: ``[N, D]``, the whole new catalogue.
             item_ids: ``[N]``.
             keep_levels: 0 … L − 1.
-            seed: of k-means.
-            callbacks: receive each stage and, within it, the share done and the current figures.
-            weights: as in :meth:`fit`.
+            seed: seed of k-means.
+            callbacks: receive each stage and, within it, the share done and the current metrics.
+            weights: see :meth:`fit`.
 
         Raises:
             RuntimeError: not fitted.
-            ValueError: as in :meth:`fit`; ``keep_levels`` out of range; another width than that of
-                codebooks or an encoder that stay; a method that learns no codebooks.
+            ValueError: see :meth:`fit`; ``keep_levels`` is out of range, the width of the vectors
+                does not fit what is kept, or the method has no codebooks.
         """
         points = self._check_items("refit", vectors, item_ids)
         if not 0 <= keep_levels < len(self._sizes):
             raise ValueError(
                 f"{self._name}.refit: keep_levels must be 0 … {len(self._sizes) - 1}, so that a "
-                f"level is left to learn, got {keep_levels}"
+                f"level remains to fit, got {keep_levels}"
             )
         checked = self._check_weights("refit", weights, points)
         self._refit(points, keep_levels, Fitting(seed, callbacks or Callbacks(), weights=checked))
         return self
 
     def check_count(self, items: int) -> None:
-        """Whether so many items are enough to learn from.
+        """Check that there are enough items for a fit.
 
         Raises:
             ValueError: fewer items than codes of a level, or none.
         """
         if not items:
-            raise ValueError(f"{self._name}: no items to learn from")
+            raise ValueError(f"{self._name}: needs at least one item, got 0")
         if items < max(self._sizes):
             raise ValueError(
                 f"{self._name}: {items} items cannot fill {max(self._sizes)} codes; use fewer codes"
@@ -168,52 +170,55 @@ class Tokenizer(StoredTokenizer):
 
     @abstractmethod
     def encode(self, vectors: Tensor, *, weights: Tensor | None = None) -> Tensor:
-        """Codes ``[N, L]`` int32 of ``vectors [N, D]``, each by itself.
+        """Return the codes ``[N, L]`` int32 of vectors, each independent of the others.
 
         Args:
-            vectors: finite.
-            weights: ``[N]``: ``balanced-rq`` then assigns all rows together, so that no code
-                carries more than its capacity. Other methods take no notice.
+            vectors: ``[N, D]``, finite.
+            weights: ``[N]``: ``balanced-rq`` then assigns all rows jointly, under its capacity.
+                Other methods ignore them.
 
         Raises:
             RuntimeError: not fitted.
-            ValueError: a vector that is not finite, or of another width than those learnt from.
+            ValueError: a vector is not finite, or has another width than in :meth:`fit`.
         """
 
     @abstractmethod
     def decode(self, codes: Tensor) -> Tensor:
-        """The vectors ``[N, D]`` float32 that codes ``[N, L]`` stand for; code −1 adds nothing.
+        """Return the vectors ``[N, D]`` float32 of codes ``[N, L]``; code −1 contributes zero.
 
         Raises:
             RuntimeError: not fitted.
-            IndexError: a code that is neither −1 nor one of its level's.
+            IndexError: a code is neither −1 nor in the range of its level.
         """
 
     def latents(self, vectors: Tensor) -> Tensor:
-        """``[N, d]`` float32: what the codebooks quantize of ``vectors [N, D]``.
+        """Return what the codebooks quantize, ``[N, d]`` float32.
 
-        The vectors themselves, unless the method has an encoder.
+        This is the encoder's output, or ``vectors [N, D]`` if the method has no encoder.
         """
         return vectors.float()
 
     @abstractmethod
-    def _fit(self, points: Tensor, given: Fitting) -> None:
-        """Learn from ``points [N, D]``, checked and float32."""
+    def _fit(self, points: Tensor, fitting: Fitting) -> None:
+        """Fit to ``points [N, D]``, checked and float32."""
 
     @abstractmethod
-    def _refit(self, points: Tensor, keep_levels: int, given: Fitting) -> None:
-        """Learn the codebooks from ``keep_levels`` on."""
+    def _refit(self, points: Tensor, keep_levels: int, fitting: Fitting) -> None:
+        """Fit the codebooks from level ``keep_levels`` on."""
 
     def _not_fitted(self) -> RuntimeError:
         return RuntimeError(f"{self._name}: not fitted; call fit or load first")
 
-    def _check_given(self, dim: int, pairs: Tensor | None, weights: Tensor | None) -> None:
-        """Refuse what :meth:`_fit` could not learn from: its checks beyond those of all methods.
+    def _check_fit_inputs(self, dim: int, pairs: Tensor | None, weights: Tensor | None) -> None:
+        """Check further requirements of the method on the input of :meth:`_fit`.
 
         Args:
-            dim: D, of the points.
-            pairs: ``[E, 2]`` rows of them.
+            dim: D.
+            pairs: ``[E, 2]`` rows of the points.
             weights: ``[N]``.
+
+        Raises:
+            ValueError: the method cannot be fitted to this input.
         """
 
     def _checked(
@@ -223,11 +228,11 @@ class Tokenizer(StoredTokenizer):
         pairs: Tensor | None,
         weights: Tensor | None,
     ) -> tuple[Tensor, Tensor | None, Tensor | None]:
-        """The points, the pairs' rows and the weights that :meth:`_fit` takes."""
+        """Return the checked points, pairs (as rows) and weights."""
         points = self._check_items("fit", vectors, item_ids)
         rows = None if pairs is None else rows_of(f"{self._name}.fit", pairs, item_ids)
         checked = self._check_weights("fit", weights, points)
-        self._check_given(points.shape[1], rows, checked)
+        self._check_fit_inputs(points.shape[1], rows, checked)
         return points, rows, checked
 
     def _check(self, call: str, vectors: Tensor) -> Tensor:

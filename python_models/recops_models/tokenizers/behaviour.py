@@ -1,4 +1,4 @@
-"""What users did, as tokenizers take it: items met together, and how often each was met."""
+"""User behaviour as input of tokenizers: pairs of nearby items, and exposures."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ WINDOW = 5
 def behaviour_pairs(
     histories: Histories, item_ids: NDArray[np.int64], *, window: int = WINDOW
 ) -> Tensor:
-    """``[E, 2]`` i64: ids of different items at most ``window`` events apart in a history.
+    """Return pairs of different items at most ``window`` events apart, ``[E, 2]`` i64 ids.
 
-    A pair stands there as often as it was met, so that drawing one of them draws by frequency.
+    A pair is repeated for each occurrence, so a uniform draw is a draw by frequency.
 
     Args:
-        histories: of the training part alone.
-        item_ids: the ids that the histories' indices stand for.
-        window: 1 pairs neighbours only. E ≤ events · window.
+        histories: histories of the training part only.
+        item_ids: the item id of each item index.
+        window: largest distance; 1 pairs adjacent events only. E ≤ events · window.
     """
     near = [np.stack(pair, axis=1) for pair in histories.near(window)]
     rows = np.concatenate([np.empty((0, 2), dtype=np.int64), *near])
@@ -36,22 +36,22 @@ def behaviour_pairs(
 
 
 def exposures(histories: Histories, num_items: int) -> Tensor:
-    """``[num_items]`` f32: how many events of the histories are of each item."""
+    """Return the number of events of each item, ``[num_items]`` f32."""
     known = histories.items[histories.items >= 0]
     return torch.from_numpy(np.bincount(known, minlength=num_items).astype(np.float32))
 
 
 def load_pairs(path: Path) -> Tensor:
-    """A user's own pairs of item ids.
+    """Load pairs of item ids from a file.
 
     Args:
         path: ``.npy`` with ``[E, 2]`` integers, or Parquet with two integer columns.
 
     Raises:
-        DataError: the file cannot be read, or holds something else.
+        DataError: the file cannot be read, or does not hold pairs.
     """
     if path.is_dir():
-        raise DataError(f"{path}: must be a file of pairs, found a folder")
+        raise DataError(f"{path}: must be a file of pairs, got a folder")
     try:
         pairs = _read_parquet(path) if path.suffix == ".parquet" else _read_npy(path)
     except FileNotFoundError as error:
@@ -59,10 +59,10 @@ def load_pairs(path: Path) -> Tensor:
     except (ValueError, EOFError, OSError, BadZipFile) as error:
         raise DataError(f"{path}: not readable as pairs ({error})") from error
     if not isinstance(pairs, np.ndarray):
-        raise DataError(f"{path}: must hold integer item ids [E, 2], found an archive")
+        raise DataError(f"{path}: must hold integer item ids [E, 2], got an archive")
     if pairs.ndim != 2 or pairs.shape[1] != 2 or pairs.dtype.kind not in "iu":
         raise DataError(
-            f"{path}: must hold integer item ids [E, 2], found {pairs.dtype} {list(pairs.shape)}"
+            f"{path}: must hold integer item ids [E, 2], got {pairs.dtype} {list(pairs.shape)}"
         )
     return torch.from_numpy(pairs.astype(np.int64))
 
@@ -73,6 +73,6 @@ def _read_parquet(path: Path) -> NDArray[np.generic]:
 
 
 def _read_npy(path: Path) -> object:
-    """An array, or the archive that numpy takes some files for."""
-    with path.open("rb") as file:  # np.load leaves a broken archive open.
+    """Return an array, or an archive if numpy reads the file as one."""
+    with path.open("rb") as file:  # np.load(path) does not close a broken archive
         return np.load(file, allow_pickle=False)

@@ -1,4 +1,4 @@
-"""What a data set tells a tokenizer of its items."""
+"""Catalogue of items as input of a tokenizer."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ class Catalogue:
     """Items to tokenize.
 
     Attributes:
-        items: their vectors.
-        pairs: ``[E, 2]`` i64, ids of items that users met together; None: unknown.
-        weights: ``[N]`` f32, how often each was met; None: unknown.
-        keys: ``[N]``, the items' ids as the source has them; None: those of ``items``.
+        items: item vectors.
+        pairs: ``[E, 2]`` i64, ids of items that occur close together in a history; None: unknown.
+        weights: ``[N]`` f32, number of events per item; None: unknown.
+        keys: ``[N]``, ids as in the source; None: the ids of ``items``.
     """
 
     items: ItemVectors
@@ -39,7 +39,7 @@ class Catalogue:
         return len(self.items)
 
     def check(self, tokenizer: Tokenizer) -> None:
-        """Whether ``tokenizer`` can be fitted to the items; see :meth:`Tokenizer.check_fit`."""
+        """Check that ``tokenizer`` can be fitted to the items; see :meth:`Tokenizer.check_fit`."""
         ids = torch.from_numpy(self.items.item_ids)
         tokenizer.check_fit(self._vectors(), ids, pairs=self.pairs, weights=self.weights)
 
@@ -66,7 +66,7 @@ class Catalogue:
         )
 
     def sids(self, tokenizer: Tokenizer) -> Sids:
-        """Every item's codes."""
+        """Return the codes of all items."""
         codes = tokenizer.encode(self._vectors(), weights=self.weights)
         return Sids(self.items.item_ids, codes.numpy(), self.keys)
 
@@ -80,11 +80,11 @@ class Catalogue:
 
 
 def read_catalogue(dataset: Dataset, make: Callable[[Dataset, pa.Table], ItemVectors]) -> Catalogue:
-    """The items of a data set; pairs and weights from its training part alone.
+    """Return the items of a data set, with pairs and weights from its training part only.
 
     Args:
-        dataset: is split as :func:`recops_models.data.named_split` splits it.
-        make: item vectors, from the data set and its training part.
+        dataset: split by :func:`recops_models.data.named_split`.
+        make: builds item vectors from the data set and its training part.
     """
     _, split = named_split(dataset)
     histories = split.histories()

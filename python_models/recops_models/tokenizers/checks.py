@@ -1,4 +1,4 @@
-"""Checks of what tokenizers are given; messages begin with the call that was made."""
+"""Checks of the arguments of tokenizers; error messages start with the called function."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from torch import Tensor
 
 
 def check_vectors(call: str, vectors: Tensor) -> Tensor:
-    """``vectors [N, D]`` as float32, detached.
+    """Return ``vectors [N, D]`` as float32, detached.
 
     Raises:
-        ValueError: other shapes or dtypes, no dimension, a vector that is not finite.
+        ValueError: wrong shape or dtype, D = 0, or a vector is not finite.
     """
     if vectors.ndim != 2 or not vectors.is_floating_point() or not vectors.shape[1]:
         raise ValueError(
@@ -25,40 +25,43 @@ def check_vectors(call: str, vectors: Tensor) -> Tensor:
 
 
 def check_width(call: str, points: Tensor, width: int) -> None:
-    """``points [N, width]``, like those learnt from.
+    """Check that points have the width of the fit.
 
     Raises:
-        ValueError: another number of dimensions.
+        ValueError: ``points`` is not ``[N, width]``.
     """
     if points.shape[1] != width:
         raise ValueError(
-            f"{call}: vectors must have the dimension {width} of those learnt from, "
-            f"got {points.shape[1]}"
+            f"{call}: vectors must have {width} dimensions, as in fit, got {points.shape[1]}"
         )
 
 
 def check_ids(call: str, item_ids: Tensor, points: Tensor) -> None:
-    """``item_ids [N]``, one a point, each once.
+    """Check that there is one unique id per point.
 
     Raises:
-        ValueError: another number of them, or a repeated one.
+        ValueError: ``item_ids`` is not ``[N]``, or an id is repeated.
     """
     if item_ids.ndim != 1 or len(item_ids) != len(points):
-        raise ValueError(f"{call}: {len(item_ids)} ids for {len(points)} vectors")
+        raise ValueError(
+            f"{call}: item_ids must be [{len(points)}], one per vector, got {list(item_ids.shape)}"
+        )
     ids, counts = item_ids.unique(return_counts=True)
     if len(ids) < len(item_ids):
-        raise ValueError(f"{call}: item id {int(ids[counts > 1][0])} stands more than once")
+        raise ValueError(
+            f"{call}: item_ids must be unique, got {int(ids[counts > 1][0])} more than once"
+        )
 
 
 def check_weights(call: str, weights: Tensor, points: Tensor) -> Tensor:
-    """``weights [N]`` as float32, detached.
+    """Return ``weights [N]`` as float32, detached.
 
     Raises:
-        ValueError: another shape; a weight that is negative or not finite.
+        ValueError: wrong shape, or a weight is negative or not finite.
     """
     if weights.shape != points.shape[:1]:
         raise ValueError(
-            f"{call}: weights must be [{len(points)}], one a vector, got {list(weights.shape)}"
+            f"{call}: weights must be [{len(points)}], one per vector, got {list(weights.shape)}"
         )
     checked = weights.detach().float()
     if not (torch.isfinite(checked).all() and (checked >= 0).all()):
@@ -67,16 +70,21 @@ def check_weights(call: str, weights: Tensor, points: Tensor) -> Tensor:
 
 
 def rows_of(call: str, pairs: Tensor, item_ids: Tensor) -> Tensor:
-    """``pairs [E, 2]`` of ids as pairs of rows, without unknown items and pairs of equals.
+    """Return pairs of ids as pairs of rows, without unknown items and pairs of equal items.
+
+    Args:
+        call: the called function, for errors.
+        pairs: ``[E, 2]`` integer ids.
+        item_ids: ``[N]``.
 
     Raises:
-        ValueError: other shapes or dtypes.
+        ValueError: wrong shape or dtype.
     """
     if pairs.ndim != 2 or pairs.shape[1] != 2 or pairs.is_floating_point():
         raise ValueError(
             f"{call}: pairs must be integer item ids [E, 2], got {pairs.dtype} {list(pairs.shape)}"
         )
     ordered, row = item_ids.long().sort()
-    place = torch.searchsorted(ordered, pairs.long()).clamp(max=len(ordered) - 1)
-    known = (ordered[place] == pairs).all(dim=1) & (pairs[:, 0] != pairs[:, 1])
-    return row[place[known]]
+    index = torch.searchsorted(ordered, pairs.long()).clamp(max=len(ordered) - 1)
+    known = (ordered[index] == pairs).all(dim=1) & (pairs[:, 0] != pairs[:, 1])
+    return row[index[known]]

@@ -24,7 +24,7 @@ class Fitting:
         callbacks: receive each stage and, within it, the share done and the current figures.
         pairs: ``[E, 2]`` i64, rows of the vectors that users met together; None: unknown.
         weights: ``[N]`` f32, of the items; None: all 1.
-        folder: where finished work is kept; None: nowhere.
+        folder: directory for finished work; None: nothing is saved.
         resume: continue from the state in ``folder``.
     """
 
@@ -35,14 +35,14 @@ class Fitting:
     folder: Path | None = None
     resume: bool = False
 
-    def begin(self) -> None:
-        """Remove what an earlier fit left in the folder, unless it is to be resumed."""
+    def discard_previous(self) -> None:
+        """Delete the files of an earlier fit in the folder, unless it is resumed."""
         if self.folder is not None and not self.resume:
             for name in PARTIAL:
                 (self.folder / name).unlink(missing_ok=True)
 
     def with_seed(self, seed: int) -> Fitting:
-        """The same with another seed."""
+        """Return a copy with another seed."""
         return dataclasses.replace(self, seed=seed)
 
 

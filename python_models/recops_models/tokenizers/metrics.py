@@ -1,4 +1,4 @@
-"""How well semantic IDs tell items apart, and how well they stand for their vectors."""
+"""Metrics of semantic IDs: collisions, usage of codes, and reconstruction error."""
 
 from __future__ import annotations
 
@@ -12,28 +12,28 @@ from torch import Tensor
 from recops_models.tokenizers.usage import CodeUsage, usage
 
 _ROWS = 1 << 16
-"""Compared at once."""
+"""Rows per block."""
 
 
 class Decoder(Protocol):
-    """Turns codes into vectors; a tokenizer is one."""
+    """Converter of codes to vectors, such as a tokenizer."""
 
     @property
     def vocab_sizes(self) -> tuple[int, ...]:
         """Codes per level."""
 
     def decode(self, codes: Tensor) -> Tensor:
-        """The vectors ``[N, D]`` that codes ``[N, L]`` stand for; code −1 adds nothing."""
+        """Return the vectors ``[N, D]`` of codes ``[N, L]``; code −1 contributes zero."""
 
 
 class LevelMetrics(CodeUsage):
-    """Of one level; ``error_share`` is that of the codes up to it."""
+    """Metrics of one level; ``error_share`` is for the codes up to this level."""
 
     error_share: float
 
 
 class SidMetrics(TypedDict):
-    """What :func:`sid_metrics` gives."""
+    """Result of :func:`sid_metrics`."""
 
     items: int
     unique_sids: int
@@ -43,18 +43,17 @@ class SidMetrics(TypedDict):
 
 
 def sid_metrics(tokenizer: Decoder, vectors: Tensor, codes: Tensor) -> SidMetrics:
-    """Figures of one tokenization, JSON-ready.
+    """Return metrics of semantic IDs, JSON-ready.
 
     Args:
         tokenizer: decodes the codes.
         vectors: ``[N, D]``.
-        codes: ``[N, L]``, the vectors' codes.
+        codes: ``[N, L]``, codes of the vectors.
 
     Returns:
-        ``items``; ``unique_sids``; ``collision_rate``, the share of items whose SID is not theirs
-        alone; ``error_share``, Σ‖x − x̂‖² / Σ‖x − x̄‖²; and ``levels``, for each level its
-        :func:`~recops_models.tokenizers.usage.usage` and ``error_share`` with the codes
-        up to this level.
+        ``items``; ``unique_sids``; ``collision_rate``, the share of items that share their SID with
+        another item; ``error_share``, Σ‖x − x̂‖² / Σ‖x − x̄‖²; ``levels``: for each level
+        :func:`~recops_models.tokenizers.usage.usage`, and ``error_share`` for the codes up to it.
     """
     shares = [
         _error_share(vectors, tokenizer.decode(upto(codes, level)))
@@ -66,7 +65,7 @@ def sid_metrics(tokenizer: Decoder, vectors: Tensor, codes: Tensor) -> SidMetric
 def code_metrics(
     codes: Tensor, vocab_sizes: Sequence[int], error_shares: Sequence[float]
 ) -> SidMetrics:
-    """What :func:`sid_metrics` gives, from the ``error_share`` with the codes up to each level."""
+    """Return the result of :func:`sid_metrics` from the ``error_share`` up to each level."""
     _, counts = np.unique(codes.numpy(), axis=0, return_counts=True)
     return {
         "items": len(codes),
@@ -81,14 +80,14 @@ def code_metrics(
 
 
 def upto(codes: Tensor, level: int) -> Tensor:
-    """The codes with those after ``level`` left out, which decode to nothing."""
+    """Return the codes with −1 at the levels after ``level``."""
     return codes.where(torch.arange(codes.shape[1]) <= level, -1)
 
 
 def _error_share(vectors: Tensor, decoded: Tensor) -> float:
     mean = vectors.double().mean(dim=0)
     spread = error = 0.0
-    for exact, found in zip(vectors.split(_ROWS), decoded.split(_ROWS), strict=True):
+    for exact, approximate in zip(vectors.split(_ROWS), decoded.split(_ROWS), strict=True):
         spread += float((exact.double() - mean).square().sum())
-        error += float((exact.double() - found).square().sum())
+        error += float((exact.double() - approximate).square().sum())
     return error / spread if spread else 0.0

@@ -1,4 +1,4 @@
-"""The tokenizers there are, by name. A new one is a file, and one line here."""
+"""Registry of tokenizers by name."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from recops_models.tokenizers.stored import KIND
 METHODS: dict[str, type[Tokenizer]] = {
     kind.method: kind for kind in (RQKMeans, BalancedRQ, RQVAE, RQPVAE, DRQVAE, DRQVAEContrast, FSQ)
 }
-"""By the name on the command line."""
+"""Classes by method name."""
 
 
 def make_tokenizer(
@@ -29,16 +29,16 @@ def make_tokenizer(
     codes: int | Sequence[int] = 256,
     settings: Mapping[str, str] | None = None,
 ) -> Tokenizer:
-    """An unfitted tokenizer with the defaults of its method, changed by ``settings``.
+    """Return an unfitted tokenizer.
 
     Args:
         method: one of :data:`METHODS`.
-        levels: codes of an item.
-        codes: one number of codes for all levels, or one a level.
-        settings: text by name, as ``--set name=text`` gives it.
+        levels: codes per item.
+        codes: one number of codes for all levels, or one per level.
+        settings: text by name, as in ``--set name=text``; others keep the method's defaults.
 
     Raises:
-        ValueError: an unknown method or setting, or a value that is none.
+        ValueError: unknown method or setting, or a value cannot be parsed.
     """
     kind = _kind(method)
     values = kind.settings_type()
@@ -53,16 +53,16 @@ def make_tokenizer(
 
 
 def load_tokenizer(path: Path) -> Tokenizer:
-    """The tokenizer in a file, whatever its method.
+    """Load a tokenizer of any method.
 
     Raises:
-        CorruptFileError: damaged, truncated, or of a method that this recops does not know.
+        CorruptFileError: the file is damaged, or its method is unknown to this version.
         FileNotFoundError: no such file.
     """
     _, meta = load_tensors(path, kind=KIND)
     if meta["method"] not in METHODS:
         raise CorruptFileError(
-            f"{path}: holds a tokenizer {meta['method']}, which this recops does not know"
+            f"{path}: method must be one of {', '.join(METHODS)}, got {meta['method']}"
         )
     return METHODS[meta["method"]].load(path)
 

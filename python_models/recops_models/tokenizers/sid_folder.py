@@ -1,4 +1,4 @@
-"""The folder of one run of ``recops tokenize``: its files at the start, and at the end."""
+"""Output folder of ``recops tokenize``."""
 
 from __future__ import annotations
 
@@ -24,21 +24,21 @@ CONFIG_KIND = "tokenizer-config"
 
 
 class Tokenized(Protocol):
-    """A catalogue, in memory or streamed, that a fitted tokenizer can be measured on."""
+    """Catalogue, in memory or streamed, on which a fitted tokenizer is evaluated."""
 
     def sids(self, tokenizer: Tokenizer) -> Sids:
-        """Every item's codes."""
+        """Return the codes of all items."""
         ...
 
     def metrics(self, tokenizer: Tokenizer) -> SidMetrics:
-        """See :func:`~recops_models.tokenizers.metrics.sid_metrics`."""
+        """Return the metrics; see :func:`~recops_models.tokenizers.metrics.sid_metrics`."""
         ...
 
 
 def digests(
     dataset: Dataset | None, vectors: Path | None, pairs: Path | None, row_ids: Path | None = None
 ) -> dict[str, str | None]:
-    """What tells whether a run still has the input that it began with: SHA-256 of each."""
+    """Return the SHA-256 of each input of a run, to detect changes when it resumes."""
     return {
         "data_sha256": None if dataset is None else dataset_digest(dataset),
         "vectors_sha256": _digest(vectors),
@@ -48,26 +48,26 @@ def digests(
 
 
 def _digest(path: Path | None) -> str | None:
-    """None of a file that is not readable: whoever reads it says why."""
+    """Return None for an unreadable file; the code that reads it raises the error."""
     with suppress(OSError):
         return None if path is None else file_digest(path)
     return None
 
 
 def holds_run(folder: Path, config: Mapping[str, object]) -> bool:
-    """Whether the folder holds a run, which ``--resume`` goes on with.
+    """Return whether the folder holds a run that ``--resume`` can continue.
 
     Raises:
-        ValueError: it holds one of another configuration, or of other input.
+        ValueError: the run has another configuration or other input.
     """
     if not (folder / CONFIG).exists():
         return False
-    found = read_json(folder / CONFIG, kind=CONFIG_KIND)
-    for key in (*config, *found):
-        if config.get(key) != found.get(key):
+    stored = read_json(folder / CONFIG, kind=CONFIG_KIND)
+    for key in (*config, *stored):
+        if config.get(key) != stored.get(key):
             raise ValueError(
-                f"{folder} holds semantic IDs with {key} {found.get(key)}, not {config.get(key)}: "
-                "leave out --resume to start anew, or name another folder with --out"
+                f"{folder} holds semantic IDs with {key} {stored.get(key)}, not {config.get(key)}: "
+                "omit --resume to start again, or choose another folder with --out"
             )
     return True
 
@@ -75,9 +75,9 @@ def holds_run(folder: Path, config: Mapping[str, object]) -> bool:
 def start(
     folder: Path, config: Mapping[str, object], items: ItemVectors | None, *, resume: bool
 ) -> None:
-    """Say from the start whose files the folder holds; ``items`` are kept in it."""
+    """Write the configuration and the item vectors; delete files of an earlier run."""
     if not resume:
-        # The configuration last: without it, nothing of what is left would be gone on with.
+        # CONFIG last: after an interruption here, --resume cannot continue from leftover files.
         for name in (VECTORS, TOKENIZER, SIDS, METRICS, *PARTIAL, CONFIG):
             (folder / name).unlink(missing_ok=True)
     write_json(folder / CONFIG, config, kind=CONFIG_KIND)
@@ -86,13 +86,13 @@ def start(
 
 
 def finished_tokenizer(folder: Path) -> Tokenizer | None:
-    """The tokenizer, where the run came so far."""
+    """Return the fitted tokenizer; None if the fit did not finish."""
     path = folder / TOKENIZER
     return load_tokenizer(path) if path.exists() else None
 
 
 def seconds_of_fit(folder: Path) -> float:
-    """What a finished run's fit took; 0 where it was stopped before it told."""
+    """Return the duration of the fit; 0 if the run did not write its metrics."""
     path = folder / METRICS
     return float(read_json(path, kind="metrics")["train_seconds"]) if path.exists() else 0.0
 
@@ -104,7 +104,7 @@ def finish(
     catalogue: Tokenized,
     seconds: float,
 ) -> SidMetrics:
-    """Leave semantic IDs, tokenizer and metrics; the metrics."""
+    """Write semantic IDs, tokenizer and metrics, and return the metrics."""
     metrics = catalogue.metrics(tokenizer)
     save_sids(folder / SIDS, catalogue.sids(tokenizer))
     tokenizer.save(folder / TOKENIZER)

@@ -1,5 +1,7 @@
-"""The semantic IDs of a catalogue, in a sealed Parquet file: ``item_id``, ``c0``, ``c1``, …, and,
-where the source names items by strings, ``item_key``."""
+"""Semantic IDs of a catalogue, and their Parquet file.
+
+The columns are ``item_id``, ``c0``, ``c1``, …, and ``item_key`` if the source has text ids.
+"""
 
 from __future__ import annotations
 
@@ -23,12 +25,12 @@ _LEVEL = re.compile(r"c(0|[1-9][0-9]{0,3})")
 
 @dataclass(frozen=True, eq=False)
 class Sids:
-    """One semantic ID an item; several items may share one.
+    """One semantic ID per item; several items may share one.
 
     Attributes:
         item_ids: ``[N]`` i64.
         codes: ``[N, L]`` i32.
-        keys: ``[N]``, the items' ids as the source has them; None: ``item_ids``.
+        keys: ``[N]``, ids as in the source; None: ``item_ids``.
     """
 
     item_ids: NDArray[np.int64]
@@ -40,7 +42,7 @@ class Sids:
 
 
 def save_sids(path: Path, sids: Sids) -> None:
-    """Write ``sids`` whole or not at all."""
+    """Write ``sids`` atomically."""
     levels = {f"c{level}": sids.codes[:, level] for level in range(sids.codes.shape[1])}
     keys = pa.array(sids.keys or [])
     named = {"item_key": keys} if pa.types.is_string(keys.type) else {}
@@ -48,11 +50,11 @@ def save_sids(path: Path, sids: Sids) -> None:
 
 
 def load_sids(path: Path) -> Sids:
-    """The SIDs that :func:`save_sids` wrote.
+    """Load SIDs that :func:`save_sids` wrote.
 
     Raises:
-        CorruptFileError: damaged, truncated or foreign.
-        FileNotFoundError: no such file.
+        CorruptFileError: the file is damaged or of another kind.
+        FileNotFoundError: the file does not exist.
     """
     table = read_table(path)
     others = ("item_id", "item_key")
@@ -68,10 +70,9 @@ def read_sids(path: Path) -> Sids:
     alphabetical order) and integer columns ``c0``, ``c1``, …; other columns are ignored.
 
     Raises:
-        CorruptFileError: damaged or truncated.
-        DataError: no Parquet file, or one with other columns or missing, repeated or negative
-            values.
-        FileNotFoundError: no such file.
+        CorruptFileError: the file is damaged.
+        DataError: not a Parquet file, wrong columns, or missing, repeated or negative values.
+        FileNotFoundError: the file does not exist.
     """
     if is_sealed(path):
         return load_sids(path)
@@ -90,7 +91,7 @@ def read_sids(path: Path) -> Sids:
         if len(values) and not 0 <= pc.min(values).as_py() <= pc.max(values).as_py() < 1 << 31:
             raise DataError(f"{path}: column {name} must hold codes from 0 to 2^31 - 1")
     if not table.num_rows:
-        raise DataError(f"{path}: holds no item")
+        raise DataError(f"{path}: must hold at least one item, got none")
     codes = np.stack([table[name].to_numpy().astype(np.int32) for name in levels], axis=1)
     text = id_text(with_columns(RawTable(path.name, table), ("item_id",)).table["item_id"])
     if pc.any(pc.equal(text, "")).as_py() or pc.count_distinct(text).as_py() < len(text):

@@ -1,4 +1,4 @@
-"""What makes a tokenizer, and the file that keeps it with what it learnt."""
+"""Configuration of a tokenizer, and its file."""
 
 from __future__ import annotations
 
@@ -21,23 +21,23 @@ KIND = "tokenizer"
 
 
 class StoredTokenizer(ABC):
-    """A method's sizes and settings, and its file.
+    """Base of tokenizers: sizes, settings and the file.
 
     Args:
-        levels: L ≥ 1, codes of an item.
-        codes: K ≥ 1, one for all levels or one a level.
-        settings: of the method; None takes its defaults.
+        levels: L ≥ 1, codes per item.
+        codes: K ≥ 1, one number for all levels or one per level.
+        settings: settings of the method; None: its defaults.
 
     Raises:
-        ValueError: no level, or a level without codes.
-        TypeError: settings of another method.
+        ValueError: ``levels`` < 1, or a level without codes.
+        TypeError: the settings belong to another method.
     """
 
     method: ClassVar[str]
-    """The name on the command line and in files."""
+    """Name of the method on the command line and in files."""
     settings_type: ClassVar[type[DataclassInstance]]
     settings: DataclassInstance
-    """Of :attr:`settings_type`."""
+    """Instance of :attr:`settings_type`."""
 
     def __init__(
         self,
@@ -48,8 +48,8 @@ class StoredTokenizer(ABC):
         sizes = (codes,) * levels if isinstance(codes, int) else tuple(codes)
         if levels < 1 or len(sizes) != levels or min(sizes) < 1:
             raise ValueError(
-                f"{self._name}: {levels} levels with {codes} codes: each level needs its own, "
-                "1 or more"
+                f"{self._name}: codes must be a number ≥ 1 for all or each of {levels} levels, "
+                f"got {codes}"
             )
         self.settings = self.settings_type() if settings is None else settings
         if not isinstance(self.settings, self.settings_type):
@@ -65,7 +65,7 @@ class StoredTokenizer(ABC):
         return self._sizes
 
     def config(self) -> dict[str, object]:
-        """What makes this tokenizer anew, JSON-ready."""
+        """Return the configuration, JSON-ready; see :meth:`of_config`."""
         settings = dataclasses.asdict(self.settings)
         return {
             "levels": len(self._sizes),
@@ -75,30 +75,30 @@ class StoredTokenizer(ABC):
 
     @classmethod
     def of_config(cls, config: JsonObject) -> Self:
-        """An unfitted tokenizer from what :meth:`config` gave."""
-        rest = dict(config)
-        levels, codes = rest.pop("levels"), rest.pop("codes")
-        return cls(levels, codes, from_json(cls.settings_type, rest))
+        """Return an unfitted tokenizer with a configuration of :meth:`config`."""
+        settings = dict(config)
+        levels, codes = settings.pop("levels"), settings.pop("codes")
+        return cls(levels, codes, from_json(cls.settings_type, settings))
 
     def save(self, path: Path) -> None:
-        """Write what was learnt, and the configuration, as one sealed safetensors file.
+        """Write the fitted state and the configuration to a sealed safetensors file, atomically.
 
         Raises:
             RuntimeError: not fitted.
-            OSError: no room; a file that was there stays.
+            OSError: the file cannot be written; an existing file is unchanged.
         """
         meta = {"method": self.method, "config": self.config()}
         save_tensors(path, self._state(), kind=KIND, meta=meta)
 
     @classmethod
     def load(cls, path: Path) -> Self:
-        """The tokenizer of this method that :meth:`save` wrote.
+        """Load a tokenizer of this method that :meth:`save` wrote.
 
-        See :func:`recops_models.tokenizers.load_tokenizer` for one of any method.
+        :func:`recops_models.tokenizers.load_tokenizer` loads one of any method.
 
         Raises:
             CorruptFileError: the file is damaged, or holds no tokenizer of this method.
-            FileNotFoundError: no such file.
+            FileNotFoundError: the file does not exist.
         """
         tensors, meta = load_tensors(path, kind=KIND)
         if meta["method"] != cls.method:
@@ -109,11 +109,11 @@ class StoredTokenizer(ABC):
 
     @abstractmethod
     def _state(self) -> dict[str, Tensor]:
-        """All that was learnt."""
+        """Return the fitted tensors by name."""
 
     @abstractmethod
     def _restore(self, state: Mapping[str, Tensor]) -> None:
-        """Take what :meth:`_state` gave."""
+        """Set the fitted tensors that :meth:`_state` returned."""
 
     @property
     def _name(self) -> str:

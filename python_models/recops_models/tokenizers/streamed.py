@@ -1,4 +1,4 @@
-"""Tokenizing a file of vectors that need not fit into memory."""
+"""Catalogue whose vectors stay in a file larger than memory."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from recops_models.tokenizers.sids import Sids
 class StreamedCatalogue:
     """A :class:`~recops_models.tokenizers.catalogue.Catalogue` whose vectors stay in their file.
 
-    Only ids and codes are in memory: 8 + 4 L bytes an item.
+    Memory holds only ids and codes, 8 + 4L bytes per item.
     """
 
     file: VectorFile
@@ -30,13 +30,13 @@ class StreamedCatalogue:
         return self.file.num_rows
 
     def check(self, tokenizer: Tokenizer) -> None:
-        """Whether ``tokenizer`` can be fitted to the file, which is read once from end to end.
+        """Check that ``tokenizer`` can be fitted to the file; reads the whole file once.
 
         Raises:
-            ValueError: another method than ``rq-kmeans``, or what its settings do not go with.
-            DataError: an id or a vector is unfit, or the file is damaged.
+            ValueError: the method is not ``rq-kmeans``, or its settings do not fit the file.
+            DataError: an id or a vector is invalid, or the file is damaged.
         """
-        _that_streams(tokenizer).check_file(self.file)
+        _streaming(tokenizer).check_file(self.file)
         self.file.item_ids()
         for _ in self.file.vectors():
             pass
@@ -50,22 +50,22 @@ class StreamedCatalogue:
         folder: Path | None = None,
         resume: bool = False,
     ) -> None:
-        """Fit ``tokenizer`` to the file, read once a pass; only ``rq-kmeans`` can.
+        """Fit ``tokenizer`` to the file, which is read once per pass.
 
         Raises:
-            ValueError: another method.
+            ValueError: the method is not ``rq-kmeans``.
         """
-        streaming = _that_streams(tokenizer)
+        streaming = _streaming(tokenizer)
         streaming.fit_file(self.file, seed=seed, callbacks=callbacks, folder=folder, resume=resume)
 
     def sids(self, tokenizer: Tokenizer) -> Sids:
-        """Every item's codes, by ascending id."""
+        """Return the codes of all items, by ascending id."""
         ids = self.file.item_ids()
         order = np.argsort(ids)
         return Sids(ids[order], self._codes(tokenizer).numpy()[order])
 
     def metrics(self, tokenizer: Tokenizer) -> SidMetrics:
-        """As :func:`~recops_models.tokenizers.metrics.sid_metrics`, to rounding."""
+        """Return :func:`~recops_models.tokenizers.metrics.sid_metrics`, up to rounding."""
         levels = len(tokenizer.vocab_sizes)
         total, squares, errors = np.zeros(self.file.dim), 0.0, np.zeros(levels)
         codes = self._codes(tokenizer)
@@ -83,10 +83,10 @@ class StreamedCatalogue:
         return torch.cat([tokenizer.encode(torch.from_numpy(v)) for v in self.file.vectors()])
 
 
-def _that_streams(tokenizer: Tokenizer) -> RQKMeans:
+def _streaming(tokenizer: Tokenizer) -> RQKMeans:
     if not isinstance(tokenizer, RQKMeans) or tokenizer.method != RQKMeans.method:
         raise ValueError(
-            f"{tokenizer.method} needs all vectors in memory; only {RQKMeans.method} learns "
-            "from a stream"
+            f"{tokenizer.method} needs all vectors in memory; only {RQKMeans.method} can be fitted "
+            "to a file"
         )
     return tokenizer

@@ -1,4 +1,4 @@
-"""How evenly something is spread: figures of a distribution over codes or over paths."""
+"""Evenness of a distribution over codes or paths."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 TOP = (0.01, 0.05, 0.1)
-"""The fullest parts of the paths whose share is taken."""
+"""Shares of the fullest paths for :func:`held_by_top`."""
 
 
 class Spread(TypedDict):
-    """What :func:`spread` gives."""
+    """Result of :func:`spread`."""
 
     entropy: float
     perplexity: float
@@ -22,7 +22,7 @@ class Spread(TypedDict):
 
 
 class CodeUsage(Spread):
-    """What :func:`usage` gives of one level."""
+    """Result of :func:`usage`."""
 
     codes: int
     active: int
@@ -32,17 +32,17 @@ class CodeUsage(Spread):
 
 
 def spread(weights: NDArray[np.number], size: float) -> Spread:
-    """Figures of π = weights / Σ weights.
+    """Return measures of the evenness of π = weights / Σ weights.
 
     Args:
         weights: ``[n]``, ≥ 0, not all zero.
-        size: how many places there are to spread over, ≥ the number of weights that are not zero.
+        size: number of possible outcomes, at least the number of positive weights.
 
     Returns:
-        ``entropy`` H(π) = −Σ π ln π; ``perplexity`` exp(H), the number of equally used places of
-        the same entropy; ``entropy_ratio`` H / ln size (1 where size is 1); ``gini`` over the n
-        weights, 0 where all are equal; ``capacity`` 1/Σπ², the number of equally used places on
-        which two draws meet as often (the inverse Simpson index).
+        ``entropy`` H(π) = −Σ π ln π; ``perplexity`` exp(H), the number of equally likely outcomes
+        with the same entropy; ``entropy_ratio`` H / ln size (1 if size is 1); ``gini`` over the n
+        weights, 0 if all are equal; ``capacity`` 1/Σπ² (the inverse Simpson index), the number of
+        equally likely outcomes with the same chance that two draws coincide.
     """
     share = weights / weights.sum()
     used = share[share > 0]
@@ -61,16 +61,16 @@ def spread(weights: NDArray[np.number], size: float) -> Spread:
 def usage(
     codes: NDArray[np.integer], size: int, weights: NDArray[np.float64] | None = None
 ) -> CodeUsage:
-    """Figures of one level's codes.
+    """Return how the codes of one level are used.
 
     Args:
         codes: ``[N]``.
         size: K.
-        weights: ``[N]``, what each item counts; None: one.
+        weights: ``[N]``, weight of each item; None: 1.
 
     Returns:
         ``codes`` K, ``active`` (codes in use), ``coverage`` active / K, ``dead_codes`` K − active,
-        ``usage`` (the weight on every code), and those of :func:`spread`.
+        ``usage`` (weight per code), and the measures of :func:`spread`.
     """
     loads = np.bincount(codes, weights=weights, minlength=size)
     active = int((loads > 0).sum())
@@ -85,7 +85,7 @@ def usage(
 
 
 def held_by_top(loads: NDArray[np.number]) -> dict[str, float]:
-    """The share of all weight on the fullest 1, 5 and 10 % of the places in use, rounded up."""
+    """Return the share of the load on the fullest 1, 5 and 10 % of the paths in use, rounded up."""
     fullest = np.sort(loads)[::-1]
     held = np.cumsum(fullest) / fullest.sum()
     return {f"{top:.0%}": float(held[int(np.ceil(top * len(held))) - 1]) for top in TOP}

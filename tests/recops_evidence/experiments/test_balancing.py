@@ -116,7 +116,7 @@ def test_no_code_ever_carries_more_than_its_capacity(
     try:
         tokenizer.fit(vectors, torch.arange(items), seed=seed, weights=exposure)
     except ValueError as error:  # Few heavy items may not fit: then there are no codes at all.
-        if "cannot hold items of such weights" not in str(error):
+        if "cannot hold items of these weights" not in str(error):
             raise
         reject()
     found = tokenizer.encode(vectors, weights=exposure)

@@ -1,4 +1,4 @@
-"""Lists of several rankers made one."""
+"""Ensemble of the lists of several recommenders."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from recops_models.generative.ensemble import Ensemble
 from recops_models.generative.ranker import Ranking, Recommender
 
 
-class _Listing(Recommender):
-    """Lists what it is given."""
+class _FixedLists(Recommender):
+    """Recommender with fixed lists."""
 
     def __init__(self, items: torch.Tensor, scores: torch.Tensor) -> None:
         super().__init__()
@@ -24,23 +24,25 @@ class _Listing(Recommender):
         return Ranking(self.items[:, :k], self.scores[:, :k])
 
 
-def _drawn(seed: int, users: int, length: int, of: int) -> _Listing:
-    """Lists of ``length`` items of ``of``, of which some users have fewer."""
+def _random_lists(seed: int, users: int, length: int, num_items: int) -> _FixedLists:
+    """Return random lists of ``length`` of ``num_items`` items; every third user has two fewer."""
     generator = torch.Generator().manual_seed(seed)
-    items = torch.stack([torch.randperm(of, generator=generator)[:length] for _ in range(users)])
+    items = torch.stack(
+        [torch.randperm(num_items, generator=generator)[:length] for _ in range(users)]
+    )
     scores = torch.randn(users, length, generator=generator).sort(descending=True).values
     items[::3, -2:], scores[::3, -2:] = -1, -torch.inf
-    return _Listing(items, scores)
+    return _FixedLists(items, scores)
 
 
-def _nobody(users: int) -> Histories:
+def _empty_histories(users: int) -> Histories:
     none = np.zeros(0, dtype=np.int64)
     return Histories(np.zeros(users + 1, dtype=np.int64), none, none)
 
 
-def test_an_item_has_the_sum_of_what_it_is_above_each_lists_last() -> None:
-    members = [_drawn(seed, users=9, length=7, of=12) for seed in range(3)]
-    found = Ensemble(members, depth=7).recommend(_nobody(9), 30)
+def test_an_item_scores_the_sum_of_its_margins_over_the_last_of_each_list() -> None:
+    members = [_random_lists(seed, users=9, length=7, num_items=12) for seed in range(3)]
+    ranking = Ensemble(members, depth=7).recommend(_empty_histories(9), 30)
     for user in range(9):
         expected: dict[int, float] = defaultdict(float)
         for member in members:
@@ -48,22 +50,26 @@ def test_an_item_has_the_sum_of_what_it_is_above_each_lists_last() -> None:
             scores = member.scores[user][known]
             for item, score in zip(member.items[user][known].tolist(), scores, strict=True):
                 expected[item] += float(score - scores.min())
-        there = found.items[user] >= 0
+        is_item = ranking.items[user] >= 0
         assert dict(
-            zip(found.items[user][there].tolist(), found.scores[user][there].tolist(), strict=True)
+            zip(
+                ranking.items[user][is_item].tolist(),
+                ranking.scores[user][is_item].tolist(),
+                strict=True,
+            )
         ) == pytest.approx(expected)
-        assert (found.scores[user].diff() <= 0)[: int(there.sum()) - 1].all()
-        assert (found.scores[user][~there] == -torch.inf).all()
+        assert (ranking.scores[user].diff() <= 0)[: int(is_item.sum()) - 1].all()
+        assert (ranking.scores[user][~is_item] == -torch.inf).all()
 
 
-def test_one_member_keeps_its_order() -> None:
-    member = _drawn(0, users=4, length=5, of=9)
+def test_a_single_member_keeps_its_order() -> None:
+    member = _random_lists(0, users=4, length=5, num_items=9)
     assert torch.equal(
-        Ensemble([member], depth=5).recommend(_nobody(4), 3).items, member.items[:, :3]
+        Ensemble([member], depth=5).recommend(_empty_histories(4), 3).items, member.items[:, :3]
     )
 
 
-@pytest.mark.parametrize(("members", "depth", "told"), [(0, 5, "members"), (1, 0, "depth")])
-def test_no_member_and_no_depth_are_refused(members: int, depth: int, told: str) -> None:
-    with pytest.raises(ValueError, match=f"Ensemble: {told} must be"):
-        Ensemble([_drawn(0, 1, 3, 5)] * members, depth)
+@pytest.mark.parametrize(("members", "depth", "name"), [(0, 5, "members"), (1, 0, "depth")])
+def test_no_members_and_zero_depth_are_errors(members: int, depth: int, name: str) -> None:
+    with pytest.raises(ValueError, match=f"Ensemble: {name} must be"):
+        Ensemble([_random_lists(0, 1, 3, 5)] * members, depth)

@@ -19,28 +19,28 @@ def log_probs(rows: int = 7) -> torch.Tensor:
     return (-torch.rand(rows, generator=torch.Generator().manual_seed(0))).requires_grad_()
 
 
-def test_next_tokens_are_weighted_by_engagement() -> None:
-    found = log_probs()
+def test_the_next_token_loss_is_weighted() -> None:
+    log_prob = log_probs()
     weight = torch.arange(7.0)
-    expected = sum(-weight[i] * found[i] for i in range(7)) / 7
-    torch.testing.assert_close(next_token_loss(found, weight), expected)
-    plain = -found.mean()
-    assert torch.equal(next_token_loss(found, torch.ones(7)), plain)
+    expected = sum(-weight[i] * log_prob[i] for i in range(7)) / 7
+    torch.testing.assert_close(next_token_loss(log_prob, weight), expected)
+    plain = -log_prob.mean()
+    assert torch.equal(next_token_loss(log_prob, torch.ones(7)), plain)
 
 
 @pytest.mark.parametrize("value", [0.0, 0.1, 1 / 3, 4.0, 1e6])
 @pytest.mark.parametrize("rows", [1, 3, 7, 1000])
-def test_equal_rewards_give_the_next_token_loss_to_the_bit(value: float, rows: int) -> None:
-    found, weight = log_probs(rows), torch.linspace(0.3, 2, rows)
-    plain = next_token_loss(found, weight)
-    rewarded = reward_loss(found, weight, torch.full((rows,), value), strength=0.5, clip=2)
+def test_equal_rewards_give_the_next_token_loss_bit_for_bit(value: float, rows: int) -> None:
+    log_prob, weight = log_probs(rows), torch.linspace(0.3, 2, rows)
+    plain = next_token_loss(log_prob, weight)
+    rewarded = reward_loss(log_prob, weight, torch.full((rows,), value), strength=0.5, clip=2)
     assert torch.equal(plain, rewarded)
-    (gradient,) = torch.autograd.grad(plain, found)
-    (other,) = torch.autograd.grad(rewarded, found)
+    (gradient,) = torch.autograd.grad(plain, log_prob)
+    (other,) = torch.autograd.grad(rewarded, log_prob)
     assert torch.equal(gradient, other)
 
 
-def test_advantages_are_centred_scaled_and_cut() -> None:
+def test_advantages_are_centred_scaled_and_clipped() -> None:
     reward = torch.tensor([0.0, 0, 0, 0, 0, 0, 0, 0, 0, 10])
     loose = advantages(reward, 100)
     torch.testing.assert_close(loose.mean(), torch.tensor(0.0), atol=1e-6, rtol=0)
@@ -50,12 +50,12 @@ def test_advantages_are_centred_scaled_and_cut() -> None:
     torch.testing.assert_close(advantages(3 * reward + 5, 2), advantages(reward, 2))
 
 
-def test_no_weight_is_ever_negative() -> None:
+def test_clipping_keeps_weights_non_negative() -> None:
     generator = torch.Generator().manual_seed(1)
     for _ in range(50):
-        reward = -(torch.randn(20, generator=generator).exp() ** 3)  # A few far below the rest.
-        assert min(1 + 0.5 * advantages(reward, 100)) < 0  # So it would be, were it not cut.
-        rows = torch.eye(20)  # Row i alone tells what weight target i has.
+        reward = -(torch.randn(20, generator=generator).exp() ** 3)  # a few far below the others
+        assert min(1 + 0.5 * advantages(reward, 100)) < 0  # without the clip
+        rows = torch.eye(20)  # row i gives the weight of target i
         weights = [
             -20 * reward_loss(row, torch.ones(20), reward, strength=0.5, clip=2) for row in rows
         ]
@@ -63,15 +63,15 @@ def test_no_weight_is_ever_negative() -> None:
         assert max(weights) > 1
 
 
-def test_no_weight_is_negative_by_rounding() -> None:
-    clip, reward = 1.7, torch.tensor([-100.0, *[1.0] * 19])  # The first is cut to -c.
-    lost = reward_loss(torch.eye(20)[0], torch.ones(20), reward, strength=1 / clip, clip=clip)
-    assert torch.copysign(torch.ones(()), -lost) == 1
-    assert -20 * lost < 1e-6
+def test_rounding_keeps_weights_non_negative() -> None:
+    clip, reward = 1.7, torch.tensor([-100.0, *[1.0] * 19])  # the first is clipped to -c
+    loss = reward_loss(torch.eye(20)[0], torch.ones(20), reward, strength=1 / clip, clip=clip)
+    assert torch.copysign(torch.ones(()), -loss) == 1
+    assert -20 * loss < 1e-6
 
 
 @pytest.mark.parametrize(
-    ("strength", "clip", "said"),
+    ("strength", "clip", "message"),
     [
         (0.6, 2.0, r"reward_strength · reward_clip must be at most 1.* got 0.6 · 2"),
         (-0.1, 2.0, r"reward_strength must be 0 or more .* got -0.1 and 2"),
@@ -79,56 +79,56 @@ def test_no_weight_is_negative_by_rounding() -> None:
         (math.nan, 1.0, r"got nan and 1"),
     ],
 )
-def test_weights_that_could_be_negative_are_refused(
-    strength: float, clip: float, said: str
+def test_settings_with_negative_weights_are_an_error(
+    strength: float, clip: float, message: str
 ) -> None:
-    with pytest.raises(ValueError, match=said):
+    with pytest.raises(ValueError, match=message):
         reward_loss(log_probs(), torch.ones(7), torch.ones(7), strength=strength, clip=clip)
 
 
-def test_preference_is_log_2_at_the_reference() -> None:
+def test_the_preference_loss_is_log_2_at_the_reference() -> None:
     reference = torch.randn(2, 9)
-    found = preference_loss(reference.clone(), reference, beta=0.1)
-    torch.testing.assert_close(found, torch.tensor(math.log(2)))
+    loss = preference_loss(reference.clone(), reference, beta=0.1)
+    torch.testing.assert_close(loss, torch.tensor(math.log(2)))
     assert torch.equal(preference_margins(reference, reference), torch.zeros(9))
 
 
-def test_preference_falls_as_the_preferred_rises() -> None:
+def test_the_preference_loss_decreases_as_the_preferred_item_gains() -> None:
     policy, reference = torch.zeros(2, 4, requires_grad=True), torch.zeros(2, 4)
     preference_loss(policy, reference, beta=0.1).backward()
     assert policy.grad is not None
-    torch.testing.assert_close(policy.grad[0], torch.full((4,), -0.1 / 2 / 4))  # −β σ(0) / n.
+    torch.testing.assert_close(policy.grad[0], torch.full((4,), -0.1 / 2 / 4))  # −β σ(0) / n
     torch.testing.assert_close(policy.grad[1], -policy.grad[0])
 
 
-def test_no_pair_is_no_loss_and_no_gradient() -> None:
+def test_without_pairs_the_loss_and_gradient_are_zero() -> None:
     policy = torch.zeros(2, 0, requires_grad=True)
     loss = preference_loss(policy, torch.zeros(2, 0), beta=0.1)
     loss.backward()
     assert loss == 0
 
 
-def test_pairs_are_of_one_window_and_another_level() -> None:
+def test_pairs_have_different_items_and_levels_in_one_window() -> None:
     target = torch.tensor([[5, 6, 7, 8, 0], [9, 9, 3, 0, 0]])
     level = torch.tensor([[1, 1, 0, 2, 0], [2, 1, 1, 0, 0]])
     preferred, other = preference_pairs(target, level, horizon=2)
-    # 5 (1): 6 has its level, 7 is lower. 6 (1): 7 is lower. 7 (0): 8 is higher. 8: nothing behind.
+    # Item (level): 5 (1) pairs with 7 (0), since 6 has its level; 6 (1) with 7; 7 with 8 (2).
     assert preferred.tolist() == [[5, 6, 8, 0, 0], [9, 0, 0, 0, 0]]
-    assert other.tolist() == [[7, 7, 7, 0, 0], [3, 0, 0, 0, 0]]  # 9 is no pair with itself.
+    assert other.tolist() == [[7, 7, 7, 0, 0], [3, 0, 0, 0, 0]]  # 9 does not pair with itself
     assert preference_pairs(target, level, horizon=1)[0].tolist()[0] == [0, 6, 8, 0, 0]
 
 
-def test_pairs_by_the_definition() -> None:
+def test_pairs_match_the_definition() -> None:
     generator = torch.Generator().manual_seed(2)
     target = torch.randint(0, 6, (20, 9), generator=generator)
     level = torch.randint(0, 3, (20, 9), generator=generator)
     preferred, other = preference_pairs(target, level, horizon=4)
     for b in range(20):
         for t in range(9):
-            found = (0, 0)
+            pair = (0, 0)
             for s in range(t + 1, min(t + 5, 9)):
-                now, then = int(target[b, t]), int(target[b, s])
-                if now and then and now != then and level[b, t] != level[b, s]:
-                    found = (now, then) if level[b, t] > level[b, s] else (then, now)
+                now, later = int(target[b, t]), int(target[b, s])
+                if now and later and now != later and level[b, t] != level[b, s]:
+                    pair = (now, later) if level[b, t] > level[b, s] else (later, now)
                     break
-            assert (int(preferred[b, t]), int(other[b, t])) == found
+            assert (int(preferred[b, t]), int(other[b, t])) == pair

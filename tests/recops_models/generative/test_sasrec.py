@@ -21,14 +21,14 @@ def test_shapes(model: SASRec) -> None:
     assert model.loss(history, history.roll(-1, 1)).shape == ()
 
 
-def test_no_event_sees_its_future(model: SASRec) -> None:
+def test_events_do_not_attend_to_later_ones(model: SASRec) -> None:
     history = torch.tensor([[1, 2, 3, 4, 5, 6]])
     changed = history.clone()
     changed[0, 3:] = torch.tensor([9, 0, 0])
     torch.testing.assert_close(model.encode(history)[:, :3], model.encode(changed)[:, :3])
 
 
-def test_recommends_unmet_items_from_the_last_events(model: SASRec) -> None:
+def test_recommends_new_items_from_the_last_events(model: SASRec) -> None:
     long = np.arange(10)
     ranking = model.recommend(histories([long, long[:3]]), 20)
     assert set(ranking.items[0].tolist()) - {-1} == set(range(10, 20))
@@ -38,7 +38,7 @@ def test_recommends_unmet_items_from_the_last_events(model: SASRec) -> None:
     assert ranking.items[0, 0] == best
 
 
-def test_an_empty_history_is_one_line(model: SASRec) -> None:
+def test_an_empty_history_is_an_error(model: SASRec) -> None:
     history = torch.zeros(2, model.window, dtype=torch.int64)
     with pytest.raises(ValueError, match="SASRec: lengths must be 1 or more, got 0 for history 1"):
         model.decode(history, torch.tensor([3, 0]), 5)

@@ -26,7 +26,7 @@ def build(**changes: Any) -> TIGER:
         tokens, sizes, torch.arange(float(NUM_ITEMS)), TIGERConfig(**{**small, **layers, **changes})
     )
     for bias in (model.history_bias, model.path_bias, model.recency_bias):
-        torch.nn.init.normal_(bias.table.weight)  # As after training: distances matter.
+        torch.nn.init.normal_(bias.table.weight)  # a trained model has non-zero biases
     return model.eval()
 
 
@@ -36,7 +36,7 @@ READINGS = pytest.mark.parametrize("reading", ["causal", "whole"])
 
 
 @READINGS
-def test_every_weight_learns(reading: str) -> None:
+def test_every_parameter_gets_a_gradient(reading: str) -> None:
     model = build(reading=reading)
     model.loss(HISTORY, TARGET).backward()
     for name, weight in model.named_parameters():
@@ -46,7 +46,7 @@ def test_every_weight_learns(reading: str) -> None:
 
 
 @READINGS
-def test_decodes_real_items_that_were_not_met_best_first(reading: str) -> None:
+def test_decodes_new_items_of_the_catalogue_best_first(reading: str) -> None:
     model = build(reading=reading)
     past = histories([np.arange(5), np.arange(33)])
     items, scores = model.recommend(past, NUM_ITEMS)
@@ -54,21 +54,21 @@ def test_decodes_real_items_that_were_not_met_best_first(reading: str) -> None:
     assert set(items[1].tolist()) - {-1} == set(range(33, NUM_ITEMS))
     assert (scores[0, :-1] >= scores[0, 1:]).all()
     order = items[0].tolist()
-    assert order.index(38) == order.index(39) + 1  # One path: the prior puts 39 first.
+    assert order.index(38) == order.index(39) + 1  # one path: 39 has the higher prior
 
 
 @READINGS
-def test_scores_are_the_loss_of_the_path(reading: str) -> None:
+def test_scores_are_log_probabilities_of_paths(reading: str) -> None:
     model = build(reading=reading)
     long, short = np.arange(3, 12), np.array([5, 1])
     items, scores = model.recommend(histories([long, short]), NUM_ITEMS)
     for row, past in enumerate((long[-6:], short)):
         history = torch.zeros(1, 6, dtype=torch.int64)
         history[0, : len(past)] = torch.from_numpy(past + 1)
-        for place in (0, 7):
+        for rank in (0, 7):
             target = torch.zeros_like(history)
-            target[0, len(past) - 1] = items[row, place] + 1
-            torch.testing.assert_close(-model.loss(history, target), scores[row, place])
+            target[0, len(past) - 1] = items[row, rank] + 1
+            torch.testing.assert_close(-model.loss(history, target), scores[row, rank])
 
 
 @READINGS
@@ -101,7 +101,7 @@ def test_a_task_or_a_user_is_an_error() -> None:
 
 
 @READINGS
-def test_the_future_does_not_change_the_past(reading: str) -> None:
+def test_later_events_do_not_change_earlier_losses(reading: str) -> None:
     model = build(reading=reading)
     only_first = TARGET.clone()
     only_first[:, 1:] = 0
@@ -110,14 +110,14 @@ def test_the_future_does_not_change_the_past(reading: str) -> None:
     torch.testing.assert_close(model.loss(HISTORY, only_first), model.loss(changed, only_first))
 
 
-def test_a_whole_reading_lets_earlier_events_see_later_ones() -> None:
-    """And so the two readings are two models, which differ once a history has two events."""
-    causal, whole = build(), build(reading="whole")
-    whole.load_state_dict(causal.state_dict())
-    first, all_of_them = TARGET.clone(), TARGET
+def test_whole_reading_attends_to_later_events() -> None:
+    """The two readings agree for one event and differ for more."""
+    causal, bidirectional = build(), build(reading="whole")
+    bidirectional.load_state_dict(causal.state_dict())
+    first = TARGET.clone()
     first[:, 1:] = 0
-    torch.testing.assert_close(causal.loss(HISTORY, first), whole.loss(HISTORY, first))
-    assert (causal.loss(HISTORY, all_of_them) - whole.loss(HISTORY, all_of_them)).abs() > 1e-4
+    torch.testing.assert_close(causal.loss(HISTORY, first), bidirectional.loss(HISTORY, first))
+    assert (causal.loss(HISTORY, TARGET) - bidirectional.loss(HISTORY, TARGET)).abs() > 1e-4
 
 
 def test_the_order_of_events_matters() -> None:
@@ -127,35 +127,35 @@ def test_the_order_of_events_matters() -> None:
     assert (model.loss(one, target) - model.loss(other, target)).abs() > 1e-4
 
 
-def test_beams_share_one_reading_of_their_request(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_beams_share_one_encoding_of_their_request(monkeypatch: pytest.MonkeyPatch) -> None:
     model = build(beams=30)
-    read: list[int] = []
+    encoded: list[int] = []
     encode = model.encode
 
-    def told(*given: Any) -> Any:
-        read.append(len(given[0]))
-        return encode(*given)
+    def count(*arguments: Any) -> Any:
+        encoded.append(len(arguments[0]))
+        return encode(*arguments)
 
-    monkeypatch.setattr(model, "encode", told)
+    monkeypatch.setattr(model, "encode", count)
     model.recommend(histories([np.arange(3), np.arange(7)]), 20)
-    assert read == [2]
-    found = model.encode_requests(HISTORY, torch.tensor([3, 6]))
-    assert {len(tensor) for tensor in found} == {2}
+    assert encoded == [2]
+    tensors = model.encode_requests(HISTORY, torch.tensor([3, 6]))
+    assert {len(tensor) for tensor in tensors} == {2}
 
 
-def test_a_watcher_is_told_of_every_steps_beams_but_the_last() -> None:
-    model, told = build(beams=10), list[torch.Tensor]()
+def test_the_callback_receives_the_beams_of_every_step_except_the_last() -> None:
+    model, steps = build(beams=10), list[torch.Tensor]()
     encoded = model.encode_requests(HISTORY, torch.tensor([3, 6]))
-    found = beam_search(model, encoded, beams=10, on_step=told.append)
-    assert [tuple(beams.shape) for beams in told] == [(2, 4, 1), (2, 10, 2)]  # Four first tokens.
-    sids = model.paths[found.item_ids + 1] - 1
-    for beams in told:
+    result = beam_search(model, encoded, beams=10, on_step=steps.append)
+    assert [tuple(beams.shape) for beams in steps] == [(2, 4, 1), (2, 10, 2)]  # four first tokens
+    sids = model.paths[result.item_ids + 1] - 1
+    for beams in steps:
         length = beams.shape[-1]
         for row in range(2):
-            followed = {tuple(path) for path in beams[row].tolist()}
-            assert {tuple(path[:length]) for path in sids[row].tolist()} <= followed
+            prefixes = {tuple(path) for path in beams[row].tolist()}
+            assert {tuple(path[:length]) for path in sids[row].tolist()} <= prefixes
 
 
-def test_an_empty_history_is_one_line() -> None:
+def test_an_empty_history_is_an_error() -> None:
     with pytest.raises(ValueError, match="TIGER: lengths must be 1 or more, got 0 for history 1"):
         build().decode(HISTORY, torch.tensor([3, 0]), 5)

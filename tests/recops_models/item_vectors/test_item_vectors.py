@@ -136,10 +136,10 @@ def test_own_vectors_from_parquet_in_any_order(tmp_path: Path, fixed: bool) -> N
 @pytest.mark.parametrize(
     ("array", "message"),
     [
-        (np.zeros(4), r"must hold floats \[items, dimensions\], found float64 \[4\]"),
+        (np.zeros(4), r"must hold floats \[items, dimensions\], got float64 \[4\]"),
         (np.zeros((4, 2), dtype=int), "floats"),
         (np.array([[0.0], [np.inf], [0.0], [np.nan]]), "2 vectors are not finite.*item 1"),
-        (np.zeros((3, 2)), "one row an item, 4, found 3"),
+        (np.zeros((3, 2)), "one row per item, 4, got 3"),
         (np.array([object()] * 4), "not a .npy file of numbers"),
     ],
 )

@@ -62,7 +62,7 @@ def test_vectors_that_are_not_finite(method: str, value: float, tmp_path: Path, 
     vectors = items()
     vectors[7, 1] = value
     assert tokenize(tmp_path, method, vectors) == 1
-    assert line().endswith("v.npy: 1 vectors are not finite, the first that of item 7")
+    assert line().endswith("v.npy: 1 vectors are not finite, the first is that of item 7")
     assert not (tmp_path / "out").exists()
 
 
@@ -76,7 +76,10 @@ def test_fewer_items_than_codes(method: str, tmp_path: Path, line: Line) -> None
 @every_method
 @pytest.mark.parametrize(
     ("shape", "message"),
-    [((0, 5), "no items to learn from"), ((9, 0), "floats [N, D], got torch.float32 [9, 0]")],
+    [
+        ((0, 5), "needs at least one item, got 0"),
+        ((9, 0), "floats [N, D], got torch.float32 [9, 0]"),
+    ],
 )
 def test_no_items_and_no_dimensions(
     method: str, shape: tuple[int, int], message: str, tmp_path: Path, line: Line
@@ -93,10 +96,19 @@ def contents(folder: Path) -> dict[str, bytes]:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ("--set groups=2", "vectors of 5 dimensions cannot be cut into 2 groups"),
-        ("--method balanced-rq --set groups=2", "vectors of 5 dimensions cannot be cut"),
-        ("--vectors fit.parquet --stream --set groups=2", "vectors of 5 dimensions cannot be cut"),
-        ("--vectors fit.parquet --stream --method rq-vae", "only rq-kmeans learns from a stream"),
+        ("--set groups=2", "the dimension of vectors must be a multiple of groups 2, got 5"),
+        (
+            "--method balanced-rq --set groups=2",
+            "the dimension of vectors must be a multiple of groups 2",
+        ),
+        (
+            "--vectors fit.parquet --stream --set groups=2",
+            "the dimension of vectors must be a multiple of groups 2",
+        ),
+        (
+            "--vectors fit.parquet --stream --method rq-vae",
+            "only rq-kmeans can be fitted to a",
+        ),
         ("--vectors nan.parquet --stream", "a vector is not finite"),
         ("--vectors text.parquet --stream", "item_id must be integers"),
         ("--codes 41", "40 items cannot fill 41 codes"),
@@ -165,7 +177,7 @@ def test_an_infeasible_capacity_says_what_to_change(tmp_path: Path, line: Line) 
     before = contents(tmp_path / "out")
     assert cli.run([*arguments, "--set", "clip=0"]) == 1
     told = line()
-    assert "level 0 cannot hold items of such weights, the heaviest has 3.4" in told
+    assert "level 0 cannot hold items of these weights, the heaviest has 3.4" in told
     assert told.endswith("use more slack, less clip or fewer codes")
     assert contents(tmp_path / "out") == before
 
@@ -174,7 +186,7 @@ def test_weights_that_are_all_zero_are_told() -> None:
     vectors = torch.from_numpy(items())
     tokenizer = make_tokenizer("balanced-rq", 2, 4)
     for call in (tokenizer.check_fit, tokenizer.fit):
-        with pytest.raises(ValueError, match="all weights are 0, so that there is no load to bal"):
+        with pytest.raises(ValueError, match="weights must have a positive entry, got all 0"):
             call(vectors, torch.arange(40), weights=torch.zeros(40))
 
 
@@ -200,5 +212,5 @@ def test_helpers_of_a_batch_say_what_is_unfit() -> None:
 
 def test_an_item_stands_once() -> None:
     ids = torch.tensor([4, 5, 4, 6])
-    with pytest.raises(ValueError, match=r"RQKMeans.fit: item id 4 stands more than once"):
+    with pytest.raises(ValueError, match=r"RQKMeans.fit: item_ids must be unique, got 4"):
         RQKMeans(1, 2).fit(torch.randn(4, 3), ids)

@@ -105,5 +105,5 @@ def test_errors_name_what_is_wrong() -> None:
     with pytest.raises(ValueError, match=r"errors must be \[3, 2\].*got \[3, 1\]"):
         resolve_collisions(np.zeros((3, 2, 2), int), errors=np.zeros((3, 1)))
     codes[1, 1] = -1
-    with pytest.raises(ValueError, match="item 1 has no ID"):
+    with pytest.raises(ValueError, match="candidate of item 1 must have codes from 0, got -1"):
         resolve_collisions(codes)

@@ -220,8 +220,8 @@ def test_a_new_fit_takes_nothing_of_an_earlier_one(method: str, tmp_path: Path) 
         (torch.zeros(20), 20, r"must be floats \[N, D\]"),
         (torch.zeros(20, 0), 20, r"must be floats \[N, D\]"),
         (torch.zeros(20, 3, dtype=torch.int64), 20, r"got torch.int64 \[20, 3\]"),
-        (torch.zeros(20, 3), 19, "19 ids for 20 vectors"),
-        (torch.zeros(0, 3), 0, "no items to learn from"),
+        (torch.zeros(20, 3), 19, r"item_ids must be \[20\], one per vector, got \[19\]"),
+        (torch.zeros(0, 3), 0, "needs at least one item, got 0"),
     ],
 )
 def test_unfit_vectors_are_told(method: str, vectors: Tensor, ids: int, message: str) -> None:
@@ -346,7 +346,7 @@ def test_unfit_files_of_pairs_are_told(
 @pytest.mark.parametrize("name", ["p.npy", "p.npz", "p.parquet"])
 @pytest.mark.parametrize(
     ("kind", "message"),
-    [("archive", "found an archive"), ("cut", "not readable as pairs"), ("folder", "a folder")],
+    [("archive", "got an archive"), ("cut", "not readable as pairs"), ("folder", "a folder")],
 )
 def test_what_is_no_file_of_pairs_is_told(
     kind: str, message: str, name: str, tmp_path: Path

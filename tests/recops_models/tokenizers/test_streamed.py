@@ -112,7 +112,7 @@ def test_the_command_streams_what_it_would_load(
     capsys.readouterr()
     for more, code, message in (
         (["--stream", "--data", "ml-100k"], 2, "--stream reads a Parquet file"),
-        (["--stream", "--method", "drq-vae"], 1, "only rq-kmeans learns from a stream"),
+        (["--stream", "--method", "drq-vae"], 1, "only rq-kmeans can be fitted to a file"),
     ):
         assert cli.run([*arguments, *more, "--out", str(tmp_path / "x")]) == code
         assert message in capsys.readouterr().err
@@ -143,7 +143,7 @@ def test_files_that_are_no_parquet_are_told(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="not readable as Parquet"):
         VectorFile(tmp_path / "v.parquet")
     write(tmp_path / "v.parquet", torch.zeros(0, 3))
-    with pytest.raises(DataError, match="holds no vectors"):
+    with pytest.raises(DataError, match="must hold at least one vector, got none"):
         VectorFile(tmp_path / "v.parquet")
     with pytest.raises(ValueError, match="10 items cannot fill 16 codes"):
         RQKMeans(1, 16).fit_file(VectorFile(write(tmp_path / "v.parquet", torch.zeros(10, 3))))

@@ -1,1 +1,1 @@
-"""Clusters of points, in memory or streamed: what the quantizing methods are made of."""
+"""Clustering of points, in memory or streamed, for the quantizing methods."""

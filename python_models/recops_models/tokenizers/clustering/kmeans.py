@@ -1,4 +1,4 @@
-"""k-means on the kernels of recops: the same bits whatever the number of threads."""
+"""k-means on the kernels of recops; the result does not depend on the number of threads."""
 
 from __future__ import annotations
 
@@ -15,18 +15,18 @@ from recops_models.callbacks import Callbacks
 from recops_models.tokenizers.clustering.points import NEAREST, Assign, Points
 
 _SEEDING_POINTS = 64
-"""Points per code that the start looks at; more make it slower, hardly better."""
+"""Points per code in the sample for k-means++; more are slower and barely improve the result."""
 
 
 @dataclass(frozen=True)
 class KMeansSettings:
-    """Of k-means, per level.
+    """Settings of k-means, per level.
 
     Attributes:
-        iterations: at most so many passes over the points.
-        tolerance: relative fall of the error below which it stops.
-        batch: points an update; 0: all of them.
-        metric: what is nearest.
+        iterations: largest number of passes over the points.
+        tolerance: smallest relative decrease of the error; k-means stops below it.
+        batch: points per update; 0: all.
+        metric: distance to codewords.
     """
 
     iterations: int = 50
@@ -51,35 +51,35 @@ def kmeans(
     assign: Assign | None = None,
     patience: int = 1,
 ) -> Tensor:
-    """Lloyd's algorithm from a k-means++ start, or mini-batch k-means.
+    """Return a codebook from Lloyd's algorithm or mini-batch k-means, started by k-means++.
 
-    With a ``batch``, every batch moves the codewords that it chose towards the means of its points:
-    ``c_k ← c_k + (Σ x − n c_k) / N_k``, n points of the batch, N_k of all batches so far.
+    With a ``batch``, each batch moves the codewords of its points towards their means: ``c_k ← c_k
+    + (Σ x − n c_k) / N_k``, with n points in the batch and N_k in all batches so far.
 
-    A code that no point of a pass chose is set anew, on the point that is worst served, so that
-    codes stay in use as long as there are different points to serve. It ends when for ``patience``
-    passes the mean error fell by less than ``tolerance`` of itself and every code is in use, or
-    after ``iterations`` passes.
+    After each pass, a code without points moves to the point with the largest error, so all codes
+    are used if there are enough different points. k-means stops after ``iterations`` passes, or
+    when every code is used and the mean error decreased by less than ``tolerance`` of itself in
+    ``patience`` passes.
 
-    By cosine it is spherical k-means, of points that weigh by their length: assignment and update
-    each lower ``Σ ‖x‖ (1 − cos(x, c))``, since the sum of ``x·c/‖c‖`` over the points of a code is
-    largest along their mean. Codewords are those means, directions with the length that leaves the
-    least squared error along them. On unit vectors the directions are those of Dhillon and Modha.
+    The metric cosine gives spherical k-means with points weighted by their length. Assignment and
+    update each decrease ``Σ ‖x‖ (1 − cos(x, c))``: the sum of ``x·c/‖c‖`` over the points of a code
+    is largest along their mean. A codeword is that mean, which also has the length of the least
+    squared error along its direction. On unit vectors this is the algorithm of Dhillon and Modha.
 
     Args:
-        points: N ≥ K of them, finite.
+        points: N ≥ K finite points.
         num_codes: K.
-        rng: draws the start, and the batches.
-        settings: see there.
-        callbacks: receive the share of the passes that are done, and the mean ``error``.
-        assign: of points to codewords; None: to the nearest.
-        patience: 1, or more where ``assign`` takes others than the nearest codewords, so that the
-            error may rise before it falls further; the codebook of the least error is then the
-            outcome, and there must be no ``batch``.
+        rng: draws the start and the batches.
+        settings: passes, tolerance, batch and metric.
+        callbacks: receive the share of finished passes, and the mean ``error``.
+        assign: assigns points to codewords; None: to the nearest.
+        patience: 1, or more if ``assign`` can return other codewords than the nearest. The error
+            can then increase between passes; the result is the codebook with the lowest error, and
+            ``settings.batch`` must be 0.
 
     Returns:
-        ``[K, D]`` float32. With fewer than K different points some codewords repeat, and the later
-        ones go unused. O(N · K · D) a pass; memory, beside the points, O(K · D).
+        ``[K, D]`` float32. With fewer than K different points some codewords are equal, and the
+        later ones unused. A pass takes O(N · K · D), and O(K · D) memory in addition to the points.
 
     Source: Lloyd, "Least squares quantization in PCM", 1982; Sculley, "Web-scale k-means
     clustering", WWW 2010; Dhillon, Modha, "Concept decompositions for large sparse text data using
@@ -93,32 +93,32 @@ def kmeans(
     best, lowest = codebook, np.inf
     reference, error, stale = np.inf, np.inf, 0
     for iteration in range(settings.iterations):
-        found = _Pass(*codebook.shape)
+        totals = _Pass(*codebook.shape)
         if settings.batch:
             for batch in points.batches(settings.batch, rng):
-                sums, weights = found.add(batch, codebook, assign)
+                sums, weights = totals.add(batch, codebook, assign)
                 seen += weights
                 codebook = codebook + (sums - weights[:, None] * codebook) / seen[:, None].clamp(
                     min=1
                 )
         else:
             for piece in points.pieces():
-                found.add(piece, codebook, assign)
-        error = found.error
+                totals.add(piece, codebook, assign)
+        error = totals.error
         callbacks.advance(iteration / settings.iterations, error=error)
-        empty = torch.nonzero(found.weights == 0)[:, 0]
+        empty = torch.nonzero(totals.weights == 0)[:, 0]
         if error < lowest:
             best, lowest = codebook, error
         fell = reference - error >= settings.tolerance * error
         stale = 0 if fell else stale + 1
         if not error or (not len(empty) and stale >= patience):
             break
-        if fell or len(empty):  # Codes set anew begin anew.
+        if fell or len(empty):  # the error after a reset is not comparable with earlier ones
             reference = error
         if not settings.batch:
-            means = found.sums / found.weights[:, None].clamp(min=1)
-            codebook = torch.where(found.weights[:, None] > 0, means, codebook)
-        worst = found.worst[: len(empty)]
+            means = totals.sums / totals.weights[:, None].clamp(min=1)
+            codebook = torch.where(totals.weights[:, None] > 0, means, codebook)
+        worst = totals.worst[: len(empty)]
         codebook[empty[: len(worst)]] = worst
         seen[empty] = 0
     if patience > 1:
@@ -128,12 +128,12 @@ def kmeans(
 
 
 class _Pass:
-    """What one pass over the points finds.
+    """Totals of one pass over the points.
 
     Attributes:
-        sums: ``[K, D]``, of the points by code.
-        weights: ``[K]``, their numbers.
-        worst: ``[≤ K, D]``, the points worst served, the worst first.
+        sums: ``[K, D]``, sum of the points of each code.
+        weights: ``[K]``, number of points of each code.
+        worst: ``[≤ K, D]``, points with the largest errors, in descending order.
     """
 
     def __init__(self, num_codes: int, dim: int) -> None:
@@ -143,11 +143,11 @@ class _Pass:
 
     @property
     def error(self) -> float:
-        """The mean error."""
+        """Mean error of the points."""
         return self._total / self._count
 
     def add(self, points: Tensor, codebook: Tensor, assign: Assign) -> tuple[Tensor, Tensor]:
-        """Take in some points; their sums and numbers by code."""
+        """Add points, and return their sums and numbers by code."""
         index, error = assign(points, codebook)
         errors = error.numpy()
         sums, weights = recops.accumulate_codes(points, index, len(codebook))
@@ -155,25 +155,26 @@ class _Pass:
         worst = _largest(errors, len(codebook))
         self.worst = torch.cat([self.worst, points[torch.from_numpy(worst)]])
         self._errors = np.concatenate([self._errors, errors[worst]])
-        kept = _largest(self._errors, len(codebook))
-        self.worst, self._errors = self.worst[torch.from_numpy(kept)], self._errors[kept]
+        largest = _largest(self._errors, len(codebook))
+        self.worst, self._errors = self.worst[torch.from_numpy(largest)], self._errors[largest]
         self._total += float(errors.sum(dtype=np.float64))
         self._count += len(points)
         return sums, weights
 
 
 def _largest(errors: NDArray[np.float32], count: int) -> NDArray[np.int64]:
-    """Where the ``count`` largest are, in order; equal ones stay in theirs."""
+    """Return the indices of the ``count`` largest errors, descending; equal ones in index order."""
     return np.argsort(-errors, kind="stable")[:count]
 
 
 def _kmeans_plus_plus(
     points: Tensor, num_codes: int, rng: np.random.Generator, nearest: Assign
 ) -> Tensor:
-    """K points, each drawn with odds in its error (its squared distance) from those before it.
+    """Return K points, each drawn with probability proportional to its error so far.
 
-    Source: Arthur, Vassilvitskii, "k-means++: the advantages of careful seeding", SODA 2007; on a
-    sample where there are many points. O(K · N · D).
+    The error of a point is that of the nearest point drawn before. O(K · N · D).
+
+    Source: Arthur, Vassilvitskii, "k-means++: the advantages of careful seeding", SODA 2007.
     """
     chosen = [int(rng.integers(len(points)))]
     errors: NDArray[np.float64] = np.full(len(points), np.inf)
@@ -181,7 +182,7 @@ def _kmeans_plus_plus(
         _, error = nearest(points, points[chosen[-1:]])
         errors = np.minimum(errors, error.numpy())
         odds = np.cumsum(errors)
-        # Where all points are taken the odds are zero, and the draw repeats the first.
+        # If all errors are 0, the last point is drawn again.
         draw = np.searchsorted(odds, rng.random() * odds[-1], side="right")
         chosen.append(min(int(draw), len(points) - 1))
     return points[chosen]

@@ -1,4 +1,4 @@
-"""Points to cluster: in memory, or read piece by piece."""
+"""Points to cluster."""
 
 from __future__ import annotations
 
@@ -13,61 +13,60 @@ from typing_extensions import Self
 import recops
 
 Assign: TypeAlias = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
-"""Of points ``[N, D]`` and a codebook ``[K, D]``: each point's code ``[N]`` int32, and its error
-``[N]`` there: its squared distance from that codeword, by default."""
+"""Maps points ``[N, D]`` and a codebook ``[K, D]`` to codes ``[N]`` int32 and errors ``[N]``."""
 
 
 def nearest(points: Tensor, codebook: Tensor) -> tuple[Tensor, Tensor]:
-    """Every point to its nearest codeword."""
+    """Assign each point to its nearest codeword; the error is the squared distance."""
     index, distance = recops.nearest_codes(points, codebook)
     return index[:, 0], distance[:, 0]
 
 
 def nearest_by_cosine(points: Tensor, codebook: Tensor) -> tuple[Tensor, Tensor]:
-    """Every point to the codeword of the most like direction; the error is ``‖x‖ (1 − cos)``."""
+    """Assign each point to the codeword of highest cosine; the error is ``‖x‖ (1 − cos)``."""
     index, distance = recops.nearest_codes(points, codebook, metric="cosine")
     return index[:, 0], torch.linalg.vector_norm(points, dim=1) * distance[:, 0] / 2
 
 
 NEAREST: dict[str, Assign] = {"l2": nearest, "cosine": nearest_by_cosine}
-"""By metric."""
+"""Assignments to the nearest codeword, by metric."""
 
 
 class Points(Protocol):
-    """N points of D dimensions that can be gone through again and again."""
+    """N points of D dimensions that can be read repeatedly."""
 
     @property
     def dim(self) -> int:
-        """D."""
+        """D, the number of dimensions."""
         ...
 
     def __len__(self) -> int:
-        """N."""
+        """N, the number of points."""
         ...
 
     def pieces(self) -> Iterator[Tensor]:
-        """All of them, ``[n, D]`` float32 at a time, in the same order every time."""
+        """Yield all points in blocks ``[n, D]`` float32, always in the same order."""
         ...
 
     def batches(self, size: int, rng: np.random.Generator) -> Iterator[Tensor]:
-        """All of them in random order, ``size`` at a time."""
+        """Yield all points in random order, in blocks of at most ``size``."""
         ...
 
     def sample(self, size: int, rng: np.random.Generator) -> Tensor:
-        """``size`` of them, or all if there are no more, in order."""
+        """Return ``size`` random points in order, or all if there are fewer."""
         ...
 
-    def left_by(self, codebook: Tensor, assign: Assign) -> Self:
-        """The points less the codewords that they are assigned to."""
+    def subtract_codewords(self, codebook: Tensor, assign: Assign) -> Self:
+        """Return the points minus their assigned codewords."""
         ...
 
     def within(self, dims: slice) -> Self:
-        """The points in some of their dimensions alone."""
+        """Return the points restricted to some dimensions."""
         ...
 
 
 class TensorPoints:
-    """Points in memory, as one piece."""
+    """Points in memory, in one block."""
 
     def __init__(self, points: Tensor) -> None:
         self._points = points
@@ -92,7 +91,7 @@ class TensorPoints:
         rows = np.sort(rng.choice(len(self), size, replace=False))
         return self._points[torch.from_numpy(rows)]
 
-    def left_by(self, codebook: Tensor, assign: Assign) -> TensorPoints:
+    def subtract_codewords(self, codebook: Tensor, assign: Assign) -> TensorPoints:
         index, _ = assign(self._points, codebook)
         return TensorPoints(self._points - recops.rq_decode(index[:, None], [codebook]))
 

@@ -1,4 +1,4 @@
-"""Codebooks level by level: k-means of what the levels before left over."""
+"""Residual k-means: each level's codebook is fitted to the residuals of the levels before."""
 
 from __future__ import annotations
 
@@ -19,59 +19,59 @@ _KIND = "tokenizer-levels"
 def residual_kmeans(
     points: Points,
     sizes: Sequence[int],
-    given: Fitting,
+    fitting: Fitting,
     *,
     settings: KMeansSettings | None = None,
-    kept: Sequence[Tensor] = (),
+    fixed: Sequence[Tensor] = (),
     assign: Assign | None = None,
     groups: int = 1,
     patience: int = 1,
 ) -> tuple[Tensor, ...]:
-    """One codebook a level.
+    """Return one codebook per level.
 
-    r₀ = x; level l's codebook is the k-means of r_l; r_{l+1} = r_l − c_l[s_l], s_l by ``assign``.
-    With groups, the dimensions are cut into as many equal pieces, the first L / groups levels are
-    learnt of the first piece alone, and so on.
+    Level l's codebook is the k-means of r_l, with r₀ = x and r_{l+1} = r_l − c_l[s_l], where
+    ``assign`` gives the code s_l. With G groups, the dimensions are split into G equal parts, and
+    each part has L / G levels.
 
     Args:
-        points: N of them, finite.
+        points: N finite points.
         sizes: K_l ≤ N.
-        given: seed, callbacks, and the folder in which every finished level is kept, the state of
-            the generator beside it, so that a resumed run draws on as one never stopped.
-        settings: of :func:`~recops_models.tokenizers.clustering.kmeans.kmeans`.
-        kept: codebooks of the first levels, which stay as they are.
-        assign: of residuals to codewords; None: to the nearest by the settings' metric.
-        groups: divides L and D.
-        patience: of :func:`~recops_models.tokenizers.clustering.kmeans.kmeans`.
+        fitting: seed, callbacks and folder. The folder gets each finished level and the state of
+            the generator, so a resumed run has the same result as an uninterrupted one.
+        settings: settings of :func:`~recops_models.tokenizers.clustering.kmeans.kmeans`.
+        fixed: codebooks of the first levels, which are not fitted.
+        assign: assigns residuals to codewords; None: to the nearest by the settings' metric.
+        groups: G, a divisor of L and D.
+        patience: see :func:`~recops_models.tokenizers.clustering.kmeans.kmeans`.
 
     Returns:
-        ``[K_l, D / groups]`` float32 a level. O(N · D · Σ K_l / groups) a pass.
+        ``[K_l, D / G]`` float32 per level. A pass takes O(N · D · Σ K_l / G).
 
     Raises:
         CorruptFileError: the folder's file is damaged.
     """
     settings = settings or KMeansSettings()
     assign = assign or NEAREST[settings.metric]
-    rng = np.random.default_rng(given.seed)
-    path = None if given.folder is None else given.folder / LEVELS
-    books = list(kept)
-    if path is not None and given.resume and path.exists():
+    rng = np.random.default_rng(fitting.seed)
+    path = None if fitting.folder is None else fitting.folder / LEVELS
+    books = list(fixed)
+    if path is not None and fitting.resume and path.exists():
         tensors, meta = load_tensors(path, kind=_KIND)
         books = [tensors[f"codebook_{level}"] for level in range(len(tensors))]
         rng.bit_generator.state = meta["rng"]
     pieces = pieces_of(points.dim, groups)
     for level, size in enumerate(sizes):
-        group, place = divmod(level, len(sizes) // groups)
-        if not place:
+        group, level_in_group = divmod(level, len(sizes) // groups)
+        if not level_in_group:
             residual = points.within(pieces[group])
         if level == len(books):
-            given.callbacks.start(f"level {level}")
+            fitting.callbacks.start(f"level {level}")
             book = kmeans(
                 residual,
                 size,
                 rng=rng,
                 settings=settings,
-                callbacks=given.callbacks,
+                callbacks=fitting.callbacks,
                 assign=assign,
                 patience=patience,
             )
@@ -79,11 +79,11 @@ def residual_kmeans(
             if path is not None:
                 tensors = {f"codebook_{at}": each for at, each in enumerate(books)}
                 save_tensors(path, tensors, kind=_KIND, meta={"rng": rng.bit_generator.state})
-        residual = residual.left_by(books[level], assign)
+        residual = residual.subtract_codewords(books[level], assign)
     return tuple(books)
 
 
 def pieces_of(dim: int, groups: int) -> list[slice]:
-    """The dimensions of each group."""
+    """Return the dimensions of each group."""
     width = dim // groups
     return [slice(start, start + width) for start in range(0, width * groups, width)]

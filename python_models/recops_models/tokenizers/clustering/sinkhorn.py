@@ -1,4 +1,4 @@
-"""Codes for a batch by optimal transport: near codewords, evenly used."""
+"""Balanced codes for a batch by optimal transport."""
 
 from __future__ import annotations
 
@@ -14,34 +14,33 @@ _TINY = 1e-300
 def sinkhorn_assignment(
     x: Tensor, codebook: Tensor, *, epsilon: float = 0.003, iterations: int = 50
 ) -> Tensor:
-    """The likeliest code of every row in the transport plan that uses all codes alike.
+    """Return each row's most probable code in the transport plan that uses all codes equally.
 
-    With costs d_nk = ‖x_n − c_k‖², shifted and scaled to [−1, 1], the plan is the P that minimises
-    ``Σ P d + ε Σ P (log P − 1)`` with rows of mass 1/B and columns of mass 1/K, found by Sinkhorn's
-    alternate scaling; ``index[n] = argmax_k P_nk``, the lowest k at ties.
+    With costs d_nk = ‖x_n − c_k‖², shifted and scaled to [−1, 1], the plan P minimises ``Σ P d + ε
+    Σ P (log P − 1)`` with row mass 1/B and column mass 1/K. Sinkhorn's alternating scaling computes
+    it. ``index[n] = argmax_k P_nk``; ties go to the lowest k.
 
-    Only the plan is balanced, not its argmax: equal rows get equal codes. Where no code may pass a
-    capacity, use :func:`recops.balance_assignment`.
+    The plan is balanced, but its argmax need not be: equal rows get equal codes.
+    :func:`recops.balance_assignment` enforces a capacity.
 
     Args:
         x: ``[B, D]`` floating point, finite.
         codebook: ``[K, D]``, finite.
-        epsilon: ε > 0, in units of half the spread of the costs; the larger, the more even the
-            plan and the less it heeds distance.
-        iterations: of both scalings, at least 1.
+        epsilon: ε > 0, in units of half the range of the costs. A larger ε makes the plan more even
+            and less dependent on distance.
+        iterations: number of alternating scalings, at least 1.
 
     Returns:
-        ``[B]`` int32. Computed in float64 on one thread, so the same bits anywhere; not
-        differentiable.
+        ``[B]`` int32; not differentiable. Computed in float64 on one thread, so the result does not
+        depend on the number of threads.
 
     Raises:
-        ValueError: shapes that do not fit, values that are not finite, epsilon or iterations out of
-            range.
+        ValueError: wrong shapes, non-finite values, or ``epsilon`` or ``iterations`` out of range.
 
-    Time is O(B · K · (D + iterations)), memory O(B · K): meant for batches.
+    Time is O(B · K · (D + iterations)) and memory O(B · K), for one batch.
 
-    Source: Cuturi, "Sinkhorn distances", 2013; for the last level of semantic IDs: LC-Rec (Zheng et
-    al., 2024), whose scaling of costs, ε and iterations these are.
+    Source: Cuturi, "Sinkhorn distances", 2013. The use for the last level of semantic IDs, the
+    scaling of costs, ε and the iterations are those of LC-Rec (Zheng et al., 2024).
     """
     name = "sinkhorn_assignment"
     if x.ndim != 2 or codebook.ndim != 2 or x.shape[1] != codebook.shape[1] or not len(codebook):
@@ -64,9 +63,9 @@ def sinkhorn_assignment(
 
 
 def _scale(exponent: Tensor, iterations: int) -> Tensor:
-    """The logarithm of the plan ``[B, K]``, up to its mass, in the memory of ``exponent``."""
-    # The plan is diag(u) exp(exponent) diag(v). One round of ten works on the exponents themselves,
-    # so that neither u nor v leaves the range of float64.
+    """Return the logarithm of the plan ``[B, K]`` up to a constant; overwrites ``exponent``."""
+    # The plan is diag(u) exp(exponent) diag(v). One of ten rounds scales the exponents instead, so
+    # that u and v stay in the range of float64.
     for first in range(0, iterations, _ROUNDS):
         exponent -= exponent.logsumexp(dim=0)
         exponent -= exponent.logsumexp(dim=1, keepdim=True)

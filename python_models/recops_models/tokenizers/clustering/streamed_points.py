@@ -1,4 +1,4 @@
-"""Points to cluster, read from a file of vectors that need not fit into memory."""
+"""Points to cluster, read from a file larger than memory."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from recops_models.tokenizers.clustering.points import Assign
 
 
 class StreamedPoints:
-    """The vectors of a file less the codewords of the levels so far, anew in every pass.
+    """Residuals of a file's vectors after some levels, computed in each pass.
 
     Args:
-        file: is read once a pass.
-        levels: those before: their codebooks, and how points are assigned to them.
-        dims: of the vectors that are looked at.
+        file: read once per pass.
+        levels: codebook and assignment of each level before.
+        dims: dimensions of the vectors to use.
     """
 
     def __init__(
@@ -43,7 +43,7 @@ class StreamedPoints:
             yield self._residual(vectors)
 
     def batches(self, size: int, rng: np.random.Generator) -> Iterator[Tensor]:
-        """Row groups in random order; within one, rows as they stand."""
+        """Yield row groups in random order; rows within one keep their order."""
         order = rng.permutation(self._file.num_row_groups).tolist()
         for vectors in self._file.vectors(size, order):
             yield self._residual(vectors)
@@ -52,15 +52,15 @@ class StreamedPoints:
         if len(self) <= size:
             return torch.cat(list(self.pieces()))
         rows = np.sort(rng.choice(len(self), size, replace=False))
-        found, start = [], 0
+        parts, start = [], 0
         for vectors in self._file.vectors():
             inside = rows[(rows >= start) & (rows < start + len(vectors))]
             if len(inside):
-                found.append(self._residual(vectors[inside - start]))
+                parts.append(self._residual(vectors[inside - start]))
             start += len(vectors)
-        return torch.cat(found)
+        return torch.cat(parts)
 
-    def left_by(self, codebook: Tensor, assign: Assign) -> StreamedPoints:
+    def subtract_codewords(self, codebook: Tensor, assign: Assign) -> StreamedPoints:
         return StreamedPoints(self._file, (*self._levels, (codebook, assign)), self._dims)
 
     def within(self, dims: slice) -> StreamedPoints:

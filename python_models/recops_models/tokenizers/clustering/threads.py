@@ -1,4 +1,4 @@
-"""The same bits on every machine's number of cores."""
+"""Restriction of torch to one thread."""
 
 from __future__ import annotations
 
@@ -10,9 +10,10 @@ import torch
 
 @contextmanager
 def one_thread() -> Iterator[None]:
-    """torch on one thread meanwhile: its matrix products split sums by the number of threads.
+    """Run the body with one torch thread, so that results do not depend on the number of cores.
 
-    The number is the process's, so other Python threads' torch calls have one thread too.
+    torch's matrix products split sums by the number of threads. The setting is global: torch calls
+    of other Python threads also run on one thread.
     """
     before = torch.get_num_threads()
     torch.set_num_threads(1)

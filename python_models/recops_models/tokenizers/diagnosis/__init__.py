@@ -1,4 +1,4 @@
-"""What is good and what is wrong about semantic IDs: figures, and a page that shows them."""
+"""Diagnosis of semantic IDs: metrics, and an HTML page that shows them."""
 
 from recops_models.tokenizers.diagnosis.capacity import RHOS
 from recops_models.tokenizers.diagnosis.diagnose import diagnose

@@ -1,4 +1,4 @@
-"""What a diagnosis holds, as ``diagnosis.json`` lays it out."""
+"""Contents of a diagnosis, with the layout of ``diagnosis.json``."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from recops_models.tokenizers.usage import CodeUsage, Spread
 
 
 class NoiseFigures(TypedDict):
-    """A level's codebook seen with noise of σ = ρ · spread."""
+    """Metrics of a level's codebook under noise of σ = ρ · spread."""
 
     rho: float
     sigma: float
@@ -22,7 +22,7 @@ class NoiseFigures(TypedDict):
 
 
 class FlipRates(TypedDict):
-    """Shares of items whose codes change under noise ρ: of each level, and of any of them."""
+    """Shares of items whose codes change under noise ρ: per level, and at any level (``path``)."""
 
     rho: float
     levels: list[float]
@@ -30,7 +30,7 @@ class FlipRates(TypedDict):
 
 
 class LevelFigures(CodeUsage):
-    """One level."""
+    """Metrics of one level."""
 
     error_share: NotRequired[float]
     spread: NotRequired[float]
@@ -38,13 +38,13 @@ class LevelFigures(CodeUsage):
 
 
 class PathFigures(Spread):
-    """How items, or exposure, are spread over whole paths."""
+    """Evenness of items, or of exposure, over paths."""
 
     top_share: dict[str, float]
 
 
 class Collisions(TypedDict):
-    """How many items share their path."""
+    """Collisions of items on paths."""
 
     unique_sid: int
     no_collision_rate: float
@@ -54,18 +54,18 @@ class Collisions(TypedDict):
 
 
 class ItemPathFigures(Collisions, PathFigures):
-    """Paths by items."""
+    """Collisions and evenness of items over paths."""
 
 
 class ExposureFigures(TypedDict):
-    """Levels and paths where every item counts its exposure."""
+    """Metrics of levels and paths with items weighted by exposure."""
 
     levels: list[LevelFigures]
     paths: PathFigures
 
 
 class HitRates(TypedDict):
-    """Of item-to-item search by the vectors and by what codes decode to, and their ratio."""
+    """Hit rates of item-to-item search with original and decoded vectors, and their ratio."""
 
     vectors: float
     decoded: float
@@ -73,7 +73,7 @@ class HitRates(TypedDict):
 
 
 class Behaviour(TypedDict):
-    """What codes keep of items that were engaged with together."""
+    """Similarity of codes for items that users interact with in sequence."""
 
     pairs: int
     hit_rate: dict[str, HitRates]
@@ -82,8 +82,9 @@ class Behaviour(TypedDict):
 
 
 class StepEntropy(TypedDict):
-    """H(x_t | x_<t) of one step in bits, by three estimators; see
-    :func:`~recops_models.tokenizers.diagnosis.step_entropy.step_entropies`.
+    """Entropy H(x_t | x_<t) of one step in bits, by three estimators.
+
+    See :func:`~recops_models.tokenizers.diagnosis.step_entropy.step_entropies`.
     """
 
     plug_in: float
@@ -92,11 +93,11 @@ class StepEntropy(TypedDict):
 
 
 class ChainEntropies(TypedDict):
-    """What attributes before the codes are worth.
+    """Entropy of the codes with and without attributes before them.
 
-    ``none``, ``attributes`` and ``shuffled`` have one entry a code step: without attributes, with
-    them, and with the same attributes dealt to items at random. ``gain`` and ``shuffled_gain`` tell
-    by how much each estimator falls, summed over the code steps.
+    ``none``, ``attributes`` and ``shuffled`` have one entry per code: without attributes, with
+    them, and with attributes shuffled between items. ``gain`` and ``shuffled_gain`` are the
+    decrease of each estimator, summed over the codes.
     """
 
     none: list[StepEntropy]
@@ -107,7 +108,7 @@ class ChainEntropies(TypedDict):
 
 
 class Diagnosis(TypedDict):
-    """See :func:`~recops_models.tokenizers.diagnosis.diagnose`."""
+    """Result of :func:`~recops_models.tokenizers.diagnosis.diagnose`."""
 
     items: int
     levels: list[LevelFigures]

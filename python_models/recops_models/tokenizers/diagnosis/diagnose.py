@@ -1,4 +1,4 @@
-"""The science of semantic IDs in one dictionary."""
+"""Diagnosis of semantic IDs as one dictionary."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ from recops_models.tokenizers.usage import usage
 
 _MOST_FLIPPED = 20_000
 _LEAST_SPREAD = 1e-12
-"""Below it a level's inputs are one point, give or take rounding: there is nothing to scale."""
+"""Smallest spread of a level's input; below it, the input is one point up to rounding."""
 
 
 def diagnose(
@@ -57,71 +57,72 @@ def diagnose(
     samples: int = 4,
     seed: int = 0,
 ) -> Diagnosis:
-    """How good semantic IDs are, by every figure that what is given allows; the rest is named.
+    """Compute all metrics of semantic IDs that the arguments allow, and list the missing ones.
 
-    Codes alone give their usage, collisions and trie. Codebooks and vectors add error, noise and
-    capacity; pairs of items engaged with together add what behaviour keeps.
+    Codes alone give usage, collisions and the trie. Codebooks and vectors add error, noise and
+    capacity; pairs of items add retention of user behaviour.
 
     Args:
         codes: ``[N, L]`` int32 or int64, N ≥ 1.
-        codebooks: a fitted tokenizer, or its codebooks ``[L, K, D]`` or L of ``[K_l, D]`` where
-            these quantize the vectors themselves.
+        codebooks: a fitted tokenizer, or codebooks ``[L, K, D]`` or ``[K_l, D]`` per level that
+            quantize the vectors directly.
         vectors: ``[N, D]`` floats, finite, in the order of the codes.
-        vocab_sizes: K_l, where no codebooks tell; by default the highest code in use, plus one.
-        exposure: ``[N]`` how often each item was shown or chosen, ≥ 0 and not all zero: usage,
-            capacity and paths are then also computed by exposure.
-        pairs: ``[E, 2]`` rows of items engaged with together, best unseen by whatever made the
-            vectors. Pairs of an item with itself are left out; a seeded 20 000 stand for more.
-        attributes: ``[N, m]`` integers, m ≥ 1: tokens that a decoder would spell before the codes,
+        vocab_sizes: K_l if there are no codebooks; the default is the largest code plus one.
+        exposure: ``[N]``, how often each item was shown or chosen, ≥ 0 and not all 0. Usage,
+            capacity and paths are then also computed with these weights.
+        pairs: ``[E, 2]`` rows of items that users interacted with in sequence, preferably unseen by
+            the training of the vectors. Pairs of an item with itself are ignored; if there are
+            more than 20 000, a seeded sample is used.
+        attributes: ``[N, m]`` integers, m ≥ 1: tokens that a decoder generates before the codes,
             coarse to fine.
-        rhos: noise levels ρ; σ_l = ρ times the spread of level l's input about its mean.
-        samples: noisy copies of each item for the flip rates.
-        seed: of noise, of the negatives of the AUC, and of samples where there are many.
+        rhos: noise levels ρ; σ_l = ρ times the spread of level l's input around its mean.
+        samples: noisy copies per item for the flip rates.
+        seed: seed of the noise, of the negatives of the AUC, and of samples.
 
     Returns:
-        for JSON:
+        a JSON-ready dictionary:
 
         - ``items`` N.
-        - ``levels``, one entry each: ``codes`` K_l, ``active``, ``coverage``, ``dead_codes``,
+        - ``levels``, one entry per level: ``codes`` K_l, ``active``, ``coverage``, ``dead_codes``,
           ``perplexity``, ``entropy``, ``entropy_ratio``, ``gini`` over all K_l codes, ``capacity``
-          1/Σπ², ``usage`` (items a code); with codebooks and vectors ``error_share`` (unexplained
-          variance with the codes up to here), ``spread`` and ``noise``: for each ρ ``rho``,
+          1/Σπ², ``usage`` (items per code); with codebooks and vectors ``error_share`` (unexplained
+          variance with the codes up to this level), ``spread`` and ``noise``: for each ρ ``rho``,
           ``sigma``, ``overlap`` O_π, ``k_eff``, ``distribution_penalty``, ``geometry_penalty``.
         - ``paths``: ``unique_sid``, ``no_collision_rate``, ``uniquely_identified_item_rate``,
           ``collision_rate`` (the share of the other items), ``max_collision``; ``capacity``
           1/Σπ(path)², ``entropy``, ``entropy_ratio``, ``gini``, ``top_share``: the share of items
-          on the fullest 1, 5, 10 % of the paths.
-        - ``branching``: mean and percentiles of the children of the trie's nodes, by level.
-        - ``exposure``: ``levels`` and ``paths`` as above, an item counting its exposure.
-        - ``greedy_share``: the share of items on their nearest codewords, level by level.
-        - ``flips``: for each ρ ``levels`` and ``path``, shares of items.
+          on the fullest 1, 5 and 10 % of the paths.
+        - ``branching``: mean and percentiles of the number of children per trie node, by level.
+        - ``exposure``: ``levels`` and ``paths`` as above, with items weighted by exposure.
+        - ``greedy_share``: the share of items with the nearest codeword at each level.
+        - ``flips``: for each ρ ``levels`` and ``path``, shares of items whose codes change.
         - ``behaviour``: ``pairs``; ``hit_rate`` by cutoff (``vectors``, ``decoded``,
-          ``retention``); ``sid_auc`` on the sums of codewords (decoded vectors where the
-          method has none), ``vector_auc`` on the vectors.
-        - ``chain``: the entropy of the codes' steps in bits without attributes, with them and with
-          shuffled ones, see :func:`~.step_entropy.chain_entropies`.
-        - ``missing``: figure → why it is not there.
+          ``retention``); ``sid_auc`` on the sums of codewords (decoded vectors if the
+          method has no codebooks), ``vector_auc`` on the vectors.
+        - ``chain``: entropy of the codes in bits without attributes, with them and with shuffled
+          ones, see :func:`~.step_entropy.chain_entropies`.
+        - ``missing``: missing metric → reason.
 
     Raises:
-        ValueError: shapes that do not fit; an empty set; a code, a weight or a row out of range.
+        ValueError: wrong shapes, no items, or a code, a weight or a row is out of range.
 
-    Names are those of TorchEasyRec's quality report where it has the figure. O_π, K_eff, their
-    penalties, retention and SID AUC are DRQ's (arXiv 2606.01844); the kernel of O_π, σ and the
-    definitions of the last two are our inference, see
-    :mod:`~recops_models.tokenizers.diagnosis.capacity` and
-    :mod:`~recops_models.tokenizers.diagnosis.retention`. Flip rates and exposure by paths are ours.
-    Time is O(N · d · Σ K_l) a noise level, O(Σ K_l² · d) for overlaps, and O(N · D) an item with
+    Names follow the quality report of TorchEasyRec. DRQ (arXiv 2606.01844) defines O_π, K_eff and
+    their penalties, and names retention and SID AUC. The kernel of O_π, σ and the definitions of
+    the last two are our inference, see :mod:`~recops_models.tokenizers.diagnosis.capacity` and
+    :mod:`~recops_models.tokenizers.diagnosis.retention`. Flip rates and path exposure are ours.
+
+    Time is O(N · d · Σ K_l) per noise level, O(Σ K_l² · d) for overlaps, and O(N · D) per item with
     pairs.
     """
     missing: dict[str, str] = {}
     numbers = checked_codes(codes)
-    given = checked_vectors(vectors, len(numbers))
-    space = None if codebooks is None else Space.of(codebooks, given)
+    points = checked_vectors(vectors, len(numbers))
+    space = None if codebooks is None else Space.of(codebooks, points)
     sizes = level_sizes(numbers, space, vocab_sizes, missing)
     weights = None if exposure is None else checked_weights(exposure, len(numbers))
-    together = None if pairs is None else checked_pairs(pairs, len(numbers), seed)
+    rows = None if pairs is None else checked_pairs(pairs, len(numbers), seed)
     path = number_paths(numbers)
-    found: Diagnosis = {
+    diagnosis: Diagnosis = {
         "items": len(numbers),
         "levels": _levels(numbers, sizes, None),
         "paths": {**collisions(path), **path_figures(path, sizes, None)},
@@ -129,9 +130,9 @@ def diagnose(
         "missing": missing,
     }
     if weights is None:
-        missing["exposure"] = "needs how often each item was shown or chosen"
+        missing["exposure"] = "needs the number of events of each item"
     else:
-        found["exposure"] = {
+        diagnosis["exposure"] = {
             "levels": _levels(numbers, sizes, weights),
             "paths": path_figures(path, sizes, weights),
         }
@@ -139,52 +140,52 @@ def diagnose(
         missing["error_share"] = "needs vectors and a tokenizer, or its codebooks"
     else:
         metrics = sid_metrics(space, space.vectors, codes)
-        found["error_share"] = metrics["error_share"]
-        for level, measured in zip(found["levels"], metrics["levels"], strict=True):
+        diagnosis["error_share"] = metrics["error_share"]
+        for level, measured in zip(diagnosis["levels"], metrics["levels"], strict=True):
             level["error_share"] = measured["error_share"]
     if space is not None and space.codebooks is None:
-        missing["noise, flips"] = "this method has no codebooks whose codewords could overlap"
+        missing["noise, flips"] = "this method has no codebooks"
     elif space is None or space.codebooks is None or space.latents is None:
         missing["noise, flips"] = "needs vectors and codebooks"
     else:
         inputs = level_inputs(space.latents, codes, space.codebooks)
         scales = [spread_per_dim(of_level) for of_level in inputs]
-        laws = [found["levels"], found["exposure"]["levels"] if "exposure" in found else []]
-        for levels in laws:
-            _add_noise(levels, space.codebooks, scales, rhos)
+        _add_noise(diagnosis["levels"], space.codebooks, scales, rhos)
+        if "exposure" in diagnosis:
+            _add_noise(diagnosis["exposure"]["levels"], space.codebooks, scales, rhos)
         greedy, _ = recops.rq_encode(space.latents, space.codebooks, metric=space.metric)
-        found["greedy_share"] = float((greedy == codes).all(dim=1).double().mean())
+        diagnosis["greedy_share"] = float((greedy == codes).all(dim=1).double().mean())
         if space.metric == "l2":
-            found["flips"] = _flips(space.codebooks, space.latents, scales, rhos, samples, seed)
+            diagnosis["flips"] = _flips(space.codebooks, space.latents, scales, rhos, samples, seed)
         else:
-            missing["flips"] = f"are defined for the nearest by distance, not by {space.metric}"
-    if together is None:
-        missing["behaviour"] = "needs pairs of items engaged with together"
+            missing["flips"] = f"are defined for the metric l2, not for {space.metric}"
+    if rows is None:
+        missing["behaviour"] = "needs pairs of items that users interacted with in sequence"
     elif space is None or space.vectors is None:
         missing["behaviour"] = "needs vectors and a tokenizer, or its codebooks"
     else:
-        found["behaviour"] = {
-            "pairs": len(together),
-            "hit_rate": retention(space.vectors, space.decode(codes), path, together),
-            "sid_auc": pair_auc(space.sums(codes), together, seed=seed),
-            "vector_auc": pair_auc(space.vectors, together, seed=seed),
+        diagnosis["behaviour"] = {
+            "pairs": len(rows),
+            "hit_rate": retention(space.vectors, space.decode(codes), path, rows),
+            "sid_auc": pair_auc(space.sums(codes), rows, seed=seed),
+            "vector_auc": pair_auc(space.vectors, rows, seed=seed),
         }
     if attributes is None:
         missing["chain"] = "needs attributes of the items"
     elif len(numbers) < FOLDS:
-        missing["chain"] = f"needs {FOLDS} items at least"
+        missing["chain"] = f"needs at least {FOLDS} items"
     else:
-        before = checked_attributes(attributes, len(numbers))
-        found["chain"] = chain_entropies(numbers.astype(np.int64), before, seed=seed)
-    return found
+        tokens = checked_attributes(attributes, len(numbers))
+        diagnosis["chain"] = chain_entropies(numbers.astype(np.int64), tokens, seed=seed)
+    return diagnosis
 
 
 def _levels(
     codes: NDArray[np.int32], sizes: Sequence[int], weights: NDArray[np.float64] | None
 ) -> list[LevelFigures]:
-    """The usage of each level, where every item counts its weight, or one."""
+    """Return the usage of each level, with items weighted by ``weights`` or equally."""
     return [
-        {**usage(codes[:, level], size, weights)}  # type: ignore[typeddict-item] # Adds no key.
+        {**usage(codes[:, level], size, weights)}  # type: ignore[typeddict-item] # adds no key
         for level, size in enumerate(sizes)
     ]
 
@@ -195,7 +196,7 @@ def _add_noise(
     scales: Sequence[float],
     rhos: Sequence[float],
 ) -> None:
-    """The spread of each level's inputs, and its capacity under noise."""
+    """Add the spread of each level's input, and its capacity under noise."""
     for level, book, scale in zip(levels, codebooks, scales, strict=False):
         level["spread"] = scale
         loads = np.array(level["usage"], dtype=np.float64)
@@ -210,7 +211,7 @@ def _flips(
     samples: int,
     seed: int,
 ) -> list[FlipRates]:
-    """Flip rates, of a sample where there are many items."""
-    some = np.random.default_rng(seed).permutation(len(latents))[:_MOST_FLIPPED]
-    rows = latents[torch.from_numpy(np.sort(some))]
-    return [flip_rates(rows, codebooks, scales, rho, samples=samples, seed=seed) for rho in rhos]
+    """Return the flip rates of at most ``_MOST_FLIPPED`` items."""
+    sample = np.random.default_rng(seed).permutation(len(latents))[:_MOST_FLIPPED]
+    points = latents[torch.from_numpy(np.sort(sample))]
+    return [flip_rates(points, codebooks, scales, rho, samples=samples, seed=seed) for rho in rhos]

@@ -1,4 +1,4 @@
-"""How many codes change when vectors are seen with noise."""
+"""Rates at which codes change under noise."""
 
 from __future__ import annotations
 
@@ -20,20 +20,21 @@ def flip_rates(
     samples: int,
     seed: int,
 ) -> FlipRates:
-    """Shares of items whose greedy codes Gaussian noise changes.
+    """Return the shares of items whose greedy codes change under Gaussian noise.
 
-    ``levels``: the level's own clean input r_l gets noise of σ_l = ρ · scales[l], and its nearest
-    codeword changes, see :func:`recops.code_flip_rate`. ``path``: the latent gets noise of σ₀, and
-    any of its codes changes. A collapsed codebook never flips: the rate alone is no measure of
-    robustness.
+    ``levels``: noise of σ_l = ρ · scales[l] is added to the clean input r_l of level l, and its
+    nearest codeword changes; see :func:`recops.code_flip_rate`. ``path``: noise of σ₀ is added to
+    the latent, and any of its codes changes. A collapsed codebook never flips, so the rate alone
+    does not measure robustness.
 
     Args:
         latents: ``[N, d]`` float32.
-        codebooks: L of ``[K_l, d]``.
-        scales: L, see :func:`~recops_models.tokenizers.diagnosis.capacity.spread_per_dim`.
-        rho: of the noise.
-        samples: noisy copies of each latent.
-        seed: of the noise.
+        codebooks: ``[K_l, d]`` per level.
+        scales: spread of each level's input, see
+            :func:`~recops_models.tokenizers.diagnosis.capacity.spread_per_dim`.
+        rho: noise level.
+        samples: noisy copies per latent.
+        seed: seed of the noise.
     """
     sigma = torch.tensor([rho * scale for scale in scales])
     levels = recops.code_flip_rate(latents, codebooks, sigma, samples=samples, seed=seed)

@@ -1,4 +1,4 @@
-"""What a diagnosis is made from: semantic IDs, and whatever else is found that belongs to them."""
+"""Inputs of a diagnosis: semantic IDs, with tokenizer, vectors and user behaviour if available."""
 
 from __future__ import annotations
 
@@ -32,18 +32,19 @@ from recops_models.tokenizers.sids import Sids, read_sids
 
 @dataclass
 class DiagnosisInputs:
-    """Semantic IDs and what belongs to them.
+    """Semantic IDs and related data.
 
     Attributes:
-        name: what the page calls it.
+        name: title on the page.
         sids: the IDs.
-        tokenizer: that made them, or None.
-        vectors: ``[N, D]`` it made them of, in the order of the IDs, or None.
-        exposure: ``[N]`` training events of each item, or None.
-        pairs: ``[E, 2]`` rows of items: each user's held-out event and the one before, or None.
-        attributes: ``[N, m]`` tokens that a decoder would spell before the codes, or None.
-        config: what is known of how the IDs were made.
-        missing: what could not be found, and why.
+        tokenizer: the tokenizer of the IDs, or None.
+        vectors: ``[N, D]``, the tokenized vectors, in the order of the IDs, or None.
+        exposure: ``[N]``, number of training events per item, or None.
+        pairs: ``[E, 2]`` rows of items, each user's last known event and the next held-out one, or
+            None.
+        attributes: ``[N, m]``, tokens that a decoder generates before the codes, or None.
+        config: configuration of the run that wrote the IDs.
+        missing: missing input → reason.
     """
 
     name: str
@@ -67,7 +68,7 @@ class DiagnosisInputs:
         return torch.from_numpy(self.sids.codes)
 
     def named(self, key: str) -> str | None:
-        """The data set (``"data"``) or the file (``"vectors"``) that the configuration names."""
+        """Return the text at ``key`` of the configuration, such as the data set at ``"data"``."""
         name = self.config.get(key)
         return name if isinstance(name, str) else None
 
@@ -80,27 +81,25 @@ def open_folder(
     order: str | None = None,
     attributes: Sequence[str] = (AUTO,),
 ) -> DiagnosisInputs:
-    """Read the output of ``recops tokenize``, or of ``recops train`` for a model that decodes
-    semantic IDs; a lone ``sids.parquet`` is enough.
+    """Read the output of ``recops tokenize``, or of ``recops train`` for a model with semantic IDs.
 
-    Vectors that a data set gave lie in the folder; those that a user gave are read again from the
-    file that ``config.json`` names.
+    Only ``sids.parquet`` is required. The folder holds item vectors if they were built from a data
+    set; a user's vectors are read again from the file in ``config.json``.
 
     Args:
-        folder: holds ``sids.parquet``, and maybe ``tokenizer.safetensors``,
+        folder: holds ``sids.parquet``, and optionally ``tokenizer.safetensors``,
             ``item_vectors.safetensors`` and ``config.json``.
-        data: a data set in place of the one in ``config.json``.
-        vectors: a file in place of the one in ``config.json``.
-        order: the item of each row of ``vectors``, if that is a ``.npy`` file, in place of the
-            order in ``config.json``; see
-            :func:`~recops_models.item_vectors.row_order.check_order`.
+        data: a data set that replaces the one in ``config.json``.
+        vectors: a file that replaces the one in ``config.json``.
+        order: the item of each row of ``vectors``, if that is a ``.npy`` file; replaces the order
+            in ``config.json``. See :func:`~recops_models.item_vectors.row_order.check_order`.
         attributes: columns of the data set's items, coarse to fine. By default, those that a
             model in ``folder`` decodes, or else the one with the fewest values.
 
     Raises:
         CorruptFileError: a file is damaged.
-        DataError: no ``sids.parquet``; ``data``, ``vectors`` or ``attributes``, which were asked
-            for, do not fit.
+        DataError: there is no ``sids.parquet``, or ``data``, ``vectors`` or ``attributes`` do not
+            fit.
         ValueError: ``order`` is missing, or has no meaning for ``vectors``.
     """
     files = find_sids(folder)
@@ -110,26 +109,28 @@ def open_folder(
     if (folder / CONFIG).exists():
         inputs.config = _read_config(folder / CONFIG)
     else:
-        inputs.missing[CONFIG] = "not in the folder: neither data set nor vectors are known"
+        inputs.missing[CONFIG] = "not in the folder, so data set and vectors are unknown"
     if (files / "tokenizer.safetensors").exists():
         inputs.tokenizer = load_tokenizer(files / "tokenizer.safetensors")
     else:
-        inputs.missing["tokenizer.safetensors"] = "not in the folder: there are no codebooks"
-    with _noting(inputs, "vectors", strict=vectors is not None):
+        inputs.missing["tokenizer.safetensors"] = "not in the folder, so there are no codebooks"
+    with _recording_missing(inputs, "vectors", strict=vectors is not None):
         inputs.vectors = _vectors(inputs, files, vectors, order)
     named = data or inputs.named("data")
     if named is not None:
-        asked = tuple(attributes) != (AUTO,)
-        with _noting(inputs, "data", strict=data is not None or asked):
-            _add_data(inputs, load(named), attributes if asked else _decoded_attributes(inputs))
+        has_attributes = tuple(attributes) != (AUTO,)
+        with _recording_missing(inputs, "data", strict=data is not None or has_attributes):
+            columns = attributes if has_attributes else _decoded_attributes(inputs)
+            _add_data(inputs, load(named), columns)
     elif tuple(attributes) != (AUTO,):
         raise DataError(f"{folder}: attributes need the data set; name it with --data")
     return inputs
 
 
 def find_sids(folder: Path) -> Path | None:
-    """Return the folder that holds ``sids.parquet``: ``folder``, or that of a training's first
-    stage, whose semantic IDs a second stage takes over; None if there are none.
+    """Return the folder of ``sids.parquet``; None if there is none.
+
+    This is ``folder``, or the folder of the first stage if ``folder`` is a training of two stages.
     """
     if (folder / SIDS).exists():
         return folder
@@ -143,11 +144,12 @@ def find_sids(folder: Path) -> Path | None:
 
 
 def _read_config(path: Path) -> dict[str, object]:
-    """The configuration of ``recops tokenize``; of ``recops train``, the settings that matter to
-    semantic IDs, under the same names.
+    """Return the configuration of ``recops tokenize``.
+
+    For ``recops train``, return the settings of semantic IDs under the same names.
 
     Raises:
-        CorruptFileError: damaged, or of another command.
+        CorruptFileError: the file is damaged, or belongs to another command.
     """
     try:
         return read_json(path, kind=CONFIG_KIND)
@@ -169,29 +171,29 @@ def _read_config(path: Path) -> dict[str, object]:
 
 
 def _decoded_attributes(inputs: DiagnosisInputs) -> Sequence[str]:
-    """The attributes that a trained model decodes before the codes."""
+    """Return the attributes that the trained model decodes before the codes."""
     names = inputs.config.get("decoded_attributes")
     return [str(name) for name in names] if isinstance(names, list) and names else (AUTO,)
 
 
 def of_dataset(dataset: Dataset, attributes: Sequence[str] = (AUTO,)) -> DiagnosisInputs:
-    """The semantic IDs that a data set brings (letter-beauty, office).
+    """Return the semantic IDs that are part of a data set (letter-beauty, office).
 
     Raises:
-        DataError: it brings none, or has no such attributes.
+        DataError: the data set has no semantic IDs, or not the attributes.
     """
     if "sid" not in dataset.items.column_names:
-        raise DataError(f"{dataset.name}: brings no semantic IDs; `recops tokenize` makes them")
+        raise DataError(f"{dataset.name}: has no semantic IDs; `recops tokenize` creates them")
     codes = np.stack(dataset.items["sid"].to_numpy()).astype(np.int32)
     inputs = DiagnosisInputs(dataset.name, Sids(dataset.item_vocabulary.ids, codes))
-    inputs.config = {"data": dataset.name, "method": "came with the data"}
-    inputs.missing["tokenizer.safetensors"] = "the codes came with the data, without codebooks"
+    inputs.config = {"data": dataset.name, "method": "part of the data set"}
+    inputs.missing["tokenizer.safetensors"] = "the data set has codes without codebooks"
     _add_data(inputs, dataset, attributes)
     return inputs
 
 
 def plane_of(inputs: DiagnosisInputs) -> Plane | None:
-    """Level 0 in two dimensions, where there are codebooks and vectors."""
+    """Return the projection of level 0; None without codebooks or vectors."""
     if inputs.tokenizer is None or inputs.vectors is None:
         return None
     space = Space.of(inputs.tokenizer, inputs.vectors)
@@ -201,43 +203,46 @@ def plane_of(inputs: DiagnosisInputs) -> Plane | None:
 
 
 def held_out_pairs(split: Split, *parts: str) -> Tensor:
-    """``[E, 2]`` rows of items: of every question of ``parts`` (validation and test, where none is
-    named) the last known event and the first one asked for.
+    """Return each user's last known item and first held-out item, ``[E, 2]`` i64 item indices.
 
-    Nothing is left out of them: users of the training part may have met the same pair.
+    The pairs are not filtered: a pair may also occur in training histories.
+
+    Args:
+        split: the split.
+        parts: parts of held-out events; validation and test by default.
     """
     pairs = []
     for part in parts or ("validation", "test"):
-        questions = split.examples(part)
-        known, _ = questions.histories.last(1)
-        pairs.append(np.stack([known[:, 0], questions.targets.first().items], axis=1))
+        examples = split.examples(part)
+        known, _ = examples.histories.last(1)
+        pairs.append(np.stack([known[:, 0], examples.targets.first().items], axis=1))
     return torch.from_numpy(np.concatenate(pairs))
 
 
 def _add_data(inputs: DiagnosisInputs, dataset: Dataset, attributes: Sequence[str]) -> None:
-    """What a data set knows of the IDs' items: behaviour and attributes."""
+    """Add behaviour and attributes of the items from a data set."""
     inputs.sids = _numbered_by(dataset, inputs.sids)
     _add_behaviour(inputs, named_split(dataset, _split_name(inputs))[1])
-    found = item_attributes(dataset, attributes)
+    columns = item_attributes(dataset, attributes)
     row = dataset.item_vocabulary.index(inputs.sids.item_ids, missing="mark")
-    if not found:
-        inputs.missing["chain"] = f"{dataset.name} knows none that differ between items"
+    if not columns:
+        inputs.missing["chain"] = f"{dataset.name} has no attribute with several values"
     elif (row < 0).any():
-        inputs.missing["chain"] = f"{dataset.name} does not know all items that have an ID"
+        inputs.missing["chain"] = f"{dataset.name} lacks some of the items with an ID"
     else:
-        tokens = np.stack([attribute.tokens[row] for attribute in found], axis=1)
+        tokens = np.stack([attribute.tokens[row] for attribute in columns], axis=1)
         inputs.attributes = torch.from_numpy(tokens)
-        inputs.config = {**inputs.config, "attributes": [each.column for each in found]}
+        inputs.config = {**inputs.config, "attributes": [each.column for each in columns]}
 
 
 def _split_name(inputs: DiagnosisInputs) -> SplitName | None:
-    """The split that ``config.json`` names."""
+    """Return the split in ``config.json``; None: the default."""
     name = inputs.config.get("split")
     return next((split for split in get_args(SplitName) if split == name), None)
 
 
 def _numbered_by(dataset: Dataset, sids: Sids) -> Sids:
-    """``sids`` with the item ids of ``dataset`` where both have text ids; −1: it lacks the item."""
+    """Return ``sids`` with the item ids of ``dataset`` if both have text ids; −1: unknown item."""
     keys = dataset.text_keys("item")
     if keys is None or not sids.keys or not isinstance(sids.keys[0], str):
         return sids
@@ -247,50 +252,50 @@ def _numbered_by(dataset: Dataset, sids: Sids) -> Sids:
 
 
 def _add_behaviour(inputs: DiagnosisInputs, split: Split) -> None:
-    """Exposure and pairs, by the rows of the IDs; events of items without an ID are left out."""
+    """Add exposure and pairs by rows of the IDs; events of items without an ID are ignored."""
     catalogue = split.dataset.item_vocabulary.ids
     order = np.argsort(inputs.sids.item_ids)
-    place = np.searchsorted(inputs.sids.item_ids[order], catalogue).clip(max=len(order) - 1)
-    row = np.where(inputs.sids.item_ids[order[place]] == catalogue, order[place], -1)
+    index = np.searchsorted(inputs.sids.item_ids[order], catalogue).clip(max=len(order) - 1)
+    row = np.where(inputs.sids.item_ids[order[index]] == catalogue, order[index], -1)
     events = row[split.histories().items]
     counts = np.bincount(events[events >= 0], minlength=len(order))
     if counts.any():
         inputs.exposure = torch.from_numpy(counts)
     else:
-        inputs.missing["exposure"] = f"no event of {split.dataset.name} is of an item with an ID"
+        inputs.missing["exposure"] = f"{split.dataset.name} has no event of an item with an ID"
     pairs = row[held_out_pairs(split).numpy()]
     pairs = pairs[(pairs >= 0).all(axis=1) & (pairs[:, 0] != pairs[:, 1])]
     if len(pairs):
         inputs.pairs = torch.from_numpy(pairs)
     else:
-        inputs.missing["pairs"] = f"{split.dataset.name} holds out no event of items with an ID"
+        inputs.missing["pairs"] = f"{split.dataset.name} has no held-out pair of items with IDs"
 
 
 def _vectors(
     inputs: DiagnosisInputs, folder: Path, file: Path | None, order: str | None
 ) -> Tensor | None:
-    """The vectors of the IDs' items, in their order; None where nothing names any."""
-    kept, named = folder / "item_vectors.safetensors", inputs.named("vectors")
-    if file is None and named is not None and not kept.exists():
+    """Return the vectors in the order of the IDs; None if there are none."""
+    stored, named = folder / "item_vectors.safetensors", inputs.named("vectors")
+    if file is None and named is not None and not stored.exists():
         file = Path(named)
     if file is not None:
         items = _load_vectors(inputs, file, order)
-    elif kept.exists():
-        items = read_item_vectors(kept)
+    elif stored.exists():
+        items = read_item_vectors(stored)
     else:
-        inputs.missing["vectors"] = "neither in the folder nor named; give them with --vectors"
+        inputs.missing["vectors"] = "not in the folder and not in config.json; pass --vectors"
         return None
     index = np.searchsorted(items.item_ids, inputs.sids.item_ids).clip(max=len(items) - 1)
     if (items.item_ids[index] != inputs.sids.item_ids).any():
-        raise DataError("the vectors lack some of the items that have semantic IDs")
+        raise DataError("the vectors lack some of the items with semantic IDs")
     return torch.from_numpy(items.vectors[index])
 
 
 def _load_vectors(inputs: DiagnosisInputs, file: Path, order: str | None) -> ItemVectors:
-    """The vectors in ``file`` by ascending item id.
+    """Return the vectors in ``file`` by ascending item id.
 
-    Without an ``order``, the rows of ``.npy`` follow the order of the run that made the IDs. Where
-    its configuration names none, that run took them by ascending item id.
+    Without an ``order``, the rows of ``.npy`` have the order of the run that created the IDs. If
+    its configuration names none, that run read them by ascending item id.
     """
     if file.suffix != ".parquet" and order is None:
         order = inputs.named("order") or (BY_ID if inputs.named("vectors") else None)
@@ -303,11 +308,11 @@ def _load_vectors(inputs: DiagnosisInputs, file: Path, order: str | None) -> Ite
 
 
 @contextmanager
-def _noting(inputs: DiagnosisInputs, what: str, *, strict: bool) -> Iterator[None]:
-    """What cannot be found is noted as missing; only what was asked for by name is an error."""
+def _recording_missing(inputs: DiagnosisInputs, name: str, *, strict: bool) -> Iterator[None]:
+    """Record a data error as missing input ``name``; raise it if ``strict``."""
     try:
         yield
     except DataError as error:
         if strict:
             raise
-        inputs.missing[what] = str(error)
+        inputs.missing[name] = str(error)

@@ -1,4 +1,4 @@
-"""Whole semantic IDs: how many there are, and how many items meet on one."""
+"""Metrics of semantic IDs as paths: collisions, evenness and branching."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from recops_models.tokenizers.usage import held_by_top, spread
 
 
 def number_paths(codes: NDArray[np.integer]) -> NDArray[np.int64]:
-    """Each item's path, for codes ``[N, L]``: numbered from 0 in the order of the codes.
+    """Return the path number of each item, from 0 in lexicographic order of codes ``[N, L]``.
 
     O(N log N).
     """
@@ -26,16 +26,16 @@ def number_paths(codes: NDArray[np.integer]) -> NDArray[np.int64]:
 def path_figures(
     path: NDArray[np.int64], sizes: Sequence[int], weights: NDArray[np.float64] | None
 ) -> PathFigures:
-    """How weight is spread over the paths in use.
+    """Return the evenness of the weight over the paths in use.
 
     Args:
         path: ``[N]``, from :func:`number_paths`.
-        sizes: codes per level.
-        weights: ``[N]``, what each item counts; None: one.
+        sizes: K_l per level.
+        weights: ``[N]``, weight of each item; None: 1.
 
     Returns:
-        those of :func:`~recops_models.tokenizers.usage.spread`, with ``entropy_ratio``
-        over all Π K_l paths and ``gini`` over those in use; ``top_share``, the share of the weight
+        the measures of :func:`~recops_models.tokenizers.usage.spread`, with ``entropy_ratio`` over
+        all Π K_l paths and ``gini`` over the paths in use; ``top_share``, the share of the weight
         on the fullest 1, 5 and 10 % of the paths in use.
     """
     loads = np.bincount(path, weights=weights)
@@ -44,25 +44,25 @@ def path_figures(
 
 
 def collisions(path: NDArray[np.int64]) -> Collisions:
-    """How many items share their semantic ID.
+    """Return how many items share a semantic ID.
 
     Returns:
-        ``unique_sid``, the number of different ones; ``no_collision_rate``, that number over N;
-        ``uniquely_identified_item_rate``, the share of items whose SID is theirs alone;
-        ``collision_rate``, the share of the others; ``max_collision``, most items on one SID.
+        ``unique_sid``, the number of different SIDs; ``no_collision_rate``, that number over N;
+        ``uniquely_identified_item_rate``, the share of items that share their SID with no item;
+        ``collision_rate``, the share of the others; ``max_collision``, the most items on one SID.
     """
     items = np.bincount(path)
-    alone = int((items == 1).sum()) / len(path)
+    unique_rate = int((items == 1).sum()) / len(path)
     return {
         "unique_sid": len(items),
         "no_collision_rate": len(items) / len(path),
-        "uniquely_identified_item_rate": alone,
-        "collision_rate": 1 - alone,
+        "uniquely_identified_item_rate": unique_rate,
+        "collision_rate": 1 - unique_rate,
         "max_collision": int(items.max()),
     }
 
 
 def branching(codes: NDArray[np.integer], sizes: Sequence[int]) -> list[Branching]:
-    """:meth:`recops.SidTrie.branching` of the codes' trie: what decoding costs."""
+    """Return the branching of the codes' trie; see :meth:`recops.SidTrie.branching`."""
     trie = SidTrie.from_sids(torch.from_numpy(codes), vocab_sizes=list(sizes))
     return trie.branching()

@@ -1,4 +1,4 @@
-"""Codewords and items in two dimensions."""
+"""Projection of codewords and items to two dimensions."""
 
 from __future__ import annotations
 
@@ -13,19 +13,19 @@ from recops_models.tokenizers.diagnosis.capacity import spread_per_dim
 
 _ITEMS = 1500
 RHO = 0.25
-"""The noise at which confusion is computed."""
+"""Noise level of :attr:`Plane.confusion`."""
 
 
 @dataclass(frozen=True, eq=False)
 class Plane:
-    """Level 0 on the first two principal axes of its codewords, each weighted by its items.
+    """Level 0 on the first two principal axes of its codewords, weighted by their items.
 
     Attributes:
-        words: ``[K, 2]`` codewords.
-        load: ``[K]`` items on each.
-        confusion: ``[K]`` κ of the nearest other codeword in use, at ρ = ¼.
-        items: ``[n, 2]`` some of the items.
-        explained: the share of the codewords' variance that the two axes show.
+        words: ``[K, 2]``, codewords.
+        load: ``[K]``, number of items per codeword.
+        confusion: ``[K]``, κ of the nearest other codeword in use, at ρ = ¼.
+        items: ``[n, 2]``, a sample of the items.
+        explained: share of the codewords' variance on the two axes.
     """
 
     words: NDArray[np.float64]
@@ -36,17 +36,24 @@ class Plane:
 
     @staticmethod
     def of(codebook: Tensor, latents: Tensor, codes: Tensor, *, seed: int = 0) -> Plane:
-        """Of level 0's ``codebook [K, d]``, ``latents [N, d]`` and ``codes [N]``."""
+        """Return the projection of level 0.
+
+        Args:
+            codebook: ``[K, d]``.
+            latents: ``[N, d]``.
+            codes: ``[N]``.
+            seed: seed of the sample of items.
+        """
         words = codebook.double()
         load = torch.bincount(codes.long(), minlength=len(words)).double()
         centre = (load[:, None] * words).sum(dim=0) / load.sum()
         weighted = (words - centre) * load[:, None].sqrt()
         _, singular, axes = torch.linalg.svd(weighted, full_matrices=False)
-        # Signs are the library's choice: the largest entry of each axis is made positive.
+        # The SVD leaves signs open: make the largest entry of each axis positive.
         axes = axes[:2] * axes[:2].gather(1, axes[:2].abs().argmax(1, keepdim=True)).sign()
         axes = torch.cat([axes, axes.new_zeros(2 - len(axes), axes.shape[1])])
-        some = np.random.default_rng(seed).permutation(len(latents))[:_ITEMS]
-        items = latents.double()[torch.from_numpy(np.sort(some))]
+        sample = np.random.default_rng(seed).permutation(len(latents))[:_ITEMS]
+        items = latents.double()[torch.from_numpy(np.sort(sample))]
         power = singular.square()
         return Plane(
             words=((words - centre) @ axes.T).numpy(),

@@ -1,4 +1,4 @@
-"""Whether items that are engaged with together stay together once they are codes."""
+"""Retention of item similarity after tokenization."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from recops_models.tokenizers.diagnosis.content import HitRates
 
 CUTOFFS = (20, 200)
 _CELLS = 1 << 26
-"""Scores that are held at once: 256 MiB."""
+"""Scores per block, 256 MiB."""
 
 
 def retention(
@@ -26,104 +26,105 @@ def retention(
     pairs: NDArray[np.int64],
     cutoffs: Sequence[int] = CUTOFFS,
 ) -> dict[str, HitRates]:
-    """What item-to-item retrieval keeps when vectors are replaced by what their codes decode to.
+    """Return the hit rates of item-to-item retrieval with original and with decoded vectors.
 
-    For a pair (i, j), item i asks for its K nearest others by cosine; it is a hit if j is among
-    them. Items that decode to the same vector tie: of g others that score higher than j and e that
-    score as j does (j among them), the hit counts min(1, max(0, (K − g) / e)), its chance under a
-    random order. Retention is the hit rate with decoded vectors over that with the originals; it
-    may exceed 1, and is None where the originals never hit.
+    For a pair (i, j), the query i retrieves the K other items of highest cosine; it is a hit if
+    they contain j. Items with the same decoded vector tie: with g items above j and e items tied
+    with j (including j), a hit counts min(1, max(0, (K − g) / e)), its expectation under a random
+    order. Retention is the hit rate with decoded vectors over the hit rate with the originals. It
+    can exceed 1, and is None if the originals have no hit.
 
-    Source: the name is DRQ's (arXiv 2606.01844), the definition ours.
+    Source: DRQ (arXiv 2606.01844) names the metric; the definition is ours.
 
     Args:
         vectors: ``[N, D]``.
-        decoded: ``[N, D]``, what codes decode to; equal for equal paths.
-        path: ``[N]``, each item's path, from 0 without gaps.
+        decoded: ``[N, D]``, decoded codes; equal for equal paths.
+        path: ``[N]``, path number of each item, from 0 without gaps.
         pairs: ``[E, 2]`` rows of items, i ≠ j, E ≥ 1.
-        cutoffs: K.
+        cutoffs: values of K.
 
     Returns:
-        for each K ``vectors``, ``decoded`` (hit rates) and ``retention``. O(N · D) a query item.
+        for each K ``vectors``, ``decoded`` (hit rates) and ``retention``. O(N · D) per query.
     """
     first = np.unique(path, return_index=True)[1]
-    own = hit_rates(vectors, np.arange(len(path)), pairs, cutoffs)
-    kept = hit_rates(decoded[torch.from_numpy(first)], path, pairs, cutoffs)
+    original = hit_rates(vectors, np.arange(len(path)), pairs, cutoffs)
+    approximate = hit_rates(decoded[torch.from_numpy(first)], path, pairs, cutoffs)
     return {
         str(cutoff): {"vectors": a, "decoded": b, "retention": b / a if a else None}
-        for cutoff, a, b in zip(cutoffs, own, kept, strict=True)
+        for cutoff, a, b in zip(cutoffs, original, approximate, strict=True)
     }
 
 
 def hit_rates(
-    places: Tensor,
-    place: NDArray[np.int64],
+    vectors: Tensor,
+    row: NDArray[np.int64],
     pairs: NDArray[np.int64],
     cutoffs: Sequence[int],
 ) -> list[float]:
-    """Hit rates of item-to-item retrieval where several items may stand at one place.
+    """Return the hit rates of item-to-item retrieval if several items share a vector.
 
     Args:
-        places: ``[P, D]``.
-        place: ``[N]``, where each item stands.
-        pairs: ``[E, 2]`` rows of items.
-        cutoffs: K.
+        vectors: ``[P, D]``, distinct vectors.
+        row: ``[N]``, the vector of each item.
+        pairs: ``[E, 2]`` items.
+        cutoffs: values of K.
     """
-    units = normalize(places.float(), dim=1)
-    crowd = torch.from_numpy(np.bincount(place, minlength=len(places)).astype(np.float32))
+    units = normalize(vectors.float(), dim=1)
+    items = torch.from_numpy(np.bincount(row, minlength=len(vectors)).astype(np.float32))
     hits = np.zeros(len(cutoffs))
     block = min(1024, max(1, _CELLS // len(units)))
-    for queries, query, target in _by_query(place, pairs, block):
+    for queries, query, target in _by_query(row, pairs, block):
         scores = units[queries] @ units.T
-        sought = scores[query, target]
+        target_scores = scores[query, target]
         for start in range(0, len(query), block):
             part = slice(start, start + block)
-            rows, score = scores[query[part]], sought[part, None]
+            rows, score = scores[query[part]], target_scores[part, None]
             own = queries[query[part]]
-            # The item that asks is not among the candidates.
-            mine = rows.gather(1, own[:, None])[:, 0]
-            higher = (rows > score).float() @ crowd - (mine > score[:, 0]).float()
-            equal = (rows == score).float() @ crowd - (mine == score[:, 0]).float()
+            # The query item itself is not a candidate.
+            own_score = rows.gather(1, own[:, None])[:, 0]
+            higher = (rows > score).float() @ items - (own_score > score[:, 0]).float()
+            equal = (rows == score).float() @ items - (own_score == score[:, 0]).float()
             for index, cutoff in enumerate(cutoffs):
                 hits[index] += float(((cutoff - higher) / equal).clamp(0, 1).sum())
     return [float(hit) / len(pairs) for hit in hits]
 
 
 def _by_query(
-    place: NDArray[np.int64], pairs: NDArray[np.int64], size: int
+    row: NDArray[np.int64], pairs: NDArray[np.int64], size: int
 ) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
-    """Blocks of ``size`` places that ask: the places, each pair's row among them, its target's
-    place.
+    """Yield blocks of at most ``size`` distinct query vectors.
+
+    Each block has the query vectors, and per pair its query in the block and its target vector.
     """
-    query, target = place[pairs[:, 0]], place[pairs[:, 1]]
-    asking, row = np.unique(query, return_inverse=True)
-    order = np.argsort(row, kind="stable")
-    ends = np.searchsorted(row[order], np.arange(0, len(asking) + size, size))
+    query, target = row[pairs[:, 0]], row[pairs[:, 1]]
+    queries, index = np.unique(query, return_inverse=True)
+    order = np.argsort(index, kind="stable")
+    ends = np.searchsorted(index[order], np.arange(0, len(queries) + size, size))
     for block, (start, end) in enumerate(itertools.pairwise(ends)):
-        of_block = order[start:end]
+        in_block = order[start:end]
         low = block * size
         yield (
-            torch.from_numpy(asking[low : low + size]),
-            torch.from_numpy(row[of_block] - low),
-            torch.from_numpy(target[of_block]),
+            torch.from_numpy(queries[low : low + size]),
+            torch.from_numpy(index[in_block] - low),
+            torch.from_numpy(target[in_block]),
         )
 
 
 def pair_auc(vectors: Tensor, pairs: NDArray[np.int64], *, seed: int) -> float:
-    """The AUC of cos(x_i, x_j) for pairs against as many random pairs i ≠ j; ties count one half.
+    """Return the AUC of cos(x_i, x_j) for pairs against E random pairs i ≠ j; ties count one half.
 
-    Source: the name SID embedding AUC is DRQ's (arXiv 2606.01844), the definition ours.
+    Source: DRQ (arXiv 2606.01844) names the SID embedding AUC; the definition is ours.
 
     Args:
         vectors: ``[N, D]``, N ≥ 2.
         pairs: ``[E, 2]`` rows of items, the positives.
-        seed: draws the negatives, which are not checked against the positives.
+        seed: seed of the negatives, which may coincide with positives.
     """
     rng = np.random.default_rng(seed)
     first = rng.integers(len(vectors), size=len(pairs))
     second = (first + rng.integers(1, len(vectors), size=len(pairs))) % len(vectors)
     units = normalize(vectors.double(), dim=1)
     every = torch.from_numpy(np.concatenate([pairs, np.stack([first, second], axis=1)]))
-    # Rounded: equal paths decode to equal vectors, whose cosines shall tie.
+    # Rounding makes the cosines of equal vectors tie.
     scores = (units[every[:, 0]] * units[every[:, 1]]).sum(dim=1).numpy().round(9)
     return float(roc_auc_score(np.arange(len(every)) < len(pairs), scores))

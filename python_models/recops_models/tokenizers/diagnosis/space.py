@@ -1,4 +1,4 @@
-"""Where codes live: a tokenizer's codebooks and what they quantize."""
+"""Codebooks of a tokenizer, with the vectors that they quantize."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ from recops_models.tokenizers.base import Tokenizer
 
 @dataclass(frozen=True, eq=False)
 class Space:
-    """Codebooks, what they quantize, and what codes stand for.
+    """Codebooks, the vectors that they quantize, and a decoder of codes.
 
     Attributes:
-        codebooks: L of ``[K_l, d]``; None where the tokenizer has none.
+        codebooks: ``[K_l, d]`` per level; None if the tokenizer has none.
         vectors: ``[N, D]``, or None.
-        latents: ``[N, d]``, what the codebooks quantize: the vectors, or what an encoder makes of
-            them; None without vectors or codebooks.
-        tokenizer: decodes; None where the codebooks alone do.
-        metric: by which codewords are nearest.
+        latents: ``[N, d]``, input of the codebooks: the vectors, or the encoder's output; None
+            without vectors or codebooks.
+        tokenizer: decodes codes; None: codes decode to sums of codewords.
+        metric: distance to codewords.
     """
 
     codebooks: list[Tensor] | None
@@ -33,10 +33,10 @@ class Space:
 
     @staticmethod
     def of(source: Tokenizer | Tensor | Sequence[Tensor], vectors: Tensor | None) -> Space:
-        """The space of a tokenizer, or of codebooks of the vectors themselves.
+        """Return the space of a tokenizer, or of codebooks that quantize the vectors.
 
         Raises:
-            ValueError: vectors of another width than the codebooks.
+            ValueError: the vectors and the codebooks have different widths.
         """
         tokenizer = source if isinstance(source, Tokenizer) else None
         books = source.codebooks if isinstance(source, Tokenizer) else source
@@ -60,11 +60,11 @@ class Space:
         return tuple(len(book) for book in self.codebooks or ())
 
     def decode(self, codes: Tensor) -> Tensor:
-        """The vectors ``[N, D]`` that codes ``[N, L]`` stand for."""
+        """Return the vectors ``[N, D]`` of codes ``[N, L]``."""
         return self.sums(codes) if self.tokenizer is None else self.tokenizer.decode(codes)
 
     def sums(self, codes: Tensor) -> Tensor:
-        """Σ_l codebooks[l][codes_l] ``[N, d]``: SID embeddings."""
+        """Return SID embeddings Σ_l codebooks[l][codes_l] ``[N, d]``."""
         if self.codebooks is None:
             return self.decode(codes)
         return recops.rq_decode(codes, self.codebooks)

@@ -1,1 +1,1 @@
-"""The methods that make semantic IDs, one file each, and what they share."""
+"""Tokenizers, one file per method, and their common parts."""

@@ -1,4 +1,4 @@
-"""An encoder and a decoder, with item vectors brought to one scale before and back after."""
+"""Autoencoder of item vectors with normalized input."""
 
 from __future__ import annotations
 
@@ -14,16 +14,17 @@ _ROWS = 8192
 
 
 class Autoencoder(nn.Module):
-    """``x̃ = (x − mean) / scale``, ``h = MLP(x̃)``, ``x̂ = MLP(z) · scale + mean``.
+    """Autoencoder: ``x̃ = (x − mean) / scale``, ``h = MLP(x̃)``, ``x̂ = MLP(z) · scale + mean``.
 
-    ``scale`` is one number, the root mean square of x − mean over all items and dimensions, so that
-    losses weigh the same whatever the vectors' length, and no direction is blown up.
+    ``scale`` is one number, the root mean square of x − mean over all items and dimensions. The
+    weights of losses then do not depend on the length of vectors, and the relative variance of the
+    dimensions does not change.
 
     Args:
-        points: ``[N, D]``, which tell mean and scale; where all are equal the scale is 1.
-        hidden: widths of the encoder's hidden layers; the decoder has them reversed.
-        width: d, of the latents z that the decoder takes.
-        outputs: of the encoder; d, or 2d for means and log variances.
+        points: ``[N, D]``, determine mean and scale; if all are equal the scale is 1.
+        hidden: widths of the encoder's hidden layers; the decoder reverses them.
+        width: d, width of the latents z.
+        outputs: width of the encoder's output: d by default, or 2d for means and log variances.
     """
 
     mean: Tensor
@@ -42,29 +43,29 @@ class Autoencoder(nn.Module):
         self.register_buffer("scale", scale.float().where(scale > 0, torch.ones(())))
 
     def encode(self, scaled: Tensor) -> Tensor:
-        """``[N, D]`` of one scale to ``[N, outputs]``."""
+        """Encode scaled vectors ``[N, D]`` to ``[N, outputs]``."""
         hidden: Tensor = self.encoder(scaled)
         return hidden
 
     def decode(self, latents: Tensor) -> Tensor:
-        """``[N, d]`` to ``[N, D]`` of one scale."""
+        """Decode latents ``[N, d]`` to scaled vectors ``[N, D]``."""
         decoded: Tensor = self.decoder(latents)
         return decoded
 
     def to_scale(self, vectors: Tensor) -> Tensor:
-        """x̃ of x."""
+        """Return x̃ of x."""
         return (vectors - self.mean) / self.scale
 
     @torch.no_grad()
     def latents(self, vectors: Tensor) -> Tensor:
-        """The encoder's outputs ``[N, outputs]`` for vectors as they are; O(N) memory."""
+        """Return the encoder's outputs ``[N, outputs]`` for unscaled vectors, in O(N) memory."""
         with one_thread():
-            pieces = vectors.split(_ROWS)  # Of no rows: one piece of none.
+            pieces = vectors.split(_ROWS)
             return torch.cat([self.encode(self.to_scale(piece)) for piece in pieces])
 
     @torch.no_grad()
     def vectors(self, latents: Tensor) -> Tensor:
-        """The vectors ``[N, D]`` as they were, for latents ``[N, d]``."""
+        """Return unscaled vectors ``[N, D]`` for latents ``[N, d]``."""
         with one_thread():
             pieces = latents.split(_ROWS)
             return torch.cat([self.decode(piece) * self.scale + self.mean for piece in pieces])

@@ -1,4 +1,4 @@
-"""Balanced residual k-means: no code may carry more than its share of exposure."""
+"""Balanced residual k-means: residual k-means with a capacity per code."""
 
 from __future__ import annotations
 
@@ -19,14 +19,15 @@ from recops_models.tokenizers.methods.rq_kmeans import RQKMeans, RQKMeansSetting
 
 @dataclass(frozen=True)
 class BalancedSettings(RQKMeansSettings):
-    """Beside those of :class:`~recops_models.tokenizers.methods.rq_kmeans.RQKMeans`; ``batch`` must
-    be 0.
+    """Settings of :class:`BalancedRQ`, in addition to those of residual k-means.
+
+    ``batch`` must be 0.
 
     Attributes:
-        slack: τ ≥ 1: a code may carry so many times the mean load.
-        clip: ρ: no item counts for more than this share of that; 0: items count in full.
-        patience: passes without a fall of the error before k-means ends; under a capacity it may
-            rise in between.
+        slack: τ ≥ 1, capacity of a code as a multiple of the mean load.
+        clip: ρ, largest weight of an item as a share of that capacity; 0: no limit.
+        patience: passes without a decrease of the error before k-means stops; under a capacity the
+            error can increase between passes.
     """
 
     slack: float = 1.05
@@ -36,7 +37,7 @@ class BalancedSettings(RQKMeansSettings):
     def __post_init__(self) -> None:
         super().__post_init__()
         if self.batch:
-            raise ValueError("batch must be 0: a capacity is that of all items together")
+            raise ValueError(f"batch must be 0 under a capacity, got {self.batch}")
         if not (math.isfinite(self.slack) and self.slack >= 1):
             raise ValueError(f"slack must be 1 or more, got {self.slack}")
         if not (math.isfinite(self.clip) and self.clip >= 0):
@@ -46,32 +47,33 @@ class BalancedSettings(RQKMeansSettings):
 
 
 class BalancedRQ(RQKMeans):
-    """:class:`~recops_models.tokenizers.methods.rq_kmeans.RQKMeans` under a capacity.
+    """Residual k-means with a capacity per code.
 
-    Level by level, Lloyd's algorithm whose assignment minimises ``Σ ‖r_i − μ_{z_i}‖²`` subject to
-    ``Σ_{i: z_i = k} w̃_i ≤ cap`` for every code k (:func:`recops.balance_assignment`); codewords are
-    plain means of their members, and the codebook of the least error is kept. With C̃ = Σ w̃ / K,
+    Each level runs Lloyd's algorithm with an assignment that minimises ``Σ ‖r_i − μ_{z_i}‖²``
+    subject to ``Σ_{i: z_i = k} w̃_i ≤ cap`` for every code k (:func:`recops.balance_assignment`).
+    Codewords are unweighted means of their members; the codebook with the lowest error is the
+    result. With C̃ = Σ w̃ / K,
 
         ``w̃_i = min(w_i, ρ τ C̃)``  and  ``cap = max(τ C̃, ⌈N₊ / K⌉ · min w)``,
 
-    w̃ the largest that say so, or as light as the lightest item if none do; N₊ and min over items of
-    positive weight: no smaller capacity could hold them. Clipping makes room for items that alone
-    outweigh a code; the capacity holds of w̃, so a code with such an item may carry more of w. Items
-    of weight 0 go to their nearest code and count for nothing.
+    where w̃ is the largest solution, or the minimum weight if there is none, and N₊ and min are over
+    items of positive weight; no smaller capacity could hold them. Clipping makes room for items
+    that exceed the capacity alone. The capacity limits w̃, so a code with such an item can have a
+    larger sum of w. Items of weight 0 get their nearest code and do not count.
 
-    The codes of the catalogue are those of :meth:`encode` with its weights. Without weights,
-    :meth:`encode` takes the nearest codes, which is how a new item gets its own; many new items
-    can fill a code beyond its capacity: :meth:`refit`, or encode all with weights.
+    :meth:`encode` with the weights returns the codes of the catalogue. Without weights it returns
+    the nearest codes, for new items. Many new items can exceed the capacity of a code; then call
+    :meth:`refit`, or encode all items with weights.
 
-    Weights are given to :meth:`fit`: exposures, or none for equal numbers of items. The capacity
-    is each level's own: paths are balanced only as far as levels are.
+    :meth:`fit` takes the weights: exposures, or None for equal weights. Each level has its own
+    capacity, so paths are balanced only indirectly.
 
-    Source: UniRec (arXiv 2604.12234), section 3, problem and τ = 1.05. Order of repair, clipping,
-    plain means and the least capacity are our choice.
+    Source: UniRec (arXiv 2604.12234), section 3, problem and τ = 1.05. The order of repair, the
+    clipping, unweighted means and the minimum capacity are our choice.
 
     Raises:
         ValueError: from :meth:`fit`, :meth:`refit` and :meth:`encode` with weights: all weights
-            are 0; or items of different weight do not fit into the codes.
+            are 0, or the items do not fit into the codes.
     """
 
     method = "balanced-rq"
@@ -80,60 +82,60 @@ class BalancedRQ(RQKMeans):
     uses_weights = True
 
     def encode(self, vectors: Tensor, *, weights: Tensor | None = None) -> Tensor:
-        """Nearest codes, or with ``weights`` all rows together under the capacity."""
+        """Return the nearest codes, or with ``weights`` codes of all rows under the capacity."""
         if weights is None or not len(vectors):
             return super().encode(vectors)
-        residual = self._check_like_learnt("encode", vectors)
+        residual = self._check_fitted_width("encode", vectors)
         checked = check_weights(f"{self._name}.encode", weights, residual)
         codes: list[Tensor] = []
         for part, books in self._groups():
-            left = residual[:, part]
+            points = residual[:, part]
             for book in books:
-                index, load, feasible = self._assign(left, book, checked)
+                index, load, feasible = self._assign(points, book, checked)
                 if not feasible:
                     times = float(load.max() / load.mean())
-                    raise self._overfull(len(codes), f"its fullest code has {times:.3g} times")
+                    raise self._overfull(len(codes), f"its fullest code has {times:.3g}")
                 codes.append(index)
-                left = left - recops.rq_decode(index[:, None], [book])
+                points = points - recops.rq_decode(index[:, None], [book])
         return torch.stack(codes, dim=1)
 
     @property
     def _patience(self) -> int:
         return self.settings.patience
 
-    def _check_given(self, dim: int, pairs: Tensor | None, weights: Tensor | None) -> None:
-        """Beside dimensions: that no item is heavier than a code may be."""
-        super()._check_given(dim, pairs, weights)
+    def _check_fit_inputs(self, dim: int, pairs: Tensor | None, weights: Tensor | None) -> None:
+        """Check the dimensions, and that no item exceeds the capacity of a code."""
+        super()._check_fit_inputs(dim, pairs, weights)
         if weights is None:
             return
         for level, size in enumerate(self._sizes):
             clipped, capacity = capacity_of(weights, size, self.settings.slack, self.settings.clip)
             if float(clipped.max()) > capacity:
                 times = float(clipped.max()) * size / float(clipped.double().sum())
-                raise self._overfull(level, f"the heaviest has {times:.3g} times")
+                raise self._overfull(level, f"the heaviest has {times:.3g}")
 
-    def _overfull(self, level: int, told: str) -> ValueError:
+    def _overfull(self, level: int, load: str) -> ValueError:
         return ValueError(
-            f"{self._name}: level {level} cannot hold items of such weights, {told} the mean load; "
-            "use more slack, less clip or fewer codes"
+            f"{self._name}: level {level} cannot hold items of these weights, {load} times the "
+            "mean load; use more slack, less clip or fewer codes"
         )
 
-    def _assignment(self, points: Points, given: Fitting) -> Assign:
-        weights = torch.ones(len(points)) if given.weights is None else given.weights
+    def _assignment(self, points: Points, fitting: Fitting) -> Assign:
+        weights = torch.ones(len(points)) if fitting.weights is None else fitting.weights
         return partial(self._assign_and_measure, weights)
 
-    def _fit(self, points: Tensor, given: Fitting) -> None:
-        super()._fit(points, given)
-        self._hold(points, given)
+    def _fit(self, points: Tensor, fitting: Fitting) -> None:
+        super()._fit(points, fitting)
+        self._check_capacity(points, fitting)
 
-    def _refit(self, points: Tensor, keep_levels: int, given: Fitting) -> None:
-        super()._refit(points, keep_levels, given)
-        self._hold(points, given)
+    def _refit(self, points: Tensor, keep_levels: int, fitting: Fitting) -> None:
+        super()._refit(points, keep_levels, fitting)
+        self._check_capacity(points, fitting)
 
-    def _hold(self, points: Tensor, given: Fitting) -> None:
-        """Make sure that the codes of the catalogue keep to the capacity."""
+    def _check_capacity(self, points: Tensor, fitting: Fitting) -> None:
+        """Check that the codes of the catalogue respect the capacity."""
         ones = torch.ones(len(points))
-        self.encode(points, weights=ones if given.weights is None else given.weights)
+        self.encode(points, weights=ones if fitting.weights is None else fitting.weights)
 
     def _assign_and_measure(
         self, weights: Tensor, points: Tensor, book: Tensor
@@ -150,35 +152,39 @@ class BalancedRQ(RQKMeans):
     ) -> tuple[Tensor, Tensor, Tensor]:
         settings = self.settings
         clipped, capacity = capacity_of(weights, len(book), settings.slack, settings.clip)
-        if settings.metric == "cosine":  # Regret is in 2 − 2 cos, the distance of directions.
+        if settings.metric == "cosine":  # squared distance of unit vectors: 2 − 2 cos
             points, book = functional.normalize(points), functional.normalize(book)
         return recops.balance_assignment(points, book, clipped, capacity)
 
 
 def capacity_of(weights: Tensor, codes: int, slack: float, clip: float) -> tuple[Tensor, float]:
-    """The clipped weights ``[N]`` and the capacity of a code; see :class:`BalancedRQ`.
+    """Return the clipped weights ``[N]`` and the capacity of a code; see :class:`BalancedRQ`.
 
     Raises:
         ValueError: all weights are 0.
     """
-    carrying = weights[weights > 0].double().sort(descending=True).values
-    if not len(carrying):
-        raise ValueError("BalancedRQ: all weights are 0, so that there is no load to balance")
-    lightest = float(carrying[-1])
+    positive = weights[weights > 0].double().sort(descending=True).values
+    if not len(positive):
+        raise ValueError("BalancedRQ: weights must have a positive entry, got all 0")
+    lightest = float(positive[-1])
     clipped = weights
     if clip:
-        clipped = weights.clamp(max=max(_bound(carrying, clip * slack / codes), lightest))
-    least = -(-len(carrying) // codes) * lightest
+        clipped = weights.clamp(max=max(_bound(positive, clip * slack / codes), lightest))
+    least = -(-len(positive) // codes) * lightest
     return clipped, max(slack * float(clipped.double().sum()) / codes, least)
 
 
 def _bound(weights: Tensor, share: float) -> float:
-    """The largest b with ``b = share · Σ min(w, b)``, for ``weights`` from the heaviest on; or 0.
+    """Return the largest b with ``b = share · Σ min(w, b)``; 0 if there is none.
 
-    If the m heaviest weights are cut to b, b = share · (m b + the sum of the others).
+    If the m largest weights are cut to b, then b = share · (m b + the sum of the others).
+
+    Args:
+        weights: in descending order.
+        share: share of the sum.
     """
     cut = torch.arange(len(weights), dtype=torch.float64)
-    rest = weights.flip(0).cumsum(0).flip(0)
-    bound = share * rest / (1 - share * cut)
+    uncut = weights.flip(0).cumsum(0).flip(0)
+    bound = share * uncut / (1 - share * cut)
     fits = (share * cut < 1) & (weights <= bound)
     return float(bound[fits][0]) if fits.any() else 0.0

@@ -1,4 +1,4 @@
-"""Decoupled residual quantization: first a continuous latent space, then codes in it."""
+"""Decoupled residual quantization (DRQ): a VAE, then residual k-means on its latents."""
 
 from __future__ import annotations
 
@@ -27,17 +27,17 @@ _LOG_VARIANCE = 10.0
 
 @dataclass(frozen=True)
 class DRQSettings(LatentSettings):
-    """Beside those of every network.
+    """Settings of :class:`DRQVAE`, in addition to those of the network.
 
     Attributes:
         kl: β_KL, weight of the KL divergence from N(0, I).
         contrast: λ_CL, weight of InfoNCE on behaviour pairs.
         temperature: τ of InfoNCE.
-        codebook_seed: of the k-means; None: that of the fit.
-        metric: of the k-means: what is nearest. InfoNCE compares by cosine.
+        codebook_seed: seed of k-means; None: the seed of the fit.
+        metric: distance of k-means. InfoNCE always uses cosine.
 
     Raises:
-        ValueError: a weight or a seed below 0, a temperature of 0 or less, and see
+        ValueError: a weight or a seed is below 0, or the temperature is not above 0; see also
             :class:`~recops_models.tokenizers.methods.item_task.LatentSettings`.
     """
 
@@ -55,13 +55,13 @@ class DRQSettings(LatentSettings):
 
 @dataclass(frozen=True)
 class DRQContrastSettings(DRQSettings):
-    """With InfoNCE by default."""
+    """Settings of :class:`DRQVAEContrast`, with InfoNCE by default."""
 
     contrast: float = 1.0
 
 
 class VariationalNetwork(nn.Module):
-    """A VAE with the objective of :class:`DRQVAE`."""
+    """VAE with the objective of :class:`DRQVAE`."""
 
     def __init__(self, autoencoder: Autoencoder, settings: DRQSettings) -> None:
         super().__init__()
@@ -89,19 +89,19 @@ class VariationalNetwork(nn.Module):
 
 
 class DRQVAE(LatentTokenizer):
-    """A variational autoencoder, and residual k-means on its frozen latents.
+    """Variational autoencoder, and residual k-means on its frozen latents.
 
-    Stage 1, without any codebook: ``(μ, log σ²) = Enc(x̃)``, ``z = μ + σ ε``, and
+    Stage 1, without codebooks: ``(μ, log σ²) = Enc(x̃)``, ``z = μ + σ ε``, and
 
         ``L = ‖x̃ − Dec(z)‖² + β_KL · KL(N(μ, σ²) ‖ N(0, I)) + λ_CL · InfoNCE``,
 
-    sums over dimensions, means over items; ``x̃`` is x of unit scale
+    with sums over dimensions and means over items; ``x̃`` is the scaled x
     (:class:`~recops_models.tokenizers.methods.autoencoder.Autoencoder`). Stage 2: residual k-means
-    of μ. No gradient crosses from codes to encoder, so stage 1 comes out the same, to the bit,
-    whatever the codebooks' number, size and seed.
+    of μ. The encoder gets no gradient from codes, so stage 1 does not depend on the number, size
+    and seed of the codebooks.
 
     Source: DRQ (arXiv 2606.01844), its two stages and losses. Widths, weights and the scale of x̃
-    are our choice, where the paper's are not known.
+    are our choice, since the paper does not report them.
     """
 
     method = "drq-vae"
@@ -112,36 +112,34 @@ class DRQVAE(LatentTokenizer):
     def stages(self) -> tuple[str, ...]:
         return (*super().stages, *(f"level {level}" for level in range(len(self.vocab_sizes))))
 
-    def _fit(self, points: Tensor, given: Fitting) -> None:
+    def _fit(self, points: Tensor, fitting: Fitting) -> None:
         settings: DRQSettings = self.settings
-        pairs = given.pairs if settings.contrast else None
+        pairs = fitting.pairs if settings.contrast else None
         partners = None if pairs is None else Partners(pairs, len(points))
-        autoencoder = self._start_network(points, given)
+        autoencoder = self._start_network(points, fitting)
         network = VariationalNetwork(autoencoder, settings)
-        train_network(network, autoencoder.to_scale(points), settings, given, partners=partners)
+        train_network(network, autoencoder.to_scale(points), settings, fitting, partners=partners)
         self.network = autoencoder
-        self.codebooks = self._learn_codebooks(points, (), given)
+        self.codebooks = self._learn_codebooks(points, (), fitting)
 
-    def _check_given(self, dim: int, pairs: Tensor | None, weights: Tensor | None) -> None:
+    def _check_fit_inputs(self, dim: int, pairs: Tensor | None, weights: Tensor | None) -> None:
         if self.settings.contrast and (pairs is None or not len(pairs)):
-            raise ValueError(
-                f"{self._name}.fit: contrast needs pairs of items that users met together"
-            )
+            raise ValueError(f"{self._name}.fit: contrast needs pairs of items, got none")
 
     def _learn_codebooks(
-        self, points: Tensor, kept: tuple[Tensor, ...], given: Fitting
+        self, points: Tensor, fixed: tuple[Tensor, ...], fitting: Fitting
     ) -> tuple[Tensor, ...]:
         seed = self.settings.codebook_seed
         if seed is not None:
-            given = given.with_seed(seed)
-        return super()._learn_codebooks(points, kept, given)
+            fitting = fitting.with_seed(seed)
+        return super()._learn_codebooks(points, fixed, fitting)
 
     @property
     def _clustering(self) -> KMeansSettings:
         return KMeansSettings(metric=self.settings.metric)
 
     def latents(self, vectors: Tensor) -> Tensor:
-        """μ ``[N, d]`` of ``vectors [N, D]``."""
+        """Return μ ``[N, d]`` of ``vectors [N, D]``."""
         return super().latents(vectors)[:, : self.settings.width].contiguous()
 
     def _new_network(self, points: Tensor) -> Autoencoder:
@@ -150,9 +148,9 @@ class DRQVAE(LatentTokenizer):
 
 
 class DRQVAEContrast(DRQVAE):
-    """:class:`DRQVAE` whose latents are drawn together for items that users meet together.
+    """DRQ-VAE with a contrastive loss on pairs of items from user behaviour.
 
-    InfoNCE as in :func:`info_nce`, between an item's μ and that of a partner drawn by frequency.
+    The loss is :func:`info_nce` between an item's μ and that of a partner, drawn by frequency.
     """
 
     method = "drq-vae-cl"
@@ -161,10 +159,12 @@ class DRQVAEContrast(DRQVAE):
 
 
 def info_nce(anchor: Tensor, partner: Tensor, temperature: float) -> Tensor:
-    """``−mean_i log(exp(s_ii / τ) / Σ_j exp(s_ij / τ))``, ``s_ij = cos(anchor_i, partner_j)``.
+    """Return ``−mean_i log(exp(s_ii / τ) / Σ_j exp(s_ij / τ))``.
+
+    Scores are cosines: ``s_ij = cos(anchor_i, partner_j)``.
 
     Source: van den Oord, Li, Vinyals, "Representation learning with contrastive predictive coding",
-    2018, on cosines.
+    2018.
     """
     scores = functional.normalize(anchor, dim=1) @ functional.normalize(partner, dim=1).T
     target = torch.arange(len(anchor), device=anchor.device)

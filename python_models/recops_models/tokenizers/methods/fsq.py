@@ -1,4 +1,4 @@
-"""Finite scalar quantization: each latent dimension rounded to a few values, without codebooks."""
+"""Finite scalar quantization (FSQ): latent dimensions are rounded to a few values."""
 
 from __future__ import annotations
 
@@ -17,24 +17,25 @@ _LEAST = 5
 
 
 def grid_of(codes: int) -> tuple[int, ...]:
-    """Values per dimension, whose product is at most ``codes``.
+    """Return the number of values per dimension; their product is at most ``codes``.
 
-    As many dimensions as have five values each, then one value more in turn while it goes: 256
-    gives 7 · 6 · 6 = 252. Fewer than five codes make one dimension.
+    The number of dimensions is the largest with five values each. Then dimensions in turn get one
+    more value while the product allows it: 256 gives 7 · 6 · 6 = 252. Fewer than five codes give
+    one dimension.
     """
     dims = 1
     while _LEAST ** (dims + 1) <= codes:
         dims += 1
     grid = [min(_LEAST, codes)] * dims
-    place = 0
-    while math.prod(grid) // grid[place] * (grid[place] + 1) <= codes:
-        grid[place] += 1
-        place = (place + 1) % dims
+    dim = 0
+    while math.prod(grid) // grid[dim] * (grid[dim] + 1) <= codes:
+        grid[dim] += 1
+        dim = (dim + 1) % dims
     return tuple(grid)
 
 
 class ScalarNetwork(nn.Module):
-    """An autoencoder whose latents are rounded, with the objective of :class:`FSQ`."""
+    """Autoencoder with rounded latents and the objective of :class:`FSQ`."""
 
     def __init__(self, autoencoder: Autoencoder, steps: Tensor) -> None:
         super().__init__()
@@ -49,17 +50,18 @@ class ScalarNetwork(nn.Module):
 
 
 class FSQ(NetworkTokenizer):
-    """``digit = round((n − 1) (tanh(h) + 1) / 2)`` of every latent dimension with n values.
+    """Tokenizer by finite scalar quantization, a baseline without codebooks.
 
-    The digits of a level's dimensions, read as one mixed-radix number, are its code; the decoder
-    takes their values ``2 · digit / (n − 1) − 1``. The loss is ``‖x̃ − x̂‖²`` alone, rounding passed
-    straight through. Levels stand side by side: the second does not refine the first, so that a
-    shared prefix says less than with residual codes. A point of reference.
+    A latent h with n values has the digit ``round((n − 1) (tanh(h) + 1) / 2)``. The digits of a
+    level's dimensions form its code as a mixed-radix number; the decoder reads their values ``2 ·
+    digit / (n − 1) − 1``. The loss is ``‖x̃ − x̂‖²`` with a straight-through gradient. Levels are
+    independent: the second does not refine the first, so a common prefix is less informative than
+    with residual codes.
 
     Args:
         levels: L.
-        codes: at most so many a level; :func:`grid_of` says how many it becomes.
-        settings: of the network.
+        codes: largest number of codes per level; :func:`grid_of` gives the actual number.
+        settings: settings of the network.
 
     Source: Mentzer et al., "Finite scalar quantization: VQ-VAE made simple", ICLR 2024, arXiv
     2309.15505. It shifts tanh where n is even; spreading n values over tanh's range needs no shift.
@@ -81,19 +83,19 @@ class FSQ(NetworkTokenizer):
         self._steps = torch.tensor([n - 1 for grid in self.grids for n in grid])
 
     def check_count(self, items: int) -> None:
-        """One item is enough: there are no codebooks to fill."""
+        """Check that there is at least one item; there are no codebooks to fill."""
         if not items:
-            raise ValueError(f"{self._name}: no items to learn from")
+            raise ValueError(f"{self._name}: needs at least one item, got 0")
 
-    def _fit(self, points: Tensor, given: Fitting) -> None:
-        autoencoder = self._start_network(points, given)
+    def _fit(self, points: Tensor, fitting: Fitting) -> None:
+        autoencoder = self._start_network(points, fitting)
         network = ScalarNetwork(autoencoder, self._steps)
-        train_network(network, autoencoder.to_scale(points), self.settings, given)
+        train_network(network, autoencoder.to_scale(points), self.settings, fitting)
         self.network = autoencoder
 
-    def _refit(self, points: Tensor, keep_levels: int, given: Fitting) -> None:
+    def _refit(self, points: Tensor, keep_levels: int, fitting: Fitting) -> None:
         self._fitted_network()
-        raise ValueError("FSQ.refit: there are no codebooks; new items are encoded as they are")
+        raise ValueError("FSQ.refit: FSQ has no codebooks to fit; encode new items directly")
 
     def _new_network(self, points: Tensor) -> Autoencoder:
         return Autoencoder(points, self.settings.hidden, len(self._steps))
@@ -120,10 +122,10 @@ class FSQ(NetworkTokenizer):
             if not ((level >= -1) & (level < size)).all():
                 raise IndexError(f"FSQ.decode: codes must be −1 or below {size}")
             digits: list[Tensor] = []
-            rest = level.long().clamp(min=0)
+            quotient = level.long().clamp(min=0)
             for n in reversed(grid):
-                digits.insert(0, rest % n)
-                rest = rest // n
+                digits.insert(0, quotient % n)
+                quotient = quotient // n
             steps = torch.tensor([n - 1 for n in grid])
             value = to_values(torch.stack(digits, dim=1), steps)
             values.append(value * (level >= 0)[:, None])
@@ -131,10 +133,10 @@ class FSQ(NetworkTokenizer):
 
 
 def to_digits(bounded: Tensor, steps: Tensor) -> Tensor:
-    """Of numbers in ±1, the nearest of ``steps + 1`` values that part ±1 evenly, from 0 up."""
+    """Return the index of the nearest of ``steps + 1`` evenly spaced values in [−1, 1]."""
     return torch.round((bounded + 1) / 2 * steps).int()
 
 
 def to_values(digits: Tensor, steps: Tensor) -> Tensor:
-    """What digits stand for, in ±1; 0 where there is but one value."""
+    """Return the values of digits in [−1, 1]; 0 if a dimension has one value."""
     return torch.where(steps > 0, 2 * digits / steps.clamp(min=1) - 1, 0.0)

@@ -1,4 +1,4 @@
-"""The training of tokenizers' networks on item vectors, by the one trainer."""
+"""Training of tokenizers' networks on item vectors."""
 
 from __future__ import annotations
 
@@ -20,27 +20,27 @@ from recops_models.training.task import Task, with_shares
 from recops_models.training.trainer import fit
 
 OWNER = "tokenizer"
-"""Of the settings, in what is said of unfit ones."""
+"""Owner of the settings, in error messages."""
 _PASSES = 20
 _EVALUATED = 4096
 
 
 @dataclass(frozen=True)
 class NetworkSettings:
-    """Of an encoder, a decoder and their training.
+    """Settings of an autoencoder and its training.
 
     Attributes:
-        hidden: widths of the encoder's hidden layers; the decoder has them reversed.
-        steps: of training, rounded up to a multiple of twenty passes; after each, the objective is
-            taken and the state kept. The weights of the best pass stay.
-        batch: items a step, at most as many as there are.
-        learning_rate: the peak of AdamW's, after one pass of linear rise, along half a cosine down
-            to a tenth.
-        weight_decay: decoupled, on matrices.
+        hidden: widths of the encoder's hidden layers; the decoder reverses them.
+        steps: training steps in twenty epochs of equal length, rounded up. Each epoch evaluates the
+            objective and writes a checkpoint; the weights of the best epoch are the result.
+        batch: items per step, at most all items.
+        learning_rate: peak learning rate of AdamW; it rises linearly in the first epoch, and decays
+            along a half cosine to a tenth.
+        weight_decay: decoupled weight decay of matrices.
 
     Raises:
-        ValueError: no unit of a hidden layer, no step, no item a step; another number that is below
-            0 or not finite.
+        ValueError: a hidden width, ``steps`` or ``batch`` is below 1, or another number is below 0
+            or not finite.
     """
 
     hidden: tuple[int, ...] = (512, 256, 128)
@@ -53,19 +53,19 @@ class NetworkSettings:
         check_at_least(OWNER, self, hidden=1, steps=1, batch=1, learning_rate=0, weight_decay=0)
 
     def batch_of(self, items: int) -> int:
-        """How many of so many items a step has."""
+        """Return the number of items per step."""
         return min(self.batch, items)
 
 
 @dataclass(frozen=True)
 class LatentSettings(NetworkSettings):
-    """Beside those of every network.
+    """Settings of a network with latents of a given width.
 
     Attributes:
-        width: d, of the latents.
+        width: d, width of the latents.
 
     Raises:
-        ValueError: no width, and see :class:`NetworkSettings`.
+        ValueError: ``width`` < 1; see also :class:`NetworkSettings`.
     """
 
     width: int = 32
@@ -80,9 +80,9 @@ class ItemBatch:
     """Items of one step.
 
     Attributes:
-        x: ``[B, D]``, of one scale.
-        paired: ``[P]`` i64, the rows of ``x`` that have a partner.
-        partner: ``[P, D]``, an item that users met together with it.
+        x: ``[B, D]``, scaled vectors.
+        paired: ``[P]`` i64, rows of ``x`` with a partner.
+        partner: ``[P, D]``, the scaled vector of each partner.
     """
 
     x: Tensor
@@ -91,7 +91,7 @@ class ItemBatch:
 
 
 class Partners:
-    """For every item, those that were met together with it, in both directions.
+    """Partners of each item, from pairs in both directions.
 
     Args:
         pairs: ``[E, 2]`` i64 rows of items.
@@ -105,12 +105,17 @@ class Partners:
         self._start = np.cumsum(self._degree) - self._degree
 
     def draw(self, rows: NDArray[np.int64], chance: NDArray[np.float64]) -> NDArray[np.int64]:
-        """A partner of each row by ``chance`` in [0, 1), by frequency; −1 where there is none."""
+        """Return a random partner of each row, by frequency; −1 if there is none.
+
+        Args:
+            rows: ``[n]``, items.
+            chance: ``[n]``, uniform random numbers in [0, 1).
+        """
         degree = self._degree[rows]
         if not len(self._partner):
             return np.full(len(rows), -1)
-        place = self._start[rows] + (chance * degree).astype(np.int64)
-        return np.where(degree > 0, self._partner[place.clip(max=len(self._partner) - 1)], -1)
+        index = self._start[rows] + (chance * degree).astype(np.int64)
+        return np.where(degree > 0, self._partner[index.clip(max=len(self._partner) - 1)], -1)
 
 
 @dataclass(frozen=True, eq=False)
@@ -152,7 +157,7 @@ class ItemTask(Task[nn.Module, ItemBatch]):
 
     @torch.no_grad()
     def evaluate(self, model: Any) -> dict[str, float]:
-        """The objective on the same items every time, without noise."""
+        """Return the objective on a fixed sample of items, without noise."""
         rng = np.random.default_rng(0)
         rows = rng.permutation(len(self.points))[:_EVALUATED]
         losses, counts = [], []
@@ -167,10 +172,10 @@ class ItemTask(Task[nn.Module, ItemBatch]):
         for start in range(skip * size, len(rows), size):
             part = slice(start, start + size)
             if self.partners is None:
-                met = np.full(len(rows[part]), -1)
+                partners = np.full(len(rows[part]), -1)
             else:
-                met = self.partners.draw(rows[part], chance[part])
-            x, partner = torch.from_numpy(rows[part]), torch.from_numpy(met)
+                partners = self.partners.draw(rows[part], chance[part])
+            x, partner = torch.from_numpy(rows[part]), torch.from_numpy(partners)
             paired = (partner >= 0).nonzero()[:, 0]
             yield ItemBatch(self.points[x], paired, self.points[partner[paired]])
 
@@ -179,13 +184,18 @@ def train_network(
     network: nn.Module,
     points: Tensor,
     settings: NetworkSettings,
-    given: Fitting,
+    fitting: Fitting,
     *,
     partners: Partners | None = None,
 ) -> None:
-    """Train ``network`` on ``points [N, D]`` of one scale, on one thread.
+    """Train ``network`` on one thread.
 
-    Its method ``loss`` gives the mean objective of an :class:`ItemBatch`.
+    Args:
+        network: its method ``loss`` returns the mean objective of an :class:`ItemBatch`.
+        points: ``[N, D]``, scaled vectors.
+        settings: size of steps and learning rate.
+        fitting: seed, callbacks and folder.
+        partners: partners for the contrastive loss; None: batches have none.
     """
     batch = settings.batch_of(len(points))
     passes = min(_PASSES, settings.steps)
@@ -197,16 +207,16 @@ def train_network(
         patience=passes,
         select="objective",
     )
-    given.callbacks.start("network")
+    fitting.callbacks.start("network")
     with one_thread():
         curve = fit(
             network,
             ItemTask(points, partners, -(-settings.steps // passes), batch),
             config,
-            seed=given.seed,
-            folder=given.folder,
-            resume=given.resume,
-            callbacks=given.callbacks,
+            seed=fitting.seed,
+            folder=fitting.folder,
+            resume=fitting.resume,
+            callbacks=fitting.callbacks,
         )
     best = curve[best_epoch(curve, config)]
-    given.callbacks.advance(1.0, objective=best.validation["objective"])
+    fitting.callbacks.advance(1.0, objective=best.validation["objective"])

@@ -22,7 +22,7 @@ _NETWORK = "network."
 
 
 class NetworkTokenizer(Tokenizer):
-    """``codes = quantize(Enc(x))`` and ``x̂ = Dec(dequantize(codes))``.
+    """Tokenizer with an autoencoder: ``codes = quantize(Enc(x))``, ``x̂ = Dec(dequantize(codes))``.
 
     Encoder and decoder run on one thread
     (:func:`~recops_models.tokenizers.clustering.threads.one_thread`).
@@ -35,15 +35,15 @@ class NetworkTokenizer(Tokenizer):
         return ("network",)
 
     def encode(self, vectors: Tensor, *, weights: Tensor | None = None) -> Tensor:
-        """The codes of the latents; see :meth:`Tokenizer.encode`."""
+        """Return the codes of the latents; see :meth:`Tokenizer.encode`."""
         return self._quantize(self.latents(vectors))
 
     def decode(self, codes: Tensor) -> Tensor:
-        """Through the decoder; see :meth:`Tokenizer.decode`."""
+        """Return the decoder's output; see :meth:`Tokenizer.decode`."""
         return self._fitted_network().vectors(self._dequantize(codes))
 
     def latents(self, vectors: Tensor) -> Tensor:
-        """``[N, d]`` float32: what is quantized of ``vectors [N, D]``."""
+        """Return the latents ``[N, d]`` float32 of ``vectors [N, D]``."""
         points = self._check("encode", vectors)
         network = self._fitted_network()
         self._check_width("encode", points, len(network.mean))
@@ -51,20 +51,20 @@ class NetworkTokenizer(Tokenizer):
 
     @abstractmethod
     def _new_network(self, points: Tensor) -> Autoencoder:
-        """An untrained network for vectors like ``points [N, D]``."""
+        """Return an untrained network for ``points [N, D]``."""
 
     @abstractmethod
     def _quantize(self, latents: Tensor) -> Tensor:
-        """Codes ``[N, L]`` int32."""
+        """Return codes ``[N, L]`` int32 of latents."""
 
     @abstractmethod
     def _dequantize(self, codes: Tensor) -> Tensor:
-        """What the decoder takes."""
+        """Return the decoder's input for codes."""
 
-    def _start_network(self, points: Tensor, given: Fitting) -> Autoencoder:
-        """An untrained network, of the seed alone."""
+    def _start_network(self, points: Tensor, fitting: Fitting) -> Autoencoder:
+        """Return an untrained network that depends on the seed only."""
         with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(given.seed)
+            torch.manual_seed(fitting.seed)
             return self._new_network(points)
 
     def _state(self) -> dict[str, Tensor]:
@@ -83,14 +83,14 @@ class NetworkTokenizer(Tokenizer):
 
 
 class LatentTokenizer(NetworkTokenizer):
-    """Residual quantization of latents: codes by :func:`recops.rq_encode`, Dec(Σ codewords)."""
+    """Tokenizer by residual quantization of latents, with :func:`recops.rq_encode`."""
 
     codebooks: tuple[Tensor, ...] = ()
-    """Of the fitted tokenizer: ``[K_l, d]`` float32 a level."""
+    """``[K_l, d]`` float32 per level; empty before :meth:`fit`."""
 
     @property
     def _clustering(self) -> KMeansSettings:
-        """How codebooks are learnt, and what is nearest."""
+        """Settings of k-means for the codebooks."""
         return KMeansSettings()
 
     @property
@@ -106,15 +106,15 @@ class LatentTokenizer(NetworkTokenizer):
         return recops.rq_decode(codes, self.codebooks)
 
     def _learn_codebooks(
-        self, points: Tensor, kept: tuple[Tensor, ...], given: Fitting
+        self, points: Tensor, fixed: tuple[Tensor, ...], fitting: Fitting
     ) -> tuple[Tensor, ...]:
         latents = TensorPoints(self.latents(points))
         return residual_kmeans(
-            latents, self.vocab_sizes, given, settings=self._clustering, kept=kept
+            latents, self.vocab_sizes, fitting, settings=self._clustering, fixed=fixed
         )
 
-    def _refit(self, points: Tensor, keep_levels: int, given: Fitting) -> None:
-        self.codebooks = self._learn_codebooks(points, self.codebooks[:keep_levels], given)
+    def _refit(self, points: Tensor, keep_levels: int, fitting: Fitting) -> None:
+        self.codebooks = self._learn_codebooks(points, self.codebooks[:keep_levels], fitting)
 
     def _state(self) -> dict[str, Tensor]:
         return super()._state() | {f"codebook_{at}": each for at, each in enumerate(self.codebooks)}

@@ -1,4 +1,4 @@
-"""Residual k-means: one codebook a level, each learnt on what the levels before it left over."""
+"""Residual k-means: each level's codebook is fitted to the residuals of the levels before."""
 
 from __future__ import annotations
 
@@ -25,10 +25,10 @@ from recops_models.tokenizers.fitting import Fitting
 
 @dataclass(frozen=True)
 class RQKMeansSettings(KMeansSettings):
-    """Beside those of k-means.
+    """Settings of :class:`RQKMeans`, in addition to those of k-means.
 
     Attributes:
-        groups: G, pieces that vectors are cut into, each with L / G levels of its own.
+        groups: G, number of equal parts of the dimensions; each has L / G levels.
     """
 
     groups: int = 1
@@ -43,27 +43,26 @@ class RQKMeans(Tokenizer):
     """Residual quantization with k-means codebooks.
 
     Level l's codebook is the k-means of the residuals r_l, with r₀ = x and r_{l+1} = r_l − c(r_l),
-    c(r) the codeword nearest to r. The codes of one vector are its semantic ID; vectors that share
-    all of them share an ID. With ``metric=cosine`` the nearest is that of the most like direction,
-    and k-means spherical.
+    where c(r) is the codeword nearest to r. The codes of a vector are its semantic ID. With
+    ``metric=cosine`` the nearest codeword has the highest cosine, and k-means is spherical.
 
-    With ``groups``, vectors are cut into G pieces of D / G dimensions, and levels are dealt out:
-    the first L / G quantize the first piece, the next the second, at a G-th of the work. The first
-    codes of an ID then know of the first piece alone.
+    With G ``groups``, vectors are split into G parts of D / G dimensions. The first L / G levels
+    quantize the first part, the next levels the second, at 1 / G of the cost. The first codes of an
+    ID then depend on the first part only.
 
     Source: the tokenizer of OneRec and QARM (residual k-means); k-means++ start and repair of empty
     codes as in :func:`~recops_models.tokenizers.clustering.kmeans.kmeans`. Groups: faiss' product
     residual quantizer; HiFi-Codec (Yang et al., 2023).
 
     Raises:
-        ValueError: levels that groups do not divide; from :meth:`fit`, dimensions.
+        ValueError: ``groups`` does not divide the levels, or in :meth:`fit` the dimensions.
     """
 
     method = "rq-kmeans"
     settings_type: ClassVar[type[RQKMeansSettings]] = RQKMeansSettings
     settings: RQKMeansSettings
     codebooks: tuple[Tensor, ...] = ()
-    """Of the fitted tokenizer: ``[K_l, D]`` float32 a level, zero outside its group's piece."""
+    """``[K_l, D]`` float32 per level, zero outside the group's dimensions; empty before a fit."""
 
     def __init__(
         self,
@@ -74,8 +73,8 @@ class RQKMeans(Tokenizer):
         super().__init__(levels, codes, settings)
         if levels % self.settings.groups:
             raise ValueError(
-                f"{self._name}: {levels} levels cannot be dealt out to {self.settings.groups} "
-                "groups; use a multiple"
+                f"{self._name}: levels must be a multiple of groups {self.settings.groups}, got "
+                f"{levels}"
             )
 
     @property
@@ -91,76 +90,76 @@ class RQKMeans(Tokenizer):
         folder: Path | None = None,
         resume: bool = False,
     ) -> Self:
-        """:meth:`Tokenizer.fit` on a file that need not fit into memory, read once a pass.
+        """Fit to a file larger than memory, which is read once per pass.
 
-        Memory does not grow with the file. In the order of rows, sums are those of the whole cut
-        in pieces: without ``batch``, codebooks differ from :meth:`Tokenizer.fit`'s by rounding.
+        Memory does not grow with the file. Without ``batch``, the codebooks equal those of
+        :meth:`Tokenizer.fit` up to rounding, since sums are taken over blocks of rows.
 
         Raises:
-            ValueError: fewer vectors than codes; dimensions that groups do not divide.
-            DataError: the file is damaged, or holds a vector that is not finite.
+            ValueError: fewer vectors than codes, or ``groups`` does not divide the dimensions.
+            DataError: the file is damaged, or a vector is not finite.
         """
         self.check_file(file)
-        given = Fitting(seed, callbacks or Callbacks(), folder=folder, resume=resume)
-        given.begin()
-        self._learn(StreamedPoints(file), (), given)
+        fitting = Fitting(seed, callbacks or Callbacks(), folder=folder, resume=resume)
+        fitting.discard_previous()
+        self._learn(StreamedPoints(file), (), fitting)
         return self
 
     def check_file(self, file: VectorFile) -> None:
-        """Whether the file has vectors enough for :meth:`fit_file`, of fit dimensions.
+        """Check that the file fits :meth:`fit_file`.
 
         Raises:
-            ValueError: it has not.
+            ValueError: fewer vectors than codes, or ``groups`` does not divide the dimensions.
         """
         self.check_count(file.num_rows)
-        self._check_given(file.dim, None, None)
+        self._check_fit_inputs(file.dim, None, None)
 
     def encode(self, vectors: Tensor, *, weights: Tensor | None = None) -> Tensor:
-        """Greedily, level by level; see :meth:`Tokenizer.encode` and :func:`recops.rq_encode`."""
-        points = self._check_like_learnt("encode", vectors)
+        """Return greedy codes; see :meth:`Tokenizer.encode` and :func:`recops.rq_encode`."""
+        points = self._check_fitted_width("encode", vectors)
         stacks = [books for _, books in self._groups()]
         codes, _ = recops.rq_encode(points, stacks, metric=self.metric)
         return codes
 
     def decode(self, codes: Tensor) -> Tensor:
-        """The sums of codewords; see :meth:`Tokenizer.decode`."""
+        """Return the sums of codewords; see :meth:`Tokenizer.decode`."""
         return recops.rq_decode(codes, self._fitted())
 
-    def _fit(self, points: Tensor, given: Fitting) -> None:
-        self._learn(TensorPoints(points), (), given)
+    def _fit(self, points: Tensor, fitting: Fitting) -> None:
+        self._learn(TensorPoints(points), (), fitting)
 
-    def _refit(self, points: Tensor, keep_levels: int, given: Fitting) -> None:
-        kept = self._fitted()[:keep_levels]
-        if kept:
-            self._check_like_learnt("refit", points)
+    def _refit(self, points: Tensor, keep_levels: int, fitting: Fitting) -> None:
+        fixed = self._fitted()[:keep_levels]
+        if fixed:
+            self._check_fitted_width("refit", points)
         self._check_groups(points.shape[1])
-        self._learn(TensorPoints(points), kept, given)
+        self._learn(TensorPoints(points), fixed, fitting)
 
-    def _check_given(self, dim: int, pairs: Tensor | None, weights: Tensor | None) -> None:
+    def _check_fit_inputs(self, dim: int, pairs: Tensor | None, weights: Tensor | None) -> None:
         self._check_groups(dim)
 
     def _check_groups(self, dim: int) -> None:
         if dim % self.settings.groups:
             raise ValueError(
-                f"{self._name}: vectors of {dim} dimensions cannot be cut into "
-                f"{self.settings.groups} groups"
+                f"{self._name}: the dimension of vectors must be a multiple of groups "
+                f"{self.settings.groups}, got {dim}"
             )
 
-    def _check_like_learnt(self, call: str, vectors: Tensor) -> Tensor:
+    def _check_fitted_width(self, call: str, vectors: Tensor) -> Tensor:
         points = self._check(call, vectors)
         self._check_width(call, points, self._fitted()[0].shape[1])
         return points
 
-    def _learn(self, points: Points, kept: tuple[Tensor, ...], given: Fitting) -> None:
+    def _learn(self, points: Points, fixed: tuple[Tensor, ...], fitting: Fitting) -> None:
         groups, dim = self.settings.groups, points.dim
         parts = self._parts(dim)
         books = residual_kmeans(
             points,
             self.vocab_sizes,
-            given,
+            fitting,
             settings=self.settings,
-            kept=[book[:, part] for book, part in zip(kept, parts, strict=False)],
-            assign=self._assignment(points, given),
+            fixed=[book[:, part] for book, part in zip(fixed, parts, strict=False)],
+            assign=self._assignment(points, fitting),
             groups=groups,
             patience=self._patience,
         )
@@ -171,20 +170,20 @@ class RQKMeans(Tokenizer):
 
     @property
     def _patience(self) -> int:
-        """Of k-means; see there."""
+        """``patience`` of k-means."""
         return 1
 
-    def _assignment(self, points: Points, given: Fitting) -> Assign | None:
-        """Of points to codewords, while they are learnt; None: to the nearest."""
+    def _assignment(self, points: Points, fitting: Fitting) -> Assign | None:
+        """Return the assignment of points to codewords in k-means; None: to the nearest."""
         return None
 
     def _parts(self, dim: int) -> list[slice]:
-        """The dimensions of each level."""
+        """Return the dimensions of each level."""
         groups = self.settings.groups
         return [p for p in pieces_of(dim, groups) for _ in range(len(self._sizes) // groups)]
 
     def _groups(self) -> list[tuple[slice, list[Tensor]]]:
-        """The dimensions of each group, and its codebooks in those alone."""
+        """Return the dimensions of each group, and its codebooks in these dimensions."""
         books = self._fitted()
         each = len(books) // self.settings.groups
         return [

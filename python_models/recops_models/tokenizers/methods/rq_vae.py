@@ -1,4 +1,4 @@
-"""RQ-VAE: an autoencoder trained through its own residual quantization."""
+"""RQ-VAE: an autoencoder with residual quantization of its latents."""
 
 from __future__ import annotations
 
@@ -28,16 +28,16 @@ _START = KMeansSettings(iterations=10)
 
 @dataclass(frozen=True)
 class RQVAESettings(LatentSettings):
-    """Beside those of every network.
+    """Settings of :class:`RQVAE`, in addition to those of the network.
 
     Attributes:
-        commitment: β, weight of the pull of latents towards their codewords.
-        rotation: the gradient through the quantizer turned and scaled as the quantizer did, in
-            place of straight through (Fifty et al., 2024).
-        start: of the codebooks: k-means of the untrained encoder's latents, or uniform in ±1/K.
+        commitment: β, weight of the commitment loss.
+        rotation: use the rotation trick (Fifty et al., 2024) for the gradient through the
+            quantizer; otherwise the gradient is straight-through.
+        start: initial codebooks: k-means of the untrained encoder's latents, or uniform in ±1/K.
 
     Raises:
-        ValueError: a commitment below 0, and see
+        ValueError: ``commitment`` < 0; see also
             :class:`~recops_models.tokenizers.methods.item_task.LatentSettings`.
     """
 
@@ -51,7 +51,7 @@ class RQVAESettings(LatentSettings):
 
 
 class QuantizedNetwork(nn.Module):
-    """An autoencoder and codebooks with the objective of :class:`RQVAE`."""
+    """Autoencoder and codebooks with the objective of :class:`RQVAE`."""
 
     def __init__(
         self, autoencoder: Autoencoder, codebooks: tuple[Tensor, ...], settings: RQVAESettings
@@ -70,50 +70,51 @@ class QuantizedNetwork(nn.Module):
         return error + codebook_loss + self._settings.commitment * commitment
 
     def books(self) -> tuple[Tensor, ...]:
-        """``[K_l, d]`` a level."""
+        """Return the codebooks, ``[K_l, d]`` per level."""
         return tuple(book.detach().clone() for book in self.codebooks)
 
 
 class RQVAE(LatentTokenizer):
-    """``L = ‖x̃ − Dec(q)‖² + Σ_l ‖sg(r_l) − c_l‖² + β ‖r_l − sg(c_l)‖²``.
+    """RQ-VAE with the loss ``‖x̃ − Dec(q)‖² + Σ_l ‖sg(r_l) − c_l‖² + β ‖r_l − sg(c_l)‖²``.
 
-    ``r₀ = Enc(x̃)``, c_l the codeword of level l nearest to r_l, ``r_{l+1} = r_l − c_l``,
-    ``q = Σ c_l``; the gradient of q passes straight on to the encoder. Sums over dimensions, means
-    over items; ``x̃`` is x of unit scale
-    (:class:`~recops_models.tokenizers.methods.autoencoder.Autoencoder`).
+    Here ``r₀ = Enc(x̃)``, c_l is the codeword of level l nearest to r_l, ``r_{l+1} = r_l − c_l`` and
+    ``q = Σ c_l``, whose gradient is straight-through. Sums are over dimensions, means over items;
+    ``x̃`` is the scaled x (:class:`~recops_models.tokenizers.methods.autoencoder.Autoencoder`).
 
-    Known to leave many codes unused, above all with ``start=random``; nothing here works against
-    it. :class:`~recops_models.tokenizers.methods.rqp_vae.RQPVAE` does.
+    RQ-VAE tends to leave many codes unused, above all with ``start=random``.
+    :class:`~recops_models.tokenizers.methods.rqp_vae.RQPVAE` resets unused codes.
 
     Source: Rajput et al., "Recommender systems with generative retrieval" (TIGER), 2023, section
-    3.1: the loss, β = 0.25, k-means for a start. Scale, widths and optimizer are our choice.
+    3.1: the loss, β = 0.25, k-means start. Scale, widths and optimizer are our choice.
     """
 
     method = "rq-vae"
     settings_type = RQVAESettings
     settings: RQVAESettings
 
-    def _fit(self, points: Tensor, given: Fitting) -> None:
-        autoencoder = self._start_network(points, given)
+    def _fit(self, points: Tensor, fitting: Fitting) -> None:
+        autoencoder = self._start_network(points, fitting)
         scaled = autoencoder.to_scale(points)
-        codebooks = self._start_codebooks(autoencoder, points, given)
+        codebooks = self._start_codebooks(autoencoder, points, fitting)
         network = self._join(autoencoder, codebooks, self.settings.batch_of(len(points)))
-        train_network(network, scaled, self.settings, given)
+        train_network(network, scaled, self.settings, fitting)
         self.network, self.codebooks = autoencoder, network.books()
 
     def _join(
         self, autoencoder: Autoencoder, codebooks: tuple[Tensor, ...], batch: int
     ) -> QuantizedNetwork:
-        """The network to train, ``batch`` items a step."""
+        """Return the network to train, with ``batch`` items per step."""
         return QuantizedNetwork(autoencoder, codebooks, self.settings)
 
     def _start_codebooks(
-        self, autoencoder: Autoencoder, points: Tensor, given: Fitting
+        self, autoencoder: Autoencoder, points: Tensor, fitting: Fitting
     ) -> tuple[Tensor, ...]:
         if self.settings.start == "kmeans":
             latents = TensorPoints(autoencoder.latents(points))
-            return residual_kmeans(latents, self.vocab_sizes, Fitting(given.seed), settings=_START)
-        generator = torch.Generator().manual_seed(given.seed)
+            return residual_kmeans(
+                latents, self.vocab_sizes, Fitting(fitting.seed), settings=_START
+            )
+        generator = torch.Generator().manual_seed(fitting.seed)
         return tuple(
             (2 * torch.rand(size, self.settings.width, generator=generator) - 1) / size
             for size in self.vocab_sizes

@@ -1,4 +1,4 @@
-"""RQP-VAE: RQ-VAE whose codebooks are moving averages, and whose dead codes come back."""
+"""RQP-VAE: RQ-VAE with moving-average codebooks and resets of dead codes."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ _REVIVE_EVERY = 10
 
 @dataclass(frozen=True)
 class RQPVAESettings(RQVAESettings):
-    """Beside those of :class:`~recops_models.tokenizers.methods.rq_vae.RQVAE`.
+    """Settings of :class:`RQPVAE`, in addition to those of RQ-VAE.
 
     Attributes:
         decay: γ of the moving averages.
-        dead: a code is dead when its average count is below this share of B/K; 0: never.
+        dead: a code is dead if its average count is below this share of B/K; 0: never.
 
     Raises:
-        ValueError: a decay outside [0, 1), a threshold below 0, and see
+        ValueError: ``decay`` is outside [0, 1), or ``dead`` < 0; see also
             :class:`~recops_models.tokenizers.methods.rq_vae.RQVAESettings`.
     """
 
@@ -39,13 +39,13 @@ class RQPVAESettings(RQVAESettings):
 
 
 class MovingCodebook(nn.Module):
-    """Codewords as moving averages of the residuals that chose them.
+    """Codewords as moving averages of their residuals.
 
     ``n_k ← γ n_k + (1 − γ) count_k``, ``e_k ← γ e_k + (1 − γ) Σ r``, ``c_k = e_k / n_k``.
 
     Args:
-        book: ``[K, d]``, where the averages begin, each of ``share`` residuals.
-        share: B / K.
+        book: ``[K, d]``, initial averages.
+        share: initial count of each average, B / K.
     """
 
     book: Tensor
@@ -59,7 +59,7 @@ class MovingCodebook(nn.Module):
         self.register_buffer("total", book * share)
 
     def update(self, residual: Tensor, index: Tensor, decay: float) -> None:
-        """Take in a batch of residuals ``[B, d]`` and the codes ``[B]`` that they chose."""
+        """Update the averages with residuals ``[B, d]`` and their codes ``[B]``."""
         sums, counts = recops.accumulate_codes(residual, index, len(self.book))
         self.count.lerp_(counts, 1 - decay)
         self.total.lerp_(sums, 1 - decay)
@@ -67,7 +67,7 @@ class MovingCodebook(nn.Module):
         self.book[alive] = self.total[alive] / self.count[alive, None]
 
     def revive(self, residual: Tensor, least: float) -> None:
-        """Set every code with an average count below ``least`` on a random residual."""
+        """Move each code with an average count below ``least`` to a random residual."""
         dead = (self.count < least).nonzero()[:, 0]
         share = len(residual) / len(self.book)
         self.book[dead] = residual[torch.randint(len(residual), (len(dead),))]
@@ -76,7 +76,7 @@ class MovingCodebook(nn.Module):
 
 
 class MovingNetwork(QuantizedNetwork):
-    """An autoencoder with moving codebooks, which a training step moves before it ends."""
+    """Autoencoder with moving codebooks, which each training step updates."""
 
     steps: Tensor
 
@@ -109,24 +109,24 @@ class MovingNetwork(QuantizedNetwork):
         self.steps += 1
         for level, moving in enumerate(self._levels()):
             index = codes[:, level]
-            left = residual - recops.rq_decode(index[:, None], [moving.book])
+            next_residual = residual - recops.rq_decode(index[:, None], [moving.book])
             moving.update(residual, index, self._settings.decay)
             if self.steps % _REVIVE_EVERY == 0:
                 least = self._settings.dead * len(residual) / len(moving.book)
                 moving.revive(residual, least)
-            residual = left
+            residual = next_residual
 
     def _levels(self) -> list[MovingCodebook]:
         return [each for each in self.moving if isinstance(each, MovingCodebook)]
 
 
 class RQPVAE(RQVAE):
-    """:class:`~recops_models.tokenizers.methods.rq_vae.RQVAE` that keeps its codes in use.
+    """RQ-VAE with moving-average codebooks and resets of dead codes.
 
-    The codebook loss gives way to moving averages (:class:`MovingCodebook`); every ten steps, codes
-    whose average count fell below ``dead · B/K`` are set on random residuals of the batch.
+    Moving averages (:class:`MovingCodebook`) replace the codebook loss. Every ten steps, codes with
+    an average count below ``dead · B/K`` move to random residuals of the batch.
 
-    Source: named in DRQ (arXiv 2606.01844) as RQ-VAE with both; the averages are those of van den
+    Source: DRQ (arXiv 2606.01844) names this variant of RQ-VAE; the averages are those of van den
     Oord et al., 2017, appendix A.1. γ, the threshold and its period are our choice.
     """
 

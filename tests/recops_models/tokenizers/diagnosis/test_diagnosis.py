@@ -236,7 +236,7 @@ def test_equal_vectors_leave_nothing_to_perturb() -> None:
     found = diagnose(torch.zeros(5, 1, dtype=torch.int32), [vectors[:1]], vectors=vectors)
     assert found["levels"][0]["noise"] == []
     assert found["paths"]["capacity"] == 1
-    assert "<svg" in render(found, np.zeros((5, 1), dtype=np.int32), title="equal", made={})
+    assert "<svg" in render(found, np.zeros((5, 1), dtype=np.int32), title="equal", provenance={})
 
 
 def test_spread_of_a_single_place() -> None:
@@ -248,19 +248,22 @@ def test_spread_of_a_single_place() -> None:
 @pytest.mark.parametrize(
     ("changes", "said"),
     [
-        ({"codes": torch.zeros(0, 2, dtype=torch.int32)}, "with an item and a level at least"),
+        ({"codes": torch.zeros(0, 2, dtype=torch.int32)}, "with at least one item and level"),
         ({"codes": torch.zeros(4, 2)}, r"got torch.float32 \[4, 2\]"),
-        ({"codes": torch.tensor([[0], [0], [-1], [0]])}, "codes of item 2 hold -1: not encoded"),
-        ({"vocab_sizes": (1,)}, r"levels of \[1\] codes do not hold codes up to \[1\]"),
-        ({"vocab_sizes": (2, 2)}, "do not hold codes up to"),
+        (
+            {"codes": torch.tensor([[0], [0], [-1], [0]])},
+            "must be 0 or more, got -1 for item 2",
+        ),
+        ({"vocab_sizes": (1,)}, r"codes must be below vocab_sizes \[1\], got up to \[1\]"),
+        ({"vocab_sizes": (2, 2)}, "codes must be below vocab_sizes"),
         ({"exposure": torch.ones(3)}, r"exposure must be \[4\], got \[3\]"),
-        ({"exposure": torch.zeros(4)}, "not all zero"),
+        ({"exposure": torch.zeros(4)}, "not all 0"),
         ({"exposure": torch.tensor([1.0, -1, 1, 1])}, "≥ 0"),
         ({"vectors": torch.ones(3, 2)}, r"floats \[4, D\]"),
         ({"vectors": torch.full((4, 1), torch.nan)}, "vector 0 is not finite"),
         ({"vectors": torch.ones(4, 3)}, "the codebooks' dimension 1, got"),
         ({"pairs": torch.tensor([[0, 4]])}, "rows 0 … 3"),
-        ({"pairs": torch.tensor([[1, 1]])}, "two different items"),
+        ({"pairs": torch.tensor([[1, 1]])}, "at least one pair of different items"),
         ({"pairs": torch.tensor([1, 2])}, r"rows \[E, 2\]"),
     ],
 )
@@ -314,9 +317,9 @@ def test_the_command_leaves_json_and_page(
     )
     page = (tmp_path / "diagnosis.html").read_text()
     assert f"{found['paths']['unique_sid']} semantic IDs for 40 items" in page
-    for expected in ("What noise leaves", "seen from above", "Children per node", "retention@20"):
+    for expected in ("under noise", "Codewords of level 0", "Children per node", "retention@20"):
         assert expected in page
-    assert "What is missing" not in page
+    assert "Missing metrics" not in page
     assert not re.search(r"<(script|link|img)|@import|#0000", page)
     assert re.findall(r"url\((?!#)", page) == []
 
@@ -372,7 +375,7 @@ def test_a_lone_file_of_sids(tmp_path: Path, capsys: pytest.CaptureFixture[str])
     assert "missing: tokenizer.safetensors: not in the folder" in capsys.readouterr().out
     found = read_json(tmp_path / "diagnosis.json", kind="sid-diagnosis")
     assert found["paths"]["unique_sid"] == 2
-    assert "What is missing" in (tmp_path / "diagnosis.html").read_text()
+    assert "Missing metrics" in (tmp_path / "diagnosis.html").read_text()
 
 
 def pandas_file(path: Path, columns: dict[str, Any]) -> Path:
@@ -513,7 +516,7 @@ def test_text_from_the_configuration_is_escaped() -> None:
         {**diagnosis, "missing": {hostile: hostile}},
         np.array([[0], [1]], dtype=np.int32),
         title=hostile,
-        made={hostile: {hostile: hostile}},
+        provenance={hostile: {hostile: hostile}},
     )
     assert "<script" not in page
     assert "\x1b" not in page

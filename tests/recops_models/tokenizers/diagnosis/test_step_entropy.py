@@ -78,7 +78,7 @@ def test_a_diagnosis_with_attributes_tells_and_shows_their_chain() -> None:
     attributes, codes = taxonomy(300)
     found = diagnose(torch.from_numpy(codes), attributes=torch.from_numpy(attributes[:, :2]))
     assert found["chain"] == chain_entropies(codes, attributes[:, :2])
-    page = render(found, codes.astype(np.int32), title="t", made={})
+    page = render(found, codes.astype(np.int32), title="t", provenance={})
     assert "What attributes say of the codes" in page
     total = sum(step["held_out"] for step in found["chain"]["shuffled"])
     assert f"<td>{total:.2f}</td>" in page

@@ -111,7 +111,7 @@ def test_fewer_items_than_codes_is_told() -> None:
         (torch.full((20, 3), torch.nan), 20, "vector 0 is not finite"),
         (torch.zeros(20), 20, r"must be floats \[N, D\]"),
         (torch.zeros(20, 3, dtype=torch.int64), 20, r"got torch.int64 \[20, 3\]"),
-        (torch.zeros(20, 3), 19, "19 ids for 20 vectors"),
+        (torch.zeros(20, 3), 19, r"item_ids must be \[20\], one per vector, got \[19\]"),
     ],
 )
 def test_unfit_vectors_are_told(vectors: Tensor, ids: int, message: str) -> None:
@@ -121,7 +121,7 @@ def test_unfit_vectors_are_told(vectors: Tensor, ids: int, message: str) -> None
 
 @pytest.mark.parametrize(("levels", "codes"), [(0, 4), (2, 0), (2, (4,))])
 def test_impossible_sizes_are_told(levels: int, codes: int) -> None:
-    with pytest.raises(ValueError, match="each level needs its own"):
+    with pytest.raises(ValueError, match="codes must be a number ≥ 1 for all or each of"):
         RQKMeans(levels, codes)
 
 

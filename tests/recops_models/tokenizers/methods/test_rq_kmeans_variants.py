@@ -195,18 +195,18 @@ def test_balanced_groups_keep_to_the_capacity(metric: str) -> None:
 
 
 def test_impossible_groups_are_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    with pytest.raises(ValueError, match="3 levels cannot be dealt out to 2 groups"):
+    with pytest.raises(ValueError, match="levels must be a multiple of groups 2, got 3"):
         make_tokenizer("rq-kmeans", 3, 8, GROUPS)
     with pytest.raises(ValueError, match="groups must be 1 or more, got 0"):
         make_tokenizer("rq-kmeans", 3, 8, {"groups": "0"})
     with pytest.raises(ValueError, match="metric must be one of l2, cosine, got 'dot'"):
         make_tokenizer("rq-kmeans", 3, 8, {"metric": "dot"})
-    with pytest.raises(ValueError, match="12 dimensions cannot be cut into 5 groups"):
+    with pytest.raises(ValueError, match="must be a multiple of groups 5, got 12"):
         make_tokenizer("rq-kmeans", 5, 8, {"groups": "5"}).fit(items(), torch.arange(400))
     np.save(tmp_path / "v.npy", items().numpy())
     arguments = ["tokenize", "--vectors", f"{tmp_path}/v.npy", "--codes", "8"]
     arguments += ["--set", "groups=2", "--out", f"{tmp_path}/out"]
     assert cli.run(arguments) == 2
-    assert "use a multiple" in capsys.readouterr().err
+    assert "must be a multiple of groups" in capsys.readouterr().err
     assert cli.run([*arguments, "--levels", "4", "--set", "metric=cosine"]) == 0
     assert cli.run(["diagnose", f"{tmp_path}/out"]) == 0

@@ -1,4 +1,4 @@
-"""The page of a diagnosis."""
+"""HTML page of a diagnosis."""
 
 from recops_models.tokenizers.diagnosis.page.page import render
 

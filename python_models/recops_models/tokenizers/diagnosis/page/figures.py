@@ -1,4 +1,4 @@
-"""The page's figures, drawn as the report's are."""
+"""Charts of the page, in the style of the training report."""
 
 from __future__ import annotations
 
@@ -30,14 +30,14 @@ from recops_models.tokenizers.diagnosis.content import LevelFigures
 from recops_models.tokenizers.diagnosis.plane import Plane
 
 
-def steep(figures: LevelFigures) -> bool:
-    """Whether the fullest code of a level would hide the others on a linear axis."""
+def is_steep(figures: LevelFigures) -> bool:
+    """Return whether the fullest code of a level would hide the others on a linear axis."""
     loads = np.array(figures["usage"])
     return bool(loads.max() > 20 * loads.mean())
 
 
 def usage(level: int, figures: LevelFigures, *, logarithmic: bool) -> str:
-    """How many items each code of a level holds."""
+    """Return the chart of items per code of a level."""
     return token_usage(
         np.array(figures["usage"]),
         title=f"Level {level}",
@@ -48,47 +48,49 @@ def usage(level: int, figures: LevelFigures, *, logarithmic: bool) -> str:
 
 
 def capacity(level: int, figures: LevelFigures) -> str:
-    """K_eff against the noise between its bounds: K, 1/Σπ² and 1, all on a logarithmic scale."""
+    """Return the chart of K_eff against noise, with its bounds K and 1/Σπ², on logarithmic axes."""
     rho = [entry["rho"] for entry in figures["noise"]]
-    held = [entry["k_eff"] for entry in figures["noise"]]
+    capacities = [entry["k_eff"] for entry in figures["noise"]]
     codes, even = figures["codes"], figures["capacity"]
     with style():
         drawn, axes = panel(f"Level {level}", (3.1, 2.6))
         axes.set_xscale("log")
         axes.set_yscale("log")
         axes.fill_between(rho, even, codes, color=SERIES[1], alpha=0.28, linewidth=0)
-        axes.fill_between(rho, held, even, color=SERIES[2], alpha=0.28, linewidth=0)
+        axes.fill_between(rho, capacities, even, color=SERIES[2], alpha=0.28, linewidth=0)
         axes.axhline(codes, color=MUTED, linewidth=1, linestyle=DASHES)
         axes.axhline(even, color=MUTED, linewidth=1, linestyle=DASHES)
-        axes.plot(rho, held, color=SERIES[0], linewidth=2, marker="o", markersize=4, clip_on=False)
+        axes.plot(
+            rho, capacities, color=SERIES[0], linewidth=2, marker="o", markersize=4, clip_on=False
+        )
         axes.set_xlim(rho[0], rho[-1])
         axes.set_ylim(1, codes * 1.02)
         axes.xaxis.set_major_locator(FixedLocator(rho))
         axes.xaxis.set_minor_locator(NullLocator())
         axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
         _powers(axes, codes)
-        axes.set_xlabel("noise ρ, in spreads of the level's input")
-        axes.set_ylabel("codes that it is worth")
+        axes.set_xlabel("noise ρ (σ / spread of the level's input)")
+        axes.set_ylabel("effective capacity (codes)")
         axes.tick_params(axis="x", pad=6)
-        name = partial(
+        annotate = partial(
             axes.annotate, textcoords="offset points", color=MUTED, fontsize=8.5, va="top"
         )
-        if np.log(codes / even) > 0.14 * np.log(codes):  # Else the curve runs through it.
-            name(f"K = {codes:,}", (rho[0], codes), xytext=(5, -4))
+        if np.log(codes / even) > 0.14 * np.log(codes):  # otherwise the curve crosses the label
+            annotate(f"K = {codes:,}", (rho[0], codes), xytext=(5, -4))
         below = f"1/Σπ² = {even:,.0f}"
-        name(below, (rho[0], even), xytext=(5, -7))
+        annotate(below, (rho[0], even), xytext=(5, -7))
         return svg(drawn, f"Effective capacity of level {level} against noise")
 
 
-def plane(found: Plane) -> str:
-    """Level 0's codewords in two dimensions: area by items, shade by how easily confused."""
-    order = np.argsort(-found.load, kind="stable")
-    used = order[found.load[order] > 0]
-    every = np.concatenate([found.items, found.words])
+def plane(projection: Plane) -> str:
+    """Return the chart of level 0's codewords: area by number of items, shade by confusion."""
+    order = np.argsort(-projection.load, kind="stable")
+    used = order[projection.load[order] > 0]
+    every = np.concatenate([projection.items, projection.words])
     low, high = every.min(axis=0), every.max(axis=0)
     reach = float((high - low).max()) or 1.0
-    width = 0.11 * reach * np.sqrt(found.load / found.load.max())
-    shade = fifths(found.confusion[used])
+    width = 0.11 * reach * np.sqrt(projection.load / projection.load.max())
+    shade = fifths(projection.confusion[used])
     margin = 0.06 * reach
     with style():
         sides = (high - low + 2 * margin) / (reach + 2 * margin)
@@ -97,23 +99,29 @@ def plane(found: Plane) -> str:
         axes.set_axis_off()
         axes.set_xlim(low[0] - margin, high[0] + margin)
         axes.set_ylim(low[1] - margin, high[1] + margin)
-        axes.plot(*found.items.T, ".", color=MUTED, markersize=1.6, alpha=0.45)
+        axes.plot(*projection.items.T, ".", color=MUTED, markersize=1.6, alpha=0.45)
         for fifth, colour in enumerate(RAMP):
-            some = used[shade == fifth]
+            codes = used[shade == fifth]
             circles = EllipseCollection(
-                width[some], width[some], np.zeros(len(some)), units="xy", offsets=found.words[some]
+                width[codes],
+                width[codes],
+                np.zeros(len(codes)),
+                units="xy",
+                offsets=projection.words[codes],
             )
             circles.set(facecolor=colour, edgecolor=PAPER, linewidth=0.6, alpha=0.85)
             circles.set_offset_transform(axes.transData)
             axes.add_collection(circles, autolim=False)
         axes.plot(
-            *found.words[found.load == 0].T,
+            *projection.words[projection.load == 0].T,
             "o",
             markersize=4,
             markerfacecolor="none",
             markeredgecolor=SERIES[1],
         )
-        _name_words(axes, found.words, used, dict(zip(used.tolist(), shade, strict=True)), reach)
+        _name_words(
+            axes, projection.words, used, dict(zip(used.tolist(), shade, strict=True)), reach
+        )
         return svg(drawn, "The codewords of level 0 in two dimensions")
 
 
@@ -124,7 +132,7 @@ def _name_words(
     shade: Mapping[int, int],
     reach: float,
 ) -> None:
-    """The numbers of the fullest codes, where they do not overprint one another."""
+    """Label the fullest codes whose labels do not overlap."""
     named: list[int] = []
     for code in used[:40].tolist():
         away = np.abs(words[named] - words[code]) > np.array([0.05, 0.03]) * reach
@@ -141,7 +149,7 @@ def _name_words(
 
 
 def branching(levels: Sequence[Branching]) -> str:
-    """Children of the trie's nodes, a row a level: median, 90th and 99th percentile, most."""
+    """Return the chart of children per trie node and level: median, p90, p99 and maximum."""
     with style():
         drawn, axes = panel("Children per node", (4.6, 0.9 + 0.48 * len(levels)))
         axes.set_xscale("log")
@@ -174,37 +182,37 @@ def branching(levels: Sequence[Branching]) -> str:
 
 
 def concentration(curves: Mapping[str, NDArray[np.number]]) -> str:
-    """What share of all the fullest paths hold: one curve a law, dashes where all hold the same."""
+    """Return the chart of the share on the fullest paths, with one curve per weighting."""
     with style():
-        drawn, axes = panel("Held by the fullest paths, %", (4.6, 2.9))
+        drawn, axes = panel("Cumulative share on the fullest paths (%)", (4.6, 2.9))
         axes.plot([0, 100], [0, 100], color=MUTED, linewidth=1, linestyle=DASHES)
-        places = ((5, -5, "left", "top"), (-5, 5, "right", "bottom"))
-        for (name, loads), colour, place in zip(curves.items(), SERIES, places, strict=False):
-            held = np.concatenate([[0.0], np.cumsum(np.sort(loads)[::-1])]) / loads.sum()
-            some = np.unique(np.linspace(0, len(loads), 200).astype(int))
-            axes.plot(100 * some / len(loads), 100 * held[some], color=colour, linewidth=2)
-            at = some[np.argmin(np.abs(some / len(loads) - 0.4))]
+        offsets = ((5, -5, "left", "top"), (-5, 5, "right", "bottom"))
+        for (name, loads), colour, offset in zip(curves.items(), SERIES, offsets, strict=False):
+            share = np.concatenate([[0.0], np.cumsum(np.sort(loads)[::-1])]) / loads.sum()
+            points = np.unique(np.linspace(0, len(loads), 200).astype(int))
+            axes.plot(100 * points / len(loads), 100 * share[points], color=colour, linewidth=2)
+            at = points[np.argmin(np.abs(points / len(loads) - 0.4))]
             axes.annotate(
                 name,
-                (100 * at / len(loads), 100 * held[at]),
-                xytext=place[:2],
+                (100 * at / len(loads), 100 * share[at]),
+                xytext=offset[:2],
                 textcoords="offset points",
                 color=colour,
-                ha=place[2],
-                va=place[3],
+                ha=offset[2],
+                va=offset[3],
             )
         axes.set_xlim(0, 100)
         axes.set_ylim(0, 101)
-        axes.set_xlabel("paths, fullest first, %")
+        axes.set_xlabel("paths, fullest first (%)")
         return svg(drawn, "Share of items and exposure on the fullest paths")
 
 
 def crowding(items: NDArray[np.integer]) -> str:
-    """How many paths hold one item, two, three, …"""
+    """Return the chart of the number of paths by items per path."""
     sizes = np.bincount(items)[1:]
     shown = np.concatenate([sizes[:9], [sizes[9:].sum()]]) if len(sizes) > 10 else sizes
     with style():
-        drawn, axes = panel("Paths by the items they hold", (4.6, 2.9))
+        drawn, axes = panel("Paths by number of items", (4.6, 2.9))
         axes.bar(np.arange(1, len(shown) + 1), shown, color=SERIES[0], alpha=0.85, width=0.8)
         labels = [str(size) for size in range(1, len(shown) + 1)]
         if len(sizes) > 10:
@@ -220,9 +228,9 @@ def crowding(items: NDArray[np.integer]) -> str:
                 fontsize=8.5,
             )
         axes.set_xticks(range(1, len(shown) + 1), labels)
-        axes.set_xlabel("items on one path")
+        axes.set_xlabel("items per path")
         axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.0f}"))
-        return svg(drawn, "Number of paths by how many items they hold")
+        return svg(drawn, "Number of paths by number of items per path")
 
 
 def _powers(axes: Axes, most: float) -> None:

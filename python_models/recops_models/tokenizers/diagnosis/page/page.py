@@ -1,4 +1,4 @@
-"""A diagnosis as an HTML page."""
+"""HTML page of a diagnosis."""
 
 from __future__ import annotations
 
@@ -20,42 +20,47 @@ from recops_models.tokenizers.diagnosis.plane import Plane
 
 
 def render(
-    found: Diagnosis,
+    diagnosis: Diagnosis,
     codes: NDArray[np.int32],
     *,
     title: str,
     exposure: NDArray[np.integer] | None = None,
     plane: Plane | None = None,
-    made: Mapping[str, Mapping[str, object]],
+    details: Mapping[str, Mapping[str, object]],
 ) -> str:
-    """The page; equal input gives equal bytes; what comes from data is escaped and printable.
+    """Return the page as HTML; equal input gives equal bytes, and text from data is escaped.
 
     Args:
-        found: of :func:`~recops_models.tokenizers.diagnosis.diagnose`.
-        codes: ``[N, L]``, those that were diagnosed.
-        title: the page's.
-        exposure: ``[N]``, as it was given there.
-        plane: level 0 in two dimensions, where there are codebooks and vectors.
-        made: heading → entries, for the page's end.
+        diagnosis: from :func:`~recops_models.tokenizers.diagnosis.diagnose`.
+        codes: ``[N, L]``, the diagnosed codes.
+        title: title of the page.
+        exposure: ``[N]``, the exposure of the diagnosis; None: unknown.
+        plane: projection of level 0; None: unknown.
+        details: heading → entries, at the end of the page.
     """
-    sections = [_usage(found), _noise(found), _plane(plane), _trie(found, codes, exposure)]
-    sections += [_paths(codes, exposure), _chain(found)]
+    sections = [
+        _usage(diagnosis),
+        _noise(diagnosis),
+        _plane(plane),
+        _trie(diagnosis, codes, exposure),
+    ]
+    sections += [_paths(codes, exposure), _chain(diagnosis)]
     rows = [
         f"<tr><td>{escape(name)}</td><td>{escape(value)}</td><td>{escape(meaning)}</td></tr>"
-        for name, value, meaning in meanings(found)
+        for name, value, meaning in meanings(diagnosis)
     ]
     return page(
         title=title,
-        headline=headline(found),
-        lead=lead(found),
+        headline=headline(diagnosis),
+        lead=lead(diagnosis),
         body="\n\n".join(
             [
                 *(section for section in sections if section),
-                _section("The figures, and what they mean", table(rows, name="meanings")),
-                _missing(found["missing"]),
+                _section("Metrics and their meaning", table(rows, name="meanings")),
+                _missing(diagnosis["missing"]),
             ]
         ),
-        details=made,
+        details=details,
         style=files(__package__).joinpath("style.css").read_text("utf-8"),
     )
 
@@ -70,25 +75,25 @@ def _panels(drawn: Iterator[str], name: str = "panels small") -> str:
     return f'<div class="{name}">\n{joined}\n</div>'
 
 
-def _usage(found: Diagnosis) -> str:
-    levels = found["levels"]
-    logarithmic = any(map(figures.steep, levels))
+def _usage(diagnosis: Diagnosis) -> str:
+    levels = diagnosis["levels"]
+    logarithmic = any(map(figures.is_steep, levels))
     axis = ", on a logarithmic axis" if logarithmic else ""
     return _section(
-        "How the codes are used",
-        f"<p>Items on each code, fullest first{axis}. An even spread (dashed) makes the best use "
-        "of a level; a steep start means that a few codes carry most items. Perplexity and 1/Σπ² "
-        "are the equally used codes that would be as uncertain, or on which two items would meet "
-        "as often.</p>",
+        "Usage of codes",
+        f"<p>Items per code, fullest first{axis}. An even use (dashed) is the best use of a level; "
+        "a steep start means that a few codes hold most items. Perplexity is the number of equally "
+        "used codes with the same entropy. 1/Σπ² is the number of equally used codes with the same "
+        "chance that two items share a code.</p>",
         _panels(
             figures.usage(depth, level, logarithmic=logarithmic)
             for depth, level in enumerate(levels)
         ),
-        _level_table(found),
+        _level_table(diagnosis),
     )
 
 
-def _level_table(found: Diagnosis) -> str:
+def _level_table(diagnosis: Diagnosis) -> str:
     columns: dict[str, Callable[[LevelFigures], str]] = {
         "Codes": lambda level: f"{level['codes']:,}",
         "In use": lambda level: f"{level['active']:,}",
@@ -96,14 +101,14 @@ def _level_table(found: Diagnosis) -> str:
         "1/Σπ²": lambda level: f"{level['capacity']:,.1f}",
         "Gini": lambda level: f"{level['gini']:.2f}",
     }
-    if "error_share" in found:
-        columns["Unexplained"] = lambda level: f"{level['error_share']:.1%}"
-    flips = at_headline(found.get("flips", []))
+    if "error_share" in diagnosis:
+        columns["Unexplained variance"] = lambda level: f"{level['error_share']:.1%}"
+    flips = at_headline(diagnosis.get("flips", []))
     head = ["Level", *columns]
     if flips is not None:
         head += ["K<sub>eff</sub>, ρ = ¼", "Flips, ρ = ¼"]
     rows = []
-    for depth, level in enumerate(found["levels"]):
+    for depth, level in enumerate(diagnosis["levels"]):
         cells = [str(depth), *(cell(level) for cell in columns.values())]
         if flips is not None:
             noise = at_headline(level["noise"])
@@ -113,18 +118,20 @@ def _level_table(found: Diagnosis) -> str:
     return table(rows, head=head, name="facts wide")
 
 
-def _noise(found: Diagnosis) -> str:
-    levels = [(depth, level) for depth, level in enumerate(found["levels"]) if level.get("noise")]
-    if not levels:
+def _noise(diagnosis: Diagnosis) -> str:
+    levels = diagnosis["levels"]
+    panels = [(depth, level) for depth, level in enumerate(levels) if level.get("noise")]
+    if not panels:
         return ""
     return _section(
-        "What noise leaves of them",
-        "<p>How many even and disjoint codes each level is worth (K<sub>eff</sub>) once its input "
-        "is seen with Gaussian noise, on logarithmic axes. It never passes 1/Σπ², nor that K. "
-        'What lies in <i class="key" style="background:var(--series-2)"></i> is lost to uneven '
-        'use, what lies in <i class="key" style="background:var(--series-3)"></i> to codewords '
-        "too close for the noise.</p>",
-        _panels(figures.capacity(depth, level) for depth, level in levels),
+        "Effective capacity under noise",
+        "<p>The effective capacity K<sub>eff</sub> of a level is the number of equally used, "
+        "disjoint codes with the same overlap under Gaussian noise on its input. It is at most "
+        "1/Σπ², which is at most K. Axes are logarithmic. The area "
+        '<i class="key" style="background:var(--series-2)"></i> is the loss from uneven use, the '
+        'area <i class="key" style="background:var(--series-3)"></i> the loss from codewords that '
+        "are too close for the noise.</p>",
+        _panels(figures.capacity(depth, level) for depth, level in panels),
     )
 
 
@@ -132,45 +139,47 @@ def _plane(plane: Plane | None) -> str:
     if plane is None:
         return ""
     unused = int((plane.load == 0).sum())
-    rings = f" The {unused:,} open rings are codewords without an item." if unused else ""
+    rings = f" The {unused:,} open rings are codewords without items." if unused else ""
     return _section(
-        "Level 0, seen from above",
+        "Codewords of level 0",
         '<div class="duo">',
         f"<figure>\n{figures.plane(plane)}\n</figure>",
         "<div>",
-        "<p>Codewords of level 0 on their first two principal axes, which show "
-        f"{plane.explained:.0%} of their variance. A disc's area is the number of its items; its "
-        f"shade {ramp_swatches()} how easily it is taken for its nearest "
-        "neighbour under noise of ρ = ¼, in fifths of the codewords.</p>",
-        f"<p>The dots are items, at most 1,500 of them; numbers name the fullest codes.{rings} "
-        "Discs that overlap here may lie apart in the dimensions that are not shown.</p>",
+        "<p>Codewords of level 0 on their first two principal axes, which explain "
+        f"{plane.explained:.0%} of their variance. The area of a disc is its number of items. Its "
+        f"shade {ramp_swatches()} is the overlap with the nearest codeword under noise of ρ = ¼, "
+        "in fifths of the codewords.</p>",
+        f"<p>Dots are at most 1,500 sampled items; numbers label the fullest codes.{rings} Discs "
+        "that overlap here can be distant in other dimensions.</p>",
         "</div>\n</div>",
     )
 
 
-def _trie(found: Diagnosis, codes: NDArray[np.int32], exposure: NDArray[np.integer] | None) -> str:
+def _trie(
+    diagnosis: Diagnosis, codes: NDArray[np.int32], exposure: NDArray[np.integer] | None
+) -> str:
     seen = np.ones(len(codes), dtype=np.int64) if exposure is None else exposure
     drawn = sunburst(codes, seen)
-    shade = "" if exposure is None else "; its shade, how often they were chosen in training"
+    shade = "" if exposure is None else ", its shade their number of training events"
     rows = [
         f"<tr><td>{level['level']}</td><td>{level['nodes']:,}</td><td>{level['mean']:,.1f}</td>"
         f"<td>{level['p50']:,}</td><td>{level['p90']:,}</td><td>{level['p99']:,}</td>"
         f"<td>{level['max']:,}</td></tr>"
-        for level in found["branching"]
+        for level in diagnosis["branching"]
     ]
     return _section(
         "The trie",
         '<div class="trie">',
-        f"<figure>\n{drawn}\n<figcaption>Every real path from the root (centre) to an item (rim). "
-        f"A sector's angle is its share of the items{shade}.</figcaption>\n</figure>",
+        f"<figure>\n{drawn}\n<figcaption>All paths from the root (centre) to the items (rim). The "
+        f"angle of a sector is its share of the items{shade}.</figcaption>\n</figure>",
         "<div>",
-        f"<figure>\n{figures.branching(found['branching'])}\n<figcaption>Of the nodes above each "
-        "level: the median number of children (dot), the 90th (dark bar) and 99th percentile "
-        "(stroke), and the most. A step of constrained beam search scans real children: these "
-        "numbers are what it costs.</figcaption>\n</figure>",
+        f"<figure>\n{figures.branching(diagnosis['branching'])}\n<figcaption>Children per node, by "
+        "level: median (dot), 90th percentile (dark bar), 99th percentile (stroke) and maximum. "
+        "The cost of a step of constrained beam search is proportional to the number of "
+        "children.</figcaption>\n</figure>",
         table(
             rows,
-            head=["Above level", "Nodes", "Mean", "p50", "p90", "p99", "Most"],
+            head=["Above level", "Nodes", "Mean", "p50", "p90", "p99", "Maximum"],
             name="facts",
         ),
         "</div>\n</div>",
@@ -184,21 +193,21 @@ def _paths(codes: NDArray[np.int32], exposure: NDArray[np.integer] | None) -> st
     if exposure is not None:
         curves["exposure"] = np.bincount(path, weights=exposure)
     return _section(
-        "Whole paths",
-        "<p>Items on one path cannot be told apart by their ID. Where exposure runs far ahead of "
-        "items, a few paths decide what most users see.</p>",
+        "Paths",
+        "<p>Items on one path have the same ID. If the curve of exposure is far above the curve of "
+        "items, a few paths receive most events.</p>",
         _panels(iter([figures.crowding(items), figures.concentration(curves)]), "panels"),
     )
 
 
-def _chain(found: Diagnosis) -> str:
-    if "chain" not in found:
+def _chain(diagnosis: Diagnosis) -> str:
+    if "chain" not in diagnosis:
         return ""
-    chain = found["chain"]
+    chain = diagnosis["chain"]
     kinds = {
         "without attributes": chain["none"],
-        "behind the attributes": chain["attributes"],
-        "behind shuffled ones": chain["shuffled"],
+        "after the attributes": chain["attributes"],
+        "after shuffled attributes": chain["shuffled"],
     }
     estimators: dict[str, Callable[[StepEntropy], float]] = {
         "held-out bits": lambda step: step["held_out"],
@@ -206,18 +215,18 @@ def _chain(found: Diagnosis) -> str:
         "plug-in bits": lambda step: step["plug_in"],
     }
     rows = []
-    for estimator, of in estimators.items():
+    for estimator, bits_of in estimators.items():
         for kind, steps in kinds.items():
-            bits = [of(step) for step in steps]
+            bits = [bits_of(step) for step in steps]
             cells = [f"{estimator}, {kind}", *(f"{each:.2f}" for each in [*bits, sum(bits)])]
             rows.append(f"<tr>{''.join(f'<td>{cell}</td>' for cell in cells)}</tr>")
     names = [f"Code {depth}" for depth in range(len(chain["none"]))]
     return _section(
-        "What attributes say of the codes",
-        "<p>Entropy of each code once the tokens before it are known. Where a decoder spells "
-        "attributes first, what they take from the codes is no longer uncertain. Attributes dealt "
-        "at random seem to take much too, as they tell items apart: only the held-out figure, the "
-        "cross-entropy of items under the shares of others, does not believe them.</p>",
+        "Entropy of codes given attributes",
+        "<p>Entropy of each code, given the tokens before it. Attributes that are decoded first "
+        "reduce it. Shuffled attributes also reduce the plug-in and Miller–Madow estimates, since "
+        "they distinguish items; the held-out estimate, a cross-entropy under the frequencies of "
+        "other items, does not have this bias.</p>",
         table(rows, head=["Entropy", *names, "Sum"], name="facts wide"),
     )
 
@@ -225,4 +234,4 @@ def _chain(found: Diagnosis) -> str:
 def _missing(missing: Mapping[str, str]) -> str:
     if not missing:
         return ""
-    return _section("What is missing", entries(missing))
+    return _section("Missing metrics", entries(missing))

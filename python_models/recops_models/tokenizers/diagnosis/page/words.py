@@ -1,4 +1,4 @@
-"""What the figures say, in words."""
+"""Texts of the page: headline, summary and the meaning of each metric."""
 
 from __future__ import annotations
 
@@ -17,70 +17,72 @@ HEADLINE_RHO = 0.25
 _UnderNoise = TypeVar("_UnderNoise", NoiseFigures, FlipRates)
 
 
-def headline(found: Diagnosis) -> str:
-    """How many IDs for how many items."""
-    return f"{found['paths']['unique_sid']:,} semantic IDs for {found['items']:,} items"
+def headline(diagnosis: Diagnosis) -> str:
+    """Return the number of IDs and items."""
+    return f"{diagnosis['paths']['unique_sid']:,} semantic IDs for {diagnosis['items']:,} items"
 
 
-def lead(found: Diagnosis) -> str:
-    """The state of the codes in a few sentences."""
-    paths, first = found["paths"], found["levels"][0]
-    said = [
-        f"{paths['uniquely_identified_item_rate']:.1%} of the items have an ID of their own; "
-        f"the fullest holds {paths['max_collision']:,}.",
-        f"Level 0 uses {first['active']:,} of its {first['codes']:,} codes, as evenly as "
-        f"{first['perplexity']:,.0f} equally used ones.",
+def lead(diagnosis: Diagnosis) -> str:
+    """Return a summary in a few sentences."""
+    paths, first = diagnosis["paths"], diagnosis["levels"][0]
+    sentences = [
+        f"{paths['uniquely_identified_item_rate']:.1%} of the items have a unique ID; the "
+        f"fullest ID holds {paths['max_collision']:,} items.",
+        f"Level 0 uses {first['active']:,} of its {first['codes']:,} codes; their perplexity is "
+        f"{first['perplexity']:,.0f}.",
     ]
     noise = at_headline(first.get("noise", []))
     if noise is not None:
-        said.append(
-            "Seen through noise of a quarter of the input's spread they are worth "
-            f"{noise['k_eff']:,.0f}."
+        sentences.append(
+            "Under noise of a quarter of the input's spread, their effective capacity is "
+            f"{noise['k_eff']:,.0f} codes."
         )
-    if "error_share" in found:
-        said.append(f"The codes leave {found['error_share']:.1%} of the variance unexplained.")
-    return " ".join(said)
+    if "error_share" in diagnosis:
+        sentences.append(
+            f"The codes leave {diagnosis['error_share']:.1%} of the variance unexplained."
+        )
+    return " ".join(sentences)
 
 
 def at_headline(entries: Iterable[_UnderNoise]) -> _UnderNoise | None:
-    """Of figures under noise those at ρ = ¼, where they are there."""
+    """Return the entry at ρ = ¼; None if there is none."""
     return next((entry for entry in entries if entry["rho"] == HEADLINE_RHO), None)
 
 
-def meanings(found: Diagnosis) -> Iterator[tuple[str, str, str]]:
-    """Each figure's name, value and meaning."""
-    paths = found["paths"]
+def meanings(diagnosis: Diagnosis) -> Iterator[tuple[str, str, str]]:
+    """Yield the name, value and meaning of each metric."""
+    paths = diagnosis["paths"]
     yield (
         "no_collision_rate",
         f"{paths['no_collision_rate']:.1%}",
-        "different IDs over items; 100 % if every item has its own",
+        "number of IDs over number of items; 100 % if all IDs are unique",
     )
     yield (
         "uniquely_identified_item_rate",
         f"{paths['uniquely_identified_item_rate']:.1%}",
-        "items whose ID is theirs alone: decoding one names the item",
+        "share of items with a unique ID, which identifies the item",
     )
     yield (
         "max_collision",
         f"{paths['max_collision']:,}",
-        "items on the fullest ID; a decoder cannot tell them apart",
+        "items on the fullest ID; a decoder cannot distinguish them",
     )
     yield (
         "path capacity",
         f"{paths['capacity']:,.0f}",
-        "1/Σπ² over IDs: equally full IDs on which two items meet as often as on these",
+        "1/Σπ² over IDs: number of equally full IDs with the same chance that two items share one",
     )
     yield (
         "entropy_ratio",
         f"{paths['entropy_ratio']:.2f}",
-        "entropy of the IDs over that of all possible ones; low where most paths are empty",
+        "entropy of the IDs over its maximum for all possible paths; low if most are empty",
     )
-    yield _top_shares("items", paths, "share on the fullest IDs in use")
-    if "exposure" in found:
-        meaning = "share of the training events whose items lie on the most exposed IDs"
-        yield _top_shares("exposure", found["exposure"]["paths"], meaning)
-    yield from _robustness(found)
-    yield from _behaviour(found)
+    yield _top_shares("items", paths, "share of items on the fullest IDs in use")
+    if "exposure" in diagnosis:
+        meaning = "share of training events on the most exposed IDs"
+        yield _top_shares("exposure", diagnosis["exposure"]["paths"], meaning)
+    yield from _robustness(diagnosis)
+    yield from _behaviour(diagnosis)
 
 
 def _top_shares(name: str, paths: PathFigures, meaning: str) -> tuple[str, str, str]:
@@ -88,8 +90,8 @@ def _top_shares(name: str, paths: PathFigures, meaning: str) -> tuple[str, str, 
     return f"{name}, top 1 / 5 / 10 %", f"{shares} %", meaning
 
 
-def _robustness(found: Diagnosis) -> Iterator[tuple[str, str, str]]:
-    noise = at_headline(found["levels"][0].get("noise", []))
+def _robustness(diagnosis: Diagnosis) -> Iterator[tuple[str, str, str]]:
+    noise = at_headline(diagnosis["levels"][0].get("noise", []))
     if noise is not None:
         yield (
             "overlap O_π, level 0",
@@ -99,36 +101,36 @@ def _robustness(found: Diagnosis) -> Iterator[tuple[str, str, str]]:
         yield (
             "K_eff, level 0",
             f"{noise['k_eff']:,.1f}",
-            "1/O_π: the even and disjoint codes that would be confused as rarely",
+            "1/O_π: number of equally used, disjoint codes with the same overlap",
         )
         yield (
             "distribution penalty",
             f"{noise['distribution_penalty']:.2f}",
-            "ln K lost to uneven use; the cure is balance",
+            "loss of ln K from uneven use; balanced codes reduce it",
         )
         yield (
             "geometry penalty",
             f"{noise['geometry_penalty']:.2f}",
-            "ln K lost to codewords that lie close; fewer codes or a wider latent space help",
+            "loss of ln K from close codewords; fewer codes or a wider latent space reduce it",
         )
-    flips = at_headline(found.get("flips", []))
+    flips = at_headline(diagnosis.get("flips", []))
     if flips is not None:
         yield (
             "flip rate, whole path",
             f"{flips['path']:.1%}",
-            "items of which any code changes under that noise; a collapsed codebook never flips, "
-            "so read it beside K_eff",
+            "share of items with a changed code under that noise; a collapsed codebook never "
+            "flips, so compare it with K_eff",
         )
-    if "greedy_share" in found:
+    if "greedy_share" in diagnosis:
         yield (
             "greedy share",
-            f"{found['greedy_share']:.1%}",
-            "items on their nearest codewords; the rest were moved, to balance or to part them",
+            f"{diagnosis['greedy_share']:.1%}",
+            "share of items with the nearest codewords; balancing or collisions moved others",
         )
 
 
-def _behaviour(found: Diagnosis) -> Iterator[tuple[str, str, str]]:
-    behaviour = found.get("behaviour")
+def _behaviour(diagnosis: Diagnosis) -> Iterator[tuple[str, str, str]]:
+    behaviour = diagnosis.get("behaviour")
     if behaviour is None:
         return
     for cutoff, rates in behaviour["hit_rate"].items():
@@ -142,6 +144,6 @@ def _behaviour(found: Diagnosis) -> Iterator[tuple[str, str, str]]:
     yield (
         "SID embedding AUC",
         f"{behaviour['sid_auc']:.3f}",
-        "how well sums of codewords tell held-out pairs from random ones; "
-        f"the vectors themselves: {behaviour['vector_auc']:.3f}",
+        "AUC of held-out pairs against random pairs by the cosine of summed codewords; "
+        f"of the vectors: {behaviour['vector_auc']:.3f}",
     )
