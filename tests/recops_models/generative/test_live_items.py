@@ -18,7 +18,7 @@ from synthetic_histories import NUM_ITEMS, histories, paths
 
 @pytest.fixture(autouse=True)
 def _one_thread(set_threads: Callable[[int], None]) -> None:
-    set_threads(1)  # These models are so small that a second thread only waits for the first.
+    set_threads(1)  # the models are too small for several threads
 
 
 def build(prior: torch.Tensor | None = None, item_scores: float = 0.0) -> UniRec:
@@ -31,7 +31,7 @@ def build(prior: torch.Tensor | None = None, item_scores: float = 0.0) -> UniRec
     return UniRec(tokens, sizes, prior, config).eval()
 
 
-def test_new_items_are_decoded_as_if_they_had_always_been_there() -> None:
+def test_new_items_are_decoded_like_trained_ones() -> None:
     model, live = build(), LiveItems(build())
     twin = live.insert(paths()[0][7:8])
     assert twin.tolist() == [NUM_ITEMS]
@@ -39,59 +39,59 @@ def test_new_items_are_decoded_as_if_they_had_always_been_there() -> None:
     items, scores = live.model.recommend(past, NUM_ITEMS + 1)
     before, old = model.recommend(past, NUM_ITEMS)
     for row in range(2):
-        place = {item: i for i, item in enumerate(items[row].tolist())}
-        assert place[NUM_ITEMS] == place[7] + 1  # Of one path, those with events come first.
-        assert scores[row, place[NUM_ITEMS]] == scores[row, place[7]]
-        kept = [item for item in items[row].tolist() if item not in (NUM_ITEMS, -1)]
-        assert kept == [item for item in before[row].tolist() if item >= 0]
+        rank = {item: i for i, item in enumerate(items[row].tolist())}
+        assert rank[NUM_ITEMS] == rank[7] + 1  # one path: items with events come first
+        assert scores[row, rank[NUM_ITEMS]] == scores[row, rank[7]]
+        trained = [item for item in items[row].tolist() if item not in (NUM_ITEMS, -1)]
+        assert trained == [item for item in before[row].tolist() if item >= 0]
     assert NUM_ITEMS not in model.recommend(past, NUM_ITEMS).items
     assert torch.equal(old[:, 0], scores[:, 0])
 
 
-def test_scores_of_items_leave_a_new_one_where_its_path_puts_it() -> None:
+def test_a_new_item_gets_the_mean_item_score() -> None:
     live, past = LiveItems(build(item_scores=1.0)), histories([np.array([3, 4, 5])])
     (twin,) = live.insert(paths()[0][7:8]).tolist()
     ranked = live.model.recommend(past, 60)
     live.model.config = dataclasses.replace(live.model.config, item_scores=0.0)
-    alone = live.model.recommend(past, 60)
-    said = {}
-    for sign, (items, scores) in ((1, ranked), (-1, alone)):
+    by_path = live.model.recommend(past, 60)
+    item_scores = {}
+    for sign, (items, scores) in ((1, ranked), (-1, by_path)):
         for item, score in zip(items[0].tolist(), scores[0].tolist(), strict=True):
-            said[item] = said.get(item, 0) + sign * score
-    said = {item: score for item, score in said.items() if item >= 0}
-    new = said.pop(twin)
-    assert len(said) == NUM_ITEMS - 3
-    assert np.std(list(said.values())) > 0.01
-    assert new == pytest.approx(np.mean(list(said.values())), abs=1e-4)
+            item_scores[item] = item_scores.get(item, 0) + sign * score
+    item_scores = {item: score for item, score in item_scores.items() if item >= 0}
+    new = item_scores.pop(twin)
+    assert len(item_scores) == NUM_ITEMS - 3
+    assert np.std(list(item_scores.values())) > 0.01
+    assert new == pytest.approx(np.mean(list(item_scores.values())), abs=1e-4)
 
 
-def test_a_history_reads_a_new_item_by_its_tokens_alone() -> None:
+def test_a_history_reads_only_the_tokens_of_a_new_item() -> None:
     prior = torch.ones(NUM_ITEMS)
-    prior[9] = 0  # Never trained on: all that is known of it are its tokens.
+    prior[9] = 0  # without training events: a zero embedding
     live = LiveItems(build(prior))
     assert live.model.item.weight[10].eq(0).all()
     (twin,) = live.insert(paths()[0][9:10]).tolist()
     cold, new = histories([np.array([3, 9, 5])]), histories([np.array([3, twin, 5])])
     (one, a), (other, b) = (live.model.recommend(past, 20) for past in (cold, new))
     keep = [i for i, item in enumerate(one[0].tolist()) if item not in (9, twin)]
-    left = [i for i, item in enumerate(other[0].tolist()) if item not in (9, twin)]
-    assert one[0, keep].tolist()[:15] == other[0, left].tolist()[:15]
-    assert torch.equal(a[0, keep][:15], b[0, left][:15])
+    matching = [i for i, item in enumerate(other[0].tolist()) if item not in (9, twin)]
+    assert one[0, keep].tolist()[:15] == other[0, matching].tolist()[:15]
+    assert torch.equal(a[0, keep][:15], b[0, matching][:15])
 
 
-def test_what_left_is_recommended_no_more_and_may_stand_in_histories() -> None:
+def test_removed_items_are_not_recommended_but_allowed_in_histories() -> None:
     live = LiveItems(build())
     serving = live.model
     live.insert(paths()[0][:3])
     live.remove(torch.tensor([5, NUM_ITEMS + 1]))
-    found = set(live.model.recommend(histories([np.array([3, 5])]), 60).items[0].tolist())
-    assert found - {-1} == set(range(NUM_ITEMS + 3)) - {3, 5, NUM_ITEMS + 1}
+    items = set(live.model.recommend(histories([np.array([3, 5])]), 60).items[0].tolist())
+    assert items - {-1} == set(range(NUM_ITEMS + 3)) - {3, 5, NUM_ITEMS + 1}
     assert 5 in serving.recommend(histories([np.array([3])]), NUM_ITEMS).items
     assert live.catalog.version == 3
 
 
-class Far(torch.Tensor):
-    """As on an accelerator: numpy cannot read it where it is."""
+class DeviceTensor(torch.Tensor):
+    """Tensor that numpy cannot read, like one on an accelerator."""
 
     def numpy(self, *, force: bool = False) -> np.ndarray:
         raise TypeError("copy it to the CPU first")
@@ -100,23 +100,23 @@ class Far(torch.Tensor):
         return self.as_subclass(torch.Tensor)
 
 
-def test_paths_may_lie_where_numpy_cannot_read_them() -> None:
-    model, far = build(), paths()[0].as_subclass(Far)
-    model.paths = model.paths.as_subclass(Far)
+def test_paths_may_be_on_a_device() -> None:
+    model, device_paths = build(), paths()[0].as_subclass(DeviceTensor)
+    model.paths = model.paths.as_subclass(DeviceTensor)
     live = LiveItems(model)
-    (twin,) = live.insert(far[7:8]).tolist()
-    live.remove(torch.tensor([5]).as_subclass(Far))
+    (twin,) = live.insert(device_paths[7:8]).tolist()
+    live.remove(torch.tensor([5]).as_subclass(DeviceTensor))
     assert len(live.catalog) == NUM_ITEMS
     assert torch.equal(live.model.paths[twin + 1].cpu(), live.model.paths[8].cpu())
 
 
-def test_priors_follow_their_items_through_changes() -> None:
+def test_items_keep_their_priors_through_changes() -> None:
     live = LiveItems(build())
     live.remove(torch.tensor([0, 17]))
     (twin,) = live.insert(paths()[0][38:39]).tolist()
     items = live.model.recommend(histories([np.array([3])]), 60).items[0].tolist()
     first = items.index(39)
-    assert items[first : first + 3] == [39, 38, twin]  # One path, by training events.
+    assert items[first : first + 3] == [39, 38, twin]  # one path, by training events
 
 
 def test_weights_are_shared() -> None:
@@ -127,7 +127,7 @@ def test_weights_are_shared() -> None:
     assert len(live._trained.paths) == NUM_ITEMS + 1
 
 
-def test_unfit_items_are_refused_and_change_nothing() -> None:
+def test_invalid_items_are_an_error_and_change_nothing() -> None:
     live = LiveItems(build())
     for wrong in (torch.tensor([[0, 9, 0]]), torch.tensor([[0, 1]])):
         with pytest.raises(ValueError, match=r"SidCatalog.insert: "):
@@ -138,7 +138,7 @@ def test_unfit_items_are_refused_and_change_nothing() -> None:
     assert live.insert(paths()[0][:1]).tolist() == [NUM_ITEMS]
 
 
-def test_a_trie_of_another_model_is_refused() -> None:
+def test_a_trie_of_another_model_is_an_error() -> None:
     trie = recops.SidTrie.from_sids(torch.tensor([[0, 1]]))
     with pytest.raises(ValueError, match="trie must have the model's vocab_sizes"):
         build().with_catalogue(paths()[0], torch.ones(NUM_ITEMS), trie)
@@ -149,7 +149,7 @@ def test_the_example_runs() -> None:
 
 
 @pytest.mark.parametrize("change", ["insert", "remove"])
-def test_a_changed_catalogue_is_not_begun_anew(change: str) -> None:
+def test_a_model_with_a_changed_catalogue_is_an_error(change: str) -> None:
     live = LiveItems(build())
     getattr(live, change)(paths()[0][:1] if change == "insert" else torch.tensor([5]))
     with pytest.raises(ValueError, match=f"LiveItems: model must decode the {NUM_ITEMS} items"):

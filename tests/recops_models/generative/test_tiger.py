@@ -14,7 +14,7 @@ from synthetic_histories import NUM_ITEMS, histories, paths
 
 @pytest.fixture(autouse=True)
 def _one_thread(set_threads: Callable[[int], None]) -> None:
-    set_threads(1)  # These models are so small that a second thread only waits for the first.
+    set_threads(1)  # the models are too small for several threads
 
 
 def build(**changes: Any) -> TIGER:

@@ -16,7 +16,7 @@ from synthetic_histories import NUM_ITEMS, histories, paths
 
 @pytest.fixture(autouse=True)
 def _one_thread(set_threads: Callable[[int], None]) -> None:
-    set_threads(1)  # These models are so small that a second thread only waits for the first.
+    set_threads(1)  # the models are too small for several threads
 
 
 def build(users: torch.Tensor | None = None, **changes: object) -> UniRec:
@@ -47,7 +47,7 @@ TARGET = torch.tensor([[2, 3, 4, 0, 0, 0], [5, 6, 7, 8, 9, 10]])
         {"bos": "shared"},
     ],
 )
-def test_every_variant_learns_and_recommends(changes: dict[str, object]) -> None:
+def test_every_variant_trains_and_recommends(changes: dict[str, object]) -> None:
     model = build(**changes)
     loss = model.loss(HISTORY, TARGET)
     loss.backward()
@@ -56,7 +56,7 @@ def test_every_variant_learns_and_recommends(changes: dict[str, object]) -> None
     assert ranking.items.shape == ranking.scores.shape == (2, 10)
 
 
-def test_decodes_real_items_that_were_not_met_best_first() -> None:
+def test_decodes_new_items_of_the_catalogue_best_first() -> None:
     model = build(item_scores=0.0)
     past = histories([np.arange(5), np.arange(33)])
     items, scores = model.recommend(past, NUM_ITEMS)
@@ -64,20 +64,20 @@ def test_decodes_real_items_that_were_not_met_best_first() -> None:
     assert set(items[1].tolist()) - {-1} == set(range(33, NUM_ITEMS))
     assert (scores[0, :-1] >= scores[0, 1:]).all()
     order = items[0].tolist()
-    assert order.index(38) == order.index(39) + 1  # One path: the prior puts 39 first.
+    assert order.index(38) == order.index(39) + 1  # one path: 39 has the higher prior
 
 
-def test_scores_are_the_loss_of_the_path() -> None:
+def test_scores_are_log_probabilities_of_paths() -> None:
     model = build(item_scores=0.0)
     items, scores = model.recommend(histories([np.array([3, 4, 5, 6, 7, 8])]), NUM_ITEMS)
     history = torch.tensor([[4, 5, 6, 7, 8, 9]])
-    for place in (0, 7):
+    for rank in (0, 7):
         target = torch.zeros_like(history)
-        target[0, -1] = items[0, place] + 1
-        torch.testing.assert_close(-model.loss(history, target), scores[0, place])
+        target[0, -1] = items[0, rank] + 1
+        torch.testing.assert_close(-model.loss(history, target), scores[0, rank])
 
 
-def test_the_future_does_not_change_the_past() -> None:
+def test_later_events_do_not_change_earlier_losses() -> None:
     model = build(item_scores=0.0)
     only_first = TARGET.clone()
     only_first[:, 1:] = 0
@@ -86,7 +86,7 @@ def test_the_future_does_not_change_the_past() -> None:
     torch.testing.assert_close(model.loss(HISTORY, only_first), model.loss(changed, only_first))
 
 
-def test_content_summary_knows_the_order_and_fills_its_buckets() -> None:
+def test_content_summary_depends_on_the_order_and_fills_its_buckets() -> None:
     torch.manual_seed(0)
     summary = ContentSummary((400, 400), 4)
     x, y = torch.tensor([3]), torch.tensor([7])
@@ -100,7 +100,7 @@ def test_content_summary_knows_the_order_and_fills_its_buckets() -> None:
 @pytest.mark.parametrize(
     ("sizes", "expected"), [((4000, 4000), 63_496), ((8, 8), 16), ((27, 1), 9), ((1, 1), 1)]
 )
-def test_content_summary_has_as_many_buckets_as_the_formula(
+def test_content_summary_has_the_number_of_buckets_of_the_formula(
     sizes: tuple[int, int], expected: int
 ) -> None:
     assert ContentSummary(sizes, 1).table.num_embeddings == expected
@@ -115,12 +115,12 @@ def test_content_summary_hashes_in_64_bits() -> None:
 
 
 @pytest.mark.parametrize(("summary", "learnt"), [(True, True), (False, False)])
-def test_an_exclusive_or_of_tokens_is_learnt_with_the_content_summary_alone(
+def test_only_the_content_summary_learns_an_exclusive_or_of_tokens(
     summary: bool, learnt: bool
 ) -> None:
     torch.manual_seed(0)
     x, y = torch.cartesian_prod(torch.arange(1, 9), torch.arange(1, 9)).unbind(1)
-    label = ((x + y) % 2).float()  # No function of x alone plus one of y alone gives it.
+    label = ((x + y) % 2).float()  # not a sum of functions of x and of y
     tables = [torch.nn.Embedding(9, 12), torch.nn.Embedding(9, 12)]
     hashed, linear = ContentSummary((8, 8), 8), torch.nn.Linear(24, 1)
     modules = [*tables, hashed, linear]
@@ -136,16 +136,16 @@ def test_an_exclusive_or_of_tokens_is_learnt_with_the_content_summary_alone(
 
 
 @pytest.mark.parametrize("scope", ["all", "last_step", "last_head"])
-def test_the_log_probabilities_of_paths_are_the_loss_whatever_their_gradient_reaches(
+def test_path_log_probs_sum_to_the_loss_in_every_gradient_scope(
     scope: GradScope,
 ) -> None:
     model = build(item_scores=0.0)
-    found = model.path_log_probs(HISTORY, TARGET, scope=scope)
-    assert found.shape == (int((TARGET > 0).sum()), model.steps)
-    assert torch.equal(-found.sum(-1).mean(), model.loss(HISTORY, TARGET))
+    log_probs = model.path_log_probs(HISTORY, TARGET, scope=scope)
+    assert log_probs.shape == (int((TARGET > 0).sum()), model.steps)
+    assert torch.equal(-log_probs.sum(-1).mean(), model.loss(HISTORY, TARGET))
 
 
-def test_the_last_heads_gradient_reaches_that_head_alone() -> None:
+def test_scope_last_head_trains_only_the_last_head() -> None:
     model = build()
     last = model.steps - 1
     model.path_log_probs(HISTORY, TARGET, scope="last_head").sum().backward()
@@ -153,7 +153,7 @@ def test_the_last_heads_gradient_reaches_that_head_alone() -> None:
     assert reached == {f"head.{last}.{name}" for name, _ in model.head[last].named_parameters()}
 
 
-def test_the_last_steps_gradient_reaches_the_backbone_but_no_other_head() -> None:
+def test_scope_last_step_trains_the_backbone_and_the_last_head() -> None:
     model = build()
     model.path_log_probs(HISTORY, TARGET, scope="last_step").sum().backward()
     reached = {name for name, weight in model.named_parameters() if weight.grad is not None}
@@ -163,14 +163,14 @@ def test_the_last_steps_gradient_reaches_the_backbone_but_no_other_head() -> Non
     }
 
 
-def test_each_request_and_each_target_has_its_own_task() -> None:
+def test_tasks_can_differ_between_requests_and_targets() -> None:
     model = build(scenes=3)
     each = torch.tensor([[0, 1, 2, 0, 0, 0], [2, 2, 1, 1, 0, 0]])
-    found = model.path_log_probs(HISTORY, TARGET, each)
+    log_probs = model.path_log_probs(HISTORY, TARGET, each)
     for task in range(3):
         of_task = each[TARGET > 0] == task
         torch.testing.assert_close(
-            found[of_task], model.path_log_probs(HISTORY, TARGET, task)[of_task]
+            log_probs[of_task], model.path_log_probs(HISTORY, TARGET, task)[of_task]
         )
     rows = torch.tensor([2, 1])
     torch.testing.assert_close(
@@ -190,35 +190,35 @@ def test_each_request_and_each_target_has_its_own_task() -> None:
         (torch.tensor([0, 1, 2]), r"UniRec: task must be a number, \[2\] or \[2, 6\], got shape"),
     ],
 )
-def test_refuses_a_task_that_it_does_not_know(task: int | torch.Tensor, message: str) -> None:
+def test_an_unknown_task_is_an_error(task: int | torch.Tensor, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         build(scenes=3).loss(HISTORY, TARGET, task)
 
 
-def test_knows_users_by_their_fields_and_nobody_by_none() -> None:
+def test_users_are_read_by_their_fields() -> None:
     users = torch.tensor([[0, 0], [1, 2], [2, 0]])
     model = build(users)
-    found = [model.loss(HISTORY, TARGET, user=torch.tensor(who)) for who in ([1, 2], [0, 0])]
+    losses = [model.loss(HISTORY, TARGET, user=torch.tensor(user)) for user in ([1, 2], [0, 0])]
     assert torch.equal(
         model.path_log_probs(HISTORY, TARGET, user=torch.tensor([0, 0])),
         model.path_log_probs(HISTORY, TARGET),
     )
-    assert not torch.equal(found[0], found[1])
+    assert not torch.equal(losses[0], losses[1])
     model.loss(HISTORY, TARGET, user=torch.tensor([1, 0])).backward()
     assert model.user is not None
     gradient = model.user.tables[0].weight.grad
     assert gradient is not None
     assert gradient.any(1).tolist() == [False, True, False]
-    lengths, who = torch.tensor([3, 6]), torch.tensor([2, 1])
-    both = model.decode(HISTORY, lengths, 5, user=who)
-    alone = model.decode(HISTORY[1:], lengths[1:], 5, user=who[1:])
+    lengths, users = torch.tensor([3, 6]), torch.tensor([2, 1])
+    both = model.decode(HISTORY, lengths, 5, user=users)
+    alone = model.decode(HISTORY[1:], lengths[1:], 5, user=users[1:])
     torch.testing.assert_close(both.scores[1:], alone.scores)
-    for nobody in (-1, 3):
+    for unknown in (-1, 3):
         with pytest.raises(IndexError):
-            model.decode(HISTORY, lengths, 5, user=torch.tensor([0, nobody]))
+            model.decode(HISTORY, lengths, 5, user=torch.tensor([0, unknown]))
 
 
-def test_refuses_what_does_not_fit() -> None:
+def test_invalid_arguments_are_errors() -> None:
     tokens, sizes = paths()
     prior = torch.zeros(NUM_ITEMS)
     with pytest.raises(ValueError, match=r"UniRec: paths must be \[N, 2\], a token for each of"):
@@ -238,7 +238,7 @@ def test_refuses_what_does_not_fit() -> None:
 
 
 CATALOGUE = torch.tensor([[0, 1, 2], [1, 0, 1], [1, 1, 0]])
-"""As long as paths are here; each token is one of the model's."""
+"""Paths of three items; each token is in the model's vocabularies."""
 
 
 def trie(sids: torch.Tensor, items: list[int]) -> recops.SidTrie:
@@ -246,7 +246,7 @@ def trie(sids: torch.Tensor, items: list[int]) -> recops.SidTrie:
 
 
 @pytest.mark.parametrize(
-    ("foreign", "tokens", "said"),
+    ("foreign", "tokens", "message"),
     [
         (recops.SidTrie.from_sids(CATALOGUE), CATALOGUE, "trie must have the model's vocab_sizes"),
         (trie(CATALOGUE, [0, 1, 7]), CATALOGUE, "trie must hold items from 0 to 2, .* got 7"),
@@ -255,14 +255,14 @@ def trie(sids: torch.Tensor, items: list[int]) -> recops.SidTrie:
         (trie(CATALOGUE, [0, 1, 2]), CATALOGUE - 1, "paths must be from 0 to .* at step 0, got -1"),
     ],
 )
-def test_a_catalogue_of_another_model_is_one_line(
-    foreign: recops.SidTrie, tokens: torch.Tensor, said: str
+def test_a_catalogue_of_another_model_is_an_error(
+    foreign: recops.SidTrie, tokens: torch.Tensor, message: str
 ) -> None:
-    with pytest.raises(ValueError, match=f"UniRec.with_catalogue: {said}"):
+    with pytest.raises(ValueError, match=f"UniRec.with_catalogue: {message}"):
         build().with_catalogue(tokens, torch.ones(3), foreign)
 
 
-def test_a_score_that_is_no_number_is_one_line() -> None:
+def test_a_nan_item_score_is_an_error() -> None:
     model = build(item_scores=1.0)
     assert model.scores is not None
     with torch.no_grad():
@@ -271,18 +271,18 @@ def test_a_score_that_is_no_number_is_one_line() -> None:
         model.decode(HISTORY, torch.tensor([3, 2]), 40)
 
 
-def test_an_empty_history_is_one_line() -> None:
+def test_an_empty_history_is_an_error() -> None:
     with pytest.raises(ValueError, match="UniRec: lengths must be 1 or more, got 0 for history 1"):
         build().decode(HISTORY, torch.tensor([3, 0]), 5)
 
 
-def test_what_is_not_known_reads_rows_of_zeros() -> None:
+def test_padding_rows_are_zero() -> None:
     model = build()
     tables = [model.item, *model.prefix.token]
     assert all((table.weight[0] == 0).all() and table.weight.any() for table in tables)
 
 
-def test_without_an_item_that_training_shows_there_are_no_negatives() -> None:
+def test_item_scores_need_an_item_with_training_events() -> None:
     tokens, sizes = paths()
     config = UniRecConfig(history=6, width=8, heads=2, expert_hidden=8)
     model = UniRec(tokens, sizes, torch.zeros(NUM_ITEMS), config)
@@ -290,5 +290,5 @@ def test_without_an_item_that_training_shows_there_are_no_negatives() -> None:
         model.loss(HISTORY, TARGET)
 
 
-def test_nobody_gets_nothing() -> None:
+def test_no_histories_give_an_empty_ranking() -> None:
     assert build().recommend(histories([]), 4).items.shape == (0, 4)

@@ -1,4 +1,4 @@
-"""Scores of whole items beside those of paths."""
+"""Scores of whole items in addition to scores of paths."""
 
 from __future__ import annotations
 
@@ -32,23 +32,23 @@ def scorer(negatives: int) -> tuple[ItemScores, nn.Embedding]:
     return scores, table
 
 
-def test_scores_are_dot_products_with_the_table_and_a_bias() -> None:
+def test_scores_are_dot_products_with_the_table_plus_a_bias() -> None:
     scores, table = scorer(8)
     state, item = torch.randn(2, 8), torch.tensor([[3, 4, 5], [6, 7, 8]])
-    found = scores(state, item, table)
+    item_scores = scores(state, item, table)
     expected = F.layer_norm(state, (8,))[1] @ table.weight[7] + scores.bias.weight[7, 0]
-    torch.testing.assert_close(found[1, 1], expected)
+    torch.testing.assert_close(item_scores[1, 1], expected)
 
 
-def test_the_sampled_loss_estimates_that_of_all_items() -> None:
+def test_the_sampled_loss_estimates_the_loss_over_all_items() -> None:
     scores, table = scorer(200_000)
     state, target = torch.randn(4, 8), torch.tensor([1, 7, 7, 40])
-    everything = scores(state, torch.arange(1, 1 + NUM_ITEMS).expand(4, -1), table)
-    expected = F.cross_entropy(everything, target - 1, reduction="none")
+    all_scores = scores(state, torch.arange(1, 1 + NUM_ITEMS).expand(4, -1), table)
+    expected = F.cross_entropy(all_scores, target - 1, reduction="none")
     torch.testing.assert_close(scores.loss(state, target, table), expected, atol=0.02, rtol=0)
 
 
-def test_found_items_are_ranked_by_their_path_and_themselves() -> None:
+def test_items_are_ranked_by_path_and_item_scores() -> None:
     plain, scored = build(0.0), build(0.5)
     scored.load_state_dict(plain.state_dict(), strict=False)
     assert scored.scores is not None
@@ -66,18 +66,19 @@ def test_found_items_are_ranked_by_their_path_and_themselves() -> None:
     assert not torch.equal(by_path.items, by_both.items)
 
 
-def test_only_items_that_the_beams_found_are_ranked_and_none_that_was_met() -> None:
+def test_only_new_items_found_by_the_beams_are_ranked() -> None:
     plain, scored = build(0.0, beams=12), build(1.0, beams=12)
     scored.load_state_dict(plain.state_dict(), strict=False)
-    lengths, met = torch.tensor([3, 6]), [torch.arange(3), torch.arange(38)]
-    found, wide = scored.decode(HISTORY, lengths, 5, met), plain.decode(HISTORY, lengths, 12, met)
-    for few, many in zip(found.items.tolist(), wide.items.tolist(), strict=True):
+    lengths, excluded = torch.tensor([3, 6]), [torch.arange(3), torch.arange(38)]
+    ranking = scored.decode(HISTORY, lengths, 5, excluded)
+    wide = plain.decode(HISTORY, lengths, 12, excluded)
+    for few, many in zip(ranking.items.tolist(), wide.items.tolist(), strict=True):
         assert set(few) - {-1} <= set(many)
-    assert found.items[1].tolist()[2:] == [-1, -1, -1]
-    assert set(found.items[1].tolist()[:2]) == {38, 39}
+    assert ranking.items[1].tolist()[2:] == [-1, -1, -1]
+    assert set(ranking.items[1].tolist()[:2]) == {38, 39}
 
 
-def test_the_loss_is_that_of_paths_and_of_items() -> None:
+def test_the_loss_is_the_sum_of_path_and_item_losses() -> None:
     model = build(1.0).eval()
     torch.manual_seed(1)
     both = model.loss(HISTORY, TARGET)
@@ -96,13 +97,14 @@ def test_the_loss_is_that_of_paths_and_of_items() -> None:
     assert plain.target_log_probs(HISTORY, TARGET).equal(paths)
 
 
-def test_items_that_training_never_showed_get_the_mean_of_those_found_beside_them() -> None:
+def test_items_without_training_events_get_the_mean_score() -> None:
     torch.manual_seed(0)
     table, events = nn.Embedding(1 + NUM_ITEMS, 8), torch.ones(NUM_ITEMS)
     events[[4, 5]] = 0
     scores = ItemScores(events, UniRecConfig(width=8, heads=2, negatives=2000))
-    found = scores(torch.randn(1, 8), torch.tensor([[1, 5, 2, 0, NUM_ITEMS + 3, 6]]), table)[0]
-    torch.testing.assert_close(found[[1, 3, 4, 5]], found[[0, 2]].mean().expand(4))
+    item = torch.tensor([[1, 5, 2, 0, NUM_ITEMS + 3, 6]])
+    item_scores = scores(torch.randn(1, 8), item, table)[0]
+    torch.testing.assert_close(item_scores[[1, 3, 4, 5]], item_scores[[0, 2]].mean().expand(4))
     scores.loss(torch.randn(3, 8), torch.tensor([1, 2, 3]), table).sum().backward()
     assert table.weight.grad is not None
     assert (~table.weight.grad.any(1)).nonzero()[:, 0].tolist() == [0, 5, 6]
@@ -111,5 +113,5 @@ def test_items_that_training_never_showed_get_the_mean_of_those_found_beside_the
 @pytest.mark.parametrize("items", [1, 2])
 def test_catalogues_of_one_and_two_items_have_a_loss(items: int) -> None:
     scores = ItemScores(torch.ones(items), UniRecConfig(width=8, heads=2, negatives=4))
-    found = scores.loss(torch.randn(3, 8), torch.tensor([1, 1, items]), nn.Embedding(3, 8))
-    assert torch.isfinite(found).all()
+    losses = scores.loss(torch.randn(3, 8), torch.tensor([1, 1, items]), nn.Embedding(3, 8))
+    assert torch.isfinite(losses).all()

@@ -1,4 +1,4 @@
-"""What is asked for, and where: the first query of a path."""
+"""First query of a path per task."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def start(bos: Bos, objectives: int = 2, scenes: int = 3) -> TaskStart:
     return TaskStart(config)
 
 
-def test_a_table_has_a_row_a_task_and_unused_rows_get_no_gradient() -> None:
+def test_a_table_has_one_row_per_task_and_unused_rows_get_no_gradient() -> None:
     table = start("table")
     tasks = torch.tensor([[4, 1], [4, 4]])
     table(tasks, tasks.shape).sum().backward()
@@ -32,36 +32,36 @@ def test_a_table_has_a_row_a_task_and_unused_rows_get_no_gradient() -> None:
     assert weight.grad.any(1).tolist() == [False, True, False, False, True, False]
 
 
-def test_a_factorised_task_is_its_objective_and_its_scene() -> None:
+def test_a_factorised_start_is_the_sum_of_objective_and_scene() -> None:
     model = start("factorised")
     objective, scene = model.parameters()
     assert objective.shape == (2, 16)
     assert scene.shape == (3, 16)
-    found = model(torch.tensor([5, 0]), torch.Size((2, 1)))
-    torch.testing.assert_close(found[0, 0], objective[1] + scene[2])  # 5 = 1 · 3 + 2.
-    found.sum().backward()
+    queries = model(torch.tensor([5, 0]), torch.Size((2, 1)))
+    torch.testing.assert_close(queries[0, 0], objective[1] + scene[2])  # 5 = 1 · 3 + 2
+    queries.sum().backward()
     assert objective.grad is not None
     assert scene.grad is not None
     assert objective.grad.any(1).all()
     assert scene.grad.any(1).tolist() == [True, False, True]
 
 
-def test_a_shared_start_is_the_same_for_all_tasks() -> None:
-    found = start("shared")(torch.arange(6), torch.Size((6, 1)))
-    assert (found == found[:1]).all()
+def test_a_shared_start_is_equal_for_all_tasks() -> None:
+    queries = start("shared")(torch.arange(6), torch.Size((6, 1)))
+    assert (queries == queries[:1]).all()
 
 
 @pytest.mark.parametrize("bos", ["table", "factorised", "shared"])
-def test_an_unknown_task_is_one_line(bos: Bos) -> None:
+def test_an_unknown_task_is_an_error(bos: Bos) -> None:
     with pytest.raises(ValueError, match="UniRec: task must be from 0 to 5, got 6"):
         start(bos)(6, torch.Size((2, 1)))
 
 
-def test_scenes_of_opposite_preferences_need_a_start_of_their_own() -> None:
-    """In scene 0 users walk up the ring of items, in scene 1 down: histories do not tell which."""
-    place = torch.arange(NUM_ITEMS)
-    history = place[:, None].repeat(2, 1) + 1  # One event.
-    target = torch.cat([(place + 1) % NUM_ITEMS, (place - 1) % NUM_ITEMS])[:, None] + 1
+def test_scenes_with_opposite_preferences_need_different_starts() -> None:
+    """Users walk up the ring of items in scene 0 and down in scene 1, after equal histories."""
+    item = torch.arange(NUM_ITEMS)
+    history = item[:, None].repeat(2, 1) + 1  # one event
+    target = torch.cat([(item + 1) % NUM_ITEMS, (item - 1) % NUM_ITEMS])[:, None] + 1
     scene = torch.arange(2).repeat_interleave(NUM_ITEMS)
     losses = {}
     for bos in ("table", "shared"):
@@ -77,4 +77,4 @@ def test_scenes_of_opposite_preferences_need_a_start_of_their_own() -> None:
             optimizer.step()
         losses[bos] = loss.item()
     assert losses["table"] < 0.25
-    assert losses["shared"] > 0.5  # At best it doubts between two: ln 2.
+    assert losses["shared"] > 0.5  # at best ln 2, for two equally likely items
