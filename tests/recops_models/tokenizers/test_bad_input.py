@@ -1,4 +1,4 @@
-"""What the command line makes of input that is not fit, or only just: one line and an exit code."""
+"""Invalid and borderline input on the command line: one line of error and an exit code."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from recops_models.tokenizers import (
 pytestmark = pytest.mark.usefixtures("one_thread")
 
 NETWORK = ["--set", "hidden=16", "--set", "steps=20"]
-LEARN_CODEBOOKS = [name for name in METHODS if name != "fsq"]
+CODEBOOK_METHODS = [name for name in METHODS if name != "fsq"]
 
 every_method = pytest.mark.parametrize("method", METHODS)
 Line = Callable[[], str]
@@ -33,17 +33,17 @@ Line = Callable[[], str]
 
 @pytest.fixture
 def line(capsys: pytest.CaptureFixture[str]) -> Line:
-    """The one line on stderr."""
+    """Return a function that reads the single line on stderr."""
 
     def read() -> str:
-        (told,) = capsys.readouterr().err.splitlines()
-        return told
+        (text,) = capsys.readouterr().err.splitlines()
+        return text
 
     return read
 
 
 def tokenize(folder: Path, method: str, vectors: np.ndarray, *more: str) -> int:
-    """The exit code of ``recops tokenize --vectors``."""
+    """Run ``recops tokenize --vectors`` and return its exit code."""
     np.save(folder / "v.npy", vectors)
     np.save(folder / "p.npy", np.array([[0, 1], [1, 2], [2, 0]]))
     arguments = ["tokenize", "--vectors", f"{folder}/v.npy", "--method", method, "--codes", "4"]
@@ -58,7 +58,7 @@ def items(num: int = 40, dim: int = 5) -> np.ndarray:
 
 @every_method
 @pytest.mark.parametrize("value", [np.nan, np.inf])
-def test_vectors_that_are_not_finite(method: str, value: float, tmp_path: Path, line: Line) -> None:
+def test_non_finite_vectors(method: str, value: float, tmp_path: Path, line: Line) -> None:
     vectors = items()
     vectors[7, 1] = value
     assert tokenize(tmp_path, method, vectors) == 1
@@ -66,7 +66,7 @@ def test_vectors_that_are_not_finite(method: str, value: float, tmp_path: Path, 
     assert not (tmp_path / "out").exists()
 
 
-@pytest.mark.parametrize("method", LEARN_CODEBOOKS)
+@pytest.mark.parametrize("method", CODEBOOK_METHODS)
 def test_fewer_items_than_codes(method: str, tmp_path: Path, line: Line) -> None:
     assert tokenize(tmp_path, method, items(3)) == 1
     assert line().endswith("3 items cannot fill 4 codes; use fewer codes")
@@ -120,7 +120,7 @@ def contents(folder: Path) -> dict[str, bytes]:
         ("--method drq-vae-cl --pairs p.npy --set temperature=0", "temperature must be > 0, got 0"),
     ],
 )
-def test_what_is_refused_leaves_the_run_before(
+def test_an_error_does_not_change_an_earlier_run(
     arguments: str, message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, line: Line
 ) -> None:
     monkeypatch.chdir(tmp_path)
@@ -150,17 +150,17 @@ def test_equal_items_and_one_dimension_are_tokenized(method: str, tmp_path: Path
         assert unique > 2 if vectors.shape[1] == 1 else unique == 1 or method == "balanced-rq"
         metrics = read_json(tmp_path / "out" / "metrics.json", kind="metrics")
         assert metrics["items"] == 40
-        assert 0 <= metrics["error_share"] < 1.5  # of a network hardly trained
+        assert 0 <= metrics["error_share"] < 1.5  # a network with few training steps
         if method in ("rq-kmeans", "fsq"):
             assert cli.run(["diagnose", f"{tmp_path}/out"]) == 0
 
 
 def events(folder: Path, popular: int) -> str:
-    """A data set whose item 0 has ``popular`` training events and each of 30 others has one."""
+    """Write a data set: item 0 has ``popular`` training events, each of 30 others has one."""
     rows = ["user_id,item_id,timestamp"]
     for user in range(popular):
-        told = [0, 1 + user % 30, 1 + (user + 1) % 30] if user >= 30 else [1 + user, 0, 0]
-        rows += [f"{user},{item},{user * 10 + at}" for at, item in enumerate(told)]
+        history = [0, 1 + user % 30, 1 + (user + 1) % 30] if user >= 30 else [1 + user, 0, 0]
+        rows += [f"{user},{item},{user * 10 + at}" for at, item in enumerate(history)]
     folder.mkdir()
     (folder / "interactions.csv").write_text("\n".join(rows) + "\n")
     (folder / "items.csv").write_text(
@@ -169,20 +169,20 @@ def events(folder: Path, popular: int) -> str:
     return str(folder)
 
 
-def test_an_infeasible_capacity_says_what_to_change(tmp_path: Path, line: Line) -> None:
+def test_an_infeasible_capacity_names_settings_to_change(tmp_path: Path, line: Line) -> None:
     data = events(tmp_path / "data", 200)
     arguments = ["tokenize", "--data", data, "--method", "balanced-rq", "--codes", "4"]
     arguments += ["--out", f"{tmp_path}/out"]
     assert cli.run(arguments) == 0
     before = contents(tmp_path / "out")
     assert cli.run([*arguments, "--set", "clip=0"]) == 1
-    told = line()
-    assert "level 0 cannot hold items of these weights, the heaviest has 3.4" in told
-    assert told.endswith("use more slack, less clip or fewer codes")
+    message = line()
+    assert "level 0 cannot hold items of these weights, the heaviest has 3.4" in message
+    assert message.endswith("use more slack, less clip or fewer codes")
     assert contents(tmp_path / "out") == before
 
 
-def test_weights_that_are_all_zero_are_told() -> None:
+def test_all_zero_weights_are_an_error() -> None:
     vectors = torch.from_numpy(items())
     tokenizer = make_tokenizer("balanced-rq", 2, 4)
     for call in (tokenizer.check_fit, tokenizer.fit):
@@ -191,10 +191,10 @@ def test_weights_that_are_all_zero_are_told() -> None:
 
 
 @every_method
-def test_encoding_looks_at_its_vectors_too(method: str) -> None:
+def test_encode_checks_its_vectors(method: str) -> None:
     settings = {} if method in ("rq-kmeans", "balanced-rq") else {"hidden": "16", "steps": "20"}
-    vectors, met = torch.from_numpy(items()), torch.tensor([[0, 1], [1, 2]])
-    tokenizer = make_tokenizer(method, 2, 4, settings).fit(vectors, torch.arange(40), pairs=met)
+    vectors, pairs = torch.from_numpy(items()), torch.tensor([[0, 1], [1, 2]])
+    tokenizer = make_tokenizer(method, 2, 4, settings).fit(vectors, torch.arange(40), pairs=pairs)
     vectors[3, 2] = torch.nan
     with pytest.raises(ValueError, match=r"\.encode: vector 3 is not finite"):
         tokenizer.encode(vectors)
@@ -202,7 +202,7 @@ def test_encoding_looks_at_its_vectors_too(method: str) -> None:
         tokenizer.encode(vectors[:, :2])
 
 
-def test_helpers_of_a_batch_say_what_is_unfit() -> None:
+def test_functions_on_batches_check_their_input() -> None:
     with pytest.raises(ValueError, match="sinkhorn_assignment: x and codebook must be finite"):
         sinkhorn_assignment(torch.full((3, 2), torch.nan), torch.zeros(2, 2))
     assert len(sinkhorn_assignment(torch.zeros(0, 2), torch.zeros(2, 2))) == 0
@@ -210,7 +210,7 @@ def test_helpers_of_a_batch_say_what_is_unfit() -> None:
     assert (codes.shape, resolved.shape) == ((0, 4), (0,))
 
 
-def test_an_item_stands_once() -> None:
+def test_repeated_item_ids_are_an_error() -> None:
     ids = torch.tensor([4, 5, 4, 6])
     with pytest.raises(ValueError, match=r"RQKMeans.fit: item_ids must be unique, got 4"):
         RQKMeans(1, 2).fit(torch.randn(4, 3), ids)

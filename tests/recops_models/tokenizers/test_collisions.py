@@ -1,4 +1,4 @@
-"""Semantic IDs without collisions: a suffix level, and the next-best candidate under a capacity."""
+"""Resolution of collisions by a suffix level, and by next-best candidates under a capacity."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def most_on_one(codes: NDArray[np.integer]) -> int:
     capacity=st.integers(1, 3),
     seed=st.integers(0, 99),
 )
-def test_a_suffix_counts_those_who_share(
+def test_the_suffix_counts_items_that_share_an_id(
     n: int, levels: int, size: int, capacity: int, seed: int
 ) -> None:
     codes = np.random.default_rng(seed).integers(0, size, (n, levels)).astype(np.int32)
@@ -31,19 +31,19 @@ def test_a_suffix_counts_those_who_share(
     assert resolved.dtype == np.int32
     assert fits.all()
     assert most_on_one(resolved) <= capacity
-    met: dict[tuple[int, ...], int] = {}
+    counts: dict[tuple[int, ...], int] = {}
     for row, sid in zip(resolved.tolist(), map(tuple, codes.tolist()), strict=True):
-        assert row == [*sid, met.get(sid, 0) // capacity]
-        met[sid] = met.get(sid, 0) + 1
+        assert row == [*sid, counts.get(sid, 0) // capacity]
+        counts[sid] = counts.get(sid, 0) + 1
 
 
-def choose_plainly(
+def choose_in_a_loop(
     codes: NDArray[np.integer], errors: NDArray[np.floating], capacity: int
 ) -> tuple[list[list[int]], list[bool]]:
-    """Round by round, item by item."""
+    """Return the IDs and whether they fit, by a loop over rounds and items."""
     items, beams, _ = codes.shape
     chosen: dict[int, int] = {}
-    held: dict[tuple[int, ...], int] = {}
+    load: dict[tuple[int, ...], int] = {}
     for beam in range(beams):
         asking = [n for n in range(items) if n not in chosen and codes[n, beam, 0] >= 0]
         if beam + 1 < beams:
@@ -54,8 +54,8 @@ def choose_plainly(
             asking.sort(key=lambda n: -loss[n])
         for n in asking:
             sid = tuple(codes[n, beam].tolist())
-            if held.get(sid, 0) < capacity:
-                held[sid] = held.get(sid, 0) + 1
+            if load.get(sid, 0) < capacity:
+                load[sid] = load.get(sid, 0) + 1
                 chosen[n] = beam
     return [codes[n, chosen.get(n, 0)].tolist() for n in range(items)], [
         n in chosen for n in range(items)
@@ -80,13 +80,13 @@ def test_candidates_under_a_capacity(
     codes[:, 0] = np.maximum(codes[:, 0], 0)
     errors = np.sort(rng.integers(0, 9, (n, beams)).astype(np.float32), axis=1)
     resolved, fits = resolve_collisions(codes, errors=errors, capacity=capacity)
-    expected, expected_fits = choose_plainly(codes, errors, capacity)
+    expected, expected_fits = choose_in_a_loop(codes, errors, capacity)
     assert resolved.tolist() == expected
     assert fits.tolist() == expected_fits
     assert most_on_one(resolved[fits]) <= capacity
 
 
-def test_who_loses_most_keeps_the_best() -> None:
+def test_items_with_the_largest_loss_keep_their_best_candidate() -> None:
     codes = np.array([[[0], [1]], [[0], [2]], [[0], [3]]])
     errors = np.array([[1.0, 2.0], [1.0, 9.0], [1.0, 3.0]])
     resolved, fits = resolve_collisions(codes, errors=errors)
@@ -96,7 +96,7 @@ def test_who_loses_most_keeps_the_best() -> None:
     assert by_row[:, 0].tolist() == [0, 2, 3]
 
 
-def test_errors_name_what_is_wrong() -> None:
+def test_invalid_arguments_are_errors() -> None:
     codes = np.zeros((3, 2), np.int64)
     with pytest.raises(ValueError, match="capacity must be at least 1, got 0"):
         resolve_collisions(codes, capacity=0)

@@ -1,4 +1,4 @@
-"""What holds of every tokenizer: repeatability, files, refit, resumption, errors."""
+"""Common behaviour of all tokenizers: repeatability, files, refit, resumption and errors."""
 
 from __future__ import annotations
 
@@ -39,11 +39,11 @@ SETTINGS = {
     "drq-vae-cl": LATENT,
     "fsq": NETWORK,
 }
-"""What makes a method small."""
-LEARN_CODEBOOKS = [name for name in METHODS if name != "fsq"]
+"""Small networks for fast tests."""
+CODEBOOK_METHODS = [name for name in METHODS if name != "fsq"]
 
 every_method = pytest.mark.parametrize("method", METHODS)
-every_codebook = pytest.mark.parametrize("method", LEARN_CODEBOOKS)
+every_codebook = pytest.mark.parametrize("method", CODEBOOK_METHODS)
 
 
 def items(num: int = 200, dim: int = 10, seed: int = 0) -> Tensor:
@@ -58,29 +58,29 @@ def new(method: str, levels: int = 3, codes: int = 8) -> Tokenizer:
 
 def fit(method: str, vectors: Tensor, **options: object) -> Tokenizer:
     ids = torch.arange(len(vectors)) * 3
-    given = {"pairs": pairs(len(vectors)), "weights": torch.ones(len(vectors)), **options}
-    return new(method).fit(vectors, ids, **given)  # type: ignore[arg-type]
+    inputs = {"pairs": pairs(len(vectors)), "weights": torch.ones(len(vectors)), **options}
+    return new(method).fit(vectors, ids, **inputs)  # type: ignore[arg-type]
 
 
 @cache
 def fitted(method: str) -> Tokenizer:
-    """One of :func:`items`, which nobody may change."""
+    """Return a shared tokenizer of :func:`items`; tests must not modify it."""
     return fit(method, items(), seed=2)
 
 
 def pairs(num: int) -> Tensor:
-    """Items of one cluster, by the ids that :func:`fit` gives."""
+    """Return pairs of items of one cluster, with the ids of :func:`fit`."""
     first = torch.arange(max(num - 12, 0))
     return torch.stack([first, first + 12], dim=1) * 3
 
 
 def same(one: Tokenizer, other: Tokenizer) -> bool:
-    ours, theirs = one._state(), other._state()
-    return ours.keys() == theirs.keys() and all(torch.equal(ours[k], theirs[k]) for k in ours)
+    first, second = one._state(), other._state()
+    return first.keys() == second.keys() and all(torch.equal(first[k], second[k]) for k in first)
 
 
 @every_method
-def test_codes_are_in_range_and_stand_for_their_vectors(method: str) -> None:
+def test_codes_are_in_range_and_approximate_their_vectors(method: str) -> None:
     vectors, tokenizer = items(), fitted(method)
     codes = tokenizer.encode(vectors)
     assert (codes.dtype, codes.shape) == (torch.int32, (200, 3))
@@ -95,7 +95,7 @@ def test_codes_are_in_range_and_stand_for_their_vectors(method: str) -> None:
 
 
 @every_method
-def test_a_seed_is_all_that_chance_depends_on(
+def test_the_result_depends_on_the_seed_and_not_on_threads(
     method: str, set_threads: Callable[[int], None]
 ) -> None:
     vectors, one = items(), fitted(method)
@@ -110,7 +110,7 @@ def test_a_seed_is_all_that_chance_depends_on(
 
 
 @every_method
-def test_files_bring_back_the_tokenizer_whatever_its_method(method: str, tmp_path: Path) -> None:
+def test_a_loaded_tokenizer_equals_the_saved_one(method: str, tmp_path: Path) -> None:
     vectors, tokenizer = items(), fitted(method)
     tokenizer.save(tmp_path / "t.safetensors")
     again = load_tokenizer(tmp_path / "t.safetensors")
@@ -122,18 +122,18 @@ def test_files_bring_back_the_tokenizer_whatever_its_method(method: str, tmp_pat
     assert torch.equal(again.decode(codes), tokenizer.decode(codes))
 
 
-def test_a_file_of_another_method_is_refused(tmp_path: Path) -> None:
+def test_a_file_of_another_method_is_an_error(tmp_path: Path) -> None:
     path = tmp_path / "t.safetensors"
     meta = {"method": "tea-leaves", "config": {}}
     save_tensors(path, {"x": torch.zeros(1)}, kind="tokenizer", meta=meta)
-    with pytest.raises(CorruptFileError, match="holds a tokenizer tea-leaves"):
+    with pytest.raises(CorruptFileError, match=r"method must be one of .* got tea-leaves"):
         load_tokenizer(path)
     with pytest.raises(CorruptFileError, match="holds a tokenizer tea-leaves, not rq-kmeans"):
         METHODS["rq-kmeans"].load(path)
 
 
 @every_codebook
-def test_refit_keeps_the_first_levels_and_learns_the_others(method: str) -> None:
+def test_refit_keeps_the_first_levels_and_fits_the_others(method: str) -> None:
     old, more = items(), torch.cat([items(), items(seed=1) + 0.5])
     tokenizer = fit(method, old)
     before, first = tokenizer._state(), tokenizer.encode(old)[:, :1]
@@ -147,7 +147,7 @@ def test_refit_keeps_the_first_levels_and_learns_the_others(method: str) -> None
 
 
 @every_codebook
-def test_refit_for_a_changed_catalogue_serves_it_better(method: str) -> None:
+def test_refit_lowers_the_error_on_a_changed_catalogue(method: str) -> None:
     tokenizer = fit(method, items())
     moved = items(seed=3) + 1.0
 
@@ -161,32 +161,33 @@ def test_refit_for_a_changed_catalogue_serves_it_better(method: str) -> None:
 
 @every_codebook
 @pytest.mark.parametrize("width", [5, 12])
-def test_refit_keeps_no_codebooks_of_another_width(method: str, width: int) -> None:
+def test_refit_with_kept_levels_needs_the_same_width(method: str, width: int) -> None:
     tokenizer = fitted(method)
     before = tokenizer._state()
-    with pytest.raises(ValueError, match=f"must have the dimension 10 of .* got {width}"):
+    with pytest.raises(ValueError, match=f"must have 10 dimensions, as in fit, got {width}"):
         tokenizer.refit(items(dim=width), torch.arange(200), keep_levels=1)
     after = tokenizer._state()
     assert all(torch.equal(before[name], after[name]) for name in before)
 
 
-def test_refit_that_keeps_no_level_takes_another_width() -> None:
+def test_refit_without_kept_levels_accepts_another_width() -> None:
     tokenizer = fit("rq-kmeans", items())
     tokenizer.refit(items(dim=5), torch.arange(200))
     assert tokenizer.encode(items(dim=5)).shape == (200, 3)
 
 
 @pytest.mark.parametrize("keep", [-1, 3])
-def test_refit_needs_a_level_to_learn(keep: int) -> None:
+def test_refit_needs_a_level_to_fit(keep: int) -> None:
     tokenizer = fitted("rq-kmeans")
     with pytest.raises(ValueError, match=f"keep_levels must be 0 … 2.* got {keep}"):
         tokenizer.refit(items(), torch.arange(200), keep_levels=keep)
 
 
 @every_method
-def test_interrupted_and_resumed_equals_never_stopped(method: str, tmp_path: Path) -> None:
-    vectors, whole = items(), fitted(method)
-    for stage in dict.fromkeys((whole.stages[0], whole.stages[-1])):
+def test_a_resumed_fit_equals_an_uninterrupted_one(method: str, tmp_path: Path) -> None:
+    vectors, uninterrupted = items(), fitted(method)
+    stages = uninterrupted.stages
+    for stage in dict.fromkeys((stages[0], stages[-1])):
         with pytest.raises(KeyboardInterrupt):
             fit(
                 method,
@@ -196,12 +197,12 @@ def test_interrupted_and_resumed_equals_never_stopped(method: str, tmp_path: Pat
                 resume=True,
                 callbacks=Interrupt(stage, after=0.599),
             )
-    assert same(fit(method, vectors, seed=2, folder=tmp_path, resume=True), whole)
+    assert same(fit(method, vectors, seed=2, folder=tmp_path, resume=True), uninterrupted)
 
 
 @every_method
-def test_a_new_fit_takes_nothing_of_an_earlier_one(method: str, tmp_path: Path) -> None:
-    """Not even where it is stopped and resumed in the folder of the earlier one."""
+def test_a_new_fit_ignores_files_of_an_earlier_one(method: str, tmp_path: Path) -> None:
+    """Also after an interruption and a resumption in the same folder."""
     vectors = items()
     fit(method, vectors, seed=2, folder=tmp_path)
     stage = new(method).stages[0]
@@ -224,7 +225,7 @@ def test_a_new_fit_takes_nothing_of_an_earlier_one(method: str, tmp_path: Path) 
         (torch.zeros(0, 3), 0, "needs at least one item, got 0"),
     ],
 )
-def test_unfit_vectors_are_told(method: str, vectors: Tensor, ids: int, message: str) -> None:
+def test_invalid_vectors_are_an_error(method: str, vectors: Tensor, ids: int, message: str) -> None:
     tokenizer = new(method, 2, 4)
     for call in (tokenizer.check_fit, tokenizer.fit):
         with pytest.raises(ValueError, match=message):
@@ -232,7 +233,7 @@ def test_unfit_vectors_are_told(method: str, vectors: Tensor, ids: int, message:
 
 
 @every_codebook
-def test_fewer_items_than_codes_is_told(method: str) -> None:
+def test_fewer_items_than_codes_is_an_error(method: str) -> None:
     with pytest.raises(ValueError, match="7 items cannot fill 8 codes; use fewer codes"):
         fit(method, items()[:7], pairs=torch.zeros(0, 2, dtype=torch.int64))
 
@@ -248,7 +249,7 @@ def test_fewer_items_than_codes_is_told(method: str) -> None:
         ("pairs", torch.zeros(4, 2), r"integer item ids \[E, 2\]"),
     ],
 )
-def test_unfit_pairs_and_weights_are_told(
+def test_invalid_pairs_and_weights_are_an_error(
     method: str, option: str, value: Tensor, message: str
 ) -> None:
     with pytest.raises(ValueError, match=message):
@@ -256,7 +257,7 @@ def test_unfit_pairs_and_weights_are_told(
 
 
 @every_method
-def test_use_before_fit_is_told(method: str, tmp_path: Path) -> None:
+def test_use_before_fit_is_an_error(method: str, tmp_path: Path) -> None:
     tokenizer = new(method)
     for use in (
         lambda: tokenizer.encode(items()),
@@ -288,18 +289,20 @@ def test_one_dimension_and_an_empty_batch(method: str) -> None:
 
 
 @every_method
-def test_other_widths_and_codes_are_told(method: str) -> None:
+def test_another_width_and_unknown_codes_are_errors(method: str) -> None:
     tokenizer = fitted(method)
     for width in (9, 11):
         vectors, weights = torch.zeros(9, width), torch.ones(9)
-        for given in (None, weights):
-            with pytest.raises(ValueError, match=f"must have the dimension 10 of .* got {width}"):
-                tokenizer.encode(vectors, weights=given)
+        for option in (None, weights):
+            with pytest.raises(
+                ValueError, match=f"must have 10 dimensions, as in fit, got {width}"
+            ):
+                tokenizer.encode(vectors, weights=option)
     with pytest.raises(IndexError):
         tokenizer.decode(torch.full((1, 3), 8, dtype=torch.int32))
 
 
-def test_settings_are_told(tmp_path: Path) -> None:
+def test_unknown_methods_and_settings_are_errors(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="no tokenizer 'tea-leaves'; there are rq-kmeans"):
         make_tokenizer("tea-leaves")
     with pytest.raises(ValueError, match="rq-kmeans has no setting 'size'; there are: batch, g"):
@@ -308,33 +311,33 @@ def test_settings_are_told(tmp_path: Path) -> None:
         make_tokenizer("rq-kmeans", settings={"iterations": "many"})
 
 
-def test_pairs_of_histories_by_hand() -> None:
+def test_pairs_and_exposures_of_a_small_example() -> None:
     walks = histories([np.array([0, 1, -1, 2]), np.array([3, 3, 0])])
-    found = behaviour_pairs(walks, np.array([10, 11, 12, 13]), window=2)
-    assert found.tolist() == [[10, 11], [13, 10], [11, 12], [13, 10]]
+    pairs_found = behaviour_pairs(walks, np.array([10, 11, 12, 13]), window=2)
+    assert pairs_found.tolist() == [[10, 11], [13, 10], [11, 12], [13, 10]]
     assert exposures(walks, 5).tolist() == [2, 1, 1, 2, 0]
     assert behaviour_pairs(walks, np.arange(4), window=0).shape == (0, 2)
 
 
-def test_pairs_and_exposures_see_the_training_part_alone(small: Dataset) -> None:
+def test_pairs_and_exposures_use_only_the_training_part(small: Dataset) -> None:
     train = leave_one_out(small).histories()
     assert exposures(train, 90).sum() == small.interactions.num_rows - 2 * 60
-    met = {tuple(pair) for pair in behaviour_pairs(train, small.item_vocabulary.ids).tolist()}
-    assert met
+    observed = {tuple(pair) for pair in behaviour_pairs(train, small.item_vocabulary.ids).tolist()}
+    assert observed
     user = train.items[: train.offsets[1]]
     ids = small.item_vocabulary.ids[user]
-    assert (ids[0], ids[1]) in met
+    assert (ids[0], ids[1]) in observed
 
 
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        (np.zeros((3, 3), dtype=np.int64), r"must hold .* \[E, 2\], found int64 \[3, 3\]"),
-        (np.zeros((3, 2)), "found float64"),
+        (np.zeros((3, 3), dtype=np.int64), r"must hold .* \[E, 2\], got int64 \[3, 3\]"),
+        (np.zeros((3, 2)), "got float64"),
         (None, "no such file"),
     ],
 )
-def test_unfit_files_of_pairs_are_told(
+def test_arrays_that_are_not_pairs_are_an_error(
     content: np.ndarray | None, message: str, tmp_path: Path
 ) -> None:
     if content is not None:
@@ -348,7 +351,7 @@ def test_unfit_files_of_pairs_are_told(
     ("kind", "message"),
     [("archive", "got an archive"), ("cut", "not readable as pairs"), ("folder", "a folder")],
 )
-def test_what_is_no_file_of_pairs_is_told(
+def test_files_that_do_not_hold_pairs_are_an_error(
     kind: str, message: str, name: str, tmp_path: Path
 ) -> None:
     path = tmp_path / name
@@ -361,13 +364,13 @@ def test_what_is_no_file_of_pairs_is_told(
         path.write_bytes(path.read_bytes()[:-9])
     if kind == "archive" and name == "p.parquet":
         message = "not readable as pairs"
-    with pytest.raises(DataError, match=message) as refused:
+    with pytest.raises(DataError, match=message) as error:
         load_pairs(path)
-    assert str(refused.value).startswith(f"{path}: ")
+    assert str(error.value).startswith(f"{path}: ")
 
 
 @pytest.mark.parametrize("method", ["rq-kmeans", "drq-vae-cl"])
-def test_the_command_goes_on_after_ctrl_c(
+def test_the_command_resumes_after_ctrl_c(
     method: str,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
@@ -379,14 +382,14 @@ def test_the_command_goes_on_after_ctrl_c(
     arguments += ["--method", method, "--codes", "8"]
     for key, value in SETTINGS.get(method, {}).items():
         arguments += ["--set", f"{key}={value}"]
-    assert cli.run([*arguments, "--out", str(tmp_path / "whole")]) == 0
+    assert cli.run([*arguments, "--out", str(tmp_path / "uninterrupted")]) == 0
 
     kind, last = METHODS[method], new(method).stages[-1]
-    fit_whole = kind.fit
+    original_fit = kind.fit
     monkeypatch.setattr(
         kind,
         "fit",
-        lambda self, *a, **k: fit_whole(
+        lambda self, *a, **k: original_fit(
             self, *a, **{**k, "callbacks": Interrupt(last, after=0.499)}
         ),
     )
@@ -399,13 +402,13 @@ def test_the_command_goes_on_after_ctrl_c(
     assert "holds semantic IDs with seed 0, not 1" in capsys.readouterr().err
     assert cli.run([*arguments, "--out", str(out), "--resume"]) == 0
     for name in ("sids.parquet", "tokenizer.safetensors", "config.json"):
-        assert (out / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()
-    left = ["config.json", "metrics.json", "sids.parquet", "tokenizer.safetensors"]
-    assert sorted(file.name for file in out.iterdir()) == left
+        assert (out / name).read_bytes() == (tmp_path / "uninterrupted" / name).read_bytes()
+    names = ["config.json", "metrics.json", "sids.parquet", "tokenizer.safetensors"]
+    assert sorted(file.name for file in out.iterdir()) == names
     assert load_sids(out / "sids.parquet").codes.shape == (200, 3)
 
 
-def test_the_command_goes_on_with_the_same_input_alone(
+def test_the_command_resumes_only_with_the_same_input(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     np.save(tmp_path / "v.npy", items().numpy())
@@ -420,6 +423,6 @@ def test_the_command_goes_on_with_the_same_input_alone(
     assert load_sids(out / "sids.parquet").codes.shape == (200, 2)
 
 
-def test_settings_of_another_method_are_refused() -> None:
+def test_settings_of_another_method_are_an_error() -> None:
     with pytest.raises(TypeError, match="RQKMeans: settings must be RQKMeansSettings, got Network"):
         RQKMeans(settings=NetworkSettings())  # type: ignore[arg-type]

@@ -1,4 +1,4 @@
-"""k-means in mini-batches, and from files that are read piece by piece."""
+"""k-means in mini-batches, and on files that are read in blocks."""
 
 from __future__ import annotations
 
@@ -39,49 +39,49 @@ def write(path: Path, vectors: Tensor, *, rows: int = 700, ids: np.ndarray | Non
 
 
 def error(tokenizer: RQKMeans, vectors: Tensor) -> float:
-    left = vectors - tokenizer.decode(tokenizer.encode(vectors))
-    return float(left.square().sum(dim=1).mean())
+    residual = vectors - tokenizer.decode(tokenizer.encode(vectors))
+    return float(residual.square().sum(dim=1).mean())
 
 
-def whole(settings: RQKMeansSettings | None = None, seed: int = 0) -> RQKMeans:
+def fit_in_memory(settings: RQKMeansSettings | None = None, seed: int = 0) -> RQKMeans:
     vectors = clusters()
     return RQKMeans(2, 16, settings).fit(vectors, torch.arange(len(vectors)), seed=seed)
 
 
-def test_a_file_gives_the_codebooks_that_memory_gives(tmp_path: Path) -> None:
+def test_codebooks_of_a_file_equal_those_of_memory(tmp_path: Path) -> None:
     vectors = clusters()
-    found = RQKMeans(2, 16).fit_file(VectorFile(write(tmp_path / "v.parquet", vectors)))
-    for ours, due in zip(found.codebooks, whole().codebooks, strict=True):
-        torch.testing.assert_close(ours, due, rtol=1e-4, atol=1e-5)
+    streamed = RQKMeans(2, 16).fit_file(VectorFile(write(tmp_path / "v.parquet", vectors)))
+    for book, expected in zip(streamed.codebooks, fit_in_memory().codebooks, strict=True):
+        torch.testing.assert_close(book, expected, rtol=1e-4, atol=1e-5)
 
 
 @pytest.mark.parametrize("batch", [200, 10_000])
-def test_mini_batches_come_close_to_all_at_once(batch: int, tmp_path: Path) -> None:
+def test_mini_batches_have_a_similar_error_to_full_passes(batch: int, tmp_path: Path) -> None:
     vectors = clusters()
-    best = error(whole(), vectors)
+    best = error(fit_in_memory(), vectors)
     settings = RQKMeansSettings(batch=batch)
-    assert error(whole(settings), vectors) < 1.12 * best
+    assert error(fit_in_memory(settings), vectors) < 1.12 * best
     streamed = RQKMeans(2, 16, settings)
     streamed.fit_file(VectorFile(write(tmp_path / "v.parquet", vectors)))
     assert error(streamed, vectors) < 1.12 * best
 
 
 @pytest.mark.parametrize("batch", [0, 200])
-def test_a_stream_repeats_and_resumes_to_the_bit(batch: int, tmp_path: Path) -> None:
+def test_a_streamed_fit_is_repeatable_and_resumable(batch: int, tmp_path: Path) -> None:
     file = VectorFile(write(tmp_path / "v.parquet", clusters()))
     settings = RQKMeansSettings(iterations=6, batch=batch)
-    due = RQKMeans(2, 16, settings).fit_file(file, seed=3).codebooks
+    expected = RQKMeans(2, 16, settings).fit_file(file, seed=3).codebooks
     other = RQKMeans(2, 16, settings).fit_file(file, seed=4).codebooks
-    assert not torch.equal(torch.stack(due), torch.stack(other))
+    assert not torch.equal(torch.stack(expected), torch.stack(other))
 
     stop = Interrupt("level 1", after=0)
     with pytest.raises(KeyboardInterrupt):
         RQKMeans(2, 16, settings).fit_file(file, seed=3, callbacks=stop, folder=tmp_path)
     again = RQKMeans(2, 16, settings).fit_file(file, seed=3, folder=tmp_path, resume=True)
-    assert torch.equal(torch.stack(again.codebooks), torch.stack(due))
+    assert torch.equal(torch.stack(again.codebooks), torch.stack(expected))
 
 
-def test_codes_that_a_pass_leaves_empty_come_back(tmp_path: Path) -> None:
+def test_empty_codes_are_reset(tmp_path: Path) -> None:
     vectors = torch.cat([torch.zeros(500, 4), torch.ones(500, 4)])
     vectors[:6] = torch.arange(24.0).reshape(6, 4) * 10
     file = VectorFile(write(tmp_path / "v.parquet", vectors, rows=100))
@@ -91,9 +91,7 @@ def test_codes_that_a_pass_leaves_empty_come_back(tmp_path: Path) -> None:
             assert len(tokenizer.encode(vectors).unique()) == 8
 
 
-def test_the_command_streams_what_it_would_load(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_the_command_streams_a_file(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = write(tmp_path / "v.parquet", clusters())
     arguments = ["tokenize", "--vectors", str(path), "--codes", "16", "--levels", "2"]
     assert cli.run([*arguments, "--out", str(tmp_path / "memory")]) == 0
@@ -103,12 +101,12 @@ def test_the_command_streams_what_it_would_load(
     assert stream.item_ids[0] == 0
     tokenizer = load_tokenizer(tmp_path / "stream" / "tokenizer.safetensors")
     assert np.array_equal(tokenizer.encode(clusters().flip(0)).numpy(), stream.codes)
-    figures = [
+    metrics = [
         read_json(tmp_path / name / "metrics.json", kind="metrics") for name in ("memory", "stream")
     ]
-    # The order of rows is another one, and so is the start of k-means.
-    assert figures[1]["error_share"] == pytest.approx(figures[0]["error_share"], rel=0.1)
-    assert figures[1]["levels"][0].keys() == figures[0]["levels"][0].keys()
+    # The order of rows differs, and with it the start of k-means.
+    assert metrics[1]["error_share"] == pytest.approx(metrics[0]["error_share"], rel=0.1)
+    assert metrics[1]["levels"][0].keys() == metrics[0]["levels"][0].keys()
     capsys.readouterr()
     for more, code, message in (
         (["--stream", "--data", "ml-100k"], 2, "--stream reads a Parquet file"),
@@ -130,13 +128,15 @@ def test_the_command_streams_what_it_would_load(
         ({"item_id": [None, 2], "v": [[1.0], [2.0]]}, "a row has no item_id"),
     ],
 )
-def test_unfit_files_are_told(table: dict[str, list[object]], message: str, tmp_path: Path) -> None:
+def test_invalid_tables_are_an_error(
+    table: dict[str, list[object]], message: str, tmp_path: Path
+) -> None:
     pa.parquet.write_table(pa.table(table), tmp_path / "v.parquet")
     with pytest.raises(DataError, match=message):
         _read(tmp_path / "v.parquet")
 
 
-def test_files_that_are_no_parquet_are_told(tmp_path: Path) -> None:
+def test_missing_foreign_and_empty_files_are_errors(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="no such file"):
         VectorFile(tmp_path / "v.parquet")
     (tmp_path / "v.parquet").write_text("no")
@@ -170,19 +170,19 @@ print(re.search(r"VmHWM:\\s+(\\d+)", Path("/proc/self/status").read_text())[1])
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="reads Linux's own account")
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="reads /proc")
 def test_memory_does_not_grow_with_the_file(tmp_path: Path) -> None:
     peaks = []
-    for rows in (50_000, 400_000):  # 26 MB and 205 MB, in one row group.
+    for rows in (50_000, 400_000):  # 26 MB and 205 MB, in one row group
         path = write(tmp_path / "v.parquet", torch.randn(rows, 128), rows=rows)
         run = subprocess.run(
             [sys.executable, "-c", _PEAK, str(path)], capture_output=True, check=True, text=True
         )
         peaks.append(int(run.stdout))
-    assert peaks[1] - peaks[0] < 60_000  # In KiB.
+    assert peaks[1] - peaks[0] < 60_000  # KiB
 
 
 @pytest.mark.parametrize(("name", "value"), [("iterations", 0), ("batch", -1)])
-def test_impossible_settings_are_told(name: str, value: int) -> None:
+def test_invalid_settings_are_an_error(name: str, value: int) -> None:
     with pytest.raises(ValueError, match=f"{name} must be"):
         RQKMeansSettings(**{name: value})

@@ -1,4 +1,4 @@
-"""Sinkhorn assignment: the plain iteration in logs, evenness, and what is refused."""
+"""Sinkhorn assignment compared with the iteration on logarithms; evenness and errors."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import recops
 from recops_models.tokenizers.clustering.sinkhorn import sinkhorn_assignment
 
 
-def plainly(x: Tensor, codebook: Tensor, epsilon: float, iterations: int) -> Tensor:
+def log_domain_codes(x: Tensor, codebook: Tensor, epsilon: float, iterations: int) -> Tensor:
     costs = torch.cdist(x.double(), codebook.double()).square()
     middle = (costs.max() + costs.min()) / 2
     plan = -(costs - middle) / (costs.max() - middle) / epsilon
@@ -22,13 +22,13 @@ def plainly(x: Tensor, codebook: Tensor, epsilon: float, iterations: int) -> Ten
 
 @pytest.mark.parametrize("epsilon", [0.003, 0.05, 1.0])
 @pytest.mark.parametrize("iterations", [1, 25, 200])
-def test_agrees_with_the_plain_iteration(epsilon: float, iterations: int) -> None:
+def test_agrees_with_the_iteration_on_logarithms(epsilon: float, iterations: int) -> None:
     x, codebook = torch.randn(200, 8) + 1, torch.randn(30, 8)
     index = sinkhorn_assignment(x, codebook, epsilon=epsilon, iterations=iterations)
-    assert torch.equal(index, plainly(x, codebook, epsilon, iterations))
+    assert torch.equal(index, log_domain_codes(x, codebook, epsilon, iterations))
 
 
-def test_codes_are_used_more_evenly_than_the_nearest_are() -> None:
+def test_codes_are_more_evenly_used_than_the_nearest_codes() -> None:
     x, codebook = torch.randn(512, 16) + 2, torch.randn(64, 16)
     nearest = recops.nearest_codes(x, codebook)[0][:, 0]
     index = sinkhorn_assignment(x, codebook)
@@ -38,7 +38,7 @@ def test_codes_are_used_more_evenly_than_the_nearest_are() -> None:
     assert (used[1] > 0).all()
 
 
-def test_odd_inputs() -> None:
+def test_edge_cases_and_errors() -> None:
     codebook = torch.randn(5, 3)
     assert sinkhorn_assignment(torch.empty(0, 3), codebook).shape == (0,)
     assert sinkhorn_assignment(torch.ones(4, 3), torch.ones(2, 3)).tolist() == [0] * 4

@@ -1,4 +1,4 @@
-"""Tokenizers with an encoder: what each of them is for."""
+"""Tokenizers with an encoder: the specific behaviour of each method."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def weights(tokenizer: Tokenizer) -> dict[str, Tensor]:
     return {k: v for k, v in tokenizer._state().items() if k.startswith("network.")}
 
 
-def test_stage_one_of_drq_knows_nothing_of_codebooks() -> None:
+def test_stage_one_of_drq_does_not_depend_on_codebooks() -> None:
     one, two = (fit("drq-vae", items(), codebook_seed=seed) for seed in ("1", "2"))
     three = fit("drq-vae", items(), codes=16)
     for other in (two, three):
@@ -53,8 +53,8 @@ def test_stage_one_of_drq_knows_nothing_of_codebooks() -> None:
     assert torch.equal(again._state()["codebook_0"], one._state()["codebook_0"])
 
 
-def test_contrast_brings_items_met_together_closer() -> None:
-    vectors = torch.randn(240, 10)  # The vectors say nothing of who is met with whom.
+def test_contrast_moves_paired_items_closer() -> None:
+    vectors = torch.randn(240, 10)  # independent of the pairs
     first = torch.arange(120)
     pairs = torch.stack([first, first + 120], dim=1)
 
@@ -66,7 +66,9 @@ def test_contrast_brings_items_met_together_closer() -> None:
     assert nearness(steps="80") > nearness(steps="80", contrast="0.001") + 0.3
 
 
-def test_contrast_without_pairs_is_told(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+def test_contrast_without_pairs_is_an_error(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
     for pairs in (None, torch.zeros(0, 2, dtype=torch.int64), torch.tensor([[3, 3], [1, 999]])):
         with pytest.raises(ValueError, match=r"DRQVAEContrast\.fit: contrast needs pairs of items"):
             fit("drq-vae-cl", items(), pairs=pairs)
@@ -77,12 +79,12 @@ def test_contrast_without_pairs_is_told(capsys: pytest.CaptureFixture[str], tmp_
     assert not (tmp_path / "out").exists()
 
 
-def test_info_nce_by_hand() -> None:
+def test_info_nce_of_a_small_example() -> None:
     anchor, partner = torch.tensor([[2.0, 0.0], [0.0, 1.0]]), torch.tensor([[1.0, 0.0], [3.0, 3.0]])
     near = math.sqrt(0.5)
     rows = [(1.0, near), (near, 0.0)]
-    due = sum(math.log(1 + math.exp((other - own) / 0.5)) for own, other in rows) / 2
-    assert info_nce(anchor, partner, 0.5) == pytest.approx(due, rel=1e-6)
+    expected = sum(math.log(1 + math.exp((other - own) / 0.5)) for own, other in rows) / 2
+    assert info_nce(anchor, partner, 0.5) == pytest.approx(expected, rel=1e-6)
 
 
 def test_partners_are_drawn_in_both_directions_by_frequency() -> None:
@@ -93,22 +95,22 @@ def test_partners_are_drawn_in_both_directions_by_frequency() -> None:
     assert partners.draw(np.arange(5), np.full(5, 0.999)).tolist() == [3, 0, 0, 0, -1]
 
 
-def test_a_pass_goes_through_all_items_before_any_comes_again() -> None:
+def test_an_epoch_draws_all_items_before_repeating_any() -> None:
     task = ItemTask(torch.arange(10.0)[:, None], None, steps=5, batch=4)
 
     def batches(epoch: int, skip: int = 0) -> list[ItemBatch]:
         _, pairs = task.start_epoch(nn.Identity(), 4, seed=0, epoch=epoch, skip=skip)
         return [batch for _, batch in pairs]
 
-    whole = batches(1)
-    seen = torch.cat([batch.x for batch in whole])[:, 0]
+    complete = batches(1)
+    seen = torch.cat([batch.x for batch in complete])[:, 0]
     assert seen[:10].sort().values.tolist() == seen[10:].sort().values.tolist() == list(range(10))
-    rest = batches(1, 3)
-    assert [b.x.tolist() for b in rest] == [b.x.tolist() for b in whole[3:]]
-    assert [b.x.tolist() for b in batches(2)] != [b.x.tolist() for b in whole]
+    remaining = batches(1, 3)
+    assert [b.x.tolist() for b in remaining] == [b.x.tolist() for b in complete[3:]]
+    assert [b.x.tolist() for b in batches(2)] != [b.x.tolist() for b in complete]
 
 
-def test_vectors_of_any_length_and_place_train_alike() -> None:
+def test_training_does_not_depend_on_scale_and_offset_of_vectors() -> None:
     vectors = items()
     codes = fit("drq-vae", vectors).encode(vectors)
     moved = vectors * 1024 + 4096
@@ -142,12 +144,14 @@ def test_scale_of_equal_vectors_is_one() -> None:
         ("rqp-vae", "dead", "-1", "≥ 0, got -1.0"),
     ],
 )
-def test_settings_out_of_range_are_told(method: str, name: str, value: str, message: str) -> None:
+def test_settings_out_of_range_are_an_error(
+    method: str, name: str, value: str, message: str
+) -> None:
     with pytest.raises(ValueError, match=f"tokenizer: {name} must (be|lie) {message}"):
         make_tokenizer(method, settings={name: value})
 
 
-def test_settings_may_be_as_small_as_they_get() -> None:
+def test_settings_accept_their_minimum() -> None:
     least = {"hidden": "", "learning_rate": "0", "weight_decay": "0"}
     for method, more in (
         ("drq-vae", {"kl": "0", "contrast": "0", "codebook_seed": "0"}),
@@ -160,49 +164,49 @@ def active(tokenizer: Tokenizer, vectors: Tensor) -> int:
     return len(tokenizer.encode(vectors)[:, 0].unique())
 
 
-def test_revival_keeps_codes_in_use_that_rq_vae_loses() -> None:
+def test_resets_keep_codes_in_use_that_rq_vae_loses() -> None:
     vectors = items()
-    lost = fit("rq-vae", vectors, codes=32, start="random")
-    still, revived = (
+    rq_vae = fit("rq-vae", vectors, codes=32, start="random")
+    without_resets, with_resets = (
         fit("rqp-vae", vectors, codes=32, start="random", decay="0.8", dead=dead)
         for dead in ("0", "0.1")
     )
-    assert max(active(lost, vectors), active(still, vectors)) < 16
-    assert active(revived, vectors) > 24
+    assert max(active(rq_vae, vectors), active(without_resets, vectors)) < 16
+    assert active(with_resets, vectors) > 24
 
 
-def test_moving_codebook_by_hand() -> None:
+def test_moving_codebook_of_a_small_example() -> None:
     moving = MovingCodebook(torch.tensor([[1.0, 0.0], [0.0, 1.0], [9.0, 9.0]]), share=2.0)
     residual = torch.tensor([[2.0, 0.0], [4.0, 0.0], [0.0, 3.0]])
     moving.update(residual, torch.tensor([0, 0, 1]), decay=0.5)
     assert moving.count.tolist() == [2.0, 1.5, 1.0]
     assert moving.total.tolist() == [[4.0, 0.0], [0.0, 2.5], [9.0, 9.0]]
     assert torch.allclose(moving.book, torch.tensor([[2.0, 0.0], [0.0, 2.5 / 1.5], [9.0, 9.0]]))
-    kept = moving.book[:2].clone()
+    alive = moving.book[:2].clone()
     moving.revive(residual, least=1.2)
-    assert torch.equal(moving.book[:2], kept)
+    assert torch.equal(moving.book[:2], alive)
     assert moving.book[2].tolist() in residual.tolist()
     assert moving.count[2] == 1.0
     assert torch.equal(moving.total[2], moving.book[2])
 
 
-def test_moving_averages_begin_at_the_batch_that_is_trained_on() -> None:
-    whole, more = (fit("rqp-vae", items(), steps="20", batch=batch) for batch in ("240", "960"))
-    assert weights(whole).keys() == weights(more).keys()
-    for name, value in whole._state().items():
-        assert torch.equal(value, more._state()[name]), name
+def test_moving_averages_start_from_the_actual_batch_size() -> None:
+    one, other = (fit("rqp-vae", items(), steps="20", batch=batch) for batch in ("240", "960"))
+    assert weights(one).keys() == weights(other).keys()
+    for name, value in one._state().items():
+        assert torch.equal(value, other._state()[name]), name
 
 
 @pytest.mark.parametrize(
     ("codes", "grid"),
     [(1, (1,)), (2, (2,)), (4, (4,)), (24, (24,)), (25, (5, 5)), (64, (8, 8)), (256, (7, 6, 6))],
 )
-def test_grids_by_hand(codes: int, grid: tuple[int, ...]) -> None:
+def test_grids_of_small_examples(codes: int, grid: tuple[int, ...]) -> None:
     assert grid_of(codes) == grid
 
 
 @pytest.mark.parametrize("codes", range(1, 700, 7))
-def test_grids_fit_and_stay_when_made_again(codes: int) -> None:
+def test_grids_fit_and_are_stable(codes: int) -> None:
     grid = grid_of(codes)
     assert codes / 2 < math.prod(grid) <= codes
     assert max(grid) - min(grid) <= 1
@@ -210,7 +214,7 @@ def test_grids_fit_and_stay_when_made_again(codes: int) -> None:
 
 
 def test_fsq_codes_are_the_nearest_values_of_the_latents() -> None:
-    tokenizer = FSQ(2, 30)  # 6 · 5 values a level.
+    tokenizer = FSQ(2, 30)  # 6 · 5 values per level
     assert tokenizer.vocab_sizes == (30, 30)
     latents = torch.atanh(torch.tensor([[-0.99, 0.1, 0.59, 0.99]]))
     codes = tokenizer._quantize(latents)
@@ -221,23 +225,23 @@ def test_fsq_codes_are_the_nearest_values_of_the_latents() -> None:
     assert torch.allclose(half, torch.tensor([[0.0, 0.0, 0.6, 1.0]]))
 
 
-def test_fsq_has_nothing_to_refit() -> None:
+def test_fsq_cannot_be_refitted() -> None:
     tokenizer = fit("fsq", items())
-    with pytest.raises(ValueError, match=r"FSQ\.refit: there are no codebooks"):
+    with pytest.raises(ValueError, match=r"FSQ\.refit: FSQ has no codebooks to fit"):
         tokenizer.refit(items(), torch.arange(240))
 
 
-def test_fsq_takes_fewer_items_than_codes() -> None:
+def test_fsq_accepts_fewer_items_than_codes() -> None:
     vectors = items()[:5]
     assert fit("fsq", vectors, codes=64).encode(vectors).shape == (5, 2)
 
 
-def test_progress_ends_with_the_objective_of_the_best_pass() -> None:
-    told: list[tuple[str, float, Mapping[str, float]]] = []
+def test_progress_ends_with_the_objective_of_the_best_epoch() -> None:
+    received: list[tuple[str, float, Mapping[str, float]]] = []
     tokenizer = make_tokenizer("fsq", 1, 8, {**NETWORK, "steps": "20"})
     tokenizer.fit(
-        items(), torch.arange(240), callbacks=OnAdvance(lambda *state: told.append(state))
+        items(), torch.arange(240), callbacks=OnAdvance(lambda *state: received.append(state))
     )
-    stage, done, metrics = told[-1]
-    assert (stage, done) == ("network", 1.0)
-    assert 0 < metrics["objective"] < told[0][2]["loss"]
+    stage, share, metrics = received[-1]
+    assert (stage, share) == ("network", 1.0)
+    assert 0 < metrics["objective"] < received[0][2]["loss"]

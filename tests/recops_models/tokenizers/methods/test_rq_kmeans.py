@@ -1,4 +1,4 @@
-"""Residual k-means: quality, repair, repeatability, files, and its measures."""
+"""Residual k-means: quality, resets of empty codes, repeatability, files and metrics."""
 
 from __future__ import annotations
 
@@ -27,22 +27,22 @@ def fit(vectors: Tensor, levels: int = 3, codes: int = 16, **options: int) -> RQ
     return RQKMeans(levels, codes).fit(vectors, torch.arange(len(vectors)), **options)
 
 
-def test_one_level_is_as_good_as_scikit_learn() -> None:
+def test_one_level_has_a_similar_error_to_scikit_learn() -> None:
     vectors = clusters(spread=0.6)
     tokenizer = fit(vectors, levels=1, codes=32)
-    ours = float(((vectors - tokenizer.decode(tokenizer.encode(vectors))) ** 2).sum())
-    theirs = KMeans(32, n_init=1, random_state=0).fit(vectors.numpy()).inertia_
-    assert ours < 1.08 * theirs
+    error = float(((vectors - tokenizer.decode(tokenizer.encode(vectors))) ** 2).sum())
+    reference = KMeans(32, n_init=1, random_state=0).fit(vectors.numpy()).inertia_
+    assert error < 1.08 * reference
 
 
-def test_well_parted_clusters_each_get_a_code() -> None:
+def test_separate_clusters_get_separate_codes() -> None:
     codes = fit(clusters(spread=0.01), levels=1).encode(clusters(spread=0.01))[:, 0]
     for center in range(16):
         assert len(codes[center::16].unique()) == 1
     assert len(codes.unique()) == 16
 
 
-def test_every_level_lowers_the_error_and_progress_tells() -> None:
+def test_every_level_lowers_the_error_and_reports_progress() -> None:
     vectors = clusters(spread=0.6)
     seen: list[tuple[str, float, Mapping[str, float]]] = []
     tokenizer = RQKMeans(4, 8).fit(
@@ -57,7 +57,7 @@ def test_every_level_lowers_the_error_and_progress_tells() -> None:
     for stage in tokenizer.stages:
         errors = [metrics["error"] for at, _, metrics in seen if at == stage]
         assert errors == sorted(errors, reverse=True)
-        shares = [done for at, done, _ in seen if at == stage]
+        shares = [share for at, share, _ in seen if at == stage]
         assert (shares[0], shares[-1]) == (0.0, 1.0)
         assert shares == sorted(shares)
 
@@ -73,8 +73,8 @@ def test_same_seed_same_bits_at_any_number_of_threads(set_threads: Callable[[int
     assert not torch.equal(books[0], torch.stack(fit(vectors, codes=64, seed=6).codebooks))
 
 
-def test_empty_codes_are_put_back_to_use() -> None:
-    # Two crowds and a few far points: a start that falls on one spot leaves codes empty.
+def test_empty_codes_are_reset() -> None:
+    # Two clusters and a few outliers: a start with repeated points leaves codes empty.
     vectors = torch.cat([torch.zeros(500, 4), torch.ones(500, 4)])
     vectors[:6] = torch.arange(24.0).reshape(6, 4) * 10
     for seed in range(5):
@@ -82,7 +82,7 @@ def test_empty_codes_are_put_back_to_use() -> None:
         assert len(codes.unique()) == 8
 
 
-def test_fewer_different_vectors_than_codes_is_no_failure() -> None:
+def test_fewer_different_vectors_than_codes_are_accepted() -> None:
     vectors = torch.eye(4).repeat(10, 1)
     tokenizer = fit(vectors, levels=2, codes=16)
     codes = tokenizer.encode(vectors)
@@ -100,7 +100,7 @@ def test_levels_may_differ_in_size(tmp_path: Path) -> None:
     assert torch.equal(again.encode(vectors), tokenizer.encode(vectors))
 
 
-def test_fewer_items_than_codes_is_told() -> None:
+def test_fewer_items_than_codes_is_an_error() -> None:
     with pytest.raises(ValueError, match=r"10 items cannot fill 16 codes; use fewer codes"):
         fit(torch.randn(10, 4))
 
@@ -114,23 +114,23 @@ def test_fewer_items_than_codes_is_told() -> None:
         (torch.zeros(20, 3), 19, r"item_ids must be \[20\], one per vector, got \[19\]"),
     ],
 )
-def test_unfit_vectors_are_told(vectors: Tensor, ids: int, message: str) -> None:
+def test_invalid_vectors_are_an_error(vectors: Tensor, ids: int, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         RQKMeans(2, 4).fit(vectors, torch.arange(ids))
 
 
 @pytest.mark.parametrize(("levels", "codes"), [(0, 4), (2, 0), (2, (4,))])
-def test_impossible_sizes_are_told(levels: int, codes: int) -> None:
+def test_invalid_sizes_are_an_error(levels: int, codes: int) -> None:
     with pytest.raises(ValueError, match="codes must be a number ≥ 1 for all or each of"):
         RQKMeans(levels, codes)
 
 
-def test_use_before_fit_is_told() -> None:
+def test_use_before_fit_is_an_error() -> None:
     with pytest.raises(RuntimeError, match="call fit or load first"):
         RQKMeans(2, 4).encode(torch.zeros(1, 3))
 
 
-def test_a_flipped_bit_is_noticed(tmp_path: Path) -> None:
+def test_a_flipped_bit_is_an_error(tmp_path: Path) -> None:
     vectors = clusters()
     tokenizer = fit(vectors)
     tokenizer.save(tmp_path / "tokenizer.safetensors")
@@ -143,7 +143,7 @@ def test_a_flipped_bit_is_noticed(tmp_path: Path) -> None:
             load(tmp_path / name)
 
 
-def test_sids_come_back_with_ids_beyond_two_to_the_53(tmp_path: Path) -> None:
+def test_files_keep_ids_above_two_to_the_53(tmp_path: Path) -> None:
     ids = np.array([3, 2**53 + 1, 2**63 - 1])
     codes = np.array([[0, 1], [2, 3], [2, 3]], dtype=np.int32)
     save_sids(tmp_path / "sids.parquet", Sids(ids, codes))
@@ -153,7 +153,7 @@ def test_sids_come_back_with_ids_beyond_two_to_the_53(tmp_path: Path) -> None:
     assert again.codes.dtype == np.int32
 
 
-def test_metrics_of_a_case_worked_by_hand() -> None:
+def test_metrics_of_a_small_example() -> None:
     tokenizer = RQKMeans(2, 2)
     tokenizer.codebooks = [torch.tensor([[0.0], [4.0]]), torch.tensor([[0.0], [1.0]])]
     vectors = torch.tensor([[0.0], [1.0], [4.0], [4.0]])

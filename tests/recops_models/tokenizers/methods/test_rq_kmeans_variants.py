@@ -29,17 +29,17 @@ variants = pytest.mark.parametrize("settings", [COSINE, GROUPS, {**COSINE, **GRO
 
 
 def items(num: int = 400, dim: int = 12) -> Tensor:
-    """Directions in clusters, of lengths that differ a thousandfold."""
+    """Return vectors with clustered directions and lengths over three orders of magnitude."""
     generator = torch.Generator().manual_seed(0)
     middle = torch.randn(15, dim, generator=generator)
     vectors = middle[torch.arange(num) % 15] + 0.2 * torch.randn(num, dim, generator=generator)
     return vectors * 10 ** (3 * torch.rand(num, 1, generator=generator) - 2)
 
 
-def fit(settings: dict[str, str], method: str = "rq-kmeans", **given: object) -> Tokenizer:
+def fit(settings: dict[str, str], method: str = "rq-kmeans", **options: object) -> Tokenizer:
     vectors = items()
     tokenizer = make_tokenizer(method, 4, 16, settings)
-    return tokenizer.fit(vectors, torch.arange(len(vectors)), **given)  # type: ignore[arg-type]
+    return tokenizer.fit(vectors, torch.arange(len(vectors)), **options)  # type: ignore[arg-type]
 
 
 def books(tokenizer: Tokenizer) -> list[Tensor]:
@@ -49,7 +49,7 @@ def books(tokenizer: Tokenizer) -> list[Tensor]:
 
 @variants
 @pytest.mark.parametrize("method", ["rq-kmeans", "balanced-rq"])
-def test_each_level_lowers_the_error_and_files_bring_it_back(
+def test_each_level_lowers_the_error_and_loading_restores_it(
     method: str, settings: dict[str, str], tmp_path: Path
 ) -> None:
     vectors, tokenizer = items(), fit(settings, method)
@@ -67,16 +67,16 @@ def test_each_level_lowers_the_error_and_files_bring_it_back(
 
 
 @variants
-def test_same_seed_same_bits_and_a_stop_changes_nothing(
+def test_a_resumed_fit_equals_an_uninterrupted_one(
     settings: dict[str, str], tmp_path: Path, set_threads: Callable[[int], None]
 ) -> None:
-    whole = books(fit(settings, seed=3))
+    uninterrupted = books(fit(settings, seed=3))
 
     set_threads(3)
     with pytest.raises(KeyboardInterrupt):
         fit(settings, seed=3, folder=tmp_path, callbacks=Interrupt("level 2", after=0))
     again = books(fit(settings, seed=3, folder=tmp_path, resume=True))
-    assert all(torch.equal(one, other) for one, other in zip(again, whole, strict=True))
+    assert all(torch.equal(one, other) for one, other in zip(again, uninterrupted, strict=True))
 
 
 @variants
@@ -90,7 +90,9 @@ def test_refit_keeps_the_first_levels(settings: dict[str, str], keep: int) -> No
 
 
 @variants
-def test_a_file_gives_what_memory_gives(settings: dict[str, str], tmp_path: Path) -> None:
+def test_codebooks_of_a_file_equal_those_of_memory(
+    settings: dict[str, str], tmp_path: Path
+) -> None:
     vectors = items()
     lists = pa.FixedSizeListArray.from_arrays(vectors.numpy().ravel(), vectors.shape[1])
     table = pa.table({"item_id": np.arange(len(vectors)), "v": lists})
@@ -98,14 +100,11 @@ def test_a_file_gives_what_memory_gives(settings: dict[str, str], tmp_path: Path
     streamed = make_tokenizer("rq-kmeans", 4, 16, settings)
     assert isinstance(streamed, RQKMeans)
     streamed.fit_file(VectorFile(tmp_path / "v.parquet"))
-    for ours, due in zip(streamed.codebooks, books(fit(settings)), strict=True):
-        torch.testing.assert_close(ours, due, rtol=1e-4, atol=1e-5)
+    for book, expected in zip(streamed.codebooks, books(fit(settings)), strict=True):
+        torch.testing.assert_close(book, expected, rtol=1e-4, atol=1e-5)
 
 
-# ---- Cosine.
-
-
-def test_length_does_not_change_a_code() -> None:
+def test_codes_do_not_depend_on_the_length_of_vectors() -> None:
     vectors, tokenizer = items(), fit({**COSINE, "iterations": "5"})
     first = tokenizer.encode(vectors)[:, 0]
     assert torch.equal(tokenizer.encode(vectors * 64)[:, 0], first)
@@ -113,13 +112,13 @@ def test_length_does_not_change_a_code() -> None:
     assert (cosines.gather(1, first.long()[:, None])[:, 0] >= cosines.amax(1) - 1e-5).all()
 
 
-def test_spherical_k_means_never_loses_what_it_gained_and_finds_the_clusters() -> None:
-    told: list[float] = []
+def test_spherical_k_means_lowers_the_error_and_finds_the_clusters() -> None:
+    errors: list[float] = []
     tokenizer = RQKMeans(1, 15, RQKMeansSettings(metric="cosine", tolerance=0.0))
     vectors = items()
-    show = OnAdvance(lambda stage, share, metrics: told.append(metrics["error"]))
+    show = OnAdvance(lambda stage, share, metrics: errors.append(metrics["error"]))
     tokenizer.fit(vectors, torch.arange(400), callbacks=show)
-    assert all(later <= earlier * (1 + 1e-6) for earlier, later in pairwise(told))
+    assert all(later <= earlier * (1 + 1e-6) for earlier, later in pairwise(errors))
     codes = tokenizer.encode(vectors)[:, 0]
     pure = sum(len(codes[cluster::15].unique()) == 1 for cluster in range(15))
     assert pure >= 12
@@ -136,12 +135,12 @@ def test_codewords_are_the_means_of_their_points() -> None:
     torch.testing.assert_close(tokenizer.codebooks[0], sums / counts[:, None])
 
 
-def test_drq_clusters_its_latents_by_cosine_too() -> None:
+def test_drq_supports_cosine() -> None:
     small = {"hidden": "16", "steps": "20", "width": "8", "metric": "cosine"}
     tokenizer = fit(small, "drq-vae")
     latents = tokenizer.latents(items())  # type: ignore[attr-defined]
-    due, _ = recops.rq_encode(latents, tokenizer.codebooks, metric="cosine")  # type: ignore[attr-defined]
-    assert torch.equal(tokenizer.encode(items()), due)
+    expected, _ = recops.rq_encode(latents, tokenizer.codebooks, metric="cosine")  # type: ignore[attr-defined]
+    assert torch.equal(tokenizer.encode(items()), expected)
 
 
 @pytest.mark.parametrize("settings", [COSINE, {**COSINE, **GROUPS}])
@@ -153,37 +152,34 @@ def test_equal_and_zero_vectors_by_cosine(settings: dict[str, str]) -> None:
         torch.testing.assert_close(tokenizer.decode(codes), vectors)
 
 
-def test_diagnosis_knows_the_metric() -> None:
+def test_the_diagnosis_uses_the_metric() -> None:
     vectors, tokenizer = items(), fit(COSINE)
-    found = diagnose(tokenizer.encode(vectors), tokenizer, vectors=vectors)
-    assert found["greedy_share"] == 1.0
-    assert "cosine" in found["missing"]["flips"]
-    assert found["levels"][0]["noise"]
+    diagnosis = diagnose(tokenizer.encode(vectors), tokenizer, vectors=vectors)
+    assert diagnosis["greedy_share"] == 1.0
+    assert "cosine" in diagnosis["missing"]["flips"]
+    assert diagnosis["levels"][0]["noise"]
 
 
-# ---- Groups.
-
-
-def test_levels_of_a_group_see_their_piece_alone() -> None:
+def test_levels_of_a_group_depend_only_on_their_dimensions() -> None:
     vectors, tokenizer = items(), fit(GROUPS)
     for level, book in enumerate(books(tokenizer)):
         other = slice(6, 12) if level < 2 else slice(0, 6)
         assert not book[:, other].any()
         assert book[:, [0, 6][level // 2]].any()
     first = RQKMeans(2, 16).fit(vectors[:, :6].contiguous(), torch.arange(400))
-    for ours, due in zip(books(tokenizer), first.codebooks, strict=False):
-        assert torch.equal(ours[:, :6], due)
+    for book, expected in zip(books(tokenizer), first.codebooks, strict=False):
+        assert torch.equal(book[:, :6], expected)
     codes = tokenizer.encode(vectors)
     assert torch.equal(codes[:, :2], first.encode(vectors[:, :6]))
     greedy, _ = recops.rq_encode(vectors, books(tokenizer))
     assert (greedy == codes).double().mean() > 0.999
-    found = diagnose(codes, tokenizer, vectors=vectors)
-    assert found["greedy_share"] > 0.999
-    assert found["flips"]
+    diagnosis = diagnose(codes, tokenizer, vectors=vectors)
+    assert diagnosis["greedy_share"] > 0.999
+    assert diagnosis["flips"]
 
 
 @pytest.mark.parametrize("metric", ["l2", "cosine"])
-def test_balanced_groups_keep_to_the_capacity(metric: str) -> None:
+def test_balanced_groups_respect_the_capacity(metric: str) -> None:
     vectors, weights = items(), torch.rand(400)
     settings = BalancedSettings(groups=2, metric=metric)  # type: ignore[arg-type]
     tokenizer = BalancedRQ(4, 8, settings).fit(vectors, torch.arange(400), weights=weights)
@@ -194,7 +190,7 @@ def test_balanced_groups_keep_to_the_capacity(metric: str) -> None:
         assert float(load.max()) <= capacity * (1 + 1e-6)
 
 
-def test_impossible_groups_are_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_invalid_groups_are_an_error(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(ValueError, match="levels must be a multiple of groups 2, got 3"):
         make_tokenizer("rq-kmeans", 3, 8, GROUPS)
     with pytest.raises(ValueError, match="groups must be 1 or more, got 0"):
