@@ -144,7 +144,7 @@ def test_a_run_that_passes_the_capacity_ends_there(
     def nearest(self: RQKMeans, vectors: Tensor, *, weights: Tensor | None = None) -> Tensor:
         return RQKMeans.encode(self, vectors)
 
-    monkeypatch.setattr(BalancedRQ, "_hold", lambda *_: None)
+    monkeypatch.setattr(BalancedRQ, "_check_capacity", lambda *_: None)
     monkeypatch.setattr(BalancedRQ, "encode", nearest)
     asked = run("balanced-rq", weights="exposure")
     draw = asked.experiment.load(SYNTHETIC)
