@@ -30,11 +30,13 @@ class LiveItems:
         >>> import torch
         >>> from recops_models.generative.live_items import LiveItems
         >>> from recops_models.generative.unirec import UniRec, UniRecConfig
+
         >>> paths = torch.tensor([[0, 0], [0, 1], [1, 0]])
         >>> config = UniRecConfig(num_attributes=0, history=4, width=8, heads=2)
         >>> live = LiveItems(UniRec(paths, (2, 3), torch.ones(3), config).eval())
         >>> live.insert(torch.tensor([[1, 2], [1, 0]])).tolist()
         [3, 4]
+
         >>> history, lengths = torch.tensor([[4, 1, 0, 0]]), torch.tensor([2])
         >>> sorted(live.model.decode(history, lengths, k=5).items[0].tolist())
         [0, 1, 2, 3, 4]

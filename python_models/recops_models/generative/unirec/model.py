@@ -1,25 +1,26 @@
 """The UniRec network: log-probabilities of paths for training, encoded requests for decoding.
 
-A path has S = m + L tokens. Step t of S predicts token x_t from the history and the tokens before::
+A path has S = m + L tokens. The history is encoded once per request::
 
-    events of a request [B, T]                      user's fields [B, F]
-       │ item table, token tables                       │ UserFields
-       ▼                                                ▼
-    HistoryEncoder ──────────────────────────────► h_agg [B, T, 2d + static]
-       │ H_seq, H_mm [B, T, d]                          │
-       ▼                                                │
-    keys and values per layer [B, heads, 2T, d/heads]   │
-       │                                                │
-       │     task ──► TaskStart ──► query of x_1        │
-       │     x_{t-1} ─► token table ─► query of x_t     │
-       ▼               ▼ (+ position of t, of event)    │
-    PathDecoder: queries cross-attend to the events     │
-       │ q_t                                            │
-       ▼                                                ▼
-    RankHead t: [q_t ⊕ e_prefix ⊕ c_t ⊕ h_agg] ──► logits [V_t] of x_t
+    events [B, T] ──► item table, token tables     fields [B, F] ──► UserFields
+                               ▼                                         ▼
+                         HistoryEncoder ──────────────► h_agg [B, T, 2d + static]
+                               ▼ H_seq, H_mm [B, T, d]
+
+         keys and values per decoder layer [B, heads, 2T, d / heads]
+
+Step t of S predicts token x_t from the tokens before it::
+
+    t = 1: task ────► TaskStart ────┐
+    t > 1: x_{t-1} ──► token table ─┴─► query (+ positions of t and of the last event)
+                                          ▼
+                keys and values ────► PathDecoder
+                                          ▼ q_t
+
+                h_agg ─► RankHead t: [q_t ⊕ e_prefix ⊕ c_t ⊕ h_agg] ─► logits [V_t]
 
 Beam search follows the trie of all paths. :class:`~.item_scores.ItemScores` then rescores the items
-it found with the last state of the history.
+that it found, with the last state of the history.
 """
 
 from __future__ import annotations
