@@ -103,7 +103,7 @@ def diagnose(
             title=f"recops diagnose · {found.name}",
             exposure=None if found.exposure is None else found.exposure.numpy(),
             plane=plane_of(found),
-            provenance={"Configuration": found.config, "Versions": versions()},
+            details={"Configuration": found.config, "Versions": versions()},
         )
         content = {"source": found.name, "seed": seed, "config": found.config, **diagnosis}
         write_json(

@@ -241,9 +241,7 @@ def test_equal_vectors_have_no_noise_metrics() -> None:
     diagnosis = diagnose(torch.zeros(5, 1, dtype=torch.int32), [vectors[:1]], vectors=vectors)
     assert diagnosis["levels"][0]["noise"] == []
     assert diagnosis["paths"]["capacity"] == 1
-    assert "<svg" in render(
-        diagnosis, np.zeros((5, 1), dtype=np.int32), title="equal", provenance={}
-    )
+    assert "<svg" in render(diagnosis, np.zeros((5, 1), dtype=np.int32), title="equal", details={})
 
 
 def test_spread_of_a_single_outcome() -> None:
@@ -525,7 +523,7 @@ def test_text_from_the_configuration_is_escaped() -> None:
         {**diagnosis, "missing": {hostile: hostile}},
         np.array([[0], [1]], dtype=np.int32),
         title=hostile,
-        provenance={hostile: {hostile: hostile}},
+        details={hostile: {hostile: hostile}},
     )
     assert "<script" not in page
     assert "\x1b" not in page

@@ -79,7 +79,7 @@ def test_a_diagnosis_with_attributes_has_their_entropies_on_its_page() -> None:
     attributes, codes = taxonomy(300)
     diagnosis = diagnose(torch.from_numpy(codes), attributes=torch.from_numpy(attributes[:, :2]))
     assert diagnosis["chain"] == chain_entropies(codes, attributes[:, :2])
-    page = render(diagnosis, codes.astype(np.int32), title="t", provenance={})
+    page = render(diagnosis, codes.astype(np.int32), title="t", details={})
     assert "Entropy of codes given attributes" in page
     total = sum(step["held_out"] for step in diagnosis["chain"]["shuffled"])
     assert f"<td>{total:.2f}</td>" in page
