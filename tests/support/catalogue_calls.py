@@ -1,4 +1,4 @@
-"""What any calls leave in a catalogue, told by a dictionary."""
+"""Random changes of a catalogue, compared with a dictionary."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ Items = dict[int, tuple[int, ...]]
 
 
 def assert_holds(catalog: recops.SidCatalog, items: Items) -> None:
-    """The catalogue's trie is, bit for bit, the one that is built from its items."""
+    """Check that the catalogue's trie equals, bit for bit, the trie built from ``items``."""
     assert len(catalog) == len(items)
     trie = catalog.snapshot()
     assert trie.version == catalog.version
@@ -27,7 +27,7 @@ def assert_holds(catalog: recops.SidCatalog, items: Items) -> None:
 
 
 def change(catalog: recops.SidCatalog, items: Items, generator: np.random.Generator) -> None:
-    """Insert, move or remove a few of some sixty items, in catalogue and dictionary."""
+    """Insert, move or remove a few of sixty items, in the catalogue and in ``items``."""
     ids = generator.choice(60, generator.integers(1, 12), replace=False)
     if generator.random() < 0.6:
         sids = np.stack([generator.integers(0, size, len(ids)) for size in catalog.vocab_sizes], 1)

@@ -1,4 +1,4 @@
-"""Small models with a memory, their data set, and its events as a center takes them."""
+"""Small memory models, their data set, and its events in the format of a center."""
 
 from __future__ import annotations
 
@@ -30,16 +30,16 @@ def untrained(
     small: bool = True,
     **settings: str,
 ) -> Path:
-    """A folder as `recops train` leaves it, of a model with random weights.
+    """Write a folder like that of `recops train`, of a model with random weights.
 
     Args:
-        name: of a click model.
-        dataset: what its schema is fitted on.
-        data: a folder, where the data set is saved if it is not there.
-        folder: of the training.
-        seed: of the weights.
-        small: with :data:`SETTINGS`; else as trainings are.
-        settings: of the job.
+        name: name of a click model.
+        dataset: data set that the schema is fitted to.
+        data: folder of the data set, which is saved there if missing.
+        folder: folder of the training.
+        seed: seed of the weights.
+        small: whether to use :data:`SETTINGS` or the default sizes.
+        settings: further settings of the job.
     """
     if not data.exists():
         save_dataset(dataset, data)
@@ -60,10 +60,10 @@ def untrained(
 
 
 def events_of(dataset: Dataset) -> list[dict[str, Any]]:
-    """All events of a data set, in their order, each with its user's counter."""
+    """Return all events of a data set in order, each with its user's sequence number."""
     seqs: Counter[int] = Counter()
-    found = []
+    events = []
     for row in dataset.interactions.to_pylist():
         seqs[row["user_id"]] += 1
-        found.append({**row, "seq": seqs[row["user_id"]]})
-    return found
+        events.append({**row, "seq": seqs[row["user_id"]]})
+    return events

@@ -20,7 +20,7 @@ from recops_models.examples.features import (
 from recops_models.examples.lookup import Lookup
 
 SIZES = {"user": 20, "item": 50, "category": 6, "tags": 9, "sign": 3, "sign_of_likes": 3}
-"""Known values of each table."""
+"""Number of known values of each table."""
 
 FEATURES: tuple[Feature, ...] = (
     Categorical("user"),
@@ -35,7 +35,7 @@ FEATURES: tuple[Feature, ...] = (
 
 
 def schema(features: tuple[Feature, ...] = FEATURES) -> FittedSchema:
-    """A schema whose tables know the ids 0 … SIZES − 1."""
+    """Return a schema whose tables know the ids 0 … SIZES − 1."""
     declared = FeatureSchema(features)
     return FittedSchema(
         declared, {name: Lookup(Vocabulary(np.arange(SIZES[name]))) for name in declared.tables}
@@ -43,7 +43,7 @@ def schema(features: tuple[Feature, ...] = FEATURES) -> FittedSchema:
 
 
 def batch(lengths: list[int], width: int | None = None, seed: int = 0) -> Batch:
-    """Random examples with histories of these lengths, padded to ``width``."""
+    """Return random examples with histories of these lengths, padded to ``width``."""
     generator = torch.Generator().manual_seed(seed)
     rows, width = len(lengths), max([1, *lengths]) if width is None else width
 
@@ -73,7 +73,7 @@ def batch(lengths: list[int], width: int | None = None, seed: int = 0) -> Batch:
 
 
 def one_request(rows: int, length: int) -> Batch:
-    """Random candidates for one user: the user and the histories are the same in every row."""
+    """Return random candidates for one user: user and histories are the same in every row."""
     some = batch([length] * rows)
     features, lengths = dict(some.features), dict(some.lengths)
     for name in ("user", "age", "history_item", "history_category"):
@@ -83,14 +83,14 @@ def one_request(rows: int, length: int) -> Batch:
     return some._replace(features=features, lengths=lengths, is_one_request=True)
 
 
-def begun_alike(lengths: list[int]) -> tuple[Batch, Batch]:
-    """Examples whose histories are all the beginnings of the longest; and the same, who know so."""
+def prefix_batches(lengths: list[int]) -> tuple[Batch, Batch]:
+    """Return examples with prefixes of one history, without and with ``prefix_of``."""
     some, events = batch([max(lengths)] * len(lengths)), torch.tensor(lengths)
     histories = [name for name in some.features if name.startswith("history")]
     inside = torch.arange(max(lengths)) < events[:, None]
-    apart = some._replace(
+    unmarked = some._replace(
         features=some.features | {name: some.features[name][:1] * inside for name in histories},
         lengths=some.lengths | dict.fromkeys(histories, events),
     )
     longest = events.argmax().expand(len(lengths))
-    return apart, apart._replace(prefix_of=dict.fromkeys(histories, longest))
+    return unmarked, unmarked._replace(prefix_of=dict.fromkeys(histories, longest))

@@ -1,7 +1,9 @@
-"""A click folder of any size: ``python tests/click_parquet.py FOLDER --megabytes 5000``.
+"""Writer of a click folder of any size.
 
-Ids are hashes of 62 bits, items are popular by Zipf's law, histories hold up to 100 events, and a
-candidate is liked where its category stands among the last ten. Written piece by piece.
+``python tests/support/click_parquet.py FOLDER --megabytes 5000``
+
+Ids are hashes of 62 bits, item popularity follows Zipf's law, and histories have up to 100 events.
+A candidate is likely to be liked if one of the last ten events has its category.
 """
 
 from __future__ import annotations
@@ -38,24 +40,24 @@ def write_click_folder(
     shortest: int = 0,
     piece: int = 1 << 14,
 ) -> None:
-    """Write about ``megabytes`` of training examples, a fiftieth of them for either other part.
+    """Write about ``megabytes`` of training examples, and a fiftieth of that per other part.
 
     Args:
-        folder: made if need be.
-        megabytes: of ``train.parquet``; each part has at least one piece.
-        seed: of everything.
-        users: at most so many.
-        items: at most so many.
-        shortest: no history holds fewer events.
-        piece: rows in a row group.
+        folder: folder to write, created if missing.
+        megabytes: size of ``train.parquet``; each part has at least one piece.
+        seed: seed of all random values.
+        users: upper bound of the number of users.
+        items: upper bound of the number of items.
+        shortest: minimum length of a history.
+        piece: rows per row group.
     """
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "features.json").write_text(json.dumps(SCHEMA.to_dict()))
     for part, name in enumerate(("train", "validation", "test")):
         rng = np.random.default_rng((seed, part))
-        wanted = megabytes * 1e6 / (1 if part == 0 else 50)
+        target_bytes = megabytes * 1e6 / (1 if part == 0 else 50)
         path, writer = folder / f"{name}.parquet", None
-        while writer is None or path.stat().st_size < wanted:
+        while writer is None or path.stat().st_size < target_bytes:
             rows = _piece(rng, users, items, shortest, piece)
             writer = writer or pa.parquet.ParquetWriter(path, rows.schema)
             writer.write_table(rows)
@@ -89,12 +91,12 @@ def _piece(rng: np.random.Generator, users: int, items: int, shortest: int, size
 
 
 def _popular(rng: np.random.Generator, items: int, count: int) -> np.ndarray:
-    """The n-th item about n times rarer than the first."""
+    """Draw items whose probability is about proportional to 1 / rank."""
     return np.minimum((items ** rng.random(count)).astype(np.int64), items - 1)
 
 
 def _hash(number: np.ndarray) -> np.ndarray:
-    """Numbers scattered over 62 bits, no two at one place."""
+    """Map numbers to distinct hashes of 62 bits."""
     return ((number.astype(np.uint64) * np.uint64(0x9E3779B97F4A7C15)) >> np.uint64(2)).astype(
         np.int64
     )
@@ -105,5 +107,5 @@ if __name__ == "__main__":
     parser.add_argument("folder", type=Path)
     parser.add_argument("--megabytes", type=float, default=200)
     parser.add_argument("--seed", type=int, default=0)
-    given = parser.parse_args()
-    write_click_folder(given.folder, megabytes=given.megabytes, seed=given.seed)
+    options = parser.parse_args()
+    write_click_folder(options.folder, megabytes=options.megabytes, seed=options.seed)

@@ -1,4 +1,4 @@
-"""The click models that have a recipe, and nets of them."""
+"""Click models with a recipe, and their networks."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ CLICK = [name for name in names() if isinstance(recipe_of(name), ClickRecipe)]
 
 
 def net(name: str, schema: FittedSchema, **sizes: Any) -> ClickModel:
-    """A new model without dropout, unless ``sizes`` say otherwise."""
+    """Return a new model, without dropout unless ``sizes`` sets it."""
     recipe = recipe_of(name)
     assert isinstance(recipe, ClickRecipe)
     return recipe.net(schema, replace(recipe.sizes, **{"dropout": 0.0, **sizes}))

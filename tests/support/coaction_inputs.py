@@ -1,4 +1,4 @@
-"""Inputs for the tests of co-action, and what is compared with what."""
+"""Inputs and comparisons for the tests of co-action."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def params_width(dims: Sequence[int], *, bias: bool = False, sets: int = 1) -> i
 
 @dataclass
 class Call:
-    """Operands of ``coaction``, of moderate size whatever the widths, and its options."""
+    """Operands of ``coaction``, with values of moderate size, and its options."""
 
     feed: Tensor
     params: Tensor
@@ -40,7 +40,7 @@ class Call:
         return self.feed, self.params, self.dims
 
     def twin(self) -> Call:
-        """In float64, of the same values, with gradients."""
+        """Return the call in float64, with the same values and with gradients."""
         feed, params = (
             value.detach().double().requires_grad_() for value in (self.feed, self.params)
         )
@@ -60,7 +60,7 @@ def make_call(
     layout: str = "contiguous",
     **options: Any,
 ) -> Call:
-    """``candidates`` None: each user its own."""
+    """Return a random call; without ``candidates``, each user has one candidate."""
     count = users if candidates is None else candidates
     sets = options.get("orders", 1) if options.get("order_independent") else 1
     width = params_width(dims, bias=options.get("bias", False), sets=sets)
@@ -74,7 +74,7 @@ def make_call(
 
 
 def networks() -> st.SearchStrategy[dict[str, Any]]:
-    """Networks of every kind."""
+    """Return a strategy for networks of every kind."""
     return st.fixed_dictionaries(
         {
             "orders": st.integers(1, 4),
@@ -90,7 +90,7 @@ def networks() -> st.SearchStrategy[dict[str, Any]]:
 
 @st.composite
 def calls(draw: st.DrawFn) -> Call:
-    """Networks of every kind on odd, empty and ragged shapes."""
+    """Draw calls of every kind of network on odd, empty and ragged shapes."""
     torch.manual_seed(draw(st.integers(0, 999)))
     users = draw(st.integers(1, 40))
     return make_call(
@@ -115,7 +115,7 @@ def gradients(output: Tensor, call: Call, weight: Tensor) -> tuple[Tensor, ...]:
 
 
 def assert_agrees(actual: Tensor, expected: Tensor) -> None:
-    """Up to rounding, of the scale of all values: sums of thousands cancel in some places."""
+    """Check agreement up to rounding relative to the largest value, as some sums cancel."""
     size = expected.abs().max().item() if expected.numel() else 0.0
     tolerance = AGREEMENT[actual.dtype]
     torch.testing.assert_close(

@@ -23,7 +23,7 @@ def make(
     params: torch.dtype | None = None,
     seed: int = 0,
 ) -> list[Tensor]:
-    """x, alpha, and mean and var unless they are the batch's; each column has its own spread."""
+    """Return x, alpha, and without ``of_batch`` mean and var; columns differ in spread."""
     random = torch.Generator().manual_seed(seed)
 
     def values(*shape: int) -> Tensor:
@@ -42,12 +42,12 @@ def results(
     function: Callable[..., tuple[Tensor, Tensor, Tensor]] = recops.dice,
     dtype: torch.dtype | None = None,
 ) -> list[Tensor]:
-    """out, mean, var, and the gradients of x and alpha."""
+    """Return out, mean, var, and the gradients of x and alpha."""
     x, alpha, *statistics = (each.to(dtype or each.dtype) for each in operands)
     leaves = [leaf.detach().requires_grad_() for leaf in (x, alpha)]
-    found = function(*leaves, *statistics)
+    out, *moments = function(*leaves, *statistics)
     random = torch.Generator().manual_seed(1)
     weight = torch.randn(x.shape, generator=random, dtype=torch.float64)
     weight = weight.to(operands[0].dtype).to(x.dtype)
-    gradients = torch.autograd.grad(found[0], leaves, weight)
-    return [found[0].detach(), *found[1:], *gradients]
+    gradients = torch.autograd.grad(out, leaves, weight)
+    return [out.detach(), *moments, *gradients]

@@ -15,7 +15,7 @@ def gradients(out: Tensor, weights: Sequence[Tensor], grad: Tensor) -> tuple[Ten
 
 
 def example(dtype: torch.dtype = torch.float32) -> list[tuple[Tensor, Tensor]]:
-    """A sum and a row of one table, and a sum of another."""
+    """Return a bag and single rows of one table, and a bag of another table."""
     item, user = (torch.randn(*size, dtype=dtype, requires_grad=True) for size in ((6, 5), (4, 3)))
     history, candidate = torch.tensor([[0, 5, 5], [2, 3, 0]]), torch.tensor([5, 2])
     return [(item, history), (user, torch.tensor([[1, 3], [0, 0]])), (item, candidate)]

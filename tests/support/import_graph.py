@@ -70,7 +70,7 @@ def _imported(module: str, path: Path) -> Iterator[tuple[str, str]]:
 
 
 def cycles(graph: Graph) -> list[list[str]]:
-    """The groups of modules that import one another, in whatever many steps."""
+    """Return the groups of modules that import each other, directly or indirectly."""
     reached = {module: _reached(graph, module) for module in graph}
     groups = {
         tuple(sorted(other for other in reached[module] if module in reached[other]))
@@ -81,39 +81,39 @@ def cycles(graph: Graph) -> list[list[str]]:
 
 
 def _reached(graph: Graph, module: str) -> set[str]:
-    found: set[str] = set()
-    ahead = [module]
-    while ahead:
-        fresh = graph[ahead.pop()] - found
-        found |= fresh
-        ahead += fresh
-    return found
+    reached: set[str] = set()
+    queue = [module]
+    while queue:
+        new = graph[queue.pop()] - reached
+        reached |= new
+        queue += new
+    return reached
 
 
 def imports_against(graph: Graph, order: Sequence[str | Sequence[str]]) -> list[str]:
-    """The imports that do not go down in ``order``, as lines ``importer -> imported``.
+    """Return the imports that do not go down in ``order``, as lines ``importer -> imported``.
 
     Args:
-        order: prefixes of modules, from the top down; those of one place may not import each other.
+        order: prefixes of modules, from the top down; those of one level may not import each other.
 
     Raises:
-        ValueError: a module that has no place in the order.
+        ValueError: a module is missing in ``order``.
     """
-    places: dict[str, int] = {}
-    for place, prefixes in enumerate(order):
+    levels: dict[str, int] = {}
+    for level, prefixes in enumerate(order):
         for prefix in [prefixes] if isinstance(prefixes, str) else prefixes:
-            places[prefix] = place
+            levels[prefix] = level
 
     def prefix_of(module: str) -> str:
-        fitting = [p for p in places if module == p or module.startswith(f"{p}.")]
-        if not fitting:
-            raise ValueError(f"{module} has no place in the order")
-        return max(fitting, key=len)
+        matches = [p for p in levels if module == p or module.startswith(f"{p}.")]
+        if not matches:
+            raise ValueError(f"{module} is missing in the order")
+        return max(matches, key=len)
 
     at = {module: prefix_of(module) for module in graph}
     return sorted(
         f"{module} -> {other}"
         for module, imported in graph.items()
         for other in imported
-        if at[module] != at[other] and places[at[module]] >= places[at[other]]
+        if at[module] != at[other] and levels[at[module]] >= levels[at[other]]
     )

@@ -1,4 +1,4 @@
-"""What a script computes at each instruction set of this machine."""
+"""Results of a script at each instruction set of this machine."""
 
 from __future__ import annotations
 
@@ -18,18 +18,18 @@ import recops
 LEVELS = ["base", "avx2", "avx512"]
 HERE = LEVELS[: LEVELS.index(recops.cpu_isa()) + 1]
 
-# Imports torch once for all scripts, each of which has a namespace of its own.
-_RUN_WHAT_COMES = """
+# Runs each script in a new namespace, and imports torch only once.
+_RUN_SCRIPTS = """
 import json, sys, traceback
 import torch, recops
 for line in sys.stdin:
     script, *sys.argv[1:] = json.loads(line)
-    told = ""
+    error = ""
     try:
         exec(script, {"__name__": "__main__"})
     except Exception:
-        told = traceback.format_exc()
-    print(json.dumps(told), flush=True)
+        error = traceback.format_exc()
+    print(json.dumps(error), flush=True)
 """
 
 
@@ -37,29 +37,30 @@ for line in sys.stdin:
 def _process_at(isa: str) -> subprocess.Popen[str]:
     path = os.pathsep.join([str(Path(__file__).parent), *sys.path])
     process = subprocess.Popen(
-        [sys.executable, "-c", _RUN_WHAT_COMES],
+        [sys.executable, "-c", _RUN_SCRIPTS],
         env={**os.environ, "RECOPS_ISA": isa, "PYTHONPATH": path},
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,
     )
-    atexit.register(process.communicate)  # the end of its input ends it
+    atexit.register(process.communicate)  # It stops at the end of its input.
     return process
 
 
 def results_at_each(script: str, folder: Path, inputs: Any = None) -> list[Any]:
-    """What ``script`` saves to ``argv[2]`` of the inputs in ``argv[1]``, from the lowest level up.
+    """Return the results of ``script`` at each level, lowest first.
 
-    A level is chosen when the library is loaded, so each has a process of its own.
+    The script reads its inputs from ``argv[1]`` and saves its result to ``argv[2]``. Each level has
+    a separate process, because the level is chosen when the library is loaded.
     """
     torch.save(inputs, folder / "inputs")
     for isa in HERE:
         process = _process_at(isa)
         assert process.stdin is not None
         assert process.stdout is not None
-        asked = json.dumps([script, str(folder / "inputs"), str(folder / isa)])
-        print(asked, file=process.stdin, flush=True)
-        answer = process.stdout.readline()
-        assert answer, f"the process at {isa} ended with status {process.wait()}"
-        assert not json.loads(answer), f"at {isa}: {json.loads(answer)}"
+        request = json.dumps([script, str(folder / "inputs"), str(folder / isa)])
+        print(request, file=process.stdin, flush=True)
+        response = process.stdout.readline()
+        assert response, f"the process at {isa} ended with status {process.wait()}"
+        assert not json.loads(response), f"at {isa}: {json.loads(response)}"
     return [torch.load(folder / isa) for isa in HERE]

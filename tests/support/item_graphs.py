@@ -12,8 +12,8 @@ from synthetic_histories import histories
 def item_graph(
     rows: int, *, neighbours: int = 4, weights: EdgeWeights = "average", seed: int = 0
 ) -> ItemGraph:
-    """Of a table with padding and an unknown: neither is met by anybody."""
+    """Return a random graph; the rows of padding and unknown items have no neighbours."""
     rng = np.random.default_rng(seed)
-    met = [rng.integers(2, rows, size=8) for _ in range(rows)]
-    counts = cooccurrence_counts(histories(met), rows)
+    items = [rng.integers(2, rows, size=8) for _ in range(rows)]
+    counts = cooccurrence_counts(histories(items), rows)
     return ItemGraph.of(counts, neighbours=neighbours, weights=weights, without=1)

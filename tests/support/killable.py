@@ -1,7 +1,7 @@
-"""Commands that are killed while they run, started warm in a process of their own.
+"""Commands that are killed while they run.
 
-A process that has imported everything, and run nothing, forks once for each command: what takes
-seconds to import is killed at moments of its work, not of its imports.
+A process imports all modules and then forks once per command, so that a command is killed during
+its work and not during its imports.
 """
 
 from __future__ import annotations
@@ -17,10 +17,10 @@ from typing import Any
 
 
 class Killable:
-    """Runs commands of ``recops``; a context manager.
+    """Context manager that runs commands of ``recops``.
 
     Args:
-        modules: to be imported beforehand, too.
+        modules: additional modules to import in advance.
     """
 
     def __init__(self, *modules: str) -> None:
@@ -40,7 +40,11 @@ class Killable:
         self._process.communicate()
 
     def run(self, arguments: Sequence[str], *, kill_after: float | None = None) -> dict[str, Any]:
-        """``{"code": exit code, −9 if killed; "seconds": how long; "said": its output}``."""
+        """Run a command, and kill it after ``kill_after`` seconds.
+
+        Returns:
+            "code", the exit code (−9 if killed); "seconds", the duration; "said", the output.
+        """
         assert self._process.stdin is not None
         assert self._process.stdout is not None
         self._process.stdin.write(json.dumps([list(arguments), kill_after]) + "\n")
@@ -61,7 +65,7 @@ def _serve() -> None:
     for line in sys.stdin:
         arguments, kill_after = json.loads(line)
         readable, writable = os.pipe()
-        begun = time.monotonic()
+        start = time.monotonic()
         child = os.fork()
         if child == 0:
             os.dup2(writable, 1)
@@ -73,9 +77,9 @@ def _serve() -> None:
             time.sleep(kill_after)
             os.kill(child, signal.SIGKILL)
         with os.fdopen(readable, errors="replace") as output:
-            said = output.read()
+            text = output.read()
         status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
-        answer = {"code": status, "seconds": time.monotonic() - begun, "said": said}
+        answer = {"code": status, "seconds": time.monotonic() - start, "said": text}
         print(json.dumps(answer), flush=True)
 
 

@@ -1,4 +1,4 @@
-"""Knowledge of the users and items that ``click_inputs`` knows, and batches that name its rows."""
+"""Knowledge of the users and items of ``click_inputs``, and batches with rows of it."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ WIDTH = 8
 
 
 def knowledge(*, version: str = "0123456789ab", last: int = 99, **changes: Any) -> Knowledge:
-    """Random knowledge; of every user and item but the last two of each."""
+    """Return random knowledge of all users and items except the last two of each."""
     generator = torch.Generator().manual_seed(5)
     lookups, tables = {}, {}
     for name in ("user", "item"):
@@ -35,12 +35,12 @@ def knowledge(*, version: str = "0123456789ab", last: int = 99, **changes: Any) 
     with torch.random.fork_rng():
         torch.manual_seed(6)
         pair = PairKnowledge(WIDTH, 5).state_dict()
-    made = Knowledge(lookups, tables, pair, version, "shop", ("click",), Window(0, last, True))
-    return replace(made, **changes)
+    window = Window(0, last, True)
+    return replace(Knowledge(lookups, tables, pair, version, "shop", ("click",), window), **changes)
 
 
 def known_batch(lengths: list[int], seed: int = 0) -> Batch:
-    """A batch whose users and items have rows of :func:`knowledge`; the last two are unknown."""
+    """Return a batch with rows of :func:`knowledge`; the last two users and items are unknown."""
     return with_known_rows(batch(lengths, seed=seed))
 
 
@@ -56,9 +56,9 @@ def with_known_rows(some: Batch) -> Batch:
 
 
 def base_net(name: str = "din", **sizes: Any) -> ClickModel:
-    """A net for :func:`known_batch`, with tables larger than they begin, for sharper tests."""
+    """Return a network for :func:`known_batch`, with large weights for more sensitive tests."""
     torch.manual_seed(0)
-    made = net(name, replace(schema(), moments={"age": (3.0, 2.0)}), **{"width": 8, **sizes})
-    for table in made.embedding.tables.values():
+    model = net(name, replace(schema(), moments={"age": (3.0, 2.0)}), **{"width": 8, **sizes})
+    for table in model.embedding.tables.values():
         torch.nn.init.normal_(table.weight[1:])
-    return made
+    return model

@@ -1,4 +1,4 @@
-"""Memory networks to test on, and the papers' formulas in numpy, for one event of one user."""
+"""Inputs for the tests of memory networks, and the papers' formulas for one event in numpy."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def wide(dtype: torch.dtype) -> torch.dtype:
 
 
 def map_tensors(holder: Any, function: Callable[[Tensor], Tensor]) -> Any:
-    """The holder with ``function`` of each floating tensor."""
+    """Return the holder with ``function`` applied to each floating-point tensor."""
 
     def mapped(value: Any) -> Any:
         if isinstance(value, tuple):
@@ -42,7 +42,7 @@ def mimn_params(
     seed: int = 0,
     dtype: torch.dtype = torch.float64,
 ) -> MimnParams:
-    """Random ones in which no bias is zero and heads say something."""
+    """Return random parameters with nonzero biases and large head weights."""
     params = MimnParams.random(
         input_size=size, hidden_size=hidden, num_slots=slots, seed=seed, key_memory=key_memory
     )
@@ -54,7 +54,7 @@ def mimn_params(
 def mimn_state(
     params: MimnParams, rows: int, *, seed: int = 0, dtype: torch.dtype = torch.float64
 ) -> MimnState:
-    """The state of rows that met events already."""
+    """Return the state of rows with earlier events."""
     random = torch.Generator().manual_seed(seed + 2)
     state = MimnState.zeros(params, rows)
     state = map_tensors(state, lambda t: t + 0.5 * torch.randn(t.shape, generator=random))
@@ -89,21 +89,21 @@ def hpmn_state(
 
 
 def own(holder: Any) -> Any:
-    """A copy that shares no memory."""
+    """Return a copy that shares no memory."""
     copies = {f.name: getattr(holder, f.name) for f in fields(holder)}
     return replace(holder, **{n: v.clone() for n, v in copies.items() if isinstance(v, Tensor)})
 
 
 def shuffled_events(x: Tensor, lengths: Tensor, seed: int) -> Iterator[tuple[Tensor, Tensor]]:
-    """The events of all rows in calls of any size: rows mixed, each row's events in order."""
+    """Yield the events of all rows in calls of random size: rows shuffled, each row in order."""
     random = torch.Generator().manual_seed(seed)
     rows = torch.repeat_interleave(torch.arange(len(x)), lengths)
     rows = rows[torch.randperm(len(rows), generator=random)]
-    met = [0] * len(x)
+    position = [0] * len(x)
     events = []
     for row in rows.tolist():
-        events.append(x[row, met[row]])
-        met[row] += 1
+        events.append(x[row, position[row]])
+        position[row] += 1
     begin = 0
     while begin < len(rows):
         end = begin + int(torch.randint(1, 90, (1,), generator=random))
@@ -113,7 +113,7 @@ def shuffled_events(x: Tensor, lengths: Tensor, seed: int) -> Iterator[tuple[Ten
 
 @dataclass
 class MimnScan:
-    """Arguments of ``mimn_scan``, and how it is called and differentiated."""
+    """Arguments of ``mimn_scan``, with methods to call and differentiate it."""
 
     rows: int = 5
     steps: int = 6
@@ -143,7 +143,7 @@ class MimnScan:
         self.lengths = lengths if self.ragged else None
 
     def leaves(self, dtype: torch.dtype | None = None) -> tuple[Tensor, MimnState, MimnParams]:
-        """What to differentiate in, in ``dtype`` if given."""
+        """Return the leaves of the gradients, converted to ``dtype`` if given."""
 
         def leaf(tensor: Tensor) -> Tensor:
             return tensor.detach().to(dtype or tensor.dtype).clone().requires_grad_()
@@ -179,14 +179,17 @@ class MimnScan:
         steps: int | None = None,
         **changes: Any,
     ) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
-        """Results and gradients by name, of a weighted sum of results, ``steps`` of outputs."""
+        """Return results by name, and gradients by name of a weighted sum of the results.
+
+        The sum takes the first ``steps`` outputs.
+        """
         x, state, params = self.leaves(dtype)
         outputs, last = self.run(module, x, state, params, **changes)
-        found = {"outputs": outputs, **dict(last.named_tensors())}
-        found.pop("count")
+        results = {"outputs": outputs, **dict(last.named_tensors())}
+        results.pop("count")
         weights = torch.Generator().manual_seed(self.seed + 4)
         loss = torch.zeros((), dtype=torch.float64)
-        for name, value in found.items():
+        for name, value in results.items():
             part = value[:, :steps] if name == "outputs" else value
             loss = loss + (torch.randn(part.shape, generator=weights) * part).double().sum()
         leaves = {"x": x}
@@ -197,11 +200,11 @@ class MimnScan:
             name: torch.zeros_like(leaf) if grad is None else grad
             for (name, leaf), grad in zip(leaves.items(), grads, strict=True)
         }
-        return {name: value.detach() for name, value in found.items()}, gradients
+        return {name: value.detach() for name, value in results.items()}, gradients
 
 
 def same_bits(one: Any, other: Any) -> bool:
-    """Whether two holders hold the same."""
+    """Return whether two holders have bit-identical tensors."""
     pairs = zip(one.named_tensors(), other.named_tensors(), strict=True)
     return all(torch.equal(a, b) for (_, a), (_, b) in pairs)
 
@@ -238,7 +241,7 @@ def mimn_by_formulas(
     utilization: str,
     topk: int,
 ) -> tuple[dict[str, Array], Array, Array]:
-    """One user's next state, output and read weights; §3 of MIMN, its code's and its paper's."""
+    """Return one user's next state, output and read weights (MIMN §3; paper or released code)."""
     d, h = len(x), len(state["hidden"])
     memory, m = state["memory"], len(state["memory"])
     hidden = gru(
@@ -303,7 +306,7 @@ def mimn_by_formulas(
 def hpmn_by_formulas(
     memory: Array, count: int, x: Array, p: dict[str, Array], periods: list[int]
 ) -> Array:
-    """One user's memory after its event number ``count + 1``; §3.2 of HPMN."""
+    """Return one user's memory after event number ``count + 1`` (HPMN §3.2)."""
     memory = memory.copy()
     below: Iterable[float] = x
     for j, period in enumerate(periods):

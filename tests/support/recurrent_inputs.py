@@ -1,4 +1,4 @@
-"""Scans to test on: their inputs, and how each of them is called and differentiated."""
+"""Inputs for the tests of recurrent scans, with methods to call and differentiate them."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from torch import Tensor
 
 from tolerances import wide
 
-# (cell, reset, update) with every cell, placement and form.
+# (cell, reset, update), with every value of each.
 FORMS = [
     ("gru", "after", "paper"),
     ("gru", "before", "paper"),
@@ -38,7 +38,7 @@ class Scan:
     biases: bool = True
     start: bool = True
     ragged: bool = True
-    users: int | None = None  # fewer than rows: they share gates
+    users: int | None = None  # Fewer than rows: rows share gates.
     seed: int = 0
     tensors: dict[str, Tensor] = field(init=False)
     keywords: dict[str, Any] = field(init=False)
@@ -83,21 +83,21 @@ class Scan:
         return "recurrent_scan" if self.inputs is None else "recurrent_layer"
 
     def leaves(self, dtype: torch.dtype | None = None) -> dict[str, Tensor]:
-        """The tensors to differentiate in, each its own, in ``dtype`` if given."""
+        """Return copies of the tensors as leaves, converted to ``dtype`` if given."""
         return {
             name: tensor.detach().to(dtype or tensor.dtype).clone().requires_grad_()
             for name, tensor in self.tensors.items()
         }
 
     def run(self, module: Any, **changes: Any) -> tuple[Tensor, Tensor]:
-        """``(outputs, h_last)`` by the function of this name in ``module``."""
+        """Return ``(outputs, h_last)`` of the function with this name in ``module``."""
         result: tuple[Tensor, Tensor] = getattr(module, self.name)(
             **{**self.tensors, **self.keywords, **changes}
         )
         return result
 
     def gradients(self, module: Any, dtype: torch.dtype | None = None, **changes: Any) -> Any:
-        """``(outputs, h_last)`` and the gradients by name of a weighted sum of both."""
+        """Return ``(outputs, h_last)``, and gradients by name of a weighted sum of both."""
         leaves = self.leaves(dtype)
         outputs, h_last = self.run(module, **{**leaves, **changes})
         weights = torch.Generator().manual_seed(self.seed + 1)
@@ -106,9 +106,9 @@ class Scan:
             for each in (outputs, h_last)
         )
         assert isinstance(loss, Tensor)
-        loss = loss + sum(0 * leaf.sum() for leaf in leaves.values())  # even where none matters
-        found = torch.autograd.grad(loss, list(leaves.values()))
-        return (outputs, h_last), dict(zip(leaves, found, strict=True))
+        loss = loss + sum(0 * leaf.sum() for leaf in leaves.values())  # Unused leaves get 0.
+        gradients = torch.autograd.grad(loss, list(leaves.values()))
+        return (outputs, h_last), dict(zip(leaves, gradients, strict=True))
 
 
 LAYOUTS: dict[str, Callable[[Tensor], Tensor]] = {

@@ -1,4 +1,4 @@
-"""A Redis of one's own on the loopback, durable, in a folder that goes with the test."""
+"""Redis server of a test, on the loopback interface, with files in the test's folder."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ DURABLE = ("--appendonly", "yes", "--appendfsync", "always")
 
 
 class RedisServer:
-    """A context manager.
+    """Context manager of a Redis server.
 
     Args:
-        folder: for its files.
-        options: of the server.
-        most_file_bytes: as on a disk that is full beyond; None: no limit.
+        folder: folder of the server's files.
+        options: command-line options of the server.
+        most_file_bytes: maximum size of a file, which simulates a full disk; None: no limit.
     """
 
     def __init__(self, folder: Path, *options: str, most_file_bytes: int | None = None) -> None:
@@ -33,7 +33,7 @@ class RedisServer:
     def __enter__(self) -> RedisServer:
         program = shutil.which("redis-server")
         if program is None:
-            missing = "no redis-server here: install the package of that name"
+            missing = "redis-server is not installed: install the package of that name"
             if os.environ.get("CI") == "true":
                 pytest.fail(missing)
             pytest.skip(missing)
@@ -45,7 +45,7 @@ class RedisServer:
         return self
 
     def start(self) -> None:
-        """Let it run, in its folder and at its port."""
+        """Start the server and wait until it answers."""
         self.process = subprocess.Popen(
             [
                 *([] if self._limit is None else ["prlimit", f"--fsize={self._limit}"]),
@@ -61,7 +61,7 @@ class RedisServer:
             client.ping()
 
     def kill(self) -> None:
-        """End it as a lost machine would."""
+        """Kill the server, as a power failure would."""
         self.process.kill()
         self.process.wait()
 
@@ -75,13 +75,13 @@ class RedisServer:
         self.process.wait()
 
     def url(self, database: int = 0) -> str:
-        """Of a database, as a store's."""
+        """Return the URL of a database, for a store."""
         return f"redis://127.0.0.1:{self.port}/{database}"
 
     def stream_url(self, key: str, *, group: str = "center", database: int = 0) -> str:
-        """Of a stream."""
+        """Return the URL of a stream."""
         return f"redis-stream://127.0.0.1:{self.port}/{database}/{key}?group={group}"
 
     def client(self, database: int = 0) -> redis.Redis:
-        """A client of a database."""
+        """Return a client of a database."""
         return redis.Redis(port=self.port, db=database)

@@ -1,4 +1,4 @@
-"""A folder of data that changes as shops do: who came, what is sold, where it was met."""
+"""Writer of a small data folder with items, users, scenes and genres that a test can change."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ SETTINGS: Mapping[str, Mapping[str, str]] = {
     "din": CLICK,
     "mimn": CLICK,
 }
-"""By model, what makes it so small that it is trained at once."""
+"""Model → settings with which it trains in an instant."""
 
 
 def write_shop(
@@ -32,21 +32,21 @@ def write_shop(
 ) -> Path:
     """Write ``interactions.csv``, ``items.csv`` and ``users.csv``.
 
-    Users walk along a ring of the items 1 to 30, each for as many events as ``events`` says, or up
-    to four more; the last of ``users`` has met nothing.
+    Users walk along a ring of the items 1 to 30 and have ``events`` to ``events + 4`` events. The
+    last user has no events.
     """
     folder.mkdir(exist_ok=True)
-    met = [(u, s) for u in range(users - 1) for s in range(events + u % 5)]
+    steps = [(u, s) for u in range(users - 1) for s in range(events + u % 5)]
     rows = [
         f"{id_format.format(u)},{id_format.format((u + s) % 30 + 1)},{s},{scenes[u % len(scenes)]}"
-        for u, s in met
+        for u, s in steps
     ]
-    sold = [f"{id_format.format(i)},Film {i},{genres[i % len(genres)]}" for i in items]
-    known = [f"{id_format.format(u)},{'ab'[u % 2]}" for u in range(users)]
+    item_rows = [f"{id_format.format(i)},Film {i},{genres[i % len(genres)]}" for i in items]
+    user_rows = [f"{id_format.format(u)},{'ab'[u % 2]}" for u in range(users)]
     for name, lines in (
         ("interactions", ["user_id,item_id,timestamp,scene", *rows]),
-        ("items", ["item_id,title,genre", *sold]),
-        ("users", ["user_id,age", *known]),
+        ("items", ["item_id,title,genre", *item_rows]),
+        ("users", ["user_id,age", *user_rows]),
     ):
         (folder / f"{name}.csv").write_text("\n".join(lines) + "\n")
     return folder

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 
 class Clock:
-    """In the place of ``time``: it stands still."""
+    """Replacement of the module ``time`` with a constant time."""
 
     now = 1e9
 
     def time(self) -> float:
-        """What it shows."""
+        """Return the time that the test has set."""
         return self.now

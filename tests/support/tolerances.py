@@ -1,7 +1,7 @@
-"""How closely an op and its reference must agree, by the dtype of what is compared.
+"""Tolerances between an op and its reference, per dtype of the results.
 
-float32 leaves room for another order of summation over a few hundred terms; 16-bit results are
-computed in float32 and rounded once, so they may differ in the last place.
+float32 allows another order of summation over a few hundred terms. 16-bit results are computed in
+float32 and rounded once, so they may differ in the last bit.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ DTYPES = [torch.float32, torch.bfloat16, torch.float16, torch.float64]
 
 
 def wide(dtype: torch.dtype) -> torch.dtype:
-    """What results are computed in beside inputs of this dtype."""
+    """Return the dtype of computation for inputs of this dtype."""
     return torch.float64 if dtype == torch.float64 else torch.float32
 
 

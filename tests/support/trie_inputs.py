@@ -1,4 +1,4 @@
-"""Catalogues, beams and logits for the tests of the trie family, drawn from one seed."""
+"""Random catalogues, beams and logits for the tests of the trie family."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ import recops
 
 @dataclass(frozen=True)
 class Catalogue:
-    """SIDs, item ids in no order, and the trie of both."""
+    """SIDs, unsorted item ids, and the trie of both."""
 
     sids: Tensor
     item_ids: Tensor
@@ -22,7 +22,7 @@ class Catalogue:
 
 
 def catalogue(*, items: int, depth: int, vocab: int, skew: float = 1.0, seed: int = 0) -> Catalogue:
-    """Tokens are drawn as ``u ** skew``: the higher the skew, the more SIDs share prefixes."""
+    """Return a catalogue with tokens ``u ** skew``; a higher skew gives more shared prefixes."""
     generator = torch.Generator().manual_seed(seed)
     uniform = torch.rand(items, depth, generator=generator, dtype=torch.float64)
     sids = (uniform**skew * vocab).long()
@@ -32,7 +32,7 @@ def catalogue(*, items: int, depth: int, vocab: int, skew: float = 1.0, seed: in
 
 @dataclass(frozen=True)
 class Beams:
-    """What a step of beam search starts from."""
+    """Inputs of a step of beam search."""
 
     logits: Tensor
     nodes: Tensor
@@ -49,7 +49,10 @@ def beams(
     seed: int = 0,
     dtype: torch.dtype = torch.float32,
 ) -> Beams:
-    """Beams at random nodes of any level, dead ones among them; with ties, few distinct values."""
+    """Return beams at random nodes of any level, some of them dead.
+
+    With ``ties``, logits and scores have few distinct values.
+    """
     generator = torch.Generator().manual_seed(seed)
     logits = torch.randn(batch, width, vocab, generator=generator, dtype=torch.float64) * 3
     scores = torch.randn(batch, width, generator=generator, dtype=torch.float64)
@@ -63,7 +66,7 @@ def beams(
 
 
 def catalogues() -> st.SearchStrategy[Catalogue]:
-    """Skewed or even, of one item or many, of one token or many, 1 to 10 levels."""
+    """Return a strategy for catalogues of all sizes, vocabularies, skews and depths 1 to 10."""
     return st.builds(
         catalogue,
         items=st.integers(0, 70),
@@ -75,12 +78,12 @@ def catalogues() -> st.SearchStrategy[Catalogue]:
 
 
 def mask_of(drawn: Catalogue, kind: str, batch: int, seed: int = 0) -> recops.ItemMask | None:
-    """No mask, one for all rows, or one for each."""
+    """Return no mask, a mask for all rows, or a mask per row, depending on ``kind``."""
     generator = torch.Generator().manual_seed(seed)
 
     def some_ids() -> Tensor:
-        chosen = torch.rand(len(drawn.item_ids), generator=generator) < 0.4
-        return drawn.item_ids[chosen]
+        is_selected = torch.rand(len(drawn.item_ids), generator=generator) < 0.4
+        return drawn.item_ids[is_selected]
 
     match kind:
         case "keep":
@@ -99,17 +102,18 @@ MASKS = ["none", "keep", "drop", "rows", "nothing"]
 
 
 def assert_same_step(actual: recops.BeamStep, expected: recops.BeamStep) -> None:
-    """The same scores; and the same beams, but for an order that rounding decides."""
+    """Check that scores agree, and beams up to swaps of nearly equal scores."""
     assert_close(actual.scores, expected.scores, rtol=1e-5, atol=1e-5)
     for row in range(len(actual.scores)):
-        ours, theirs = (
+        beams, expected_beams = (
             list(zip(*(t[row].tolist() for t in (s.tokens, s.parents, s.nodes)), strict=True))
             for s in (actual, expected)
         )
         scores = expected.scores[row].double()
-        for place in range(len(ours)):
-            if ours[place] == theirs[place]:
+        for rank in range(len(beams)):
+            if beams[rank] == expected_beams[rank]:
                 continue
-            near = (scores - scores[place]).abs() <= 1e-5 * (1 + scores[place].abs())
-            last = bool(near[-1])  # what comes next may just have missed a place
-            assert last or ours[place] in [theirs[i] for i in near.nonzero().flatten().tolist()]
+            near = (scores - scores[rank]).abs() <= 1e-5 * (1 + scores[rank].abs())
+            at_cutoff = bool(near[-1])  # A beam with nearly the last score may be missing.
+            candidates = [expected_beams[i] for i in near.nonzero().flatten().tolist()]
+            assert at_cutoff or beams[rank] in candidates

@@ -10,7 +10,7 @@ import pytest
 import torch
 from torch import nn
 
-from click_inputs import FEATURES, SIZES, batch, begun_alike, schema
+from click_inputs import FEATURES, SIZES, batch, prefix_batches, schema
 from click_recipes import CLICK, net
 from recops_models.click.can import Can, CanConfig
 from recops_models.click.dien import Dien, DienConfig
@@ -91,7 +91,7 @@ def test_every_batch_gives_finite_logits_loss_and_gradients(model, lengths, trai
 def test_histories_that_begin_alike_are_read_once(name, sizes, cells) -> None:
     """With the same numbers, and gradients that differ in the order of sums alone."""
     read, scores, gradients = [], [], []
-    for some in begun_alike([3, 7, 0, 6, 6]):
+    for some in prefix_batches([3, 7, 0, 6, 6]):
         torch.manual_seed(0)
         model = net(name, schema(), **{"width": 4, "hidden": (8,), **sizes})
         grus = [layer for layer in model.modules() if isinstance(layer, Recurrent)]

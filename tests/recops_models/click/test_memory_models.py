@@ -11,7 +11,7 @@ import torch
 from torch import nn
 
 import recops
-from click_inputs import batch, begun_alike, one_request, schema
+from click_inputs import batch, one_request, prefix_batches, schema
 from click_recipes import net
 from recops.files import load_tensors, save_tensors
 from recops_models.click.loss import click_loss, training_loss
@@ -90,7 +90,7 @@ def test_candidates_of_one_user_read_one_memory(name: str) -> None:
 )
 def test_histories_that_begin_alike_are_written_once(name: str, sizes: dict[str, Any]) -> None:
     """With all the same numbers, whoever reads them."""
-    batches = begun_alike([3, 7, 0, 6, 6])
+    batches = prefix_batches([3, 7, 0, 6, 6])
     models = [memory(name, **sizes) for _ in range(2)]
     scores = [model.eval()(each) for model, each in zip(models, batches, strict=True)]
     assert torch.equal(*scores)

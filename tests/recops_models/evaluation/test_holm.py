@@ -24,9 +24,7 @@ def test_the_family_wise_error_rate_is_controlled() -> None:
         shift = np.where(np.arange(20) < 12, 6.0, 0.0)
         shared = rng.normal(size=(5, 1))  # The tests share runs.
         sample = shift + 0.5 * shared + rng.normal(size=(5, 20))
-        sample[:, 12:] -= (
-            0.5 * shared
-        )  # Only tests with a false null share runs, so that nulls are exact.
+        sample[:, 12:] -= 0.5 * shared  # Tests with a true null share none and are exact.
         p_values = stats.ttest_1samp(sample, 0).pvalue
         adjusted = np.array(holm(p_values))
         wrong += (adjusted[12:] < 0.05).any()

@@ -9,7 +9,7 @@ from collections.abc import Callable
 import pytest
 import torch
 
-from click_inputs import begun_alike, one_request, schema
+from click_inputs import one_request, prefix_batches, schema
 from recops_models.examples.batch import Batch
 from recops_models.layers.feature_embedding import FeatureEmbedding
 
@@ -57,6 +57,6 @@ def test_equal_rows_are_no_request_unless_the_batch_says_so() -> None:
 
 
 def test_split_refuses_histories_that_other_rows_contain() -> None:
-    _, shared = begun_alike([3, 5])
+    _, shared = prefix_batches([3, 5])
     with pytest.raises(ValueError, match=r"Batch.split: prefix_of must be None"):
         next(shared.split(1))
