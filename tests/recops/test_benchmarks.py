@@ -1,4 +1,4 @@
-"""The benchmark harness: it refuses to time what disagrees, and its rows say what was run."""
+"""Benchmark harness: verification before timing, rows, reports and sweeps."""
 
 import re
 from itertools import islice
@@ -27,7 +27,7 @@ def make_case(**changes):
     return registry.Case(**{**settings, **changes})
 
 
-def test_row_names_what_was_measured():
+def test_a_row_contains_the_measured_values():
     row = runner.run_case(make_case(), rounds=30, seconds=0.2)
     assert row["op"] == "matmul"
     assert row["seconds"] > 0
@@ -35,20 +35,20 @@ def test_row_names_what_was_measured():
     assert row["peers"]["four"] > 1.5
 
 
-def test_peak_memory_is_told_where_it_is_asked():
+def test_peak_memory_is_reported_on_request():
     x = torch.ones(1000, 1000)
     case = make_case(
         run=lambda: x + 1, peers={"two": lambda: (x + 1, x + 2)}, verify=lambda: None, memory=True
     )
     row = runner.run_case(case, rounds=3, seconds=0.01)
-    ours, two = row["peak_bytes"]["ours"], row["peak_bytes"]["two"]
-    assert 4e6 <= ours < 4.1e6
+    actual, two = row["peak_bytes"]["ours"], row["peak_bytes"]["two"]
+    assert 4e6 <= actual < 4.1e6
     assert 8e6 <= two < 8.1e6
     assert "ours 4 MB, two 8 MB" in to_markdown([row])
     assert runner.run_case(make_case(), rounds=3, seconds=0.01)["peak_bytes"] == {}
 
 
-def test_disagreement_is_never_timed():
+def test_a_case_that_disagrees_is_not_timed():
     def disagree():
         raise AssertionError("peer says 2")
 

@@ -1,4 +1,4 @@
-"""The examples in docstrings, run."""
+"""Examples in docstrings."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ FUNCTIONS = [
 
 
 @pytest.mark.parametrize("name", [*FUNCTIONS, "SidCatalog", "SidTrie"])
-def test_examples_print_what_they_show(name: str) -> None:
+def test_examples_print_the_expected_output(name: str) -> None:
     documented = getattr(recops, name)
-    # Its own module says where the example stands; names it has from these two alone.
+    # Examples may use only the names recops and torch; the module gives their location.
     module, names = sys.modules[documented.__module__], {"recops": recops, "torch": torch}
-    found = doctest.DocTestFinder().find(documented, name, module, globs=names)
-    examples = {test.name: test.examples for test in found}
+    tests = doctest.DocTestFinder().find(documented, name, module, globs=names)
+    examples = {test.name: test.examples for test in tests}
     assert examples[name], f"recops.{name} has no example"
     report: list[str] = []
-    for test in found:
+    for test in tests:
         doctest.DocTestRunner().run(test, out=report.append)
     assert not report, "".join(report)

@@ -1,4 +1,4 @@
-"""Sealed files: damage is noticed, and a save that dies leaves the old file whole."""
+"""Sealed files: damage raises an error, and an interrupted save keeps the old file."""
 
 from __future__ import annotations
 
@@ -79,12 +79,12 @@ def test_same_content_gives_same_bytes(tmp_path: Path, save: Save, load: Load) -
 
 
 @each_format
-def test_every_flipped_bit_is_noticed(tmp_path: Path, save: Save, load: Load) -> None:
+def test_every_flipped_bit_is_refused(tmp_path: Path, save: Save, load: Load) -> None:
     path = tmp_path / "file"
     save(path)
-    whole = path.read_bytes()
-    for bit in range(8 * len(whole)):
-        damaged = bytearray(whole)
+    contents = path.read_bytes()
+    for bit in range(8 * len(contents)):
+        damaged = bytearray(contents)
         damaged[bit // 8] ^= 1 << bit % 8
         path.write_bytes(damaged)
         with pytest.raises(files.CorruptFileError, match=r"damaged|not a recops file"):
@@ -92,15 +92,15 @@ def test_every_flipped_bit_is_noticed(tmp_path: Path, save: Save, load: Load) ->
 
 
 @each_format
-def test_every_truncation_is_noticed(tmp_path: Path, save: Save, load: Load) -> None:
+def test_every_truncation_is_refused(tmp_path: Path, save: Save, load: Load) -> None:
     path = tmp_path / "file"
     save(path)
-    whole = path.read_bytes()
-    for size in range(len(whole)):
-        path.write_bytes(whole[:size])
+    contents = path.read_bytes()
+    for size in range(len(contents)):
+        path.write_bytes(contents[:size])
         with pytest.raises(files.CorruptFileError):
             load(path)
-    path.write_bytes(whole + b"\0")
+    path.write_bytes(contents + b"\0")
     with pytest.raises(files.CorruptFileError, match="damaged"):
         load(path)
 
@@ -163,7 +163,7 @@ def test_data_without_a_seal_is_refused(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("text", [files.SEAL, files.SEAL[:-1] + "1"])
-def test_what_is_stored_may_look_like_a_seal(tmp_path: Path, text: str) -> None:
+def test_contents_may_look_like_a_seal(tmp_path: Path, text: str) -> None:
     path = tmp_path / "file"
     files.write_json(path, {"before": text, text: 1}, kind="test")
     assert files.read_json(path, kind="test") == {"before": text, text: 1}
@@ -192,7 +192,7 @@ def test_killed_process_leaves_the_old_file(
 ) -> None:
     path = tmp_path / "file"
     save(path, 1)
-    # A write past the file size limit kills by signal, in the middle of the bytes.
+    # A write beyond the file size limit kills the process in the middle of the data.
     child = f"""
 import importlib.util, os, resource, signal, sys
 from pathlib import Path
@@ -209,14 +209,14 @@ else:
     setattr(owner, name, die)
 module.{save.__name__}(Path({str(path)!r}), 2)
 """
-    done = subprocess.run([sys.executable, "-c", child], capture_output=True, check=False)
+    result = subprocess.run([sys.executable, "-c", child], capture_output=True, check=False)
     killed_by = signal.SIGXFSZ if moment == "write" else signal.SIGKILL
-    assert done.returncode == -killed_by, done.stderr.decode()
+    assert result.returncode == -killed_by, result.stderr.decode()
     assert load(path) == 1
 
 
 @each_format
-def test_full_disk_leaves_the_old_file_and_no_litter(
+def test_a_full_disk_keeps_only_the_old_file(
     tmp_path: Path, save: Save, load: Load, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = tmp_path / "file"
@@ -251,7 +251,7 @@ def test_permissions_follow_the_umask(tmp_path: Path) -> None:
     assert (tmp_path / "file").stat().st_mode & 0o777 == 0o640
 
 
-def test_what_is_replaced_keeps_its_permissions_and_its_links(tmp_path: Path) -> None:
+def test_a_replaced_file_keeps_its_permissions_and_links(tmp_path: Path) -> None:
     file, link = tmp_path / "file", tmp_path / "link"
     files.write_file(file, b"old")
     file.chmod(0o600)
@@ -263,20 +263,20 @@ def test_what_is_replaced_keeps_its_permissions_and_its_links(tmp_path: Path) ->
     assert sorted(tmp_path.iterdir()) == [file, link]
 
 
-def test_gradients_stay_behind(tmp_path: Path) -> None:
+def test_gradients_are_not_saved(tmp_path: Path) -> None:
     weight: Tensor = torch.nn.Parameter(torch.ones(2))
     files.save_tensors(tmp_path / "file", {"weight": weight}, kind="test")
     assert not files.load_tensors(tmp_path / "file", kind="test")[0]["weight"].requires_grad
 
 
 def test_tied_weights_are_stored_twice(tmp_path: Path) -> None:
-    whole = torch.arange(6.0)
+    contents = torch.arange(6.0)
     tied = {
-        "a": whole,
-        "b": whole,
-        "head": whole[:4],
-        "tail": whole[2:],
-        "turned": whole.view(2, 3).T,
+        "a": contents,
+        "b": contents,
+        "head": contents[:4],
+        "tail": contents[2:],
+        "turned": contents.view(2, 3).T,
     }
     files.save_tensors(tmp_path / "file", tied, kind="test")
     loaded, _ = files.load_tensors(tmp_path / "file", kind="test")
@@ -295,10 +295,10 @@ def test_a_device_or_a_pipe_is_not_replaced(tmp_path: Path) -> None:
         with pytest.raises(FileExistsError, match="exists and is not a regular file"):
             files.write_file(path, b"data")
     assert (tmp_path / "pipe").is_fifo()
-    assert [left.name for left in tmp_path.iterdir()] == ["pipe"]
+    assert [entry.name for entry in tmp_path.iterdir()] == ["pipe"]
 
 
-def test_a_file_is_sealed_in_place_as_it_is_in_memory(tmp_path: Path) -> None:
+def test_sealing_a_file_equals_sealing_bytes(tmp_path: Path) -> None:
     content = b"begin" + files.SEAL.encode() + b"end" * 1000
     files.write_sealed(tmp_path / "one", content)
     with files.new_file(tmp_path / "other") as file:
@@ -308,7 +308,7 @@ def test_a_file_is_sealed_in_place_as_it_is_in_memory(tmp_path: Path) -> None:
     files.verify_file(tmp_path / "other")
 
 
-def test_a_file_in_place_holds_a_seal(tmp_path: Path) -> None:
+def test_a_file_without_a_seal_cannot_be_sealed(tmp_path: Path) -> None:
     def write() -> None:
         with files.new_file(tmp_path / "file") as file:
             file.write(b"text")
@@ -319,7 +319,7 @@ def test_a_file_in_place_holds_a_seal(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_damaged_file_is_not_verified(tmp_path: Path) -> None:
+def test_verification_of_a_damaged_file_fails(tmp_path: Path) -> None:
     path = tmp_path / "file"
     files.write_sealed(path, b"begin" + files.SEAL.encode() + b"end")
     data = path.read_bytes()

@@ -1,4 +1,4 @@
-"""``recops.flush_subnormals``: the mode of every thread inside and afterwards."""
+"""``recops.flush_subnormals``: the mode of every thread inside and after the context."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def test_every_thread_flushes_inside_and_is_restored(
     with modes_set(modes, set_threads):
         with recops.flush_subnormals():
             assert thread_modes() == [1, 1, 1]
-            # Large enough for all threads; an operand and a result.
+            # Large enough for all threads; tests a subnormal operand and a subnormal result.
             assert not (SUBNORMAL * 2**20).any()
             assert not count_subnormals(torch.full_like(SUBNORMAL, 2.0**-126) / 2)
             with recops.flush_subnormals():
@@ -72,13 +72,13 @@ def test_a_thread_inherits_the_mode_and_others_keep_theirs() -> None:
     assert all(modes["later"])
 
 
-def test_it_decorates_a_function() -> None:
+def test_use_as_a_decorator() -> None:
     modes_inside = recops.flush_subnormals()(thread_modes)
     assert all(modes_inside())
     assert all(modes_inside())
     assert not any(thread_modes())
 
 
-def test_the_op_refuses_no_modes() -> None:
+def test_the_op_refuses_an_empty_list() -> None:
     with pytest.raises(ValueError, match="swap_flush_subnormals: flush must have an entry"):
         torch.ops.recops.swap_flush_subnormals([])

@@ -1,4 +1,4 @@
-"""The package as a user meets it: what an import costs, what it says of itself."""
+"""The package: cost of the import, build information, instruction sets and errors at import."""
 
 from __future__ import annotations
 
@@ -46,29 +46,29 @@ print(json.dumps({
 
 
 def test_import_is_light() -> None:
-    # The minimum of three: a busy machine makes an import slower, never faster.
+    # The minimum of three runs, since other work can only make an import slower.
     runs = [json.loads(run_python(MEASURE_IMPORT).stdout) for _ in range(3)]
     assert min(run["seconds"] for run in runs) < 0.5
     assert min(run["mebibytes"] for run in runs) < 30
     assert runs[0]["heavy"] == []
 
 
-def test_submodules_are_imported_when_first_asked_for() -> None:
+def test_submodules_are_imported_at_their_first_use() -> None:
     code = (
         "import sys, recops; loaded = 'recops.reference' in sys.modules;"
         "print(loaded, recops.reference.rq_encode.__module__, hasattr(recops, 'referee'))"
     )
-    wanted = "False recops.reference.residual_quantization False"
-    assert run_python(code).stdout.strip() == wanted
+    expected = "False recops.reference.residual_quantization False"
+    assert run_python(code).stdout.strip() == expected
 
 
 @pytest.mark.parametrize("name", sorted({*recops.__all__} & {*reference.__all__}))
 def test_the_reference_has_the_signatures_of_the_ops(name: str) -> None:
-    found, due = (
+    actual, correct = (
         [(p.name, p.kind, p.default) for p in inspect.signature(function).parameters.values()]
         for function in (getattr(reference, name), getattr(recops, name))
     )
-    assert found == due
+    assert actual == correct
 
 
 def test_build_info() -> None:
@@ -81,22 +81,22 @@ def test_build_info() -> None:
 
 @pytest.mark.parametrize("isa", ["base", "avx2", "avx512"])
 def test_isa_can_be_forced(isa: str) -> None:
-    done = run_python("import recops; print(recops.cpu_isa())", RECOPS_ISA=isa)
-    if done.returncode == 0:
-        assert done.stdout.strip() == isa
+    result = run_python("import recops; print(recops.cpu_isa())", RECOPS_ISA=isa)
+    if result.returncode == 0:
+        assert result.stdout.strip() == isa
     else:
         best = run_python("import recops; print(recops.cpu_isa())", RECOPS_ISA="").stdout.strip()
-        wanted = f"ValueError: recops: RECOPS_ISA={isa}, but this CPU offers {best} at most"
-        assert done.stderr.strip().splitlines()[-1] == wanted
+        expected = f"ValueError: recops: RECOPS_ISA={isa}, but this CPU offers {best} at most"
+        assert result.stderr.strip().splitlines()[-1] == expected
 
 
 def test_unknown_isa_is_refused_at_import() -> None:
-    done = run_python("import recops", RECOPS_ISA="sse9")
-    wanted = "ValueError: recops: RECOPS_ISA=sse9 is not one of base, avx2, avx512"
-    assert done.stderr.strip().splitlines()[-1] == wanted
+    result = run_python("import recops", RECOPS_ISA="sse9")
+    expected = "ValueError: recops: RECOPS_ISA=sse9 is not one of base, avx2, avx512"
+    assert result.stderr.strip().splitlines()[-1] == expected
 
 
-def test_missing_library_names_the_remedy() -> None:
+def test_a_missing_library_raises_with_advice() -> None:
     code = "import torch, importlib.util as u; u.find_spec = lambda name: None; import recops"
     last = run_python(code).stderr.strip().splitlines()[-1]
     assert last == "ImportError: recops: the op library is missing; reinstall with `pip install .`"
@@ -114,14 +114,16 @@ def test_ops_raise_value_errors_under_every_torch() -> None:
             ValueError, match=r"^nearest_codes: codebook must be finite.*codebook\[0\]"
         ):
             op(torch.ones(1, 3), codebook, 1)
-        with pytest.raises(RuntimeError, match="nearest_codes"):  # torch's own, on the arguments
+        with pytest.raises(
+            RuntimeError, match="nearest_codes"
+        ):  # an error of torch for a wrong call
             op(torch.ones(1, 3))
 
 
 def test_without_transformers_the_extra_is_named() -> None:
-    done = run_python("import sys; sys.modules['transformers'] = None; import recops.hf")
-    assert done.returncode == 1
-    assert done.stderr.splitlines()[-1] == (
+    result = run_python("import sys; sys.modules['transformers'] = None; import recops.hf")
+    assert result.returncode == 1
+    assert result.stderr.splitlines()[-1] == (
         "ImportError: recops.hf needs transformers, which is not installed: "
         "pip install 'recops[hf]'"
     )

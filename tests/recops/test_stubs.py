@@ -1,4 +1,4 @@
-"""src/recops/_ops.pyi says what the op library registers."""
+"""The stub src/recops/_ops.pyi lists the ops that the library registers."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ ROOT = Path(__file__).resolve().parents[2]
 
 
 def test_stub_lists_the_registered_ops() -> None:
-    written = subprocess.run(
+    result = subprocess.run(
         [sys.executable, ROOT / "tools" / "write_stubs.py"],
         capture_output=True,
         text=True,
         check=True,
     )
-    assert (ROOT / "src" / "recops" / "_ops.pyi").read_text() == written.stdout
+    assert (ROOT / "src" / "recops" / "_ops.pyi").read_text() == result.stdout

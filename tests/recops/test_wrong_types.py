@@ -1,4 +1,4 @@
-"""Every public function, given one wrong argument, names itself and that argument."""
+"""Errors of public functions name the function and the wrong argument."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def catalog() -> recops.SidCatalog:
 
 
 class Call(NamedTuple):
-    """A public function with arguments that it takes, of which it can do without some."""
+    """A public function with valid arguments; the ``optional`` ones may be None."""
 
     function: Callable[..., Any]
     arguments: dict[str, Any]
@@ -324,7 +324,7 @@ WRONG: list[Any] = [
     torch.zeros(2, 2, dtype=torch.complex64),
     torch.zeros(2, 1, device="meta"),
 ]
-# As many there may be, where there is memory for them.
+# Only memory limits these numbers.
 UNBOUNDED = {
     ("accumulate_codes", "num_codes"),
     ("constrained_beam_search", "batch_size"),
@@ -333,7 +333,7 @@ UNBOUNDED = {
 
 
 @pytest.mark.parametrize("name", list(BY_NAME))
-def test_the_right_arguments_are_taken(name: str) -> None:
+def test_valid_arguments_are_accepted(name: str) -> None:
     BY_NAME[name].function(**BY_NAME[name].arguments)
 
 
@@ -348,19 +348,19 @@ def test_wrong_arguments_are_named(name: str, argument: str) -> None:
         try:
             call.function(**{**call.arguments, argument: value})
         except (TypeError, ValueError, IndexError) as error:
-            said = str(error)
+            message = str(error)
         else:
-            # A number may be a right one, and so may None be.
+            # Some of the numbers are valid, and None is valid for optional arguments.
             is_number = isinstance(value, int | float) or argument == "capacity"
-            # A tensor of no data may stand alone.
+            # A single tensor may be on the meta device.
             is_number |= len(call.arguments) == 1 and isinstance(value, torch.Tensor)
             assert is_number or (value is None and argument in call.optional), value
             continue
-        assert said.startswith(f"{name}: "), said
-        assert argument in said or "must be on meta, got cpu" in said, said
+        assert message.startswith(f"{name}: "), message
+        assert argument in message or "must be on meta, got cpu" in message, message
 
 
-def test_every_public_function_is_here() -> None:
+def test_every_public_function_is_tested() -> None:
     public = {
         name
         for name in recops.__all__
@@ -401,12 +401,12 @@ def test_every_public_function_is_here() -> None:
         ),
     ],
 )
-def test_work_without_end_is_refused(call: Callable[[], object], message: str) -> None:
+def test_unbounded_work_is_refused(call: Callable[[], object], message: str) -> None:
     with pytest.raises(ValueError, match=f"^{message}"):
         call()
 
 
-def test_what_memory_cannot_hold_is_told_by_its_shape() -> None:
+def test_a_tensor_beyond_memory_is_reported_with_its_shape() -> None:
     x = torch.zeros(1, 2**13)
     with pytest.raises(
         RuntimeError, match=r"^recops: no memory for a tensor of shape \[2147483647, 8192\]"
@@ -414,7 +414,7 @@ def test_what_memory_cannot_hold_is_told_by_its_shape() -> None:
         recops.accumulate_codes(x, torch.zeros(1, dtype=torch.int64), 2**31 - 1)
 
 
-def test_true_is_no_integer() -> None:
+def test_a_bool_is_not_an_integer() -> None:
     message = "^constrained_beam_search: batch_size must be an integer, got bool"
     with pytest.raises(TypeError, match=message):
         recops.constrained_beam_search(step, TRIE, batch_size=True, num_beams=2)

@@ -1,4 +1,4 @@
-"""Codebooks to and from faiss: the same codes from shared codebooks."""
+"""Conversion of codebooks to and from faiss; codes with shared codebooks are equal."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from recops.faiss import codebooks_from_faiss, codebooks_to_faiss
 faiss = pytest.importorskip("faiss")
 
 
-def test_codes_are_those_of_a_quantizer_that_faiss_trained() -> None:
+def test_codes_equal_those_of_a_quantizer_trained_by_faiss() -> None:
     x = torch.randn(2000, 16)
     index = faiss.IndexResidualQuantizer(16, 3, 5)
     index.rq.max_beam_size = 1
@@ -25,7 +25,7 @@ def test_codes_are_those_of_a_quantizer_that_faiss_trained() -> None:
     assert same.mean() > 0.999
 
 
-def test_there_and_back_with_levels_of_different_size() -> None:
+def test_round_trip_with_levels_of_different_sizes() -> None:
     x = torch.randn(500, 12)
     books = [torch.randn(size, 12) / (level + 1) for level, size in enumerate([64, 16, 128])]
     quantizer = codebooks_to_faiss(books)
@@ -38,7 +38,7 @@ def test_there_and_back_with_levels_of_different_size() -> None:
     np.testing.assert_allclose(decoded, recops.rq_decode(codes, books).numpy(), atol=1e-5)
 
 
-def test_what_is_refused() -> None:
+def test_errors() -> None:
     with pytest.raises(ValueError, match=r"codebooks\[0\] must hold a power of two, got 100"):
         codebooks_to_faiss(torch.randn(2, 100, 4))
     with pytest.raises(TypeError, match="codebooks must be one of float32"):

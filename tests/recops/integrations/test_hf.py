@@ -1,4 +1,4 @@
-"""SidTrieLogitsProcessor in transformers' generate(): valid, and the same beams as recops' own."""
+"""SidTrieLogitsProcessor in transformers' generate(): valid items, and the beams of recops."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ PAD, END, FIRST = 0, 1, 10
 
 
 def offsets(trie: recops.SidTrie) -> list[int]:
-    """Levels one after another, past a few words of other kinds."""
+    """Return the first tokens of the levels, after a few other tokens."""
     sizes = trie.vocab_sizes
     return [FIRST + sum(sizes[:level]) for level in range(len(sizes))]
 
@@ -30,15 +30,15 @@ def config(trie: recops.SidTrie, **sizes: int) -> dict[str, object]:
 
 
 SMALL = {"n_layer": 2, "n_head": 2, "n_embd": 32, "n_positions": 32, "initializer_range": 0.3}
-"""Of weights that spread enough for scores to differ."""
+"""Model configuration whose random weights give different scores."""
 GPT2: dict[str, object] = {}
-"""Of the published size: 12 layers of width 768."""
+"""Model configuration of the published size, 12 layers of width 768."""
 
 
 def decoder_only(
     trie: recops.SidTrie, sizes: dict[str, object] = SMALL
 ) -> transformers.PreTrainedModel:
-    """GPT-2, untrained."""
+    """Return an untrained GPT-2."""
     torch.manual_seed(0)
     return transformers.GPT2LMHeadModel(
         transformers.GPT2Config(**config(trie), bos_token_id=2, **sizes)
@@ -53,7 +53,7 @@ def sids_of(trie: recops.SidTrie, written: Tensor) -> Tensor:
 def own_beams(
     model: transformers.PreTrainedModel, trie: recops.SidTrie, prompt: Tensor, beams: int
 ) -> recops.BeamResult:
-    """constrained_beam_search on the model's log-probabilities over all its tokens."""
+    """Run constrained_beam_search on the model's log-probabilities of all its tokens."""
     sequences = prompt.unsqueeze(1)
     starts = [*offsets(trie), FIRST + sum(trie.vocab_sizes)]
 
@@ -76,14 +76,14 @@ def own_beams(
 def assert_beams_agree(
     trie: recops.SidTrie, sizes: dict[str, object] = SMALL, *, batch: int = 2, beams: int
 ) -> None:
-    """The trie's items have a SID of their own each."""
+    """Check that both searches return equal beams; the SIDs in the trie are unique."""
     model = decoder_only(trie, sizes)
     prompt = torch.randint(2, model.config.vocab_size, (batch, 5))
     processor = SidTrieLogitsProcessor(
         trie, offsets(trie), prompt_length=prompt.shape[1], eos_token_id=END
     )
-    ours = own_beams(model, trie, prompt, beams)
-    for extra in (0, 1):  # without and with the end of sequence, which costs nothing
+    expected = own_beams(model, trie, prompt, beams)
+    for extra in (0, 1):  # without and with an end token, which has log-probability 0
         written = model.generate(
             prompt,
             attention_mask=torch.ones_like(prompt),
@@ -100,9 +100,9 @@ def assert_beams_agree(
         assert (tokens[:, trie.depth :] == END).all()
         sids = sids_of(trie, tokens[:, : trie.depth])
         assert trie.contains(sids).all()
-        assert torch.equal(sids.view_as(ours.sids), ours.sids.long())
-        scores = written.sequences_scores.view_as(ours.scores)
-        torch.testing.assert_close(scores, ours.scores, rtol=1e-4, atol=1e-4)
+        assert torch.equal(sids.view_as(expected.sids), expected.sids.long())
+        scores = written.sequences_scores.view_as(expected.scores)
+        torch.testing.assert_close(scores, expected.scores, rtol=1e-4, atol=1e-4)
 
 
 def distinct(sids: Tensor) -> recops.SidTrie:
@@ -137,7 +137,7 @@ def test_real_catalogues_decode_to_the_same_beams(
     ],
     ids=["greedy", "sampling", "beam sampling", "beams"],
 )
-def test_whatever_is_written_is_an_item_that_is_allowed(how: dict[str, object]) -> None:
+def test_every_output_is_an_allowed_item(how: dict[str, object]) -> None:
     drawn = catalogue(items=200, depth=3, vocab=20, skew=3)
     trie, model = drawn.trie, decoder_only(drawn.trie)
     prompt = torch.randint(2, model.config.vocab_size, (2, 6))
@@ -160,13 +160,13 @@ def test_whatever_is_written_is_an_item_that_is_allowed(how: dict[str, object]) 
             assert (written[:, 9:] == torch.tensor([END])).all()
             bounds, ids = trie.items(nodes)
             for row, (first, last) in enumerate(pairwise(bounds)):
-                wanted = drawn.item_ids
+                allowed_ids = drawn.item_ids
                 if allowed is not None:
-                    wanted = halves[row // (len(nodes) // 2) if allowed.words.ndim == 2 else 0]
-                assert torch.isin(ids[first:last], wanted).any()
+                    allowed_ids = halves[row // (len(nodes) // 2) if allowed.words.ndim == 2 else 0]
+                assert torch.isin(ids[first:last], allowed_ids).any()
 
 
-def test_an_encoder_decoder_writes_items() -> None:
+def test_an_encoder_decoder_outputs_items() -> None:
     trie = catalogue(items=300, depth=3, vocab=20).trie
     settings = config(trie, d_model=32, d_kv=8, d_ff=32, num_layers=1, num_heads=2)
     torch.manual_seed(0)
@@ -188,20 +188,20 @@ def test_an_encoder_decoder_writes_items() -> None:
     assert trie.contains(torch.tensor(sids)).all()
 
 
-def test_text_is_free_until_an_item_begins_and_after_it_ended() -> None:
+def test_text_before_and_after_an_item_is_unconstrained() -> None:
     trie = recops.SidTrie.from_sids(torch.tensor([[0, 1], [1, 0]]))
     processor = SidTrieLogitsProcessor(trie, [4, 6], begin_token_id=3, eos_token_id=END)
     scores = torch.randn(5, 8)
     rows = [[2, 2, 2, 2], [2, 2, 2, 3], [2, 2, 3, 4], [2, 3, 4, 7], [3, 4, 7, 2]]
-    found = processor(torch.tensor(rows), scores)
+    actual = processor(torch.tensor(rows), scores)
     allowed = [list(range(8)), [4, 5], [7], [END], list(range(8))]
-    assert [row.isfinite().nonzero().flatten().tolist() for row in found] == allowed
+    assert [row.isfinite().nonzero().flatten().tolist() for row in actual] == allowed
     for row in (0, 4):
-        assert torch.equal(found[row], scores[row])
-    assert found[3, END] == 0
+        assert torch.equal(actual[row], scores[row])
+    assert actual[3, END] == 0
 
 
-def test_a_newer_catalogue_swaps_in() -> None:
+def test_a_new_catalogue_replaces_the_old_one() -> None:
     catalog = recops.SidCatalog([2, 2])
     catalog.insert([5], [[0, 1]])
     processor = SidTrieLogitsProcessor(

@@ -1,4 +1,4 @@
-"""read_index_json: semantic IDs as MiniOneRec and LETTER write them."""
+"""read_index_json: semantic IDs in the files of MiniOneRec and LETTER."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def test_tokens_become_codes_in_the_order_of_the_file(tmp_path: Path) -> None:
         ('{"1": ["<a_1>"], "1": ["<a_2>"]}', "item ids must be unique, got 1 twice"),
     ],
 )
-def test_what_is_no_index_is_refused(tmp_path: Path, content: str, message: str) -> None:
+def test_invalid_files_are_refused(tmp_path: Path, content: str, message: str) -> None:
     file = tmp_path / "d.index.json"
     file.write_text(content)
     with pytest.raises(ValueError, match=re.escape(message)) as error:

@@ -1,4 +1,4 @@
-"""Under torch's checkpointing, what an op keeps is made anew as its gradient asks for it."""
+"""Ops under torch's activation checkpointing, which recomputes what the backward pass needs."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Every header of csrc compiles alone: who includes one gets all that it needs."""
+"""Headers of csrc: each compiles alone, and only per-ISA headers name an instruction set."""
 
 from __future__ import annotations
 
@@ -30,14 +30,14 @@ def test_a_header_compiles_alone(header: str) -> None:
         "-Wextra",
         "-Werror",
     ]
-    # A header has anonymous functions for others to call, and a driver's own are beside it.
+    # Headers define anonymous functions that they do not call. Drivers include local headers.
     command += ["-Wno-unused-function", f"-I{CSRC}", f"-I{CSRC / 'tests'}"]
     command += ["-isystem", str(Path(torch.__file__).parent / "include")]
     command += ["-DTORCH_TARGET_VERSION=0x020a000000000000", "-x", "c++", "-"]
-    # Per-ISA headers are compiled for the machine's baseline.
+    # Per-ISA headers are compiled for the baseline instruction set.
     source = f'#define RECOPS_ISA base\n#include "{header}"\n'
-    done = subprocess.run(command, input=source, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
+    result = subprocess.run(command, input=source, capture_output=True, text=True, check=False)
+    assert result.returncode == 0, result.stderr
 
 
 def test_only_headers_of_one_instruction_set_name_it() -> None:

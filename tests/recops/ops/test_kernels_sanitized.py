@@ -1,4 +1,4 @@
-"""The kernels alone under sanitizers: every output written, no byte beyond it touched."""
+"""Kernels under sanitizers: they write all outputs and access nothing outside their arrays."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ import instruction_sets
 
 ROOT = Path(__file__).resolve().parents[3]
 DTYPES = ["f32", "bf16", "f16", "f64"]
-# What each family's driver in csrc/tests is run with: every combination.
+# Arguments of each family's driver in csrc/tests, in all combinations.
 ARGUMENTS = {
     "balance_assignment": [
         # rows, dimension, codewords: ragged, single, empty, no dimensions, exact vectors
@@ -22,7 +22,7 @@ ARGUMENTS = {
         ["spread", "pile", "heavy"],
         ["f32", "f64"],
     ],
-    # Seconds, readers; tests/recops/state/test_catalog_threads.py has it under ThreadSanitizer.
+    # Seconds, readers; tests/recops/state/test_catalog_threads.py uses ThreadSanitizer.
     "catalog": [["0.3 3"]],
     "coaction": [
         ["forward", "backward"],
@@ -130,11 +130,11 @@ def drivers(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.mark.parametrize("isa", instruction_sets.HERE)
 @pytest.mark.parametrize("family", ARGUMENTS)
 def test_sanitizers_find_nothing(drivers: Path, family: str, isa: str) -> None:
-    # See the drivers' heads for the ASAN option.
+    # The comments at the top of the drivers explain the ASAN option.
     settings = {"RECOPS_ISA": isa, "ASAN_OPTIONS": "detect_stack_use_after_return=0"}
     for arguments in itertools.product(*ARGUMENTS[family]):
         command = [drivers / family, *" ".join(arguments).split()]
-        done = subprocess.run(
+        result = subprocess.run(
             command, env={**os.environ, **settings}, capture_output=True, text=True, check=False
         )
-        assert done.returncode == 0, f"{command}\n{done.stdout}{done.stderr}"
+        assert result.returncode == 0, f"{command}\n{result.stdout}{result.stderr}"

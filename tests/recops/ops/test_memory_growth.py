@@ -1,4 +1,4 @@
-"""Calls leave no memory behind, however many they are."""
+"""Repeated calls do not leak memory."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from trie_inputs import beams, catalogue
 
 
 class _Allocated(ctypes.Structure):
-    """``struct mallinfo2`` of glibc."""
+    """The struct ``mallinfo2`` of glibc."""
 
     _fields_ = [
         (name, ctypes.c_size_t)
@@ -33,8 +33,8 @@ def _allocated_bytes() -> int:
         pytest.skip("this C library does not count what it allocates")
     mallinfo2.restype = _Allocated
     gc.collect()
-    found = mallinfo2()
-    return int(found.uordblks + found.hblkhd)
+    actual = mallinfo2()
+    return int(actual.uordblks + actual.hblkhd)
 
 
 def _trie_beam_step() -> Callable[[], object]:
@@ -90,9 +90,11 @@ def _codebook_overlap() -> Callable[[], object]:
     ids=lambda f: f.__name__,
 )
 @pytest.mark.parametrize("calls", [2_000, pytest.param(50_000, marks=pytest.mark.full)])
-def test_calls_leave_no_memory_behind(make: Callable[[], Callable[[], object]], calls: int) -> None:
+def test_repeated_calls_do_not_leak_memory(
+    make: Callable[[], Callable[[], object]], calls: int
+) -> None:
     call = make()
-    for _ in range(calls // 4):  # Until caches and pools are full.
+    for _ in range(calls // 4):  # Fill caches and pools first.
         call()
     before = _allocated_bytes()
     for _ in range(calls):

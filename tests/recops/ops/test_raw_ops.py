@@ -1,7 +1,7 @@
-"""The raw ops of ``torch.ops.recops`` keep within memory and come to an end, whatever they get.
+"""Raw ops of ``torch.ops.recops`` with invalid arguments: no invalid access and no endless loop.
 
-What users call checks its arguments before; whoever calls an op itself, or makes a trie by hand,
-gets an error, or an answer without meaning, and no read out of bounds.
+The public functions check their arguments first. A direct call of an op, or one with a trie built
+by hand, raises an error or returns a meaningless result, but never reads out of bounds.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import recops
 from recops import SidTrie
 
 ops = torch.ops.recops
-FAR = 2**31 - 1  # a number of no node, item or row
+FAR = 2**31 - 1  # no valid index of a node, item or row
 
 
 def a_trie(items: int = 200, vocab: int = 9) -> SidTrie:
@@ -25,8 +25,8 @@ def a_trie(items: int = 200, vocab: int = 9) -> SidTrie:
     return SidTrie.from_sids(sids, torch.arange(items), vocab_sizes=[vocab] * 3)
 
 
-def spoiled(trie: SidTrie, name: str, value: int, entry: int | None = None) -> SidTrie:
-    """The trie with one entry, or every one, of a tensor replaced."""
+def damaged(trie: SidTrie, name: str, value: int, entry: int | None = None) -> SidTrie:
+    """Return the trie with one entry, or all entries, of a tensor replaced."""
     tensor = getattr(trie, name).clone()
     if entry is None:
         tensor.fill_(value)
@@ -39,12 +39,12 @@ def structure(trie: SidTrie) -> tuple[Tensor, Tensor, int]:
     return trie.first_child, trie.tokens, trie.depth
 
 
-# ---- Tries made by hand.
+# ---- Tries built by hand.
 
 
 @pytest.mark.parametrize("value", [-1, FAR, -(2**31)])
 def test_an_order_of_ids_out_of_range_is_refused(value: int) -> None:
-    trie = spoiled(a_trie(), "id_order", value)
+    trie = damaged(a_trie(), "id_order", value)
     with pytest.raises(IndexError, match=r"SidTrie\.mask: id_order must hold positions"):
         trie.mask(keep=torch.tensor([3]))
     with pytest.raises(IndexError, match="item_bans: id_order must hold positions"):
@@ -53,7 +53,7 @@ def test_an_order_of_ids_out_of_range_is_refused(value: int) -> None:
 
 @pytest.mark.parametrize("value", [-1, FAR])
 def test_rows_of_items_out_of_range_are_refused(value: int) -> None:
-    trie = spoiled(a_trie(), "item_rows", value)
+    trie = damaged(a_trie(), "item_rows", value)
 
     def step(nodes: Tensor, *_: object) -> Tensor:
         return torch.zeros(*nodes.shape, 9)
@@ -69,7 +69,7 @@ def test_rows_of_items_out_of_range_are_refused(value: int) -> None:
 @pytest.mark.parametrize("entry", [2, 15, 40, 120])
 def test_children_out_of_range_are_never_read(entry: int, value: int) -> None:
     good = a_trie()
-    trie = spoiled(good, "first_child", value, entry)
+    trie = damaged(good, "first_child", value, entry)
     sids = torch.cartesian_prod(*[torch.arange(9)] * 3)
     nodes = torch.arange(good.num_nodes)
     for call in (
@@ -80,17 +80,17 @@ def test_children_out_of_range_are_never_read(entry: int, value: int) -> None:
         try:
             results = call()
         except ValueError:
-            continue  # the level's start, which every op looks at
-        found = results if isinstance(results, Tensor) else results[-1]
-        assert found.dtype == torch.bool or int(found.max()) < 2**20
+            continue  # the start of the level, which every op reads
+        actual = results if isinstance(results, Tensor) else results[-1]
+        assert actual.dtype == torch.bool or int(actual.max()) < 2**20
 
 
 @pytest.mark.parametrize("normalize", ["vocab", "children", "none"])
 @pytest.mark.parametrize("value", [-5, 0, 1, 100, FAR])
 @pytest.mark.parametrize("entry", [2, 15, 40, 120])
-def test_a_step_in_a_spoiled_trie_ends(entry: int, value: int, normalize: str) -> None:
+def test_a_step_in_a_damaged_trie_ends(entry: int, value: int, normalize: str) -> None:
     good = a_trie()
-    trie = spoiled(good, "first_child", value, entry)
+    trie = damaged(good, "first_child", value, entry)
     nodes = torch.arange(128, dtype=torch.int32).view(1, 128)
     bans = recops.item_bans(good, [torch.arange(0, 200, 2)])
     banned = [bans.positions, bans.offsets, bans.stamps]
@@ -130,7 +130,7 @@ def test_logits_without_columns_are_refused() -> None:
 
 def test_negative_tokens_are_refused() -> None:
     trie = SidTrie.from_sids(torch.tensor([[1], [70000]]), torch.arange(2), vocab_sizes=[70001])
-    trie = spoiled(trie, "tokens", -7, 1)
+    trie = damaged(trie, "tokens", -7, 1)
     with pytest.raises(ValueError, match=r"SidTrie\.allowed_tokens: vocab_size must cover"):
         ops.trie_allowed_tokens(*structure(trie), torch.zeros(1, dtype=torch.int32), 70001)
     with pytest.raises(ValueError, match="logits must have a column for each token"):
@@ -141,8 +141,8 @@ def test_negative_tokens_are_refused() -> None:
 
 
 @pytest.mark.parametrize("depth", [-1, 0, 2**16 + 1, 2**31, 2**62])
-def test_depths_that_no_trie_has_are_refused(depth: int) -> None:
-    # Without items the root stands for every level: nothing in the arrays bounds the depth.
+def test_invalid_depths_are_refused(depth: int) -> None:
+    # Without items the root is the node of every level, so no array bounds the depth.
     first_child, tokens = torch.ones(2, dtype=torch.int32), torch.zeros(1, dtype=torch.int32)
     none, node = torch.empty(0, dtype=torch.int64), torch.zeros(1, dtype=torch.int32)
     for call in (
@@ -164,7 +164,7 @@ def test_nodes_of_another_batch_are_refused() -> None:
         )
 
 
-def test_a_map_that_lacks_the_tries_tokens_is_refused() -> None:
+def test_a_map_without_all_tokens_of_the_trie_is_refused() -> None:
     trie = a_trie()
     sizes = [2, 2, 2]  # the trie has tokens up to 8
     with pytest.raises(ValueError, match="trie must hold tokens of its levels' vocabularies"):
@@ -183,7 +183,7 @@ def test_a_map_that_lacks_the_tries_tokens_is_refused() -> None:
         )
 
 
-# ---- Tensors in lists that may be absent, which the dispatcher does not look at.
+# ---- Tensors in optional lists, which the dispatcher does not check.
 
 
 def test_negative_views_in_lists_are_resolved() -> None:
@@ -214,28 +214,28 @@ def test_lists_on_another_device_are_refused() -> None:
     for moved in ([mask.words.to("meta"), mask.stamp], [mask.words, mask.stamp.to("meta")]):
         with pytest.raises(ValueError, match="trie_beam_step: allowed must be on the CPU"):
             ops.trie_beam_step(*step, *beams, None, moved, None)
-    whole = [bans.positions, bans.offsets, bans.stamps]
+    holders = [bans.positions, bans.offsets, bans.stamps]
     for i in range(3):
-        moved = [t.to("meta") if i == j else t for j, t in enumerate(whole)]
+        moved = [t.to("meta") if i == j else t for j, t in enumerate(holders)]
         with pytest.raises(ValueError, match="trie_beam_step: banned must be on the CPU"):
             ops.trie_beam_step(*step, *beams, None, None, moved)
 
 
-# ---- Gradients are made in the shapes of what they are of.
+# ---- Gradients have the shapes of their inputs.
 
 
 def mimn_backward(changes: dict[int, list[int]]) -> list[Tensor]:
-    """Of a scan of width 4, 3 hidden values and 2 slots, parameters ``changes`` reshaped."""
+    """Call the backward pass of a scan with width 4, 3 hidden values, 2 slots and ``changes``."""
     sizes = [[9, 8], [9, 3], [9], [22, 5], [22], [2, 2], [12, 8], [12, 4], [12], [3, 7], [3]]
     tensors = [torch.zeros(size) for size in [*sizes, [2, 4]]]
     for i, shape in changes.items():
         tensors[i] = tensors[i].reshape(shape)
     state = [torch.zeros(1, width) for width in (3, 4, 8, 2, 4, 8, 4)]
     outputs, weights = torch.zeros(1, 5, 3), torch.zeros(1, 2)
-    x, kept = torch.zeros(1, 5, 4), torch.zeros(0, 1, 25)
+    x, saved = torch.zeros(1, 5, 4), torch.zeros(0, 1, 25)
     return ops.mimn_scan_backward(
         *(outputs, state, weights, x, state, tensors[:11], tensors[11], 1.0),
-        *(None, "none", 1, 16, kept),
+        *(None, "none", 1, 16, saved),
     )
 
 
@@ -268,16 +268,16 @@ def test_reshaped_parameters_of_hpmn_are_refused() -> None:
             ops.hpmn_scan(x, memory, count, changed, w_hh, bias, [1, 2], None, 0)
 
 
-def test_rows_of_memories_are_a_vector() -> None:
+def test_rows_of_memories_must_be_a_vector() -> None:
     rows = torch.zeros(2, 3, dtype=torch.int64)
     with pytest.raises(ValueError, match=r"hpmn_read: rows must have 1 dimensions, got \[2, 3\]"):
         ops.memory_rows(rows, 4, "hpmn_read")
 
 
-# ---- Numbers that have no end, and sizes that are none.
+# ---- Unbounded numbers and invalid sizes.
 
 
-def test_sizes_of_levels_are_sizes() -> None:
+def test_sizes_of_levels_are_checked() -> None:
     x, words = torch.zeros(3, 2), torch.zeros(5, 2)
     codes = torch.tensor([[50, 0]] * 3)
     for sizes in ([100, -95], [2**62, 2**62, 5], [-1, 6]):
@@ -303,7 +303,7 @@ def test_more_events_than_can_be_sorted_are_refused() -> None:
     assert count.item() == 0
 
 
-def test_work_has_an_end() -> None:
+def test_unbounded_work_is_refused() -> None:
     x, words = torch.zeros(3, 2), torch.zeros(4, 2)
     for samples in (2**62, 2**61, 2**31):
         with pytest.raises(ValueError, match="code_flip_rate: samples must be from 1 to"):
@@ -316,7 +316,7 @@ def test_work_has_an_end() -> None:
     options = (None, None, False, "tanh", False, True, "sum", False)
     with pytest.raises(ValueError, match="coaction: orders must be from 1 to 1024"):
         ops.coaction(torch.zeros(0, 0, 4), torch.zeros(0, 16), [4, 4], 2**31, *options)
-    # The numbers of parameters of these wrap around to 0.
+    # The parameter counts of these networks overflow to 0.
     for dims in ([1, 2**32, 2**32 - 1], [1, 2**63 - 1, 2]):
         with pytest.raises(ValueError, match="coaction: dims must be from 1 to 65536"):
             ops.coaction(torch.zeros(2, 3, 1), torch.zeros(2, 0), dims, 1, *options)

@@ -1,4 +1,4 @@
-"""The scans flush subnormal numbers, in any mode of the caller's threads, and restore that mode."""
+"""Scans flush subnormal numbers in any mode of the caller's threads, and restore that mode."""
 
 from __future__ import annotations
 
@@ -38,12 +38,12 @@ def smallest_normal(dtype: torch.dtype) -> float:
 
 
 def subnormal(tensor: Tensor) -> Tensor:
-    """The values at the scale of subnormal numbers."""
+    """Return the values at the scale of subnormal numbers."""
     return tensor * (smallest_normal(tensor.dtype) / 64)
 
 
 def small_like(tensor: Tensor) -> Tensor:
-    """Gradients from the smallest normal number to 2²⁴ times as much."""
+    """Return gradients between the smallest normal number and 2²⁴ times that number."""
     exponents = torch.linspace(0, 24, tensor.numel(), dtype=tensor.dtype)
     return (smallest_normal(tensor.dtype) * 2**exponents).view(tensor.shape)
 
@@ -79,11 +79,11 @@ def hpmn_gradients(dtype: torch.dtype, rows: int) -> dict[str, Tensor]:
 
 
 def next_event_gradients(dtype: torch.dtype, rows: int) -> dict[str, Tensor]:
-    """Gradients of terms whose slope is near the smallest normal number."""
+    """Return gradients of terms whose slope is near the smallest normal number."""
     states, events = torch.randn(2, rows, 40, 5, dtype=dtype)
     layers = [torch.randn(size, dtype=dtype) for size in ((8, 10), (8,), (1, 8), (1,))]
     layers[-1].fill_(-math.log(smallest_normal(dtype)) - 12)
-    # Each event is drawn as its own negative, whose term is left out.
+    # Each event is its own negative, whose term is omitted.
     drawn = (torch.arange(rows)[:, None] * 40 + torch.arange(1, 40)).contiguous()
     leaves = [tensor.clone().requires_grad_() for tensor in (states, events, *layers)]
     loss = recops.next_event_loss(*leaves[:2], drawn, leaves[2:])
@@ -225,7 +225,7 @@ def test_streaming_hpmn_is_its_scan(flush: bool) -> None:
     assert same_bits(pool, last)
 
 
-# ---- Subnormal float16 numbers are normal as float32: they count.
+# ---- Subnormal float16 numbers are normal in float32, and are not flushed.
 
 NARROW = """
 import sys

@@ -1,4 +1,4 @@
-"""SidCatalog: a dictionary that any number of threads read beside one that writes."""
+"""SidCatalog: a dictionary for many reading threads and one writing thread."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ VOCAB = (4, 5)
 
 
 def contents(catalog: recops.SidCatalog) -> dict[int, tuple[int, ...]]:
-    """Items and their SIDs as a snapshot tells them."""
+    """Return the items and their SIDs in a snapshot."""
     trie = catalog.snapshot()
     trie.validate()
     sids = np.indices(VOCAB).reshape(2, -1).T
     offsets, ids = trie.items(trie.find(torch.from_numpy(sids.copy())))
-    found = zip(sids.tolist(), offsets.diff().tolist(), strict=True)
-    owners = [tuple(sid) for sid, count in found for _ in range(count)]
+    actual = zip(sids.tolist(), offsets.diff().tolist(), strict=True)
+    owners = [tuple(sid) for sid, count in actual for _ in range(count)]
     return dict(zip(ids.tolist(), owners, strict=True))
 
 
@@ -33,7 +33,7 @@ CALLS = st.lists(st.tuples(st.sampled_from(["insert", "remove"]), IDS, st.boolea
 
 @given(CALLS, st.integers(0, 2**20))
 def test_behaves_like_a_dictionary(calls: list[tuple[str, list[int], bool]], seed: int) -> None:
-    """Every call either does all it should, or raises and changes nothing."""
+    """Every call either succeeds completely, or raises and changes nothing."""
     generator = np.random.default_rng(seed)
     catalog = recops.SidCatalog(VOCAB)
     model: dict[int, tuple[int, ...]] = {}
@@ -72,13 +72,13 @@ def test_items_keep_their_order_of_insertion() -> None:
     catalog.insert([7, 3], [[1], [1]], replace=True)
     catalog.remove([5])
     assert catalog.snapshot().items(torch.tensor([0]))[1].tolist() == [3, 8, 7]
-    catalog.remove([3])  # more dead rows than live ones: the rest moves up
+    catalog.remove([3])  # more deleted than live rows, so the live ones move up
     catalog.remove([8])
     catalog.insert([5], [[1]])
     assert catalog.snapshot().items(torch.tensor([0]))[1].tolist() == [7, 5]
 
 
-def test_a_snapshot_stays_as_it_was() -> None:
+def test_a_snapshot_does_not_change() -> None:
     catalog = recops.SidCatalog([9, 9])
     catalog.insert([1, 2], [[0, 1], [2, 3]])
     before = catalog.snapshot()
@@ -97,7 +97,7 @@ def test_a_snapshot_stays_as_it_was() -> None:
         )
 
 
-def test_the_callers_arrays_may_be_of_any_integer_and_layout() -> None:
+def test_arrays_may_have_any_integer_dtype_and_layout() -> None:
     sids = np.arange(12, dtype=np.uint8).reshape(2, 6).T[::2]
     catalog = recops.SidCatalog([20, 20])
     catalog.insert(np.array([3, 1, 2], dtype=np.int16), sids)
@@ -106,7 +106,7 @@ def test_the_callers_arrays_may_be_of_any_integer_and_layout() -> None:
     assert catalog.snapshot().contains(torch.tensor([[0, 6], [2, 8], [4, 10]])).all()
 
 
-def test_nothing_may_be_inserted() -> None:
+def test_an_empty_insert_changes_nothing() -> None:
     catalog = recops.SidCatalog([20, 20])
     catalog.insert([], [])
     assert (len(catalog), catalog.version) == (0, 0)
@@ -166,16 +166,16 @@ def test_bad_vocabularies_are_refused(sizes: list[int], message: str) -> None:
         recops.SidCatalog(sizes)
 
 
-def test_readers_see_whole_versions_beside_a_writer() -> None:
-    """The writer moves all items at once; a snapshot that mixes two moves would show."""
+def test_readers_see_complete_versions_during_writes() -> None:
+    """The writer moves all items in one call. No snapshot may contain two moves."""
     catalog = recops.SidCatalog([64])
     ids = np.arange(500)
     catalog.insert(ids, np.zeros((500, 1), dtype=np.int64))
     failures: list[str] = []
-    done = threading.Event()
+    finished = threading.Event()
 
     def read() -> None:
-        while not done.is_set():
+        while not finished.is_set():
             trie = catalog.snapshot()
             token = (trie.version - 1) % 64
             if (trie.num_items, trie.num_leaves, int(trie.tokens[1])) != (500, 1, token):
@@ -186,7 +186,7 @@ def test_readers_see_whole_versions_beside_a_writer() -> None:
         reader.start()
     for move in range(1, 200):
         catalog.insert(ids, np.full((500, 1), move % 64), replace=True)
-    done.set()
+    finished.set()
     for reader in readers:
         reader.join()
     assert failures == []

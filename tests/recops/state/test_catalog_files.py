@@ -1,4 +1,4 @@
-"""Files of tries and catalogues: whole or not at all, and refused for a single wrong bit."""
+"""Files of tries and catalogues: atomic saves, and errors for any flipped bit."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def some_catalogue(calls: int = 20) -> tuple[recops.SidCatalog, Items]:
 
 
 @pytest.mark.parametrize("calls", [0, 1, 20])
-def test_a_catalogue_comes_back_as_it_was_and_goes_on(tmp_path: Path, calls: int) -> None:
+def test_a_loaded_catalogue_is_equal_and_accepts_changes(tmp_path: Path, calls: int) -> None:
     path = tmp_path / "catalogue.safetensors"
     catalog, items = some_catalogue(calls)
     catalog.save(path)
@@ -37,7 +37,7 @@ def test_a_catalogue_comes_back_as_it_was_and_goes_on(tmp_path: Path, calls: int
     assert_holds(loaded, items)
 
 
-def test_numbers_go_on_where_they_were_though_an_older_version_is_saved(tmp_path: Path) -> None:
+def test_a_loaded_catalogue_continues_after_the_newest_version(tmp_path: Path) -> None:
     catalog, _ = some_catalogue()
     newest = catalog.version
     catalog.rollback(newest - 2)
@@ -56,13 +56,13 @@ def test_every_flipped_bit_and_every_truncation_is_refused(tmp_path: Path, kind:
     (catalog if kind is recops.SidCatalog else catalog.snapshot()).save(path)
     data = path.read_bytes()
     with path.open("r+b", buffering=0) as file:
-        for place in range(8 * len(data)):
-            byte = data[place // 8]
-            file.seek(place // 8)
-            file.write(bytes([byte ^ 1 << place % 8]))
+        for position in range(8 * len(data)):
+            byte = data[position // 8]
+            file.seek(position // 8)
+            file.write(bytes([byte ^ 1 << position % 8]))
             with pytest.raises(CorruptFileError):
                 kind.load(path)
-            file.seek(place // 8)
+            file.seek(position // 8)
             file.write(bytes([byte]))
     kind.load(path)
     for length in range(len(data)):
@@ -101,7 +101,7 @@ def test_files_of_another_format_or_kind_are_refused(tmp_path: Path, kind: type,
         ({"last_version": None}, "holds no catalogue"),
     ],
 )
-def test_what_is_no_catalogue_is_refused_though_sealed(
+def test_sealed_files_without_a_catalogue_are_refused(
     tmp_path: Path, wrong: dict[str, object], message: str
 ) -> None:
     path = tmp_path / "catalogue.safetensors"
@@ -138,7 +138,7 @@ for place in range(rounds):
         while True:
             for catalog in catalogs:
                 catalog.save(path)
-    # Some longer, as a child beside others may be slower than the first saves were.
+    # Some children get more time, since they may be slower than the first saves.
     time.sleep(random.uniform(0, 2 * both * (1 + place % 40 / 10)))
     os.kill(child, signal.SIGKILL)
     os.waitpid(child, 0)
@@ -151,7 +151,7 @@ assert found == {3, 4000}, found
     "rounds",
     [pytest.param(40, marks=pytest.mark.slow), pytest.param(1000, marks=pytest.mark.full)],
 )
-def test_a_killed_save_leaves_a_whole_file(tmp_path: Path, rounds: int) -> None:
+def test_a_killed_save_leaves_a_complete_file(tmp_path: Path, rounds: int) -> None:
     path = tmp_path / "catalogue.safetensors"
     subprocess.run([sys.executable, "-c", KILL_SAVES, path, str(rounds)], check=True)
     recops.SidCatalog.load(path)

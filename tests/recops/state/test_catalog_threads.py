@@ -1,4 +1,4 @@
-"""SidCatalog and decoding under load: every result is right for the version that it names."""
+"""SidCatalog and decoding in many threads: each result is correct for its version."""
 
 from __future__ import annotations
 
@@ -35,15 +35,15 @@ def tsan_driver(tmp_path_factory: pytest.TempPathFactory) -> Path:
     [pytest.param(3, marks=pytest.mark.slow), pytest.param(60, marks=pytest.mark.full)],
 )
 def test_thread_sanitizer_finds_no_race(tsan_driver: Path, seconds: int) -> None:
-    """Eight readers decode by the kernels while a writer inserts, removes and swaps."""
-    done = subprocess.run(
+    """Eight threads decode while one inserts, removes and replaces items."""
+    result = subprocess.run(
         [tsan_driver, str(seconds), "8"], capture_output=True, text=True, check=False
     )
-    assert done.returncode == 0, done.stdout + done.stderr
+    assert result.returncode == 0, result.stdout + result.stderr
 
 
 class RandomModel:
-    """The same logits for every beam of a level."""
+    """Model with equal logits for all beams of a level."""
 
     def __init__(self, levels: int, generator: torch.Generator) -> None:
         self.logits = list(torch.randn(levels, 64, generator=generator))
@@ -58,14 +58,14 @@ class RandomModel:
     [pytest.param(5, 4, marks=pytest.mark.slow), pytest.param(60, 8, marks=pytest.mark.full)],
 )
 def test_python_threads_decode_while_the_catalogue_changes(seconds: int, readers: int) -> None:
-    """At version v, item i of the live half has a SID that v and i alone decide."""
+    """The SID of item i at version v depends only on v and i, so each result can be checked."""
     size, levels, beams = 2000, 3, 20
     ids = np.arange(size)
     catalog = recops.SidCatalog([64] * levels, history=16)
-    owner = {0: 0}  # the version whose SIDs a version holds
+    owner = {0: 0}  # version → version that defined its SIDs
     failures: list[str] = []
     decoded = [0] * readers
-    done = threading.Event()
+    result = threading.Event()
 
     def sids_of(version: int, items: np.ndarray) -> np.ndarray:
         mixed = (items[:, None] * 7919 + version * 104_729 + np.arange(levels) * 31) % 65_537
@@ -74,7 +74,7 @@ def test_python_threads_decode_while_the_catalogue_changes(seconds: int, readers
     def write() -> None:
         generator = np.random.default_rng(0)
         newest = 0
-        while not done.is_set():
+        while not result.is_set():
             chance = generator.random()
             if chance < 0.2:
                 catalog.rollback(int(generator.integers(max(0, newest - 16), newest + 1)))
@@ -82,7 +82,7 @@ def test_python_threads_decode_while_the_catalogue_changes(seconds: int, readers
                 newest += 1
                 owner[newest] = 0
                 catalog.remove(ids, missing_ok=True)
-                if catalog.version != newest:  # nothing was left to remove
+                if catalog.version != newest:  # there was nothing to remove
                     newest -= 1
             else:
                 newest += 1
@@ -91,12 +91,12 @@ def test_python_threads_decode_while_the_catalogue_changes(seconds: int, readers
 
     def read(reader: int) -> None:
         generator = torch.Generator().manual_seed(reader)
-        while not done.is_set():
+        while not result.is_set():
             trie = catalog.snapshot()
             model = RandomModel(levels, generator)
-            found = recops.constrained_beam_search(model, trie, batch_size=1, num_beams=beams)
-            live = found.item_ids[0] >= 0
-            items, sids = found.item_ids[0][live].numpy(), found.sids[0][live].numpy()
+            actual = recops.constrained_beam_search(model, trie, batch_size=1, num_beams=beams)
+            live = actual.item_ids[0] >= 0
+            items, sids = actual.item_ids[0][live].numpy(), actual.sids[0][live].numpy()
             source = owner[trie.version]
             if (len(items) > 0) != (source > 0) or not np.array_equal(sids, sids_of(source, items)):
                 failures.append(f"version {trie.version} decodes to what it does not hold")
@@ -107,7 +107,7 @@ def test_python_threads_decode_while_the_catalogue_changes(seconds: int, readers
     for thread in threads:
         thread.start()
     time.sleep(seconds)
-    done.set()
+    result.set()
     for thread in threads:
         thread.join()
     assert failures == []

@@ -1,4 +1,4 @@
-"""SidCatalog: its versions, which are merged from one another, rolled back to, and dropped."""
+"""Versions of SidCatalog: merges, rollbacks and the limit of the history."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ from catalogue_calls import Items, assert_holds, change
     st.floats(0.05, 0.9),
     st.integers(0, 2**20),
 )
-def test_any_calls_leave_the_trie_that_is_built_from_the_items(
+def test_merged_tries_equal_newly_built_tries(
     vocab: list[int], history: int, calls: int, looking: float, seed: int
 ) -> None:
-    """Whatever was merged, and from which version: changes, snapshots and rollbacks at random."""
+    """Changes, snapshots and rollbacks are in random order."""
     generator = np.random.default_rng(seed)
     catalog = recops.SidCatalog(vocab, history=history)
     items: Items = {}
@@ -51,7 +51,7 @@ def test_any_calls_leave_the_trie_that_is_built_from_the_items(
 
 
 def test_large_changes_merge_like_small_ones() -> None:
-    """Beyond 65,536 pending changes it is the writer who merges."""
+    """The writer merges if there are more than 65,536 pending changes."""
     generator = np.random.default_rng(0)
     catalog = recops.SidCatalog([300, 300])
     ids, sids = generator.permutation(200_000), generator.integers(0, 300, (200_000, 2))
@@ -68,7 +68,7 @@ def test_large_changes_merge_like_small_ones() -> None:
     assert (len(catalog), catalog.snapshot().num_items) == (120_000, 120_000)
 
 
-def test_no_number_is_given_twice() -> None:
+def test_version_numbers_are_unique() -> None:
     catalog = recops.SidCatalog([9])
     catalog.insert([1], [[1]])
     catalog.insert([2], [[2]])
@@ -77,7 +77,7 @@ def test_no_number_is_given_twice() -> None:
     assert (catalog.version, len(catalog), catalog.snapshot().version) == (1, 1, 1)
     catalog.insert([3], [[3]])
     assert (catalog.version, mask.version) == (3, 2)
-    catalog.rollback(2)  # what was rolled back is kept as well
+    catalog.rollback(2)  # versions after a rollback are kept too
     assert_holds(catalog, {1: (1,), 2: (2,)})
     with pytest.raises(ValueError, match=r"rollback: version 4 is not kept, only 0 to 3"):
         catalog.rollback(4)
@@ -85,7 +85,7 @@ def test_no_number_is_given_twice() -> None:
 
 
 @pytest.mark.parametrize("history", [0, 3, 64])
-def test_the_history_is_what_can_be_rolled_back_to(history: int) -> None:
+def test_rollback_reaches_every_version_in_the_history(history: int) -> None:
     catalog = recops.SidCatalog([200], history=history)
     for item in range(300):
         catalog.insert([item], [[item % 200]])
@@ -97,7 +97,7 @@ def test_the_history_is_what_can_be_rolled_back_to(history: int) -> None:
 
 
 @pytest.mark.parametrize("history", [-1, 4097])
-def test_a_history_has_bounds(history: int) -> None:
+def test_the_length_of_the_history_is_checked(history: int) -> None:
     with pytest.raises(ValueError, match=f"history must be from 0 to 4096, got {history}"):
         recops.SidCatalog([9], history=history)
 

@@ -1,4 +1,4 @@
-"""Tries, masks and bans are checked when they are made: device, dtype, shape, layout."""
+"""Constructors of tries, masks and bans check device, dtype, shape and layout."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def test_another_number_of_dimensions_is_refused(name: str, field: str) -> None:
 
 @pytest.mark.parametrize(("name", "field"), FIELDS)
 @pytest.mark.parametrize("value", [None, [1, 2], 3])
-def test_what_is_no_tensor_is_refused(name: str, field: str, value: object) -> None:
+def test_values_that_are_no_tensors_are_refused(name: str, field: str, value: object) -> None:
     with pytest.raises(TypeError, match=f"^{name}: {field} must be a tensor, got"):
         dataclasses.replace(HOLDERS[name], **{field: value})
 
@@ -96,7 +96,7 @@ def test_tensors_of_a_trie_that_do_not_fit_are_refused(
         dataclasses.replace(TRIE, **change)
 
 
-def test_tokens_are_as_wide_as_the_vocabulary_asks() -> None:
+def test_the_dtype_of_tokens_depends_on_the_vocabulary() -> None:
     with pytest.raises(TypeError, match="SidTrie: tokens must be one of int32, got uint16"):
         dataclasses.replace(TRIE, vocab_sizes=(9, 9, 70_000))
     with pytest.raises(TypeError, match="SidTrie: tokens must be one of uint16, got int32"):
@@ -151,30 +151,30 @@ except ValueError as error:
         ),
     ],
 )
-def test_ops_read_nothing_on_another_device(call: str, message: str) -> None:
-    """In a process of its own, for where it is not refused it is a segmentation fault."""
+def test_ops_refuse_holders_on_another_device(call: str, message: str) -> None:
+    """The test uses a child process, since a missing check causes a segmentation fault."""
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
-    done = subprocess.run(
+    process = subprocess.run(
         [sys.executable, "-c", ELSEWHERE, call], env=environment, capture_output=True, text=True
     )
-    assert (done.returncode, done.stdout.strip()) == (0, message), done.stderr
+    assert (process.returncode, process.stdout.strip()) == (0, message), process.stderr
 
 
 def test_negative_views_are_resolved() -> None:
-    """Ops take these tensors in lists, where torch would have left the view unresolved."""
+    """Ops take these tensors in lists, where torch does not resolve negative views."""
     negated = MASK.words.neg()
     mask = dataclasses.replace(MASK, words=torch._neg_view(negated))
     assert not mask.words.is_neg()
     start = torch.zeros(2, 1, 9), TRIE, torch.zeros(2, 1, dtype=torch.int32), torch.zeros(2, 1)
-    found = recops.trie_beam_step(*start, num_beams=9, allowed=mask)
+    actual = recops.trie_beam_step(*start, num_beams=9, allowed=mask)
     expected = recops.trie_beam_step(*start, num_beams=9, allowed=MASK)
-    assert torch.equal(found.nodes, expected.nodes)
+    assert torch.equal(actual.nodes, expected.nodes)
 
 
-# ---- Maps over the tree, and pickles.
+# ---- Pytrees and pickles.
 
 
-def test_a_map_may_put_anything_in_the_place_of_tensors() -> None:
+def test_a_tree_map_may_replace_tensors_by_any_values() -> None:
     shapes = _pytree.tree_map(lambda tensor: tuple(tensor.shape), TRIE)
     assert shapes.tokens == (TRIE.num_nodes,)
     assert shapes.vocab_sizes == TRIE.vocab_sizes
@@ -184,7 +184,7 @@ def test_a_map_may_put_anything_in_the_place_of_tensors() -> None:
 
 @pytest.mark.parametrize("name", list(HOLDERS))
 @pytest.mark.parametrize("travel", [lambda x: pickle.loads(pickle.dumps(x)), copy.deepcopy])
-def test_holders_travel_to_other_processes(name: str, travel: Any) -> None:
+def test_holders_can_be_pickled_and_copied(name: str, travel: Any) -> None:
     holder = HOLDERS[name]
     there = travel(holder)
     assert type(there) is type(holder)
@@ -193,16 +193,16 @@ def test_holders_travel_to_other_processes(name: str, travel: Any) -> None:
     assert getattr(there, "vocab_sizes", None) == getattr(holder, "vocab_sizes", None)
 
 
-def test_a_damaged_pickle_is_no_trie() -> None:
+def test_a_damaged_pickle_is_refused() -> None:
     data = bytearray(pickle.dumps(TRIE))
-    place = data.index(TRIE.item_ids.numpy().tobytes())
-    data[place] ^= 1
+    position = data.index(TRIE.item_ids.numpy().tobytes())
+    data[position] ^= 1
     with pytest.raises(CorruptFileError, match="a pickled SidTrie: damaged"):
         pickle.loads(bytes(data))
 
 
 @pytest.mark.parametrize("name", HOLDERS)
-def test_a_device_that_is_none_is_refused(name: str) -> None:
+def test_an_invalid_device_is_refused(name: str) -> None:
     message = rf"^{name}.to: device must be a device that torch can use, got 'none': "
     with pytest.raises(ValueError, match=message):
         HOLDERS[name].to("none")
@@ -211,28 +211,28 @@ def test_a_device_that_is_none_is_refused(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", ["sids", "item_ids"])
-def test_a_trie_is_not_built_of_what_holds_no_data(name: str) -> None:
-    given = {"sids": torch.zeros(2, 3, dtype=torch.int32), "item_ids": torch.arange(2)}
-    given[name] = given[name].to("meta")
+def test_tensors_without_data_are_refused(name: str) -> None:
+    arguments = {"sids": torch.zeros(2, 3, dtype=torch.int32), "item_ids": torch.arange(2)}
+    arguments[name] = arguments[name].to("meta")
     message = rf"^SidTrie.from_sids: {name} must hold data, got a tensor on meta"
     with pytest.raises(ValueError, match=message):
-        recops.SidTrie.from_sids(**given)
+        recops.SidTrie.from_sids(**arguments)
 
 
-def test_holders_are_made_inside_a_graph() -> None:
-    def kept(trie: recops.SidTrie, items: Tensor) -> Tensor:
+def test_masks_and_bans_are_built_in_a_compiled_graph() -> None:
+    def mask_of(trie: recops.SidTrie, items: Tensor) -> Tensor:
         return trie.mask(keep=items).words
 
     def banned(trie: recops.SidTrie, items: Tensor, offsets: Tensor) -> Tensor:
         return recops.item_bans(trie, (items, offsets)).positions
 
     items, offsets = TRIE.item_ids[:3], torch.tensor([0, 3])
-    for function, given in ((kept, (items,)), (banned, (items, offsets))):
+    for function, arguments in ((mask_of, (items,)), (banned, (items, offsets))):
         compiled = torch.compile(function, fullgraph=True, backend="aot_eager")
-        assert torch.equal(compiled(TRIE, *given), function(TRIE, *given))
+        assert torch.equal(compiled(TRIE, *arguments), function(TRIE, *arguments))
 
 
-def test_a_default_device_moves_nothing() -> None:
+def test_a_default_device_has_no_effect() -> None:
     sids = torch.tensor([[0, 1], [1, 0]])
     catalog = recops.SidCatalog((4, 4))
     catalog.insert([1], [[0, 1]])
@@ -250,7 +250,7 @@ def test_a_default_device_moves_nothing() -> None:
 
 
 @pytest.mark.parametrize("kind", [recops.MimnParams, recops.HpmnParams])
-def test_random_parameters_are_float32_whatever_the_default(kind: Any) -> None:
+def test_random_parameters_are_float32_with_any_default_dtype(kind: Any) -> None:
     sizes = {"input_size": 2, "hidden_size": 3, "num_slots": 2}
     plain = tensors_of(kind.random(**sizes))
     torch.set_default_dtype(torch.float64)

@@ -1,4 +1,4 @@
-"""ItemMask: bits by item position, bound to one version of a trie."""
+"""ItemMask: one bit per item position, valid for one version of a trie."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ def test_bits_follow_the_ids(drawn: Catalogue, seed: int) -> None:
     generator = torch.Generator().manual_seed(seed)
     chosen = [ids[torch.rand(len(ids), generator=generator) < share] for share in (0.5, 0.0, 1.0)]
     for some in chosen:
-        kept = torch.isin(trie.item_ids, some)
-        assert torch.equal(reference.item_mask(trie.mask(keep=some), trie), kept)
-        assert torch.equal(reference.item_mask(trie.mask(drop=some.int()), trie), ~kept)
+        is_kept = torch.isin(trie.item_ids, some)
+        assert torch.equal(reference.item_mask(trie.mask(keep=some), trie), is_kept)
+        assert torch.equal(reference.item_mask(trie.mask(drop=some.int()), trie), ~is_kept)
         assert torch.equal(trie.mask(keep=some.tolist()).words, trie.mask(keep=some).words)
     rows = torch.stack([torch.isin(trie.item_ids, some) for some in chosen])
     assert torch.equal(reference.item_mask(trie.mask(keep=chosen), trie), rows)
@@ -32,14 +32,14 @@ def test_bits_follow_the_ids(drawn: Catalogue, seed: int) -> None:
 
 
 @pytest.mark.parametrize("kind", [torch.tensor, np.array, list, tuple])
-def test_rows_may_be_of_anything_that_holds_integers(kind: Callable[[list[int]], Any]) -> None:
+def test_rows_may_be_any_sequences_of_integers(kind: Callable[[list[int]], Any]) -> None:
     trie = catalogue(items=70, depth=2, vocab=9).trie
     ids = trie.item_ids.tolist()
     rows = [ids[:3], [], ids[7:8]]
-    due = trie.mask(keep=[torch.tensor(row, dtype=torch.int64) for row in rows])
-    assert torch.equal(trie.mask(keep=[kind(row) for row in rows]).words, due.words)
-    assert torch.equal(trie.mask(keep=tuple(kind(row) for row in rows)).words, due.words)
-    assert torch.equal(trie.mask(keep=kind(ids[:3])).words, due.words[0])
+    correct = trie.mask(keep=[torch.tensor(row, dtype=torch.int64) for row in rows])
+    assert torch.equal(trie.mask(keep=[kind(row) for row in rows]).words, correct.words)
+    assert torch.equal(trie.mask(keep=tuple(kind(row) for row in rows)).words, correct.words)
+    assert torch.equal(trie.mask(keep=kind(ids[:3])).words, correct.words[0])
     assert trie.mask(drop=[kind([])]).words.tolist() == [[-1, 2**6 - 1]]
 
 
@@ -64,8 +64,8 @@ def test_unknown_ids_are_refused_or_skipped() -> None:
         drawn.trie.mask(keep=ids)
     with pytest.raises(ValueError, match=f"SidTrie.mask: drop must be in the trie .*got {unknown}"):
         drawn.trie.mask(drop=[[unknown], ids[:1]])
-    kept = drawn.trie.mask(keep=ids, missing_ok=True)
-    assert torch.equal(kept.words, drawn.trie.mask(keep=ids[:1]).words)
+    is_kept = drawn.trie.mask(keep=ids, missing_ok=True)
+    assert torch.equal(is_kept.words, drawn.trie.mask(keep=ids[:1]).words)
 
 
 def test_bad_requests_are_refused() -> None:
@@ -84,7 +84,7 @@ def test_bad_requests_are_refused() -> None:
         trie.mask(keep=[1, [2, 3]])
 
 
-def test_a_mask_knows_its_trie_and_moves_with_it() -> None:
+def test_a_mask_belongs_to_its_trie_and_moves_between_devices() -> None:
     trie = catalogue(items=70, depth=2, vocab=9).trie
     mask = trie.mask(keep=[])
     assert mask.version == trie.version

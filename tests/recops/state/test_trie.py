@@ -1,4 +1,4 @@
-"""SidTrie: built as the reference builds it, looked up as a dictionary would."""
+"""SidTrie: construction equals the reference, and look-ups equal those of a dictionary."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def test_build_agrees_with_the_reference(drawn: Catalogue, dtype: torch.dtype) -
     ("vocab", "depth", "items"),
     [(8192, 10, 3000), (2**31 - 1, 3, 500), (65536, 4, 2000), (65537, 2, 2000), (1, 4, 9)],
 )
-def test_wide_vocabularies_sort_in_several_keys(vocab: int, depth: int, items: int) -> None:
+def test_wide_vocabularies_need_several_sort_keys(vocab: int, depth: int, items: int) -> None:
     drawn = catalogue(items=items, depth=depth, vocab=vocab, skew=3)
     drawn.trie.validate()
     assert drawn.trie.tokens.dtype == (torch.uint16 if vocab <= 65536 else torch.int32)
@@ -66,12 +66,12 @@ def test_find_and_items_agree_with_a_dictionary(drawn: Catalogue) -> None:
         prefixes = torch.tensor(list(below), dtype=torch.long).view(len(below), length)
         offsets, ids = trie.items(trie.find(prefixes))
         bounds = offsets.tolist()
-        found = [ids[a:b].tolist() for a, b in pairwise(bounds)]
-        assert found == list(below.values())
+        actual = [ids[a:b].tolist() for a, b in pairwise(bounds)]
+        assert actual == list(below.values())
 
 
 @given(catalogues())
-def test_contains_only_what_was_given(drawn: Catalogue) -> None:
+def test_contains_is_true_only_for_inserted_items(drawn: Catalogue) -> None:
     known = {tuple(sid) for sid in drawn.sids.tolist()}
     changed = drawn.sids.clone()
     changed[::2, -1] += 1
@@ -114,7 +114,7 @@ def test_items_of_one_leaf_keep_their_order_of_insertion() -> None:
     assert trie.items(torch.tensor([0]))[1].tolist() == [8, 5, 9, 7, 6]
 
 
-def test_structure_takes_under_eight_bytes_a_node() -> None:
+def test_structure_takes_under_eight_bytes_per_node() -> None:
     for skew, depth in ((1.0, 8), (5.0, 4)):
         trie = catalogue(items=20_000, depth=depth, vocab=256, skew=skew).trie
         structure = trie.nbytes - 16 * trie.num_items - trie.stamp.nbytes
@@ -128,7 +128,7 @@ def test_branching_counts_children() -> None:
     assert bottom == {"level": 1, "nodes": 2, "mean": 2, "p50": 1, "p90": 3, "p99": 3, "max": 3}
 
 
-def test_versions_tell_contents_apart() -> None:
+def test_versions_differ_between_contents() -> None:
     sids = torch.randint(0, 9, (50, 3))
     ids = torch.arange(50)
     version = recops.SidTrie.from_sids(sids, ids).version
@@ -207,12 +207,12 @@ def test_bad_lookups_are_refused() -> None:
         trie.items(torch.zeros(2, dtype=torch.int32, device="meta"))
 
 
-def test_lookups_do_not_depend_on_threads(set_threads) -> None:
+def test_lookups_do_not_depend_on_the_number_of_threads(set_threads) -> None:
     drawn = catalogue(items=40_000, depth=4, vocab=64, skew=2)
-    found = []
+    actual = []
     for threads in (1, 2, 5):
         set_threads(threads)
-        found.append((drawn.trie.find(drawn.sids), drawn.trie.mask(keep=drawn.item_ids).words))
-    for nodes, words in found[1:]:
-        assert torch.equal(nodes, found[0][0])
-        assert torch.equal(words, found[0][1])
+        actual.append((drawn.trie.find(drawn.sids), drawn.trie.mask(keep=drawn.item_ids).words))
+    for nodes, words in actual[1:]:
+        assert torch.equal(nodes, actual[0][0])
+        assert torch.equal(words, actual[0][1])

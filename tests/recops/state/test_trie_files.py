@@ -1,4 +1,4 @@
-"""SidTrie.save and load: whole or not at all, and never anything but a trie."""
+"""SidTrie.save and load: atomic saves, and errors for damaged or other files."""
 
 from __future__ import annotations
 
@@ -21,31 +21,35 @@ def trie() -> recops.SidTrie:
 
 @pytest.mark.parametrize("vocab", [1, 9, 100_000])
 @pytest.mark.parametrize("items", [0, 1, 50])
-def test_a_trie_comes_back_as_it_was(tmp_path: Path, vocab: int, items: int) -> None:
+def test_a_loaded_trie_equals_the_saved_one(tmp_path: Path, vocab: int, items: int) -> None:
     trie = catalogue(items=items, depth=3, vocab=vocab).trie
     trie.save(tmp_path / "trie.safetensors")
     loaded = recops.SidTrie.load(tmp_path / "trie.safetensors")
     for field in dataclasses.fields(trie):
-        ours, theirs = getattr(loaded, field.name), getattr(trie, field.name)
-        assert torch.equal(ours, theirs) if isinstance(ours, torch.Tensor) else ours == theirs
+        actual, expected = getattr(loaded, field.name), getattr(trie, field.name)
+        assert (
+            torch.equal(actual, expected)
+            if isinstance(actual, torch.Tensor)
+            else actual == expected
+        )
     assert loaded.version == trie.version
 
 
-def test_every_flipped_bit_and_every_truncation_is_noticed(
+def test_every_flipped_bit_and_every_truncation_is_refused(
     tmp_path: Path, trie: recops.SidTrie
 ) -> None:
     path = tmp_path / "trie.safetensors"
     trie.save(path)
     data = path.read_bytes()
     random = torch.Generator().manual_seed(0)
-    places = torch.randint(0, 8 * len(data), (200,), generator=random).tolist()
-    for place in places:
+    positions = torch.randint(0, 8 * len(data), (200,), generator=random).tolist()
+    for position in positions:
         damaged = bytearray(data)
-        damaged[place // 8] ^= 1 << place % 8
+        damaged[position // 8] ^= 1 << position % 8
         path.write_bytes(damaged)
         with pytest.raises(CorruptFileError):
             recops.SidTrie.load(path)
-    for length in [0, 1, 8, *(place // 8 for place in places[:50])]:
+    for length in [0, 1, 8, *(position // 8 for position in positions[:50])]:
         path.write_bytes(data[:length])
         with pytest.raises(CorruptFileError):
             recops.SidTrie.load(path)
@@ -102,7 +106,7 @@ def damage(trie: recops.SidTrie, name: str) -> recops.SidTrie:
 
 
 @pytest.mark.parametrize("name", ["first_child", "tokens", "item_rows", "id_order", "item_ids"])
-def test_what_is_no_trie_is_refused_though_sealed(
+def test_sealed_files_without_a_trie_are_refused(
     tmp_path: Path, trie: recops.SidTrie, name: str
 ) -> None:
     wrong = damage(trie, name)
@@ -121,7 +125,7 @@ def test_what_is_no_trie_is_refused_though_sealed(
         ({"vocab_sizes": (9, 9, 2)}, "tokens must be from 0 to 1 at level 2"),
     ],
 )
-def test_validate_says_what_is_wrong(
+def test_validate_names_the_error(
     trie: recops.SidTrie, change: dict[str, object], message: str
 ) -> None:
     with pytest.raises(ValueError, match=f"SidTrie.validate: {message}"):

@@ -1,4 +1,4 @@
-"""Balanced assignment: its reference, the optimum, capacities kept, what cannot fit, its errors."""
+"""Balanced assignment: the reference, the optimum, capacities, infeasible inputs and errors."""
 
 from __future__ import annotations
 
@@ -22,19 +22,19 @@ def cost(x: Tensor, codebook: Tensor, index: Tensor) -> float:
 
 
 def sums(index: Tensor, weight: Tensor, size: int) -> Tensor:
-    kept = index >= 0
+    is_assigned = index >= 0
     zeros = torch.zeros(size, dtype=torch.float64)
-    return zeros.index_add(0, index[kept].long(), weight[kept].double())
+    return zeros.index_add(0, index[is_assigned].long(), weight[is_assigned].double())
 
 
 def clustered(n: int, dim: int, size: int) -> tuple[Tensor, Tensor, Tensor]:
-    """Rows crowded around some codewords, with weights over two decades."""
+    """Return rows clustered around some codewords, with weights over two decades."""
     codebook = torch.randn(size, dim)
     near = (torch.rand(n) ** 2 * size).long()
     return codebook[near] + torch.randn(n, dim), codebook, torch.rand(n) ** 3 + 0.01
 
 
-# ---- Agreement with the reference, on a grid full of ties and duplicates.
+# ---- Agreement with the reference, on a grid with many ties and duplicates.
 
 
 @settings(max_examples=150)
@@ -68,7 +68,7 @@ def test_agrees_with_the_reference(
 
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("slack", [1.02, 1.3, 3.0])
-def test_capacity_is_kept(dtype: torch.dtype, slack: float) -> None:
+def test_no_code_exceeds_its_capacity(dtype: torch.dtype, slack: float) -> None:
     x, codebook, weight = (t.to(dtype) for t in clustered(3000, 16, 50))
     capacity = slack * weight.double().sum().item() / 50
     nearest = recops.nearest_codes(x, codebook)[0][:, 0]
@@ -80,7 +80,7 @@ def test_capacity_is_kept(dtype: torch.dtype, slack: float) -> None:
     torch.testing.assert_close(load.double(), sums(index, weight, 50), rtol=1e-6, atol=0)
 
 
-def test_nothing_moves_where_nothing_is_above_capacity() -> None:
+def test_nothing_moves_if_no_code_exceeds_its_capacity() -> None:
     x, codebook, weight = clustered(500, 8, 20)
     nearest = recops.nearest_codes(x, codebook)[0][:, 0]
     for capacity in (sums(nearest, weight, 20).max().item(), torch.inf):
@@ -94,13 +94,13 @@ def test_equal_weights_come_close_to_the_optimum() -> None:
     x, codebook, _ = clustered(400, 8, 20)
     index, _, feasible = recops.balance_assignment(x, codebook, torch.ones(400), 22)
     assert feasible
-    places = torch.cdist(x.double(), codebook.double()).square().repeat_interleave(22, dim=1)
-    rows, columns = optimize.linear_sum_assignment(places.numpy())
-    assert cost(x, codebook, index) <= 1.15 * places[rows, columns].sum().item()
+    positions = torch.cdist(x.double(), codebook.double()).square().repeat_interleave(22, dim=1)
+    rows, columns = optimize.linear_sum_assignment(positions.numpy())
+    assert cost(x, codebook, index) <= 1.15 * positions[rows, columns].sum().item()
 
 
-def test_regret_moves_less_than_the_lightest_first_would() -> None:
-    """UniRec's own order is lightest first; ours is to lose less, as our notes measured."""
+def test_order_by_regret_costs_less_than_lightest_first() -> None:
+    """The order by regret loses less than UniRec's order, which moves the lightest rows first."""
     x, codebook, weight = clustered(2000, 8, 16)
     capacity = 1.05 * weight.sum().item() / 16
     index, _, feasible = recops.balance_assignment(x, codebook, weight, capacity)
@@ -119,7 +119,7 @@ def test_regret_moves_less_than_the_lightest_first_would() -> None:
     assert cost(x, codebook, index) < 0.95 * cost(x, codebook, torch.tensor(lightest))
 
 
-# ---- Piles, duplicates, what cannot fit.
+# ---- Equal rows, equal codewords and infeasible capacities.
 
 
 def test_moves_whose_distances_overflow_come_last() -> None:
@@ -127,12 +127,12 @@ def test_moves_whose_distances_overflow_come_last() -> None:
     weight, capacity = torch.ones(4), torch.tensor([3.0, 10])
     for module in (recops, reference):
         for dtype in (torch.float32, torch.float64):
-            found = module.balance_assignment(x.to(dtype), codebook.to(dtype), weight, capacity)
-            assert found[0].tolist() == [0, 0, 0, 1]
+            outputs = module.balance_assignment(x.to(dtype), codebook.to(dtype), weight, capacity)
+            assert outputs[0].tolist() == [0, 0, 0, 1]
 
 
-def test_a_pile_of_equal_rows_fills_code_after_code() -> None:
-    """Zero residuals: all items on one spot, by order of items and of distance."""
+def test_equal_rows_fill_one_code_after_another() -> None:
+    """Equal rows, as zero residuals, are assigned in the order of rows and of distances."""
     codebook = torch.arange(12.0)[:, None]
     index, load, feasible = recops.balance_assignment(
         torch.zeros(100, 1), codebook, torch.ones(100), 10
@@ -142,7 +142,7 @@ def test_a_pile_of_equal_rows_fills_code_after_code() -> None:
     assert index.sort().values.tolist() == [code for code in range(10) for _ in range(10)]
 
 
-def test_equal_codewords_share_by_lowest_index() -> None:
+def test_equal_codewords_are_filled_by_lowest_index() -> None:
     index, load, feasible = recops.balance_assignment(
         torch.zeros(7, 3), torch.zeros(4, 3), torch.ones(7), 2
     )
@@ -152,7 +152,7 @@ def test_equal_codewords_share_by_lowest_index() -> None:
     assert (index == 0).sum() == 2
 
 
-def test_an_item_heavier_than_every_capacity_is_told() -> None:
+def test_an_item_heavier_than_every_capacity_is_reported() -> None:
     x, codebook, weight = clustered(300, 4, 10)
     weight[17] = 1000
     capacity = 2 * (weight.sum().item() - 1000) / 10
@@ -164,8 +164,8 @@ def test_an_item_heavier_than_every_capacity_is_told() -> None:
     assert not recops.balance_assignment(x, codebook, weight, 0.0)[2]
 
 
-def test_what_a_repair_leaves_over_is_placed_heaviest_first() -> None:
-    """6, 6, 4 and 4 at one code: the light ones have the least regret, and then no 6 fits."""
+def test_items_without_room_are_assigned_heaviest_first() -> None:
+    """Four rows of weights 6, 6, 4 and 4 share a code. If both light rows move, no 6 fits."""
     x, codebook = torch.tensor([[0.0], [0.0], [1.0], [1.0]]), torch.tensor([[-1.0], [5.0]])
     weight = torch.tensor([6.0, 6.0, 4.0, 4.0])
     index, load, feasible = recops.balance_assignment(x, codebook, weight, 10)
@@ -192,7 +192,7 @@ def test_loads_are_added_in_float64() -> None:
     assert not recops.balance_assignment(x, codebook, weight, 2**24 + 1)[2]
 
 
-# ---- The same bits, and torch's own machinery.
+# ---- Determinism, and integration with torch.
 
 
 def test_results_do_not_depend_on_the_number_of_threads(

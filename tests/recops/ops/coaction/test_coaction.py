@@ -1,4 +1,4 @@
-"""Co-action: its reference, forward and backward, over every kind of network."""
+"""Co-action agrees with its reference, forward and backward, for every kind of network."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ def agrees_with_the_reference(
     weight: Tensor | None = None,
     agree: Callable[[Tensor, Tensor], None] = assert_agrees,
 ) -> None:
-    """Forward and backward, in float64; outputs weigh as ``weight`` says, or at random."""
+    """Compare with float64, forward and backward, for a random or the given output gradient."""
     twin = call.twin()
     output, expected = run(call), run(twin, reference.coaction)
     assert output.dtype == call.feed.dtype
     agree(output, expected)
     weight = torch.randn(output.shape).to(output.dtype) if weight is None else weight
-    found = gradients(output, call, weight)
-    for actual, other in zip(found, gradients(expected, twin, weight), strict=True):
+    outputs = gradients(output, call, weight)
+    for actual, other in zip(outputs, gradients(expected, twin, weight), strict=True):
         agree(actual, other)
 
 
@@ -46,7 +46,7 @@ def test_the_released_network(dtype: torch.dtype, candidates: int | None) -> Non
 
 
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
-def test_parameters_may_be_float32_beside_16_bits(dtype: torch.dtype) -> None:
+def test_parameters_may_be_float32_with_16_bit_feeds(dtype: torch.dtype) -> None:
     call = make_call(20, 9, dtype=dtype, params_dtype=torch.float32, orders=2)
     agrees_with_the_reference(call)
     output = run(call)
@@ -66,7 +66,7 @@ def test_gradcheck(
 ) -> None:
     torch.manual_seed(seed)
     call = make_call(3, 4, tuple(dims), candidates=candidates, dtype=torch.float64, **options)
-    # Beside relu's and selu's kinks, that is.
+    # Inputs near the kinks of relu and selu are avoided.
     check = torch.autograd.gradcheck
     assert check(
         lambda feed, params: recops.coaction(feed, params, call.dims, **call.options),
@@ -77,7 +77,7 @@ def test_gradcheck(
 
 
 def test_small_powers_keep_their_digits() -> None:
-    """Embeddings begin at 0.01: their third power is 1e-6, and not to be lost in a tanh."""
+    """Embeddings start at 0.01. Their third power, 1e-6, must stay accurate in a tanh."""
     call = make_call(9, 12, orders=3, ragged=False)
     call.feed.data *= 0.01
 
@@ -101,7 +101,7 @@ def test_activations_are_accurate_everywhere(activation: str, dtype: torch.dtype
     torch.testing.assert_close(actual.double(), expected, rtol=6e-7, atol=1e-38)
 
 
-def test_infinities_and_nan_stay_with_their_candidate() -> None:
+def test_infinity_and_nan_affect_only_their_candidate() -> None:
     call = make_call(40, 6, orders=2, ragged=False)
     clean = run(call)
     with torch.no_grad():
@@ -117,10 +117,10 @@ def test_infinities_and_nan_stay_with_their_candidate() -> None:
 @pytest.mark.parametrize("activation", ["tanh", "relu", "selu"])
 @pytest.mark.parametrize("bad", [torch.inf, torch.nan])
 @pytest.mark.parametrize("independent", [False, True])
-def test_parameters_that_are_not_finite_see_no_position_that_is_not_there(
+def test_nonfinite_parameters_do_not_read_padding(
     activation: str, bad: float, independent: bool
 ) -> None:
-    """Nor do they tell how long the histories beside theirs are, or how they are padded."""
+    """Neither padding nor other candidates' lengths change the result of such a candidate."""
     feed, lengths = torch.randn(5, 21, 4), torch.tensor([20, 0, 13, 3, 0])
     params = torch.randn(5, 2 * 35 if independent else 35)
     params[1:4] = bad
@@ -142,17 +142,17 @@ def test_parameters_that_are_not_finite_see_no_position_that_is_not_there(
             assert torch.equal(one[0].isfinite(), other[row][: len(one[0])].isfinite())
 
 
-def test_what_lies_past_the_lengths_is_never_read() -> None:
+def test_events_past_the_lengths_are_never_read() -> None:
     call = make_call(50, 20, orders=3, bias=True)
     expected = run(call)
     weight = torch.randn_like(expected)
-    due = gradients(expected, call, weight)
+    correct = gradients(expected, call, weight)
     past = torch.arange(20) >= call.options["lengths"][:, None]
     with torch.no_grad():
         call.feed[past] = torch.nan
     output = run(call)
     assert torch.equal(output, expected)
-    found = gradients(output, call, weight)
-    assert torch.equal(found[0], due[0])
-    assert torch.equal(found[1], due[1])
-    assert found[0][past].eq(0).all()
+    outputs = gradients(output, call, weight)
+    assert torch.equal(outputs[0], correct[0])
+    assert torch.equal(outputs[1], correct[1])
+    assert outputs[0][past].eq(0).all()

@@ -1,4 +1,4 @@
-"""Co-action of looked-up rows: the look-ups in torch, dense and sparse gradients, errors."""
+"""Co-action with fused look-ups: results, dense and sparse gradients, and errors."""
 
 from __future__ import annotations
 
@@ -29,13 +29,13 @@ def make_gather(
     index: torch.dtype = torch.int64,
     layout: str = "contiguous",
 ) -> tuple[tuple[Any, ...], dict[str, Any]]:
-    """Arguments and options; history past the lengths is no row."""
+    """Return arguments and options; ids past the lengths are invalid."""
     count = users if candidates is None else candidates
     sets = options.get("orders", 1) if options.get("order_independent") else 1
     width = params_width(dims, bias=options.get("bias", False), sets=sets)
-    place = LAYOUTS[layout]
-    feed_table = place((torch.randn(rows[0], dims[0]) * 0.5).to(dtype)).requires_grad_()
-    params_table = place((torch.randn(rows[1], width) * 0.4).to(dtype)).requires_grad_()
+    arrange = LAYOUTS[layout]
+    feed_table = arrange((torch.randn(rows[0], dims[0]) * 0.5).to(dtype)).requires_grad_()
+    params_table = arrange((torch.randn(rows[1], width) * 0.4).to(dtype)).requires_grad_()
     lengths = torch.randint(0, time + 1, (users,)).to(index)
     history = torch.randint(0, rows[0], (users, time)).to(index)
     history[torch.arange(time) >= lengths[:, None]] = -7
@@ -74,9 +74,9 @@ def test_agrees_with_look_ups_in_torch(options: dict[str, Any], seed: int, **sha
     output = recops.coaction_gather(*arguments, **options)
     expected = reference.coaction_gather(*wide, **options)
     weight = torch.randn(output.shape).to(output.dtype)
-    found = torch.autograd.grad(output, tables(arguments), weight)
-    due = torch.autograd.grad(expected, tables(wide), weight.double())
-    for actual, other in zip((output, *found), (expected, *due), strict=True):
+    results = torch.autograd.grad(output, tables(arguments), weight)
+    correct = torch.autograd.grad(expected, tables(wide), weight.double())
+    for actual, other in zip((output, *results), (expected, *correct), strict=True):
         size = other.abs().max().item() if other.numel() else 0.0
         tolerance = AGREEMENT[actual.dtype]
         atol = tolerance["atol"] * max(1.0, size)
@@ -85,7 +85,7 @@ def test_agrees_with_look_ups_in_torch(options: dict[str, Any], seed: int, **sha
         )
 
 
-def test_it_is_the_op_on_looked_up_rows_to_the_bit() -> None:
+def test_results_equal_coaction_of_looked_up_rows() -> None:
     arguments, options = make_gather(
         {"orders": 3}, candidates=70, rows=(65, 6), dtype=torch.float32
     )
@@ -98,7 +98,7 @@ def test_it_is_the_op_on_looked_up_rows_to_the_bit() -> None:
 @pytest.mark.parametrize("pool", ["sum", "mean"])
 @pytest.mark.parametrize("candidates", [None, 70])
 @pytest.mark.parametrize("rows", [3, 64, 65])  # 8 T = 64
-def test_repeated_rows_are_fed_once_and_count_as_often(
+def test_repeated_rows_are_computed_once_and_weighted(
     rows: int, candidates: int | None, pool: str
 ) -> None:
     arguments, options = make_gather(
@@ -113,9 +113,9 @@ def test_repeated_rows_are_fed_once_and_count_as_often(
     output = recops.coaction_gather(*arguments, **options)
     torch.testing.assert_close(output, expected)
     weight = torch.randn_like(output)
-    due = torch.autograd.grad(expected, tables(arguments), weight)
-    found = torch.autograd.grad(output, tables(arguments), weight)
-    for actual, other in zip(found, due, strict=True):
+    correct = torch.autograd.grad(expected, tables(arguments), weight)
+    results = torch.autograd.grad(output, tables(arguments), weight)
+    for actual, other in zip(results, correct, strict=True):
         torch.testing.assert_close(actual, other)
 
 
@@ -128,7 +128,7 @@ def test_a_small_table_without_repeats_gives_the_same_bits() -> None:
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
-def test_sparse_gradients_are_the_dense_ones(dtype: torch.dtype) -> None:
+def test_sparse_gradients_equal_dense_gradients(dtype: torch.dtype) -> None:
     arguments, options = make_gather({"orders": 2}, rows=(40, 50), dtype=dtype)
     output = recops.coaction_gather(*arguments, **options)
     weight = torch.randn_like(output)
@@ -146,24 +146,24 @@ def test_sparse_gradients_are_the_dense_ones(dtype: torch.dtype) -> None:
         )
 
 
-def test_duplicate_rows_step_once_in_a_sparse_optimizer() -> None:
-    """Adam must see the sum of a row's gradients, or it counts the row twice."""
+def test_a_sparse_optimizer_updates_a_repeated_row_once() -> None:
+    """Adam must get one summed gradient per row; otherwise it updates the row twice."""
     arguments, options = make_gather({"orders": 3}, rows=(5, 3), dtype=torch.float32)
-    ours, theirs = (
+    op_tables, reference_tables = (
         arguments,
         tuple(
             a.detach().clone().requires_grad_() if isinstance(a, Tensor) and a.requires_grad else a
             for a in arguments
         ),
     )
-    sides = (ours, recops.coaction_gather), (theirs, reference.coaction_gather)
+    sides = (op_tables, recops.coaction_gather), (reference_tables, reference.coaction_gather)
     for _ in range(3):
         for these, function in sides:
             optimizer = torch.optim.SparseAdam(tables(these), lr=0.01)
             function(*these, sparse=True, **options).square().mean().backward()
             optimizer.step()
             optimizer.zero_grad()
-    for actual, expected in zip(tables(ours), tables(theirs), strict=True):
+    for actual, expected in zip(tables(op_tables), tables(reference_tables), strict=True):
         torch.testing.assert_close(actual, expected, rtol=1e-3, atol=1e-4)
 
 

@@ -1,4 +1,4 @@
-"""Co-action in torch's own machinery, and the same bits everywhere."""
+"""Co-action with opcheck, torch.compile, export and autocast, and its determinism."""
 
 from __future__ import annotations
 
@@ -48,13 +48,13 @@ torch.save(results, sys.argv[2])
 
 
 def test_instruction_sets_agree(tmp_path: Path) -> None:
-    made = [
+    calls_at_isa = [
         make_call(40, 13, orders=3),
         make_call(2, 13, (5, 3, 6), candidates=50, orders=2, bias=True, activation="selu"),
         make_call(3, 30, (4, 4, 4), dtype=torch.bfloat16, orders=2, bias=True),
         make_call(9, 5, (7, 3), dtype=torch.float64, activation="none"),
     ]
-    inputs = [(*call.arguments, call.options) for call in made]
+    inputs = [(*call.arguments, call.options) for call in calls_at_isa]
     results = results_at_each(ON_THIS_ISA, tmp_path, inputs)
     for result in results[1:]:
         for actual, expected in zip(result, results[0], strict=True):
@@ -131,7 +131,7 @@ def test_autocast_computes_in_float32() -> None:
         assert torch.equal(run(call), expected)
 
 
-def test_autocast_takes_what_a_linear_layer_gives_beside_float32() -> None:
+def test_autocast_accepts_16_bit_parameters_with_float32_feeds() -> None:
     feed, params = torch.randn(2, 3, 2), torch.randn(2, 4)
     expected = recops.coaction(feed, params.bfloat16().float(), [2, 2])
     with torch.autocast("cpu", torch.bfloat16):

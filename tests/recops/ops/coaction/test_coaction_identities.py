@@ -1,4 +1,4 @@
-"""What must hold of co-action whatever its numbers: closed forms, symmetries, additivity."""
+"""Identities of co-action: closed forms, symmetries and additivity."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def test_the_last_layer_is_linear_in_the_pooled_hidden_layer() -> None:
     torch.testing.assert_close(torch.einsum("bci,bio->bco", hidden, weight), last, **CLOSE)
 
 
-def test_the_last_bias_counts_once_an_event() -> None:
+def test_the_last_bias_counts_once_per_event() -> None:
     call = make_call(30, 9, orders=2, bias=True, dtype=torch.float64)
     output = run(call).unflatten(1, (2, 12))
     row = call.params.detach()
@@ -37,7 +37,7 @@ def test_the_last_bias_counts_once_an_event() -> None:
 
 
 def test_one_linear_layer_is_a_bilinear_form() -> None:
-    """(Σ_t p_t) W: a factorization machine's second-order term, one weight matrix a candidate."""
+    """(Σ_t p_t) W is a second-order term of a factorization machine, with one W per candidate."""
     call = make_call(30, 9, (16, 4), dtype=torch.float64, ragged=False)
     feed, weight = call.feed.detach(), call.params.detach().unflatten(1, (16, 4))
     torch.testing.assert_close(run(call), (feed.sum(1)[:, None] @ weight)[:, 0], **CLOSE)
@@ -70,7 +70,7 @@ def test_the_order_of_candidates_does_not_matter() -> None:
     assert torch.equal(run(call, feed_index=index), expected[order])
 
 
-def test_deduplicated_users_are_expanded_ones() -> None:
+def test_shared_users_equal_repeated_users() -> None:
     call = make_call(7, 21, candidates=100, orders=3, dtype=torch.float64)
     output = recops.coaction(*call.arguments, **call.options)
     weight = torch.randn_like(output)
@@ -85,17 +85,17 @@ def test_deduplicated_users_are_expanded_ones() -> None:
     torch.testing.assert_close(params, two, **CLOSE)
 
 
-def test_new_events_are_added_to_the_old_result() -> None:
+def test_results_of_new_events_add_to_the_old_result() -> None:
     call = make_call(40, 12, orders=3, bias=True, dtype=torch.float64, ragged=False)
     feed, params, dims = (x.detach() if isinstance(x, Tensor) else x for x in call.arguments)
     options: dict[str, Any] = {"orders": 3, "bias": True}
-    whole = recops.coaction(feed, params, dims, **options)
+    total = recops.coaction(feed, params, dims, **options)
     old = recops.coaction(feed[:, :7], params, dims, **options)
     new = recops.coaction(feed[:, 7:], params, dims, **options)
-    torch.testing.assert_close(old + new, whole, **CLOSE)
+    torch.testing.assert_close(old + new, total, **CLOSE)
 
 
-def test_the_mean_is_the_sum_over_the_length() -> None:
+def test_the_mean_is_the_sum_divided_by_the_length() -> None:
     call = make_call(40, 12, orders=2, dtype=torch.float64)
     lengths = call.options["lengths"]
     lengths[3] = 0
@@ -104,7 +104,7 @@ def test_the_mean_is_the_sum_over_the_length() -> None:
     torch.testing.assert_close(mean * lengths[:, None], run(call), **CLOSE)
 
 
-def test_orders_with_parameters_of_their_own_are_calls_of_their_own() -> None:
+def test_independent_orders_equal_separate_calls() -> None:
     call = make_call(10, 8, orders=3, order_independent=True, bias=True, dtype=torch.float64)
     output = run(call).chunk(3, 1)
     for order, params in enumerate(call.params.detach().chunk(3, 1), 1):
@@ -115,7 +115,7 @@ def test_orders_with_parameters_of_their_own_are_calls_of_their_own() -> None:
 
 
 def test_a_constant_one_in_the_feed_is_a_bias() -> None:
-    """1^c is 1, and 0 where a row is padding: how the production op of the paper has its bias."""
+    """1^c is 1, and 0 at padding. The production op of the paper implements its bias this way."""
     call = make_call(20, 9, (4, 5), orders=2, bias=True, activate_last=True, dtype=torch.float64)
     ones = torch.cat([call.feed.detach(), torch.ones(20, 9, 1, dtype=torch.float64)], 2)
     other = recops.coaction(

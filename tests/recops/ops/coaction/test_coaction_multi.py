@@ -1,4 +1,4 @@
-"""Many pairs in one call are the calls one by one."""
+"""Co-action of many pairs in one call equals one call per pair."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ Pairs = list[tuple[Tensor, Tensor, tuple[int, ...]]]
 def make_pairs(
     dims: list[tuple[int, ...]], dtype: torch.dtype = torch.float32, **options: Any
 ) -> tuple[Pairs, dict[str, Any]]:
-    made = [make_call(7, 6, size, candidates=90, dtype=dtype, **options) for size in dims]
-    return [call.arguments for call in made], made[0].options
+    pairs_list = [make_call(7, 6, size, candidates=90, dtype=dtype, **options) for size in dims]
+    return [call.arguments for call in pairs_list], pairs_list[0].options
 
 
 @settings(max_examples=30)
@@ -34,23 +34,23 @@ def make_pairs(
     ),
     dtype=st.sampled_from(DTYPES),
 )
-def test_one_call_is_a_call_for_each(
+def test_one_call_equals_a_call_per_pair(
     options: dict[str, Any], dims: list[tuple[int, ...]], dtype: torch.dtype
 ) -> None:
     pairs, options = make_pairs(dims, dtype, **options)
     outputs = recops.coaction_multi(pairs, **options)
     weights = [torch.randn_like(output) for output in outputs]
     leaves = [tensor for feed, params, _ in pairs for tensor in (feed, params)]
-    found = torch.autograd.grad(outputs, leaves, weights)
+    results = torch.autograd.grad(outputs, leaves, weights)
     single = [recops.coaction(*pair, **options) for pair in pairs]
-    due = torch.autograd.grad(single, leaves, weights)
-    for actual, expected in zip([*outputs, *found], [*single, *due], strict=True):
+    correct = torch.autograd.grad(single, leaves, weights)
+    for actual, expected in zip([*outputs, *results], [*single, *correct], strict=True):
         assert torch.equal(actual, expected)
     for actual, expected in zip(outputs, reference.coaction_multi(pairs, **options), strict=True):
         assert actual.shape == expected.shape
 
 
-def test_threads_share_pairs_out(set_threads: Callable[[int], None]) -> None:
+def test_results_do_not_depend_on_threads(set_threads: Callable[[int], None]) -> None:
     pairs, options = make_pairs([(16, 8, 4)] * 48, orders=3)
     set_threads(1)
     expected = recops.coaction_multi(pairs, **options)
@@ -62,10 +62,13 @@ def test_threads_share_pairs_out(set_threads: Callable[[int], None]) -> None:
 @pytest.mark.parametrize("pool", ["sum", "mean"])
 @pytest.mark.parametrize("ragged", [False, True])
 def test_pairs_of_several_lengths(pool: str, ragged: bool) -> None:
-    """Results come in the order of the pairs; lengths are those of the sequences alone."""
+    """Results have the order of the pairs, and lengths apply only to sequences."""
     steps = [1, 6, 1, 6] if ragged else [4, 1, 6, 4, 1]
-    made = [make_call(7, t, (3, 4, 2 + t), candidates=30, ragged=False) for t in steps]
-    pairs, options = [call.arguments for call in made], {"pool": pool, **made[0].options}
+    pairs_list = [make_call(7, t, (3, 4, 2 + t), candidates=30, ragged=False) for t in steps]
+    pairs, options = (
+        [call.arguments for call in pairs_list],
+        {"pool": pool, **pairs_list[0].options},
+    )
     lengths = torch.randint(0, 7, (7,)) if ragged else None
     outputs = recops.coaction_multi(pairs, lengths=lengths, **options)
     single = [
@@ -74,15 +77,15 @@ def test_pairs_of_several_lengths(pool: str, ragged: bool) -> None:
     ]
     weights = [torch.randn_like(output) for output in single]
     leaves = [tensor for feed, params, _ in pairs for tensor in (feed, params)]
-    found = torch.autograd.grad(outputs, leaves, weights)
-    due = torch.autograd.grad(single, leaves, weights)
-    for actual, expected in zip([*outputs, *found], [*single, *due], strict=True):
+    results = torch.autograd.grad(outputs, leaves, weights)
+    correct = torch.autograd.grad(single, leaves, weights)
+    for actual, expected in zip([*outputs, *results], [*single, *correct], strict=True):
         assert torch.equal(actual, expected)
     by_reference = reference.coaction_multi(pairs, lengths=lengths, **options)
     torch.testing.assert_close(outputs, by_reference, **AGREEMENT[torch.float32])
 
 
-def test_lengths_are_of_single_steps_where_there_are_no_others() -> None:
+def test_lengths_apply_to_single_steps_if_there_are_no_sequences() -> None:
     lengths = torch.tensor([1, 0, 1])
     for module in (recops, reference):
         (output,) = module.coaction_multi([(FEED[:, :1], PARAMS, DIMS)], lengths=lengths)
@@ -146,7 +149,7 @@ def test_errors(pairs: list[Any], error: type[Exception], message: str) -> None:
         recops.coaction_multi(pairs)
 
 
-def test_lengths_of_two_histories_are_refused() -> None:
+def test_histories_of_two_lengths_are_refused() -> None:
     pairs = [(FEED[:, :1], PARAMS, DIMS), GOOD, (FEED[:, :4], PARAMS, DIMS)]
     message = r"^coaction_multi: pairs\[2\]: feed must have T = 5 or 1 with lengths, got shape"
     with pytest.raises(ValueError, match=message):
@@ -154,7 +157,7 @@ def test_lengths_of_two_histories_are_refused() -> None:
 
 
 @pytest.mark.parametrize("module", [recops, reference])
-def test_any_iterable_of_pairs_will_do(module: Any) -> None:
+def test_pairs_may_be_any_iterable(module: Any) -> None:
     assert params_width(DIMS) == 8
     (output,) = module.coaction_multi(iter([GOOD]))
     assert torch.equal(output, module.coaction(*GOOD))

@@ -60,9 +60,9 @@ def test_agrees_with_the_reference(
     for actual, other in zip(result, expected, strict=True):
         assert actual.dtype == wide
         torch.testing.assert_close(actual, other.to(wide), **AGREEMENT[wide])
-    found = gradients(*result, (codebook, usage), weight)
-    due = gradients(*expected, twins, weight)
-    for actual, other in zip(found, due, strict=True):
+    results = gradients(*result, (codebook, usage), weight)
+    correct = gradients(*expected, twins, weight)
+    for actual, other in zip(results, correct, strict=True):
         torch.testing.assert_close(actual, other.to(actual.dtype), **AGREEMENT[actual.dtype])
 
 

@@ -1,4 +1,4 @@
-"""Codebook overlap in torch's own machinery, and the same bits everywhere."""
+"""Codebook overlap with opcheck, torch.compile, export and autocast, and its determinism."""
 
 from __future__ import annotations
 

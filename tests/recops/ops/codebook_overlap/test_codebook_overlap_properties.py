@@ -1,4 +1,4 @@
-"""What is known of codebook overlap: closed forms, DRQ's bounds, its two penalties."""
+"""Properties of codebook overlap: closed forms, the bounds of DRQ, and its two penalties."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ from recops.ops.codebook_overlap.codebook_overlap import OverlapKernel
 from tolerances import DTYPES
 
 
-def apart(size: int, dim: int = 16, dtype: torch.dtype = torch.float64) -> Tensor:
-    """Codewords 100 apart at least, along one axis."""
+def distant_codewords(size: int, dim: int = 16, dtype: torch.dtype = torch.float64) -> Tensor:
+    """Return codewords on one axis, at least 100 from each other."""
     codebook = torch.randn(size, dim, dtype=dtype).clamp(-5, 5)
     codebook[:, 0] += 110.0 * torch.arange(size, dtype=dtype)
     return codebook
@@ -27,11 +27,13 @@ def apart(size: int, dim: int = 16, dtype: torch.dtype = torch.float64) -> Tenso
 
 @every_kernel
 @pytest.mark.parametrize("dtype", DTYPES[::3])
-def test_uniform_codewords_far_apart_are_worth_their_number(
+def test_effective_capacity_of_distant_uniform_codewords_is_their_number(
     kernel: OverlapKernel, dtype: torch.dtype
 ) -> None:
     usage = torch.full((256,), 1 / 256, dtype=dtype)
-    capacity = recops.effective_capacity(apart(256, dtype=dtype), usage, 1.0, kernel=kernel)
+    capacity = recops.effective_capacity(
+        distant_codewords(256, dtype=dtype), usage, 1.0, kernel=kernel
+    )
     assert capacity.item() == pytest.approx(256, abs=1e-6)
 
 
@@ -49,24 +51,24 @@ def test_two_codes(kernel: OverlapKernel, dtype: torch.dtype, delta: float) -> N
     codebook = torch.tensor([[1.0, 2.0], [1.0, 2.0 + delta]], dtype=torch.float64).to(dtype)
     usage = torch.full((2,), 0.5, dtype=dtype)
     overlap, row_sums = recops.codebook_overlap(codebook, usage, 0.7, kernel=kernel)
-    told = (codebook[1, 1].double() - codebook[0, 1].double()).item()
-    expected = (1 + TWO_CODES[kernel](told, 0.7)) / 2
+    distance = (codebook[1, 1].double() - codebook[0, 1].double()).item()
+    expected = (1 + TWO_CODES[kernel](distance, 0.7)) / 2
     rtol = 1e-14 if dtype == torch.float64 else 3e-7
     assert overlap.item() == pytest.approx(expected, rel=rtol)
     assert row_sums.tolist() == pytest.approx([expected] * 2, rel=rtol)
 
 
 @pytest.mark.parametrize("kernel", TWO_CODES)
-def test_equidistant_codes_lose_capacity_as_noise_grows(kernel: OverlapKernel) -> None:
-    """K_eff of the corners of a simplex, K of them evenly used: 1 / (1/K + (1 − 1/K) κ(δ, σ))."""
+def test_equidistant_codes_lose_capacity_with_noise(kernel: OverlapKernel) -> None:
+    """K evenly used corners of a simplex have K_eff = 1 / (1/K + (1 − 1/K) κ(δ, σ))."""
     size, delta = 256, 8.0
     corners = torch.eye(size, dtype=torch.float64) * delta / math.sqrt(2)
     usage = torch.full((size,), 1 / size, dtype=torch.float64)
     curve = []
     for sigma in (0.1, 0.25, 0.5, 1.0, 2.0, 8.0, 32.0):
-        due = 1 / (1 / size + (1 - 1 / size) * TWO_CODES[kernel](delta, sigma))
+        correct = 1 / (1 / size + (1 - 1 / size) * TWO_CODES[kernel](delta, sigma))
         capacity = recops.effective_capacity(corners, usage, sigma, kernel=kernel).item()
-        assert capacity == pytest.approx(due, rel=1e-9)
+        assert capacity == pytest.approx(correct, rel=1e-9)
         curve.append(capacity)
     assert curve[0] == pytest.approx(256, abs=1e-6)
     assert curve == sorted(curve, reverse=True)
@@ -74,13 +76,17 @@ def test_equidistant_codes_lose_capacity_as_noise_grows(kernel: OverlapKernel) -
 
 
 @every_kernel
-def test_only_even_and_disjoint_codes_are_worth_their_number(kernel: OverlapKernel) -> None:
+def test_only_even_and_disjoint_codes_reach_full_capacity(kernel: OverlapKernel) -> None:
     even, size = torch.full((30,), 1 / 30, dtype=torch.float64), 30
-    assert recops.effective_capacity(apart(size), even, 1.0, kernel=kernel) > size - 1e-9
+    assert (
+        recops.effective_capacity(distant_codewords(size), even, 1.0, kernel=kernel) > size - 1e-9
+    )
     uneven = even.clone()
     uneven[:2] += torch.tensor([1e-3, -1e-3])
-    assert recops.effective_capacity(apart(size), uneven, 1.0, kernel=kernel) < size - 1e-3
-    close = apart(size)
+    assert (
+        recops.effective_capacity(distant_codewords(size), uneven, 1.0, kernel=kernel) < size - 1e-3
+    )
+    close = distant_codewords(size)
     close[1] = close[0] + 1e-3
     assert recops.effective_capacity(close, even, 1.0, kernel=kernel) < size - 1
 
@@ -145,13 +151,13 @@ def test_doubling_a_codeword_and_dividing_its_usage_changes_nothing(kernel: Over
 
 
 def penalties(codebook: Tensor, usage: Tensor, sigma: float) -> tuple[float, float]:
-    """Of distribution and of geometry: log K = log K_eff + both."""
+    """Return the penalties of distribution and geometry; log K = log K_eff + their sum."""
     even = 1 / usage.square().sum().item()
     capacity = recops.effective_capacity(codebook, usage, sigma).item()
     return math.log(len(usage)) - math.log(even), math.log(even) - math.log(capacity)
 
 
-def test_what_moves_which_penalty() -> None:
+def test_each_penalty_depends_on_its_cause() -> None:
     codebook, usage = torch.randn(200, 16, dtype=torch.float64), shares(200)
     distribution, geometry = penalties(codebook, usage, 0.5)
     permuted = penalties(codebook[torch.randperm(200)], usage, 0.5)

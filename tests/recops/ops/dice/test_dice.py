@@ -1,4 +1,4 @@
-"""Dice: its reference, and what it promises of statistics."""
+"""Dice: agreement with the reference, and its batch statistics."""
 
 from __future__ import annotations
 
@@ -23,15 +23,15 @@ LAYOUTS: dict[str, Callable[[Tensor], Tensor]] = {
 
 
 def agree(operands: list[Tensor]) -> None:
-    """Values and gradients are the reference's, computed in float64 and rounded."""
-    found, due = results(operands), results(operands, reference.dice, torch.float64)
+    """Compare values and gradients with the reference's in float64."""
+    outputs, correct = results(operands), results(operands, reference.dice, torch.float64)
     x, alpha = operands[:2]
     of_statistics = wide(x.dtype) if len(operands) == 2 else alpha.dtype
     dtypes = [x.dtype, of_statistics, of_statistics, x.dtype, alpha.dtype]
-    # Columns that hardly vary magnify what rounding leaves of their differences.
-    column = due[2].rsqrt().clamp(1, 1e6) if len(x) > 1 else torch.ones(x.shape[1])
+    # Columns with a small variance magnify rounding errors.
+    column = correct[2].rsqrt().clamp(1, 1e6) if len(x) > 1 else torch.ones(x.shape[1])
     column = column * x.abs().double().amax(0).clamp(min=1) if len(x) else column
-    for actual, expected, dtype in zip(found, due, dtypes, strict=True):
+    for actual, expected, dtype in zip(outputs, correct, dtypes, strict=True):
         assert actual.dtype == dtype
         close = dict(AGREEMENT[dtype])
         close["atol"] *= max(len(x), 1) ** 0.5  # Sums over rows.
@@ -63,12 +63,12 @@ def test_any_shape(rows, columns, of_batch, dtype, narrow, seed) -> None:
 
 @either
 @pytest.mark.parametrize("layout", LAYOUTS)
-def test_strides_are_free(layout: str, of_batch: bool) -> None:
+def test_any_strides(layout: str, of_batch: bool) -> None:
     operands = make(of_batch=of_batch)
     expected = results(operands)
     strided = [LAYOUTS[layout](each) for each in operands]
-    for actual, due in zip(results(strided), expected, strict=True):
-        assert torch.equal(actual, due)
+    for actual, correct in zip(results(strided), expected, strict=True):
+        assert torch.equal(actual, correct)
 
 
 @either
@@ -80,7 +80,7 @@ def test_gradcheck(rows: int, of_batch: bool) -> None:
 
 
 @either
-def test_either_gradient_alone(of_batch: bool) -> None:
+def test_a_gradient_of_either_result(of_batch: bool) -> None:
     x, alpha, *statistics = make(of_batch=of_batch)
     *_, grad_x, grad_alpha = results([x, alpha, *statistics])
     weight = torch.randn(
@@ -93,7 +93,7 @@ def test_either_gradient_alone(of_batch: bool) -> None:
         leaf.requires_grad_(False)
 
 
-def test_given_statistics_come_back_and_have_no_gradient() -> None:
+def test_provided_statistics_are_returned_without_gradient() -> None:
     x, alpha, mean, var = make(of_batch=False, dtype=torch.bfloat16)
     leaves = [each.requires_grad_() for each in (x, mean, var)]
     out, mean_out, var_out = recops.dice(x, alpha, mean, var)
@@ -109,19 +109,19 @@ def test_statistics_of_the_batch_have_no_gradient() -> None:
     assert out.requires_grad
     assert not mean.requires_grad
     assert not var.requires_grad
-    mean += 1  # A caller's own: of running averages, say.
+    mean += 1  # Statistics of the caller, such as running averages.
     with pytest.raises(RuntimeError, match="modified by an inplace operation"):
         out.sum().backward()
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
-def test_nothing_is_standardised_where_there_is_no_row(dtype: torch.dtype) -> None:
+def test_an_empty_batch_is_not_standardised(dtype: torch.dtype) -> None:
     out, mean, var = recops.dice(torch.empty(0, 5, dtype=dtype), torch.zeros(5, dtype=dtype))
     assert out.shape == (0, 5)
     assert mean.tolist() == var.tolist() == [0] * 5
 
 
-def test_a_row_alone_meets_one_half() -> None:
+def test_a_single_row_has_gate_one_half() -> None:
     x, alpha = make(1)
     out, mean, var = recops.dice(x, alpha)
     assert torch.equal(mean, x[0])
@@ -129,13 +129,13 @@ def test_a_row_alone_meets_one_half() -> None:
     torch.testing.assert_close(out, x * (1 + alpha) / 2)
 
 
-def test_an_offset_costs_no_digits() -> None:
+def test_an_offset_costs_no_precision() -> None:
     random = torch.Generator().manual_seed(0)
     x = torch.randn(5000, 40, generator=random) + 1000
     _, mean, var = recops.dice(x, torch.zeros(40))
     torch.testing.assert_close(mean.double(), x.double().mean(0), rtol=1e-7, atol=0)
-    due = x.double().var(0, correction=0)
-    torch.testing.assert_close(var.double(), due, rtol=1e-5, atol=0)
+    correct = x.double().var(0, correction=0)
+    torch.testing.assert_close(var.double(), correct, rtol=1e-5, atol=0)
 
 
 def test_a_constant_column_has_a_half_and_finite_gradients() -> None:
@@ -150,18 +150,18 @@ def test_a_constant_column_has_a_half_and_finite_gradients() -> None:
 @either
 @pytest.mark.parametrize("value", [torch.nan, torch.inf, -torch.inf])
 @pytest.mark.parametrize("dtype", DTYPES)
-def test_a_value_that_is_no_number_harms_its_column_alone(value, dtype, of_batch) -> None:
+def test_nan_affects_only_its_column(value, dtype, of_batch) -> None:
     operands = make(20, 40, of_batch=of_batch, dtype=dtype)
     expected = results(operands)
     operands[0] = operands[0].index_put(
         (torch.tensor(7), torch.tensor(5)), torch.tensor(value, dtype=dtype)
     )
-    found = results(operands)
+    outputs = results(operands)
     others = torch.arange(40) != 5
-    for actual, due in zip(found, expected, strict=True):
-        assert torch.equal(actual[..., others], due[..., others])
+    for actual, correct in zip(outputs, expected, strict=True):
+        assert torch.equal(actual[..., others], correct[..., others])
     if of_batch or value != value:
-        assert found[0][7, 5].isnan()
+        assert outputs[0][7, 5].isnan()
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
@@ -172,8 +172,8 @@ def test_far_values_saturate(dtype: torch.dtype) -> None:
     torch.testing.assert_close(out, torch.tensor([[1e4], [-2500]], dtype=dtype))
 
 
-def test_eps_is_not_lost_beside_half_precision() -> None:
-    """1e-8 is no number of float16: where var is 0, p at the mean is ½, not 0 / 0."""
+def test_eps_is_exact_with_half_precision() -> None:
+    """float16 cannot hold 1e-8. With var 0, p at the mean must still be ½ and not 0 / 0."""
     x, zero = torch.full((1, 1), -2.0, dtype=torch.float16), torch.zeros(1, dtype=torch.float16)
     for form in (recops.dice, reference.dice):
         out, _, _ = form(x, zero, x[0], zero)

@@ -1,4 +1,4 @@
-"""Dice in torch's own machinery, and the same bits everywhere."""
+"""Dice with opcheck, torch.compile, export and autocast, and its determinism."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ from tolerances import AGREEMENT, DTYPES
 
 @either
 @pytest.mark.parametrize("dtype", DTYPES)
-def test_bits_do_not_depend_on_threads(dtype, of_batch, set_threads) -> None:
+def test_results_do_not_depend_on_the_number_of_threads(dtype, of_batch, set_threads) -> None:
     operands = make(900, 1615, of_batch=of_batch, dtype=dtype)
     set_threads(1)
     expected = results(operands)
     for threads in (2, 3, 7):
         set_threads(threads)
-        for actual, due in zip(results(operands), expected, strict=True):
-            assert torch.equal(actual, due)
+        for actual, correct in zip(results(operands), expected, strict=True):
+            assert torch.equal(actual, correct)
 
 
 ON_THIS_ISA = """
@@ -46,9 +46,9 @@ def test_instruction_sets_agree(tmp_path: Path) -> None:
         for of_batch in (True, False)
         for dtype in (torch.float32, torch.float64)
     ]
-    found = results_at_each(ON_THIS_ISA, tmp_path, inputs)
-    for result in found[1:]:
-        for actual, expected in zip(result, found[0], strict=True):
+    outputs = results_at_each(ON_THIS_ISA, tmp_path, inputs)
+    for result in outputs[1:]:
+        for actual, expected in zip(result, outputs[0], strict=True):
             close = dict(AGREEMENT[expected.dtype])
             close["atol"] *= max(1.0, expected.abs().max().item())
             torch.testing.assert_close(actual, expected, **close)
@@ -68,10 +68,10 @@ def test_there_is_no_second_derivative(of_batch: bool) -> None:
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
 def test_opcheck(dtype: torch.dtype, of_batch: bool) -> None:
     x, alpha, *statistics = make(of_batch=of_batch, dtype=dtype)
-    given = statistics or [None, None]
+    moments = statistics or [None, None]
     leaves = (x.clone().requires_grad_(), alpha.clone().requires_grad_())
-    torch.library.opcheck(torch.ops.recops.dice.default, (*leaves, *given, 1e-8))
-    _, *used = torch.ops.recops.dice(x, alpha, *given, 1e-8)
+    torch.library.opcheck(torch.ops.recops.dice.default, (*leaves, *moments, 1e-8))
+    _, *used = torch.ops.recops.dice(x, alpha, *moments, 1e-8)
     backward = (torch.randn_like(x), x, alpha, *used, 1e-8, of_batch)
     torch.library.opcheck(torch.ops.recops.dice_backward.default, backward)
 
@@ -85,8 +85,8 @@ def test_compiles_into_one_graph_of_dynamic_shape(of_batch: bool) -> None:
     graphs.clear()
     for rows, columns in [(10, 6), (23, 9), (64, 17)]:
         operands = make(rows, columns, of_batch=of_batch)
-        for actual, due in zip(results(operands, compiled), results(operands), strict=True):
-            torch.testing.assert_close(actual, due)
+        for actual, correct in zip(results(operands, compiled), results(operands), strict=True):
+            torch.testing.assert_close(actual, correct)
     assert graphs["unique_graphs"] == 1
 
 
@@ -99,8 +99,8 @@ def test_exports(of_batch: bool) -> None:
     small, large = (tuple(make(rows, of_batch=of_batch)) for rows in (4, 9))
     shapes = ({0: torch.export.Dim("rows", min=2)}, *[None] * (len(small) - 1))
     program = torch.export.export(Gate(), small, dynamic_shapes=(shapes,))
-    for actual, due in zip(program.module()(*large), recops.dice(*large), strict=True):
-        assert torch.equal(actual, due)
+    for actual, correct in zip(program.module()(*large), recops.dice(*large), strict=True):
+        assert torch.equal(actual, correct)
 
 
 @either
@@ -108,6 +108,6 @@ def test_autocast_computes_in_float32(of_batch: bool) -> None:
     x, *others = make(of_batch=of_batch, dtype=torch.bfloat16)
     expected = recops.dice(x.float(), *others)
     with torch.autocast("cpu", torch.bfloat16):
-        found = recops.dice(x, *others)
-    for actual, due in zip(found, expected, strict=True):
-        assert torch.equal(actual, due)
+        outputs = recops.dice(x, *others)
+    for actual, correct in zip(outputs, expected, strict=True):
+        assert torch.equal(actual, correct)

@@ -1,4 +1,4 @@
-"""Embedding bags: their reference, the bits of torch, padding and gradients."""
+"""Embedding bags: agreement with the reference and torch, padding and gradients."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ LAYOUTS: dict[str, Callable[[Tensor], Tensor]] = {
 
 
 def agree(actual: Tensor, other: Tensor) -> None:
-    """Against the cancellation of a few hundred terms."""
+    """Compare with a tolerance for the cancellation of a few hundred terms."""
     size = other.abs().max().clamp(min=1).item() if other.numel() else 1.0
     rtol, atol = AGREEMENT[actual.dtype]["rtol"], AGREEMENT[actual.dtype]["atol"] * size
     torch.testing.assert_close(actual, other.to(actual.dtype), rtol=rtol, atol=atol)
@@ -76,21 +76,21 @@ def test_agrees_with_the_reference(
     bags = [(weights[table], of_bag) for table, of_bag in zip(which, ids, strict=True)]
     plain = [(twins[table], of_bag) for table, of_bag in zip(which, ids, strict=True)]
     out = recops.embedding_bags(bags, padding_idx=padding)
-    due = reference.embedding_bags(plain, padding_idx=padding)
+    correct = reference.embedding_bags(plain, padding_idx=padding)
     assert out.dtype == dtype
     assert out.is_contiguous()
-    agree(out, due)
+    agree(out, correct)
     grad = of_grad(torch.randn(out.shape).to(dtype))
     used = sorted(set(which))
-    found = gradients(out, [weights[table] for table in used], grad)
-    expected = gradients(due, [twins[table] for table in used], grad)
-    for actual, other in zip(found, expected, strict=True):
+    results = gradients(out, [weights[table] for table in used], grad)
+    expected = gradients(correct, [twins[table] for table in used], grad)
+    for actual, other in zip(results, expected, strict=True):
         agree(actual, other)
         if padding is not None and actual.shape[1]:
             assert actual[padding].eq(0).all()
 
 
-def test_no_ids_of_an_empty_table() -> None:
+def test_an_empty_table_with_no_ids() -> None:
     weight = torch.randn(0, 4, requires_grad=True)
     for ids in (torch.empty(0, 3, dtype=torch.int64), torch.empty(2, 0, dtype=torch.int32)):
         out = recops.embedding_bags([(weight, ids)])
@@ -100,15 +100,15 @@ def test_no_ids_of_an_empty_table() -> None:
 
 @pytest.mark.parametrize("width", WIDTHS)
 @pytest.mark.parametrize("dtype", DTYPES)
-def test_rows_and_gradients_are_torchs_to_the_bit(width: int, dtype: torch.dtype) -> None:
+def test_rows_and_gradients_equal_those_of_torch(width: int, dtype: torch.dtype) -> None:
     weight = torch.randn(50, width).to(dtype).requires_grad_()
     ids = torch.randint(50, (400,))
-    out, due = recops.embedding_bags([(weight, ids)]), F.embedding(ids, weight)
-    assert torch.equal(out, due)
+    out, correct = recops.embedding_bags([(weight, ids)]), F.embedding(ids, weight)
+    assert torch.equal(out, correct)
     if dtype in (torch.float32, torch.float64):
-        grad = torch.randn(due.shape, dtype=dtype)
-        (found,), (expected,) = gradients(out, [weight], grad), gradients(due, [weight], grad)
-        assert torch.equal(found, expected)
+        grad = torch.randn(correct.shape, dtype=dtype)
+        (results,), (expected,) = gradients(out, [weight], grad), gradients(correct, [weight], grad)
+        assert torch.equal(results, expected)
 
 
 @pytest.mark.parametrize("width", WIDTHS)
@@ -117,38 +117,38 @@ def test_sums_are_in_order_of_occurrence_to_the_bit(width: int, each: int) -> No
     weight, ids = torch.randn(50, width, requires_grad=True), torch.randint(50, (40, each))
     rows = torch.randint(50, (40,))
     out = recops.embedding_bags([(weight, ids), (weight, rows)])
-    due = torch.zeros(40, width)
+    correct = torch.zeros(40, width)
     for t in range(each):
-        due += weight.detach()[ids[:, t]]
-    assert torch.equal(out, torch.cat([due, weight.detach()[rows]], 1))
+        correct += weight.detach()[ids[:, t]]
+    assert torch.equal(out, torch.cat([correct, weight.detach()[rows]], 1))
     grad = torch.randn(40, 2 * width)
     of_sums, of_rows = grad.split(width, 1)
     one_by_one = torch.zeros(50, width)
-    for n, place in enumerate(ids.flatten().tolist()):
-        one_by_one[place] += of_sums[n // each]
-    for n, place in enumerate(rows.tolist()):
-        one_by_one[place] += of_rows[n]
+    for n, row in enumerate(ids.flatten().tolist()):
+        one_by_one[row] += of_sums[n // each]
+    for n, row in enumerate(rows.tolist()):
+        one_by_one[row] += of_rows[n]
     assert torch.equal(gradients(out, [weight], grad)[0], one_by_one)
 
 
 @pytest.mark.parametrize("dtype", DTYPES[1:3])
 def test_sums_of_16_bit_rows_are_rounded_once(dtype: torch.dtype) -> None:
-    """One by one in bfloat16, 256 ones and more are 256; 300 rounds to it, or to 304."""
+    """Sums of ones in bfloat16 stop at 256 without float32 accumulation."""
     weight = torch.ones(1, 20, dtype=dtype, requires_grad=True)
     out = recops.embedding_bags([(weight, torch.zeros(1, 3000, dtype=torch.int64))])
-    due = torch.tensor(3000.0).to(dtype)
-    assert out.eq(due).all()
-    assert gradients(out, [weight], torch.ones(1, 20))[0].eq(due).all()
+    correct = torch.tensor(3000.0).to(dtype)
+    assert out.eq(correct).all()
+    assert gradients(out, [weight], torch.ones(1, 20))[0].eq(correct).all()
 
 
 @pytest.mark.parametrize("padding", [0, 6])
-def test_padding_is_that_of_embedding_bag(padding: int) -> None:
+def test_padding_is_like_that_of_embedding_bag(padding: int) -> None:
     weight, ids = torch.randn(7, 5, requires_grad=True), torch.randint(7, (9, 12))
     ids[4] = padding
     rows = torch.tensor([padding, 3, padding, 2, 1, 4, 5, 6, 0])
     bags = [(weight, ids), (weight, rows)]
     out = recops.embedding_bags(bags, padding_idx=padding)
-    due = torch.cat(
+    correct = torch.cat(
         [
             F.embedding_bag(each, weight, mode="sum", padding_idx=padding)
             for each in (ids, rows[:, None])
@@ -157,25 +157,27 @@ def test_padding_is_that_of_embedding_bag(padding: int) -> None:
     )
     assert out[4, :5].eq(0).all()
     assert out[0, 5:].eq(0).all()
-    torch.testing.assert_close(out, due)
+    torch.testing.assert_close(out, correct)
     grad = torch.randn(out.shape)
-    (found,), (expected,) = gradients(out, [weight], grad), gradients(due, [weight], grad)
-    assert found[padding].eq(0).all()
-    torch.testing.assert_close(found, expected)
+    (results,), (expected,) = gradients(out, [weight], grad), gradients(correct, [weight], grad)
+    assert results[padding].eq(0).all()
+    torch.testing.assert_close(results, expected)
 
 
 @pytest.mark.parametrize("padding", [2**32 + 1, -(2**32) + 1, 2**31 + 1])
 @pytest.mark.parametrize("ids", [torch.tensor([1, 3]), torch.tensor([[1, 1], [1, 3]])])
-def test_a_padding_beyond_32_bits_is_no_id(padding: int, ids: Tensor) -> None:
+def test_a_padding_index_beyond_32_bits_matches_no_id(padding: int, ids: Tensor) -> None:
     backward = torch.ops.recops.embedding_bags_backward
     grad = torch.randn(2, 5)
-    due = backward(grad, [ids], [0], [4], [5], padding)
-    for narrow, wide in zip(backward(grad, [ids.int()], [0], [4], [5], padding), due, strict=True):
+    correct = backward(grad, [ids], [0], [4], [5], padding)
+    for narrow, wide in zip(
+        backward(grad, [ids.int()], [0], [4], [5], padding), correct, strict=True
+    ):
         assert torch.equal(narrow, wide)
         assert narrow[1].ne(0).all()
 
 
-def test_padding_that_is_not_finite_adds_nothing() -> None:
+def test_nonfinite_padding_rows_add_nothing() -> None:
     weight = torch.randn(4, 6)
     weight[0] = torch.nan
     ids, rows = torch.tensor([[0, 1, 0, 2], [0, 0, 0, 0]]), torch.tensor([3, 0])
@@ -195,14 +197,14 @@ def test_gradcheck(padding: int | None) -> None:
     assert torch.autograd.gradcheck(call, (item, user))
 
 
-def test_a_table_that_learns_nothing_gets_no_gradient() -> None:
+def test_a_frozen_table_gets_no_gradient() -> None:
     (item, history), (user, others), last = example()
     (expected,) = gradients(
         recops.embedding_bags([(item, history), (user, others), last]), [item], torch.ones(2, 13)
     )
     out = recops.embedding_bags([(item, history), (user.detach(), others), last])
-    (found,) = gradients(out, [item], torch.ones(2, 13))
-    assert torch.equal(found, expected)
+    (results,) = gradients(out, [item], torch.ones(2, 13))
+    assert torch.equal(results, expected)
 
 
 def test_there_is_no_second_derivative() -> None:
@@ -213,7 +215,7 @@ def test_there_is_no_second_derivative() -> None:
         grad.sum().backward()
 
 
-def test_no_gradient_is_asked_for() -> None:
+def test_results_of_frozen_tables_need_no_gradient() -> None:
     bags = example()
     frozen = [(weight.detach(), ids) for weight, ids in bags]
     assert not recops.embedding_bags(frozen).requires_grad

@@ -58,7 +58,7 @@ def test_errors(changes: dict[str, Any], error: type[Exception], message: str) -
         recops.embedding_bags([(WEIGHT, IDS), second], padding_idx=changes.get("padding_idx"))
 
 
-def test_there_must_be_bags() -> None:
+def test_there_must_be_a_bag() -> None:
     with pytest.raises(ValueError, match=r"^embedding_bags: bags must hold"):
         recops.embedding_bags([])
 

@@ -1,4 +1,4 @@
-"""Embedding bags in torch's own machinery, and the same bits everywhere."""
+"""Embedding bags with opcheck, torch.compile, export and autocast, and their determinism."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def test_results_do_not_depend_on_the_number_of_threads(
 ) -> None:
     weights = [torch.randn(9000, 70).to(dtype).requires_grad_() for _ in range(2)]
     ids, rows = torch.randint(9000, (400, 60)), torch.randint(9000, (400,))
-    ids[:, 30:] = ids[:, 30:] % 5  # rows that most of the batch add to
+    ids[:, 30:] = ids[:, 30:] % 5  # rows that most of the batch use
 
     def everything() -> list[Tensor]:
         bags = [(weights[0], ids), (weights[1], rows), (weights[0], rows)]
@@ -96,8 +96,11 @@ def test_compiles_into_one_graph_of_dynamic_shape() -> None:
         actual, expected = compiled(weight, ids), Model()(weight, ids)
         assert torch.equal(actual, expected)
         grad = torch.randn(expected.shape)
-        (found,), (due,) = gradients(actual, [weight], grad), gradients(expected, [weight], grad)
-        torch.testing.assert_close(found, due)
+        (outputs,), (correct,) = (
+            gradients(actual, [weight], grad),
+            gradients(expected, [weight], grad),
+        )
+        torch.testing.assert_close(outputs, correct)
     assert graphs["unique_graphs"] == 1
 
 

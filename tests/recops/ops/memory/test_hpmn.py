@@ -1,4 +1,4 @@
-"""HPMN's scan, streaming and reads: their reference, their promises on bits, torch's machinery."""
+"""HPMN's scan, streaming and reads: agreement with the reference, determinism, and errors."""
 
 from __future__ import annotations
 
@@ -82,8 +82,8 @@ class Scan:
 
 def agrees(scan: Scan, **changes: Any) -> None:
     memory, last, gradients = scan.gradients(recops, **changes)
-    due, due_last, due_gradients = scan.gradients(reference, torch.float64)
-    torch.testing.assert_close(memory, due.to(memory.dtype), **AGREEMENT[memory.dtype])
+    correct, due_last, due_gradients = scan.gradients(reference, torch.float64)
+    torch.testing.assert_close(memory, correct.to(memory.dtype), **AGREEMENT[memory.dtype])
     assert torch.equal(last.count, due_last.count)
     for actual, expected in zip(gradients, due_gradients, strict=True):
         largest = max(1.0, expected.abs().max().item()) if expected.numel() else 1.0
@@ -132,7 +132,7 @@ def test_gradcheck() -> None:
 
 @pytest.mark.parametrize("periods", PERIODS, ids=str)
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float64])
-def test_streaming_is_the_scan(periods: list[int], dtype: torch.dtype) -> None:
+def test_streaming_equals_the_scan(periods: list[int], dtype: torch.dtype) -> None:
     scan = Scan(rows=41, periods=periods, dtype=dtype)
     _, last = scan.run()
     assert scan.lengths is not None
@@ -143,7 +143,7 @@ def test_streaming_is_the_scan(periods: list[int], dtype: torch.dtype) -> None:
         assert same_bits(pool, last)
 
 
-def test_slots_move_at_their_periods() -> None:
+def test_slots_are_updated_at_their_periods() -> None:
     scan = Scan(rows=9, periods=[1, 2, 6], ragged=False)
     pool = own(scan.state)
     rows = torch.arange(9)
@@ -161,12 +161,12 @@ def test_padding_changes_no_bit() -> None:
     longer = torch.cat([scan.x, torch.full((21, 7, 5), torch.nan)], 1)
     padded = replace(scan)
     padded.x, padded.lengths = longer, scan.lengths
-    found, _, others = padded.gradients(recops)
-    assert torch.equal(found, memory)
+    results, _, others = padded.gradients(recops)
+    assert torch.equal(results, memory)
     assert others[0][:, scan.steps :].eq(0).all()
     others[0] = others[0][:, : scan.steps]
-    for actual, due in zip(others, gradients, strict=True):
-        assert torch.equal(actual, due)
+    for actual, correct in zip(others, gradients, strict=True):
+        assert torch.equal(actual, correct)
 
 
 def test_threads_and_checkpoints_change_no_bit(set_threads: Callable[[int], None]) -> None:
@@ -175,18 +175,18 @@ def test_threads_and_checkpoints_change_no_bit(set_threads: Callable[[int], None
     memory, _, gradients = scan.gradients(recops)
     for threads, checkpoint in [(2, None), (3, 7), (7, 40)]:
         set_threads(threads)
-        found, _, others = scan.gradients(recops, checkpoint=checkpoint)
-        assert torch.equal(found, memory)
+        results, _, others = scan.gradients(recops, checkpoint=checkpoint)
+        assert torch.equal(results, memory)
         assert all(torch.equal(a, b) for a, b in zip(others, gradients, strict=True))
 
 
-def test_a_row_with_nan_harms_no_other() -> None:
+def test_nan_affects_only_its_row() -> None:
     scan = Scan(rows=40, ragged=False)
     memory, _ = scan.run()
-    found, _ = scan.run(x=scan.x.index_fill(0, torch.tensor([7]), torch.nan))
-    assert found[7, 0].isnan().all()
+    results, _ = scan.run(x=scan.x.index_fill(0, torch.tensor([7]), torch.nan))
+    assert results[7, 0].isnan().all()
     others = torch.arange(40) != 7
-    assert torch.equal(found[others], memory[others])
+    assert torch.equal(results[others], memory[others])
 
 
 def test_reads_agree_with_the_reference() -> None:
@@ -203,11 +203,11 @@ def test_reads_agree_with_the_reference() -> None:
         leaves = [q, state.memory, params.query_w, params.w1, params.w3, params.hop_map]
         return [out, weights, *torch.autograd.grad(loss, leaves)]
 
-    for actual, due in zip(read(recops), read(reference), strict=True):
-        torch.testing.assert_close(actual, due, **AGREEMENT[torch.float64])
+    for actual, correct in zip(read(recops), read(reference), strict=True):
+        torch.testing.assert_close(actual, correct, **AGREEMENT[torch.float64])
 
 
-# ---- torch's own machinery.
+# ---- Integration with torch.
 
 
 @pytest.mark.parametrize("module", [recops, reference])
@@ -224,19 +224,19 @@ def test_autocast_changes_no_read(module: Any, dtype: torch.dtype) -> None:
         leaves = [query, params.query_w, params.w1, params.w3, params.hop_map]
         return [out, weights, *torch.autograd.grad(loss, leaves)]
 
-    for found, due in zip(read(True), read(False), strict=True):
-        assert found.dtype == due.dtype
-        assert torch.equal(found, due)
+    for results, correct in zip(read(True), read(False), strict=True):
+        assert results.dtype == correct.dtype
+        assert torch.equal(results, correct)
 
 
-def test_a_compiled_read_is_the_same_under_autocast() -> None:
+def test_a_compiled_read_is_equal_under_autocast() -> None:
     scan = Scan()
     arguments = (scan.x[:, 0], scan.state, torch.arange(21), scan.params)
     compiled = torch.compile(recops.hpmn_read, fullgraph=True, backend="aot_eager")
     with torch.autocast("cpu", torch.bfloat16):
-        found = compiled(*arguments)
-    for actual, due in zip(found, recops.hpmn_read(*arguments), strict=True):
-        assert torch.equal(actual, due)
+        results = compiled(*arguments)
+    for actual, correct in zip(results, recops.hpmn_read(*arguments), strict=True):
+        assert torch.equal(actual, correct)
 
 
 def test_opcheck() -> None:
@@ -248,10 +248,10 @@ def test_opcheck() -> None:
     torch.library.opcheck(op.hpmn_scan.default, arguments)
     plain = ([w.detach() for w in params.w_ih], params.w_hh.detach(), params.bias.detach())
     arguments = (scan.x, scan.state.memory, scan.state.count, *plain, [1, 2, 6], None, 1)
-    memory, kept = op.hpmn_scan(*arguments)
+    memory, saved = op.hpmn_scan(*arguments)
     torch.library.opcheck(
         op.hpmn_scan_backward.default,
-        (memory, *arguments, kept),
+        (memory, *arguments, saved),
         test_utils=("test_schema", "test_faketensor"),
     )
     pool = own(scan.state)
@@ -304,8 +304,8 @@ def test_exports() -> None:
     )
     other = Scan(rows=8, steps=3)
     memory, _ = program.module()(other.x, other.lengths, scan.params)
-    due, _ = recops.hpmn_scan(other.x, scan.params, periods=[1, 2, 6], lengths=other.lengths)
-    assert torch.equal(memory, due)
+    correct, _ = recops.hpmn_scan(other.x, scan.params, periods=[1, 2, 6], lengths=other.lengths)
+    assert torch.equal(memory, correct)
 
 
 # ---- Errors.
@@ -396,7 +396,7 @@ def test_errors_of_params(changes: dict[str, Any], error: type[Exception], messa
         replace(PARAMS, **changes)
 
 
-def test_a_graph_that_needs_a_pool_as_it_was_raises() -> None:
+def test_a_backward_pass_after_a_change_of_the_pool_raises() -> None:
     x = X.clone().requires_grad_()
     state, rows = recops.HpmnState.zeros(PARAMS, len(X)), torch.arange(len(X))
     out = recops.hpmn_scan(x, PARAMS, state, periods=[1, 2])[0]

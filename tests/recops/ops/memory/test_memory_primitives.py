@@ -1,4 +1,4 @@
-"""The primitives of external memories: their definitions, gradients, errors."""
+"""Primitives of external memories: definitions, gradients and errors."""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ every_primitive = pytest.mark.parametrize("name", INPUTS)
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16, torch.float64])
 def test_agrees_with_the_reference(name: str, dtype: torch.dtype) -> None:
     inputs = [tensor.to(dtype) for tensor in INPUTS[name]]
-    found, due = getattr(recops, name)(*inputs), getattr(reference, name)(*inputs)
-    assert found.dtype == (torch.float64 if dtype == torch.float64 else torch.float32)
-    assert torch.equal(found, due)
+    results, correct = getattr(recops, name)(*inputs), getattr(reference, name)(*inputs)
+    assert results.dtype == (torch.float64 if dtype == torch.float64 else torch.float32)
+    assert torch.equal(results, correct)
 
 
 @every_primitive
@@ -58,17 +58,19 @@ def test_autocast_changes_nothing(name: str, dtype: torch.dtype) -> None:
         function: Callable[..., Tensor] = getattr(module, name)
         expected = function(*leaves)
         with torch.autocast("cpu", torch.bfloat16):
-            found = function(*leaves)
-        assert found.dtype == torch.float32
-        assert torch.equal(found, expected)
+            results = function(*leaves)
+        assert results.dtype == torch.float32
+        assert torch.equal(results, expected)
         weights = torch.randn_like(expected)
-        due = torch.autograd.grad(expected, leaves, weights)
-        for actual, wanted in zip(torch.autograd.grad(found, leaves, weights), due, strict=True):
-            assert torch.equal(actual, wanted)
+        correct = torch.autograd.grad(expected, leaves, weights)
+        for actual, reference_gradient in zip(
+            torch.autograd.grad(results, leaves, weights), correct, strict=True
+        ):
+            assert torch.equal(actual, reference_gradient)
 
 
 @pytest.mark.parametrize("compiles", [False, True])
-def test_autocast_leaves_the_norm_of_the_covariance(compiles: bool) -> None:
+def test_autocast_does_not_change_the_norm_of_the_covariance(compiles: bool) -> None:
     def norm(memory: Tensor) -> Tensor:
         with torch.autocast("cpu", torch.bfloat16):
             return recops.memory_covariance(memory, squared=False)

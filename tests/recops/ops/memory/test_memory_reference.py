@@ -1,4 +1,4 @@
-"""The definitions of memory networks: closed forms, and the papers' formulas written otherwise."""
+"""Reference of memory networks compared with closed forms and with the papers' formulas."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from memory_inputs import (
 from recops import reference
 
 
-def test_a_large_beta_addresses_the_nearest_slot_alone() -> None:
+def test_a_large_beta_addresses_only_the_nearest_slot() -> None:
     memory = torch.tensor([[[3.0, 0.0], [0.0, 2.0], [1.0, 1.0]]])
     weights = reference.memory_address(torch.tensor([[0.0, 0.5]]), memory, torch.tensor([1e4]))
     torch.testing.assert_close(weights, torch.tensor([[0.0, 1.0, 0.0]]))
@@ -29,7 +29,7 @@ def test_a_large_beta_addresses_the_nearest_slot_alone() -> None:
     torch.testing.assert_close(even, torch.full((1, 3), 1 / 3))
 
 
-def test_a_full_write_replaces_one_slot_and_no_weight_changes_nothing() -> None:
+def test_a_full_write_replaces_a_slot_and_weight_zero_changes_nothing() -> None:
     memory, add = torch.randn(2, 3, 4), torch.randn(2, 4)
     one = torch.tensor([[0.0, 1.0, 0.0]]).expand(2, -1)
     written = reference.memory_write(memory, one, torch.ones(2, 4), add)
@@ -42,7 +42,7 @@ def test_a_full_write_replaces_one_slot_and_no_weight_changes_nothing() -> None:
 def test_utilization_and_covariance_of_known_memories() -> None:
     utilization = reference.memory_utilization(torch.tensor([[1.0, 2.0, 3.0], [5.0, 5.0, 5.0]]))
     torch.testing.assert_close(utilization, torch.tensor([2.0, 0.0]))
-    # Rows (1, −1) and (2, −2), already centred: C = [[1, 2], [2, 4]].
+    # The rows (1, −1) and (2, −2) are centred, and C = [[1, 2], [2, 4]].
     memory = torch.tensor([[[1.0, -1.0], [2.0, -2.0]]]).requires_grad_()
     torch.testing.assert_close(reference.memory_covariance(memory), torch.tensor([4.0]))
     norm = reference.memory_covariance(memory, squared=False)
@@ -56,7 +56,7 @@ def test_utilization_and_covariance_of_known_memories() -> None:
 @pytest.mark.parametrize("utilization", UTILIZATIONS)
 @pytest.mark.parametrize("key_memory", [True, False])
 @pytest.mark.parametrize("topk", [0, 1, 2, 7])
-def test_a_step_of_mimn_is_the_formulas(utilization: str, key_memory: bool, topk: int) -> None:
+def test_a_step_of_mimn_follows_the_formulas(utilization: str, key_memory: bool, topk: int) -> None:
     params = mimn_params(key_memory=key_memory)
     state = mimn_state(params, 4)
     x = torch.randn(4, 2, 5, dtype=torch.float64)
@@ -67,32 +67,36 @@ def test_a_step_of_mimn_is_the_formulas(utilization: str, key_memory: bool, topk
         state, torch.arange(4), x[:, 0], params, utilization=utilization, induction_topk=topk
     )
     for row in range(4):
-        due = {name: value[row] for name, value in arrays(state).items()}
+        expected = {name: value[row] for name, value in arrays(state).items()}
         for t in range(2):
-            due, out, read_weights = mimn_by_formulas(
-                due, x[row, t].numpy(), arrays(params), params.usage_scale, utilization, topk
+            expected, out, read_weights = mimn_by_formulas(
+                expected, x[row, t].numpy(), arrays(params), params.usage_scale, utilization, topk
             )
             np.testing.assert_allclose(outputs[row, t], out, rtol=1e-12, atol=1e-12)
             if t == 0:
                 np.testing.assert_allclose(weights[row], read_weights, rtol=1e-12)
         for name, value in arrays(last).items():
-            np.testing.assert_allclose(value[row], due[name], rtol=1e-11, atol=1e-12, err_msg=name)
+            np.testing.assert_allclose(
+                value[row], expected[name], rtol=1e-11, atol=1e-12, err_msg=name
+            )
 
 
-def test_events_of_hpmn_are_the_formulas() -> None:
+def test_events_of_hpmn_follow_the_formulas() -> None:
     params, periods = hpmn_params(slots=3), [1, 2, 6]
     state = hpmn_state(params, 6)
     x = torch.randn(6, 13, 5, dtype=torch.float64)
     memory, last = reference.hpmn_scan(x, params, state, periods=periods)
     assert torch.equal(last.count, state.count + 13)
     for row in range(6):
-        due, count = state.memory[row].numpy(), int(state.count[row])
+        expected, count = state.memory[row].numpy(), int(state.count[row])
         for t in range(13):
-            due = hpmn_by_formulas(due, count + t, x[row, t].numpy(), arrays(params), periods)
-        np.testing.assert_allclose(memory[row], due, rtol=1e-11, atol=1e-12)
+            expected = hpmn_by_formulas(
+                expected, count + t, x[row, t].numpy(), arrays(params), periods
+            )
+        np.testing.assert_allclose(memory[row], expected, rtol=1e-11, atol=1e-12)
 
 
-def test_a_read_of_hpmn_is_the_formulas() -> None:
+def test_a_read_of_hpmn_follows_the_formulas() -> None:
     params = hpmn_params()
     state = hpmn_state(params, 3)
     p = arrays(params)
@@ -115,8 +119,8 @@ def test_a_read_of_hpmn_is_the_formulas() -> None:
         np.testing.assert_allclose(out[c], q, rtol=1e-12)
 
 
-def test_a_gate_of_the_unit_keeps_the_old_state() -> None:
-    # With an update gate of 1 a GRU stays where it is: sigmoid(40) is 1 in float64 up to 4e-18.
+def test_an_update_gate_of_one_keeps_the_state() -> None:
+    # With an update gate of 1 a GRU keeps its state; sigmoid(40) is 1 up to 4e-18.
     params = hpmn_params(slots=1)
     params.bias[:, 4:8] = 1e3
     assert sigmoid(np.array(1e3)) == 1
@@ -138,5 +142,7 @@ def test_streamed_events_and_padded_rows(utilization: str) -> None:
     rows = torch.tensor([0, 2, 0, 0, 2, 0])
     events = torch.stack([x[0, 0], x[2, 0], x[0, 1], x[0, 2], x[2, 1], x[0, 3]])
     reference.mimn_step_(pool, rows, events, params, utilization=utilization)
-    for (name, actual), (_, due) in zip(pool.named_tensors(), last.named_tensors(), strict=True):
-        torch.testing.assert_close(actual, due, msg=name)
+    for (name, actual), (_, expected) in zip(
+        pool.named_tensors(), last.named_tensors(), strict=True
+    ):
+        torch.testing.assert_close(actual, expected, msg=name)

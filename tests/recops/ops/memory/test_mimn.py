@@ -1,4 +1,4 @@
-"""MIMN's scan, streaming and reads: their reference, their promises on bits, torch's machinery."""
+"""MIMN's scan, streaming and reads: agreement with the reference, determinism, and errors."""
 
 from __future__ import annotations
 
@@ -33,11 +33,11 @@ every_utilization = pytest.mark.parametrize("utilization", UTILIZATIONS)
 
 
 def agrees(scan: MimnScan, **changes: Any) -> None:
-    """Values and gradients are the reference's, computed in float64."""
-    found, gradients = scan.gradients(recops, **changes)
-    due, due_gradients = scan.gradients(reference, torch.float64)
-    for name, expected in due.items():
-        actual = found[name]
+    """Compare values and gradients with the reference's in float64."""
+    results, gradients = scan.gradients(recops, **changes)
+    correct, due_gradients = scan.gradients(reference, torch.float64)
+    for name, expected in correct.items():
+        actual = results[name]
         tolerance = dict(AGREEMENT[actual.dtype])
         if actual.dtype == torch.float32:
             tolerance = {"rtol": 2e-4, "atol": 2e-4}  # sharpened to powers of up to 84
@@ -47,7 +47,7 @@ def agrees(scan: MimnScan, **changes: Any) -> None:
         largest = max(1.0, expected.abs().max().item()) if expected.numel() else 1.0
         step = 1e-11 if scan.dtype == torch.float64 else 2e-3
         if scan.dtype in (torch.bfloat16, torch.float16):
-            step = 8 * torch.finfo(scan.dtype).eps  # of the outputs' weights
+            step = 8 * torch.finfo(scan.dtype).eps  # sum over the outputs' gradients
         error = (actual.double() - expected).abs().max().item() if expected.numel() else 0.0
         assert error <= step * largest, (name, error, largest)
 
@@ -95,8 +95,8 @@ def test_gradcheck(utilization: str, topk: int, key_memory: bool) -> None:
         dtype=torch.float64,
     )
     x, state, params = scan.leaves()
-    # What is not derived holds still: memories that the unit reads, usage in the head, the weights
-    # of `added` and of "code"'s usage. Without them the derivative is the whole one.
+    # gradcheck cannot cover the values whose gradient is stopped: memories that the unit reads,
+    # usage in the head, and the weights of `added` and of the usage of "code".
     if topk or utilization != "none":
         params.induction_w_ih.data[:, scan.size :] = 0
         params.head_w.data[:, scan.hidden :] = 0
@@ -120,8 +120,8 @@ def test_any_strides_and_integers() -> None:
         torch.stack([scan.x, scan.x], -1).flatten(-2)[..., ::2],
     ):
         assert scan.lengths is not None
-        found, state = scan.run(recops, strided, lengths=scan.lengths.int())
-        assert torch.equal(found, outputs)
+        results, state = scan.run(recops, strided, lengths=scan.lengths.int())
+        assert torch.equal(results, outputs)
         assert same_bits(state, last)
 
 
@@ -138,30 +138,30 @@ def test_the_lowest_of_equal_slots_is_chosen() -> None:
 def test_large_values_saturate() -> None:
     scan = MimnScan(rows=3, steps=4, ragged=False)
     x = torch.tensor([-1e30, 1e30, 300.0, -300.0]).repeat(3, 4, 2)[:, :, : scan.size]
-    found, last = scan.run(recops, x)
-    due, _ = scan.run(reference, x)
-    torch.testing.assert_close(found, due, rtol=1e-3, atol=1e-3)
+    results, last = scan.run(recops, x)
+    correct, _ = scan.run(reference, x)
+    torch.testing.assert_close(results, correct, rtol=1e-3, atol=1e-3)
     assert last.memory.isfinite().all()
 
 
 @every_utilization
-def test_a_row_with_nan_harms_no_other(utilization: str) -> None:
+def test_nan_affects_only_its_row(utilization: str) -> None:
     scan = MimnScan(rows=40, ragged=False, utilization=utilization)
     outputs, last = scan.run(recops)
-    found, state = scan.run(recops, scan.x.index_fill(0, torch.tensor([7]), torch.nan))
-    assert found[7].isnan().all()
+    results, state = scan.run(recops, scan.x.index_fill(0, torch.tensor([7]), torch.nan))
+    assert results[7].isnan().all()
     others = torch.arange(40) != 7
-    assert torch.equal(found[others], outputs[others])
+    assert torch.equal(results[others], outputs[others])
     assert torch.equal(state.memory[others], last.memory[others])
 
 
-# ---- The same bits.
+# ---- Determinism.
 
 
 @every_utilization
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float64])
 @pytest.mark.parametrize("topk", [0, 1, 2])
-def test_streaming_is_the_scan(utilization: str, dtype: torch.dtype, topk: int) -> None:
+def test_streaming_equals_the_scan(utilization: str, dtype: torch.dtype, topk: int) -> None:
     scan = MimnScan(rows=41, steps=9, utilization=utilization, dtype=dtype, topk=topk)
     _, last = scan.run(recops)
     assert scan.lengths is not None
@@ -175,7 +175,7 @@ def test_streaming_is_the_scan(utilization: str, dtype: torch.dtype, topk: int) 
 
 
 @every_utilization
-def test_split_anywhere(utilization: str) -> None:
+def test_a_scan_may_be_split_anywhere(utilization: str) -> None:
     scan = MimnScan(rows=19, steps=7, utilization=utilization, ragged=False)
     outputs, last = scan.run(recops)
     for split in range(8):
@@ -186,19 +186,19 @@ def test_split_anywhere(utilization: str) -> None:
 
 
 @every_utilization
-def test_a_read_is_one_more_step(utilization: str) -> None:
+def test_a_read_equals_one_more_step(utilization: str) -> None:
     scan = MimnScan(rows=9, utilization=utilization)
     before = own(scan.state)
     rows, target = torch.tensor([3, 0, 3, 8]), torch.randn(4, scan.size)
-    found = recops.mimn_read(scan.state, rows, target, scan.params, utilization=utilization)
+    results = recops.mimn_read(scan.state, rows, target, scan.params, utilization=utilization)
     assert same_bits(scan.state, before)
     state = MimnState(**{n: t[rows] for n, t in scan.state.named_tensors()})
     outputs, last = recops.mimn_scan(target[:, None], scan.params, state, utilization=utilization)
-    assert torch.equal(found[0], outputs[:, 0])
-    assert torch.equal(found[2], last.channels)
+    assert torch.equal(results[0], outputs[:, 0])
+    assert torch.equal(results[2], last.channels)
     target.requires_grad_()
     derived = recops.mimn_read(scan.state, rows, target, scan.params, utilization=utilization)
-    for one, other in zip(found, derived, strict=True):
+    for one, other in zip(results, derived, strict=True):
         assert torch.equal(one, other)
 
 
@@ -218,29 +218,29 @@ def test_gradients_of_a_read(utilization: str) -> None:
         leaves = [leaf, *state.floats(), *params.state_dict().values()]
         return list(torch.autograd.grad(loss, leaves, allow_unused=True))
 
-    for actual, due in zip(gradients(recops), gradients(reference), strict=True):
-        if due is None:
+    for actual, correct in zip(gradients(recops), gradients(reference), strict=True):
+        if correct is None:
             assert actual is None or actual.eq(0).all()
         else:
-            torch.testing.assert_close(actual, due, rtol=1e-9, atol=1e-9)
+            torch.testing.assert_close(actual, correct, rtol=1e-9, atol=1e-9)
 
 
 @every_utilization
 def test_padding_changes_no_bit(utilization: str) -> None:
     scan = MimnScan(rows=18, utilization=utilization)
-    found, gradients = scan.gradients(recops, checkpoint=4)
+    results, gradients = scan.gradients(recops, checkpoint=4)
     for added in (1, 30):
         longer = torch.cat([scan.x, torch.full((18, added, scan.size), torch.nan)], 1)
         padded = replace(scan, x=longer)
         others, more = padded.gradients(recops, checkpoint=4, steps=scan.steps)
         assert others["outputs"][:, scan.steps :].eq(0).all()
-        for name, due in found.items():
+        for name, correct in results.items():
             actual = others[name][:, : scan.steps] if name == "outputs" else others[name]
-            assert torch.equal(actual, due), name
+            assert torch.equal(actual, correct), name
         assert more["x"][:, scan.steps :].eq(0).all()
-        for name, due in gradients.items():
+        for name, correct in gradients.items():
             actual = more[name][:, : scan.steps] if name == "x" else more[name]
-            assert torch.equal(actual, due), name
+            assert torch.equal(actual, correct), name
 
 
 @every_utilization
@@ -250,23 +250,23 @@ def test_threads_change_no_bit(utilization: str, set_threads: Callable[[int], No
     expected, gradients = scan.gradients(recops)
     for threads in (2, 3, 7):
         set_threads(threads)
-        found, others = scan.gradients(recops)
-        assert all(torch.equal(found[name], due) for name, due in expected.items())
-        assert all(torch.equal(others[name], due) for name, due in gradients.items())
+        results, others = scan.gradients(recops)
+        assert all(torch.equal(results[name], correct) for name, correct in expected.items())
+        assert all(torch.equal(others[name], correct) for name, correct in gradients.items())
 
 
-def test_checkpoints_change_no_bit_of_the_rows() -> None:
+def test_checkpoints_change_no_bit_of_row_gradients() -> None:
     scan = MimnScan(rows=20, steps=11, utilization="code")
     plain, _ = scan.run(recops)
     _, expected = scan.gradients(recops, checkpoint=1)
     for checkpoint in (2, 5, 10, 11, 40):
-        found, gradients = scan.gradients(recops, checkpoint=checkpoint)
-        assert torch.equal(found["outputs"], plain)
-        for name, due in expected.items():
-            assert torch.equal(gradients[name], due), name
+        results, gradients = scan.gradients(recops, checkpoint=checkpoint)
+        assert torch.equal(results["outputs"], plain)
+        for name, correct in expected.items():
+            assert torch.equal(gradients[name], correct), name
 
 
-# ---- torch's own machinery.
+# ---- Integration with torch.
 
 
 @every_utilization
@@ -278,10 +278,10 @@ def test_opcheck(utilization: str) -> None:
     arguments = (x, state.floats(), *common, None, utilization, 1, 1)
     torch.library.opcheck(torch.ops.recops.mimn_scan.default, arguments)
     detached = (scan.x, scan.state.floats(), *p.detached(), None, utilization, 1, 1)
-    outputs, *last, weights, kept = torch.ops.recops.mimn_scan(*detached)
+    outputs, *last, weights, saved = torch.ops.recops.mimn_scan(*detached)
     torch.library.opcheck(
         torch.ops.recops.mimn_scan_backward.default,
-        (torch.ones_like(outputs), last, weights, *detached, kept),
+        (torch.ones_like(outputs), last, weights, *detached, saved),
         test_utils=("test_schema", "test_faketensor"),
     )
     rows = torch.tensor([2, 0, 2])
@@ -310,20 +310,20 @@ def test_compiles_into_one_graph_of_dynamic_shape() -> None:
     counters = torch._dynamo.utils.counters["stats"]
     torch._dynamo.reset()
     counters.clear()
-    for rows, steps in [(21, 6), (11, 4), (17, 8)]:  # 21: no size of the parameters
+    for rows, steps in [(21, 6), (11, 4), (17, 8)]:  # 21 differs from all sizes of the parameters
         scan = MimnScan(rows=rows, steps=steps)
-        found, due = scan.leaves(), scan.leaves()
+        results, correct = scan.leaves(), scan.leaves()
         assert scan.lengths is not None
-        actual = compiled(found[0], scan.lengths, found[2])
-        expected = loss(due[0], scan.lengths, due[2])
+        actual = compiled(results[0], scan.lengths, results[2])
+        expected = loss(correct[0], scan.lengths, correct[2])
         torch.testing.assert_close(actual, expected)
-        one = torch.autograd.grad(actual, [found[0], found[2].head_w])
-        other = torch.autograd.grad(expected, [due[0], due[2].head_w])
+        one = torch.autograd.grad(actual, [results[0], results[2].head_w])
+        other = torch.autograd.grad(expected, [correct[0], correct[2].head_w])
         torch.testing.assert_close(one, other)
     assert counters["unique_graphs"] == 1
 
 
-def test_compiled_events_move_the_pool() -> None:
+def test_compiled_steps_update_the_pool() -> None:
     def advance(pool: MimnState, rows: Tensor, x: Tensor, params: MimnParams) -> Tensor:
         recops.mimn_step_(pool, rows, x, params, utilization="code")
         return pool.memory.sum()
@@ -352,8 +352,10 @@ def test_exports() -> None:
     )
     other = MimnScan(rows=8, steps=3)
     outputs, state = program.module()(other.x, other.lengths, scan.params)
-    due, last = recops.mimn_scan(other.x, scan.params, lengths=other.lengths, utilization="code")
-    assert torch.equal(outputs, due)
+    correct, last = recops.mimn_scan(
+        other.x, scan.params, lengths=other.lengths, utilization="code"
+    )
+    assert torch.equal(outputs, correct)
     assert same_bits(state, last)
 
 
@@ -362,8 +364,8 @@ def test_autocast_computes_in_float32() -> None:
     half = scan.x.bfloat16()
     expected, _ = scan.run(recops, half.float())
     with torch.autocast("cpu", torch.bfloat16):
-        found, _ = scan.run(recops, half)
-    assert torch.equal(found, expected)
+        results, _ = scan.run(recops, half)
+    assert torch.equal(results, expected)
 
 
 def test_a_second_derivative_is_refused() -> None:
@@ -400,7 +402,7 @@ def test_instruction_sets_agree(tmp_path: Path) -> None:
 # ---- Holders and errors.
 
 
-def test_holders_move_and_tell_their_tensors() -> None:
+def test_parameters_and_states_move_and_list_their_tensors() -> None:
     params = MimnParams.random(input_size=4, hidden_size=3, num_slots=2, seed=5)
     again = MimnParams.random(input_size=4, hidden_size=3, num_slots=2, seed=5)
     assert same_bits(params, again)
@@ -427,7 +429,7 @@ def test_holders_move_and_tell_their_tensors() -> None:
     ],
 )
 @pytest.mark.parametrize("holder", [recops.MimnState, recops.HpmnState])
-def test_holders_move_as_torch_users_expect(
+def test_parameters_and_states_move_like_modules(
     holder: Any,
     arguments: tuple[Any, ...],
     keywords: dict[str, Any],
@@ -568,7 +570,7 @@ def test_map_tensors_reaches_every_tensor() -> None:
         assert torch.equal(2 * one, other)
 
 
-def test_a_graph_that_needs_a_pool_as_it_was_raises() -> None:
+def test_a_backward_pass_after_a_change_of_the_pool_raises() -> None:
     x = X.clone().requires_grad_()
     state, rows = recops.MimnState.zeros(PARAMS, len(X)), torch.arange(len(X))
     out = recops.mimn_scan(x, PARAMS, state, utilization="code")[0]

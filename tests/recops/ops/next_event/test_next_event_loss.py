@@ -1,4 +1,4 @@
-"""The auxiliary loss in one pass: its definition, its gradient, bad input, torch's machinery."""
+"""Fused auxiliary loss: agreement with the reference, gradients, errors and torch.compile."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from tolerances import AGREEMENT, DTYPES, wide
 
 @dataclass
 class Problem:
-    """Arguments of ``next_event_loss``; some draws are the very event that follows."""
+    """Arguments of ``next_event_loss``; some negatives equal the next event."""
 
     rows: int = 5
     steps: int = 7
@@ -65,14 +65,14 @@ class Problem:
         return function(states, events, self.drawn, layers, lengths=self.lengths)
 
     def results(self) -> list[Tensor]:
-        """The loss and all gradients."""
+        """Return the loss and all gradients."""
         leaves = self.leaves()
         loss = self.loss(leaves)
         return [loss.detach(), *torch.autograd.grad(2 * loss, leaves)]
 
 
 def agree(actual: Tensor, expected: Tensor, dtype: torch.dtype, cells: int) -> None:
-    """float32 sums over cells: errors grow with what is added up."""
+    """Compare with tolerances for float32 sums over cells, whose errors grow with the terms."""
     close = AGREEMENT[dtype]
     slack = close["atol"] * max(cells, 1) ** 0.5
     torch.testing.assert_close(actual, expected.to(dtype), rtol=close["rtol"], atol=slack)
@@ -93,14 +93,14 @@ def test_agrees_with_the_reference(rows, steps, width, hidden, dtype, ragged, in
     problem = Problem(rows, steps, width, hidden, dtype, ragged, index, seed)
     leaves = problem.leaves(torch.float64)
     expected = problem.loss(leaves, reference.next_event_loss)
-    due = [expected.detach(), *torch.autograd.grad(2 * expected, leaves, allow_unused=True)]
-    found = problem.results()
-    assert found[0].dtype == wide(dtype)
-    for actual, other in zip(found, due, strict=True):
+    correct = [expected.detach(), *torch.autograd.grad(2 * expected, leaves, allow_unused=True)]
+    computed = problem.results()
+    assert computed[0].dtype == wide(dtype)
+    for actual, other in zip(computed, correct, strict=True):
         other = torch.zeros_like(actual) if other is None else other
         agree(actual, other, actual.dtype, rows * steps)
     with torch.no_grad():
-        assert torch.equal(problem.loss(problem.leaves()), found[0])
+        assert torch.equal(problem.loss(problem.leaves()), computed[0])
 
 
 def test_padding_is_never_read() -> None:
@@ -114,12 +114,12 @@ def test_padding_is_never_read() -> None:
     problem.drawn[~counted] = -7
     for each in problem.tensors[:2]:
         each.flatten(0, 1)[~read] = torch.nan
-    found = problem.results()
-    for actual, other in zip(found, expected, strict=True):
+    computed = problem.results()
+    for actual, other in zip(computed, expected, strict=True):
         assert torch.equal(actual, other)
 
 
-def test_strides_are_free() -> None:
+def test_any_strides() -> None:
     problem = Problem(ragged=False)
     expected = problem.results()
     problem.tensors = [each.mT.contiguous().mT if each.ndim > 1 else each.repeat_interleave(2)[::2]
@@ -149,7 +149,9 @@ def test_there_is_no_second_derivative() -> None:
 
 
 @pytest.mark.parametrize("dtype", DTYPES[::3])
-def test_bits_do_not_depend_on_threads(dtype, set_threads: Callable[[int], None]) -> None:
+def test_results_do_not_depend_on_the_number_of_threads(
+    dtype, set_threads: Callable[[int], None]
+) -> None:
     problem = Problem(100, 60, 6, (40, 7), dtype)
     set_threads(1)
     expected = problem.results()
@@ -174,12 +176,12 @@ def test_compiles_into_one_graph_of_dynamic_shape() -> None:
     graphs = torch._dynamo.utils.counters["stats"]
     torch._dynamo.reset()
     graphs.clear()
-    for rows, steps in [(5, 12), (8, 17)]:  # Sizes of nothing else.
+    for rows, steps in [(5, 12), (8, 17)]:  # These sizes differ from all others.
         problem = Problem(rows, steps)
         leaves = problem.leaves()
-        found = problem.loss(leaves, compiled)
-        gradients = torch.autograd.grad(2 * found, leaves)
-        for actual, other in zip([found.detach(), *gradients], problem.results(), strict=True):
+        computed = problem.loss(leaves, compiled)
+        gradients = torch.autograd.grad(2 * computed, leaves)
+        for actual, other in zip([computed.detach(), *gradients], problem.results(), strict=True):
             torch.testing.assert_close(actual, other)
     assert graphs["unique_graphs"] == 1
 
@@ -208,8 +210,8 @@ def test_autocast_computes_in_float32() -> None:
 def changed(**changes: object) -> Callable[[], object]:
     problem = Problem(ragged=False)
     states, events, *layers = problem.tensors
-    given = {"states": states, "events": events, "drawn": problem.drawn, "layers": layers}
-    return lambda: recops.next_event_loss(**{**given, **changes})
+    arguments = {"states": states, "events": events, "drawn": problem.drawn, "layers": layers}
+    return lambda: recops.next_event_loss(**{**arguments, **changes})
 
 
 LAYERS, STATES = Problem().tensors[2:], Problem().tensors[0]

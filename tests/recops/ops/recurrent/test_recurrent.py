@@ -1,4 +1,4 @@
-"""Recurrent scans and layers: their reference, and what their cells are."""
+"""Recurrent scans and layers: agreement with the reference, and properties of the cells."""
 
 from __future__ import annotations
 
@@ -17,17 +17,19 @@ from tolerances import AGREEMENT, DTYPES, wide
 
 
 def agrees(scan: Scan, **changes: object) -> None:
-    """Values and gradients are the reference's, computed in float64 and rounded."""
-    found, gradients = scan.gradients(recops, **changes)
-    due, due_gradients = scan.gradients(reference, torch.float64)
-    for actual, expected, dtype in zip(found, due, (scan.dtype, wide(scan.dtype)), strict=True):
+    """Compare values and gradients with the reference's in float64."""
+    results, gradients = scan.gradients(recops, **changes)
+    correct, due_gradients = scan.gradients(reference, torch.float64)
+    for actual, expected, dtype in zip(
+        results, correct, (scan.dtype, wide(scan.dtype)), strict=True
+    ):
         assert actual.dtype == dtype
         torch.testing.assert_close(actual, expected.to(dtype), **AGREEMENT[dtype])
     for name, expected in due_gradients.items():
         actual = gradients[name]
         assert actual.dtype == scan.tensors[name].dtype, name
         if scan.dtype in (torch.bfloat16, torch.float16):
-            # The weights that its outputs are summed with are rounded on their way, too.
+            # The gradients of the outputs are rounded too.
             step = torch.finfo(scan.dtype).eps
             largest = expected.abs().max().item() if expected.numel() else 0.0
             tolerance = {"rtol": 4 * step, "atol": 4 * step * largest + 1e-6}
@@ -93,8 +95,8 @@ def test_any_strides_and_integers(layout: str, inputs: int | None, integers: tor
         for name, value in scan.keywords.items()
         if isinstance(value, Tensor)
     }
-    for actual, due in zip(scan.run(recops, **strided, **indices), expected, strict=True):
-        assert torch.equal(actual, due)
+    for actual, correct in zip(scan.run(recops, **strided, **indices), expected, strict=True):
+        assert torch.equal(actual, correct)
 
 
 @every_form
@@ -109,13 +111,17 @@ def test_gradcheck(form: tuple[str, str, str], inputs: int | None) -> None:
     assert torch.autograd.gradcheck(run, tuple(leaves.values()))
 
 
-def test_a_gradient_of_either_result_alone() -> None:
+def test_a_gradient_of_either_result() -> None:
     scan = Scan(rows=6, dtype=torch.float64)
     for result in (0, 1):
         leaves, twins = scan.leaves(), scan.leaves()
-        found = torch.autograd.grad(scan.run(recops, **leaves)[result].sum(), list(leaves.values()))
-        due = torch.autograd.grad(scan.run(reference, **twins)[result].sum(), list(twins.values()))
-        for actual, expected in zip(found, due, strict=True):
+        results = torch.autograd.grad(
+            scan.run(recops, **leaves)[result].sum(), list(leaves.values())
+        )
+        correct = torch.autograd.grad(
+            scan.run(reference, **twins)[result].sum(), list(twins.values())
+        )
+        for actual, expected in zip(results, correct, strict=True):
             torch.testing.assert_close(actual, expected, **AGREEMENT[torch.float64])
 
 
@@ -123,11 +129,11 @@ def test_attention_of_one_and_of_none() -> None:
     scan = Scan(rows=20, hidden=9)
     ones = torch.ones_like(scan.tensors["attention"])
     gru = scan.run(recops, cell="gru", attention=None)
-    for actual, due in zip(scan.run(recops, attention=ones), gru, strict=True):
-        assert torch.equal(actual, due)
+    for actual, correct in zip(scan.run(recops, attention=ones), gru, strict=True):
+        assert torch.equal(actual, correct)
     zeros = scan.run(recops, attention=0 * ones, update="or")
-    for actual, due in zip(zeros, gru, strict=True):
-        assert torch.equal(actual, due)
+    for actual, correct in zip(zeros, gru, strict=True):
+        assert torch.equal(actual, correct)
     for keywords in ({"cell": "agru"}, {"update": "paper"}):
         _, still = scan.run(recops, attention=0 * ones, **keywords)
         assert torch.equal(still, scan.tensors["h0"])
@@ -136,12 +142,14 @@ def test_attention_of_one_and_of_none() -> None:
 @pytest.mark.parametrize(
     ("convention", "reset", "update"), [("torch", "after", "paper"), ("tf", "before", "or")]
 )
-def test_conventions_are_short_for_both(convention: str, reset: str, update: str) -> None:
+def test_a_convention_sets_reset_and_update(convention: str, reset: str, update: str) -> None:
     for inputs in (None, 4):
         scan = Scan(inputs=inputs)
         by_name = scan.run(recops, convention=convention)
-        for actual, due in zip(by_name, scan.run(recops, reset=reset, update=update), strict=True):
-            assert torch.equal(actual, due)
+        for actual, correct in zip(
+            by_name, scan.run(recops, reset=reset, update=update), strict=True
+        ):
+            assert torch.equal(actual, correct)
 
 
 @pytest.mark.parametrize("module", [recops, reference])
@@ -151,20 +159,20 @@ def test_conventions_are_short_for_both(convention: str, reset: str, update: str
 def test_conventions_of_a_step(module: Any, convention: str, reset: str, update: str) -> None:
     step = torch.randn(4, 3), torch.randn(4, 9), torch.randn(9, 3), torch.randn(9)
     options = {"attention": torch.rand(4), "cell": "augru"}
-    found = module.recurrent_step(*step, **options, convention=convention)
-    assert torch.equal(found, module.recurrent_step(*step, **options, reset=reset, update=update))
+    results = module.recurrent_step(*step, **options, convention=convention)
+    assert torch.equal(results, module.recurrent_step(*step, **options, reset=reset, update=update))
 
 
 def test_large_gates_saturate() -> None:
     scan = Scan(rows=3, steps=4, hidden=5, form=("gru", "after", "paper"), ragged=False)
     gates = torch.tensor([-1e30, 1e30, 300.0, -300.0]).repeat(3, 4, 4)[:, :, :15]
-    found = scan.run(recops, gates=gates)
-    for actual, due in zip(found, scan.run(reference, gates=gates), strict=True):
-        torch.testing.assert_close(actual, due, **AGREEMENT[torch.float32])
+    results = scan.run(recops, gates=gates)
+    for actual, correct in zip(results, scan.run(reference, gates=gates), strict=True):
+        torch.testing.assert_close(actual, correct, **AGREEMENT[torch.float32])
 
 
 @layer_or_scan
-def test_a_row_with_nan_harms_no_other(inputs: int | None) -> None:
+def test_nan_affects_only_its_row(inputs: int | None) -> None:
     scan = Scan(rows=20, inputs=inputs, ragged=False)
     first = next(iter(scan.tensors))
     poisoned = scan.tensors[first].index_fill(0, torch.tensor([7]), torch.nan)

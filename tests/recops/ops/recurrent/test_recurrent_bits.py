@@ -1,4 +1,4 @@
-"""The same bits of recurrent scans, whatever is split, padded or kept."""
+"""Determinism of recurrent scans: splits, padding, threads and checkpoints change no bit."""
 
 from __future__ import annotations
 
@@ -17,7 +17,9 @@ from recurrent_inputs import FORMS, Scan, every_form, layer_or_scan
 @every_form
 @layer_or_scan
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
-def test_split_anywhere(form: tuple[str, str, str], inputs: int | None, dtype: torch.dtype) -> None:
+def test_a_scan_may_be_split_anywhere(
+    form: tuple[str, str, str], inputs: int | None, dtype: torch.dtype
+) -> None:
     scan = Scan(rows=11, steps=7, hidden=19, inputs=inputs, form=form, dtype=dtype, ragged=False)
     outputs, h_last = scan.run(recops)
     for split in range(8):
@@ -35,7 +37,7 @@ def test_split_anywhere(form: tuple[str, str, str], inputs: int | None, dtype: t
 
 
 @every_form
-def test_steps_are_the_scans(form: tuple[str, str, str]) -> None:
+def test_steps_equal_the_scan(form: tuple[str, str, str]) -> None:
     scan = Scan(rows=19, steps=5, hidden=21, form=form, ragged=False)
     outputs, h_last = scan.run(recops)
     keywords = dict(zip(("cell", "reset", "update"), form, strict=True))
@@ -83,8 +85,8 @@ def test_padding_changes_no_bit(inputs: int | None, checkpoint: bool) -> None:
         weights = torch.Generator().manual_seed(1)
         loss = (torch.randn(outputs.shape, generator=weights) * longer[:, :6]).sum()
         loss = loss + (torch.randn(last.shape, generator=weights) * last).sum()
-        found = torch.autograd.grad(loss, list(leaves.values()))
-        for name, gradient in zip(leaves, found, strict=True):
+        gradients_at = torch.autograd.grad(loss, list(leaves.values()))
+        for name, gradient in zip(leaves, gradients_at, strict=True):
             if name in (first, "attention"):
                 assert gradient[:, 6:].eq(0).all()
                 gradient = gradient[:, :6]
@@ -103,25 +105,25 @@ def test_threads_change_no_bit(
     expected, gradients = scan.gradients(recops)
     for threads in (2, 3, 7):
         set_threads(threads)
-        found, others = scan.gradients(recops)
-        for actual, due in zip(found, expected, strict=True):
-            assert torch.equal(actual, due)
-        for name, due in gradients.items():
-            assert torch.equal(others[name], due), name
+        gradients_at, others = scan.gradients(recops)
+        for actual, correct in zip(gradients_at, expected, strict=True):
+            assert torch.equal(actual, correct)
+        for name, correct in gradients.items():
+            assert torch.equal(others[name], correct), name
 
 
-def test_what_is_kept_changes_no_bit() -> None:
+def test_checkpoints_change_no_bit() -> None:
     for inputs in (None, 6):
         for form in FORMS:
             scan = Scan(rows=20, inputs=inputs, form=form)
-            plain = scan.run(recops)  # where nothing is kept
-            kept, gradients = scan.gradients(recops)
+            plain = scan.run(recops)  # keeps nothing
+            saved, gradients = scan.gradients(recops)
             states, others = scan.gradients(recops, checkpoint=True)
-            for one, other, third in zip(plain, kept, states, strict=True):
+            for one, other, third in zip(plain, saved, states, strict=True):
                 assert torch.equal(one, other)
                 assert torch.equal(one, third)
-            for name, due in gradients.items():
-                assert torch.equal(others[name], due), name
+            for name, correct in gradients.items():
+                assert torch.equal(others[name], correct), name
 
 
 @pytest.mark.parametrize(
@@ -133,23 +135,21 @@ def test_what_is_kept_changes_no_bit() -> None:
         (torch.bfloat16, True, 1),
     ],
 )
-def test_what_is_kept_for_the_backward_pass(
-    dtype: torch.dtype, checkpoint: bool, most: int
-) -> None:
+def test_memory_for_the_backward_pass(dtype: torch.dtype, checkpoint: bool, most: int) -> None:
     scan = Scan(rows=8, steps=10, hidden=16, dtype=dtype)
     leaves = scan.leaves()
-    kept: dict[int, int] = {}
+    saved: dict[int, int] = {}
 
     def pack(tensor: Tensor) -> Tensor:
-        kept[tensor.data_ptr()] = tensor.numel()
+        saved[tensor.data_ptr()] = tensor.numel()
         return tensor
 
     with torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
         outputs, _ = scan.run(recops, **leaves, checkpoint=checkpoint)
     for tensor in (outputs, *leaves.values(), *scan.keywords.values()):
         if isinstance(tensor, Tensor):
-            kept.pop(tensor.data_ptr(), None)
-    assert sum(kept.values()) <= most * 8 * 10 * 16
+            saved.pop(tensor.data_ptr(), None)
+    assert sum(saved.values()) <= most * 8 * 10 * 16
 
 
 ON_THIS_ISA = """

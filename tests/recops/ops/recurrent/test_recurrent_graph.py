@@ -1,4 +1,4 @@
-"""Recurrent scans and layers in torch's own machinery: compilers, export, autocast."""
+"""Recurrent scans and layers with opcheck, torch.compile, export and autocast."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from recurrent_inputs import Scan, every_form, layer_or_scan
 @layer_or_scan
 def test_opcheck(form: tuple[str, str, str], inputs: int | None) -> None:
     scan = Scan(rows=3, steps=2, hidden=4, inputs=inputs, form=form, ragged=False)
-    scan.keywords["lengths"] = torch.tensor([2, 2, 2])  # past them, what is kept is unwritten
+    scan.keywords["lengths"] = torch.tensor([2, 2, 2])  # values past the lengths are not written
     op = getattr(torch.ops.recops, scan.name)
     names = [argument.name for argument in op.default._schema.arguments]
     given_ = {**scan.leaves(), **scan.keywords}
@@ -22,8 +22,8 @@ def test_opcheck(form: tuple[str, str, str], inputs: int | None) -> None:
         arguments = [keep if name == "keep" else given_.get(name) for name in names]
         torch.library.opcheck(op.default, tuple(arguments))
     kept_arguments = tuple(a.detach() if isinstance(a, Tensor) else a for a in arguments)
-    outputs, h_last, kept = op(*kept_arguments)
-    backward = (torch.ones_like(outputs), h_last, outputs, kept, *kept_arguments[:-1])
+    outputs, h_last, saved = op(*kept_arguments)
+    backward = (torch.ones_like(outputs), h_last, outputs, saved, *kept_arguments[:-1])
     torch.library.opcheck(
         getattr(torch.ops.recops, f"{scan.name}_backward").default,
         backward,
@@ -45,13 +45,13 @@ def test_compiles_into_one_graph_of_dynamic_shape(inputs: int | None) -> None:
     graphs.clear()
     for rows, steps in [(9, 6), (11, 4), (17, 8)]:
         scan = Scan(rows=rows, steps=steps, hidden=7, inputs=inputs)
-        found, due = scan.leaves(), scan.leaves()
+        results, correct = scan.leaves(), scan.leaves()
         lengths = scan.keywords["lengths"]
-        actual, expected = compiled(found, lengths), loss(due, lengths)
+        actual, expected = compiled(results, lengths), loss(correct, lengths)
         torch.testing.assert_close(actual, expected)
         for one, other in zip(
-            torch.autograd.grad(actual, list(found.values())),
-            torch.autograd.grad(expected, list(due.values())),
+            torch.autograd.grad(actual, list(results.values())),
+            torch.autograd.grad(expected, list(correct.values())),
             strict=True,
         ):
             torch.testing.assert_close(one, other)
@@ -81,9 +81,9 @@ def test_exports(inputs: int | None) -> None:
         dynamic_shapes={"tensors": dynamic, "lengths": {0: rows}},
     )
     other = Scan(rows=8, steps=3, inputs=inputs)
-    found = program.module()(other.tensors, other.keywords["lengths"])
-    for actual, due in zip(found, other.run(recops), strict=True):
-        assert torch.equal(actual, due)
+    results = program.module()(other.tensors, other.keywords["lengths"])
+    for actual, correct in zip(results, other.run(recops), strict=True):
+        assert torch.equal(actual, correct)
 
 
 @layer_or_scan
@@ -93,9 +93,9 @@ def test_autocast_computes_in_float32(inputs: int | None) -> None:
     half = scan.tensors[first].bfloat16()
     expected = scan.run(recops, **{first: half.float()})
     with torch.autocast("cpu", torch.bfloat16):
-        found = scan.run(recops, **{first: half})
-    for actual, due in zip(found, expected, strict=True):
-        assert torch.equal(actual, due)
+        results = scan.run(recops, **{first: half})
+    for actual, correct in zip(results, expected, strict=True):
+        assert torch.equal(actual, correct)
 
 
 @layer_or_scan

@@ -1,8 +1,8 @@
-"""Recurrent scans beside nn.GRU and the AUGRU cells of DeepCTR-Torch, FuxiCTR and RecBole.
+"""Recurrent scans agree with nn.GRU and the AUGRU cells of DeepCTR-Torch, FuxiCTR and RecBole.
 
-The three write the same equations, with u = 1 − z the weight of the *new* state, r and u in other
-orders. They stand here twice: anew, from the equations; and where the packages are installed (the
-``peers`` extra), as themselves.
+The three libraries have the same equations, with u = 1 − z as the weight of the *new* state, and
+with different orders of r and u. The tests compare with the equations and, if the packages are
+installed (the ``peers`` extra), with the cells of the libraries.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from torch import Tensor, nn
 import recops
 from recurrent_inputs import Scan
 
-# As near as float32 sums in another order come, over so many steps.
+# Tolerance for float32 sums in another order, over all steps.
 CLOSE = {"rtol": 1e-5, "atol": 1e-5}
 ROWS, STEPS, INPUTS, HIDDEN = 6, 20, 5, 12
 
@@ -24,13 +24,13 @@ def layer() -> Scan:
 
 
 def from_u(tensor: Tensor, order: str) -> Tensor:
-    """Gate rows in ``order``, u for z, as this package has them: r, z, n with z = 1 − u."""
+    """Convert gate rows in ``order``, with u, to the rows r, z, n of this package, z = 1 − u."""
     parts = dict(zip(order, tensor.chunk(3), strict=True))
     return torch.cat([parts["r"], -parts["u"], parts["n"]])  # σ(−s) = 1 − σ(s)
 
 
 def equations(scan: Scan) -> tuple[Tensor, Tensor]:
-    """The paper's AUGRU as the torch ports compute it, a loop over steps in float64."""
+    """Compute the paper's AUGRU as the torch ports do, in a loop over steps in float64."""
     t = {name: tensor.double() for name, tensor in scan.tensors.items()}
     gates = t["x"] @ t["w_ih"].T + t["b_ih"]
     h, outputs = gates.new_zeros(ROWS, HIDDEN), []
@@ -46,14 +46,14 @@ def equations(scan: Scan) -> tuple[Tensor, Tensor]:
     return torch.stack(outputs, 1), h
 
 
-def test_the_equations_of_the_torch_ports() -> None:
+def test_scans_equal_the_equations_of_the_torch_ports() -> None:
     scan = layer()
-    for actual, due in zip(scan.run(recops, convention="torch"), equations(scan), strict=True):
-        torch.testing.assert_close(actual, due.float(), **CLOSE)
+    for actual, correct in zip(scan.run(recops, convention="torch"), equations(scan), strict=True):
+        torch.testing.assert_close(actual, correct.float(), **CLOSE)
 
 
-def test_the_equations_of_the_released_code() -> None:
-    """TensorFlow 1's GRUCell: u on the old state, reset before the product, (1 − a)·u."""
+def test_scans_equal_the_equations_of_the_released_code() -> None:
+    """TensorFlow 1's GRUCell has u as the weight of the old state, and reset before the product."""
     scan = layer()
     t = {name: tensor.double() for name, tensor in scan.tensors.items()}
     h, states = t["x"].new_zeros(ROWS, HIDDEN), []
@@ -77,29 +77,29 @@ def test_nn_gru(bias: bool) -> None:
     scan = Scan(
         rows=ROWS, steps=STEPS, hidden=HIDDEN, inputs=INPUTS, form=("gru", "after", "paper")
     )
-    lengths = scan.keywords["lengths"].clamp(min=1)  # nn.GRU packs no empty row
+    lengths = scan.keywords["lengths"].clamp(min=1)  # nn.GRU cannot pack empty rows
     x = scan.tensors["x"].clone().requires_grad_()
     h0 = scan.tensors["h0"].clone().requires_grad_()
     packed = nn.utils.rnn.pack_padded_sequence(x, lengths, batch_first=True, enforce_sorted=False)
-    due, last = gru(packed, h0[None])
-    due, _ = nn.utils.rnn.pad_packed_sequence(due, batch_first=True, total_length=STEPS)
+    correct, last = gru(packed, h0[None])
+    correct, _ = nn.utils.rnn.pad_packed_sequence(correct, batch_first=True, total_length=STEPS)
     names = ("w_ih", "w_hh", "b_ih", "b_hh")
     weights = dict(zip(names, gru.all_weights[0], strict=False))
     outputs, h_last = recops.recurrent_layer(x, **weights, h0=h0, lengths=lengths)
-    torch.testing.assert_close(outputs, due, **CLOSE)
+    torch.testing.assert_close(outputs, correct, **CLOSE)
     torch.testing.assert_close(h_last, last[0], **CLOSE)
     inputs = [x, h0, *weights.values()]
-    weight = torch.randn_like(due)
+    weight = torch.randn_like(correct)
     for actual, expected in zip(
         torch.autograd.grad((weight * outputs).sum() + h_last.sum(), inputs),
-        torch.autograd.grad((weight * due).sum() + last.sum(), inputs),
+        torch.autograd.grad((weight * correct).sum() + last.sum(), inputs),
         strict=True,
     ):
         torch.testing.assert_close(actual, expected, rtol=1e-4, atol=1e-4)
 
 
 def follow(cell: nn.Module, x: Tensor, attention: Tensor) -> Tensor:
-    """A peer's cell over all steps from a state of zeros. (B, T, H)"""
+    """Run a peer's cell over all steps from a zero state; return ``[B, T, H]``."""
     h, states = x.new_zeros(len(x), HIDDEN), []
     for step in range(x.shape[1]):
         h = cell(x[:, step], h, attention[:, step])
@@ -112,11 +112,11 @@ def same_as_peer(cell: nn.Module, weights: tuple[Tensor, ...], order: str) -> No
     x, attention = scan.tensors["x"], scan.tensors["attention"]
     with torch.no_grad():
         names = ("w_ih", "w_hh", "b_ih", "b_hh")
-        ours = {name: from_u(w, order) for name, w in zip(names, weights, strict=True)}
-        found, _ = recops.recurrent_layer(
-            x, **ours, attention=attention, cell="augru", convention="torch"
+        output = {name: from_u(w, order) for name, w in zip(names, weights, strict=True)}
+        results, _ = recops.recurrent_layer(
+            x, **output, attention=attention, cell="augru", convention="torch"
         )
-        torch.testing.assert_close(found, follow(cell, x, attention), **CLOSE)
+        torch.testing.assert_close(results, follow(cell, x, attention), **CLOSE)
 
 
 def test_deepctr_torch() -> None:
@@ -125,7 +125,7 @@ def test_deepctr_torch() -> None:
     biases = [p for name, p in cell.named_parameters() if name.startswith("bias")]
     for parameter in cell.parameters():
         nn.init.uniform_(parameter, -0.5, 0.5)
-    # It registers its second bias under the first one's name: the two are one.
+    # It registers its second bias under the name of the first, so both are one parameter.
     same_as_peer(cell, (cell.weight_ih, cell.weight_hh, biases[0], biases[-1]), "run")
 
 

@@ -1,6 +1,6 @@
-"""What the ops of residual quantization make of vectors that are only just fit, and say of others.
+"""Residual quantization of degenerate and invalid vectors.
 
-The table of docs/guide/tokenizers.md, row by row; each op's own tests say more.
+The tests follow the table in docs/guide/tokenizers.md; the tests of each op have more cases.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ def test_no_rows_have_no_codes(encode: Callable[[Tensor], tuple[Tensor, Tensor]]
     assert len(codes) == len(values) == 0
 
 
-def test_no_rows_elsewhere() -> None:
+def test_no_rows_in_other_functions() -> None:
     none = torch.empty(0, 3)
     index, load, feasible = recops.balance_assignment(none, BOOKS[0], torch.empty(0), 1.0)
     assert (len(index), load.tolist(), bool(feasible)) == (0, [0.0] * 4, True)
@@ -67,9 +67,9 @@ def test_one_dimension() -> None:
     x, books = torch.linspace(-1, 1, 9)[:, None], torch.tensor([[[-1.0], [1.0]], [[-0.5], [0.5]]])
     codes, _ = recops.rq_encode(x, books)
     assert codes.tolist()[0] == [0, 0]
-    assert codes.tolist()[-1] == [1, 0]  # 0 lies as near to either; the lower is taken
+    assert codes.tolist()[-1] == [1, 0]  # 0 is equally near to both; the lower index is chosen
     by_sign, _ = recops.nearest_codes(x, books[0], metric="cosine")
-    assert by_sign[:, 0].tolist() == [0] * 5 + [1] * 4  # a zero row takes the lowest
+    assert by_sign[:, 0].tolist() == [0] * 5 + [1] * 4  # a zero row takes the lowest code
 
 
 def test_weights_of_zero() -> None:
@@ -85,7 +85,7 @@ def test_weights_of_zero() -> None:
     assert recops.effective_capacity(BOOKS[0], torch.zeros(4), 1.0) == torch.inf
 
 
-def test_an_infeasible_capacity_is_told_and_every_item_has_a_code() -> None:
+def test_an_infeasible_capacity_is_reported_and_every_item_has_a_code() -> None:
     index, load, feasible = recops.balance_assignment(
         torch.randn(6, 3), BOOKS[0], torch.ones(6), 1.0
     )

@@ -1,4 +1,4 @@
-"""The flip rate of codes: against closed forms and the reference, its promises, its errors."""
+"""Flip rate of codes: closed forms, the reference, determinism and errors."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ def rate(x: torch.Tensor, codebooks: torch.Tensor, sigma: float, **settings: int
     )
 
 
-# Noise is made in blocks of 64 dimensions, four ways.
+# The kernel draws noise in blocks of 64 dimensions and has four variants.
 @pytest.mark.parametrize("dim", [0, 17, 33, 63, 69])
 @pytest.mark.parametrize("sigma", [0.25, 0.5, 1.0])
-def test_two_codewords_flip_as_the_normal_law_has_it(dim: int, sigma: float) -> None:
-    """x is 0.5 from the border between them: the rate is Φ(−0.5 / σ)."""
+def test_two_codewords_flip_by_the_normal_distribution(dim: int, sigma: float) -> None:
+    """x is 0.5 from the border between the codewords, so the rate is Φ(−0.5 / σ)."""
     unit = torch.eye(70)[dim]
     codebooks = torch.stack([unit, -unit])[None]
     (measured,) = rate(0.5 * unit.repeat(200, 1), codebooks, sigma, samples=400)
@@ -38,7 +38,7 @@ def test_two_codewords_flip_as_the_normal_law_has_it(dim: int, sigma: float) -> 
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
-def test_agrees_with_the_reference_up_to_the_draw(dtype: torch.dtype) -> None:
+def test_agrees_with_the_reference_up_to_noise(dtype: torch.dtype) -> None:
     x = torch.randn(400, 12).to(dtype)
     codebooks = [torch.randn(30, 12).to(dtype), torch.randn(7, 12).to(dtype)]
     sigma = torch.tensor([0.3, 0.9])
@@ -60,16 +60,16 @@ def test_more_noise_flips_more() -> None:
     assert (rates.diff(dim=0) > 0).all()
 
 
-def test_blocks_of_rows_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_results_do_not_depend_on_blocks_of_rows(monkeypatch: pytest.MonkeyPatch) -> None:
     x, codebooks = torch.randn(301, 9), torch.randn(2, 20, 9)
     x[7] = math.nan
-    whole = rate(x, codebooks, 0.5)
+    one_block = rate(x, codebooks, 0.5)
     monkeypatch.setattr(MODULE, "_MULTIPLY_ADDS", 9 * 40 * 4 * 10)
-    assert torch.equal(rate(x, codebooks, 0.5), whole)
+    assert torch.equal(rate(x, codebooks, 0.5), one_block)
 
 
-def test_ctrl_c_is_heeded_between_blocks() -> None:
-    """Hours of work, of which no block takes a second."""
+def test_ctrl_c_stops_between_blocks() -> None:
+    """The work takes hours, but each block less than a second."""
     x, codebooks = torch.randn(200_000, 64), torch.randn(3, 256, 64)
 
     def interrupt(*_: object) -> None:
@@ -77,17 +77,17 @@ def test_ctrl_c_is_heeded_between_blocks() -> None:
 
     before = signal.signal(signal.SIGALRM, interrupt)
     signal.setitimer(signal.ITIMER_REAL, 0.2)
-    begun = time.process_time()
+    start = time.process_time()
     try:
         with pytest.raises(KeyboardInterrupt):
             rate(x, codebooks, 0.5, samples=10_000)
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)
         signal.signal(signal.SIGALRM, before)
-    assert time.process_time() - begun < 20
+    assert time.process_time() - start < 20
 
 
-def test_the_seed_decides() -> None:
+def test_the_seed_determines_the_result() -> None:
     x, codebooks = torch.randn(300, 9), torch.randn(2, 20, 9)
     assert torch.equal(rate(x, codebooks, 0.5, seed=-7), rate(x, codebooks, 0.5, seed=-7))
     assert not torch.equal(rate(x, codebooks, 0.5, seed=1), rate(x, codebooks, 0.5, seed=2))
@@ -105,7 +105,7 @@ def test_the_rate_does_not_depend_on_the_number_of_threads(
         assert torch.equal(rate(x, codebooks, 0.3), expected)
 
 
-def test_rows_that_are_not_finite_are_left_out() -> None:
+def test_nonfinite_rows_are_excluded() -> None:
     x, codebooks = torch.randn(40, 5), torch.randn(2, 9, 5)
     expected = rate(x, codebooks, 0.4)
     x = torch.cat([x, torch.full((1, 5), math.nan), torch.full((3, 5), math.inf)])

@@ -1,4 +1,4 @@
-"""Codes by cosine: against the reference, zeros, extreme lengths, torch's machinery, errors."""
+"""Codes by cosine: the reference, zeros, extreme norms, torch.compile and errors."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ def test_encoding_agrees(
     assert codes.dtype == torch.int32
     assert codes.shape == (n, beam, len(sizes))
     same = (codes == expected).all(2).all(1)
-    assert same.double().mean() > 0.9 or n < 10  # near ties in 16 bits and few dimensions
+    assert same.double().mean() > 0.9 or n < 10  # near ties, frequent in 16 bits and few dimensions
     torch.testing.assert_close(sq_error[same], expected_error[same], rtol=1e-4, atol=1e-4)
     first = recops.rq_encode(x, books, beam=beam, metric="cosine")
     assert torch.equal(first[0], codes[:, 0])
@@ -81,23 +81,23 @@ def test_every_code_is_the_nearest_by_cosine_and_the_error_is_that_of_decoding()
         chosen = codes[:, level, None].long()
         assert (cosines.gather(1, chosen)[:, 0] >= cosines.amax(1) - 1e-6).all()
         residual = residual - book[chosen[:, 0]]
-    left = (x - recops.rq_decode(codes, books)).square().sum(1)
-    torch.testing.assert_close(sq_error, left, rtol=1e-4, atol=1e-5)
+    residual_error = (x - recops.rq_decode(codes, books)).square().sum(1)
+    torch.testing.assert_close(sq_error, residual_error, rtol=1e-4, atol=1e-5)
     assert not torch.equal(codes, recops.rq_encode(x, books)[0])
 
 
-def test_all_paths_are_found_by_a_beam_as_wide_as_they_are_many() -> None:
+def test_a_beam_as_wide_as_all_paths_returns_all() -> None:
     x, books = torch.randn(20, 6, dtype=torch.float64), torch.randn(2, 5, 6, dtype=torch.float64)
     codes, sq_error = recops.rq_encode_beams(x, books, beam=30, metric="cosine")
-    every, due = recops.rq_encode_beams(x, books, beam=30)
+    every, correct = recops.rq_encode_beams(x, books, beam=30)
     assert torch.equal(codes, every)
-    torch.testing.assert_close(sq_error, due)
+    torch.testing.assert_close(sq_error, correct)
     assert (codes[:, 25:] == -1).all()
     assert sq_error[:, 25:].isinf().all()
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
-def test_length_does_not_matter(dtype: torch.dtype) -> None:
+def test_norms_do_not_matter(dtype: torch.dtype) -> None:
     x, book = torch.randn(200, 16).to(dtype), torch.randn(50, 16).to(dtype)
     index, _ = recops.nearest_codes(x, book, metric="cosine")
     scale = 2.0 ** torch.randint(-6, 6, (200, 1))
@@ -109,11 +109,11 @@ def test_length_does_not_matter(dtype: torch.dtype) -> None:
 
 
 @pytest.mark.parametrize("length", [1e-30, 1e30])
-def test_lengths_whose_square_float32_cannot_hold(length: float) -> None:
+def test_norms_whose_squares_exceed_float32(length: float) -> None:
     x, book = torch.randn(50, 8), torch.randn(20, 8)
-    due, _ = recops.nearest_codes(x, book, metric="cosine")
-    assert torch.equal(recops.nearest_codes(x * length, book, metric="cosine")[0], due)
-    assert torch.equal(recops.nearest_codes(x, book * length, metric="cosine")[0], due)
+    correct, _ = recops.nearest_codes(x, book, metric="cosine")
+    assert torch.equal(recops.nearest_codes(x * length, book, metric="cosine")[0], correct)
+    assert torch.equal(recops.nearest_codes(x, book * length, metric="cosine")[0], correct)
 
 
 def test_a_zero_row_takes_the_lowest_codes() -> None:
@@ -126,7 +126,7 @@ def test_a_zero_row_takes_the_lowest_codes() -> None:
     torch.testing.assert_close(sq_error[0], book[0].square().sum())
 
 
-def test_a_zero_codeword_stands_at_right_angles() -> None:
+def test_a_zero_codeword_has_cosine_zero() -> None:
     book = torch.tensor([[0.0, 0.0], [3.0, 0.0]])
     x = torch.tensor([[1.0, 0.1], [-1.0, 0.0]])
     index, sq_distance = recops.nearest_codes(x, book, k=2, metric="cosine")
@@ -155,21 +155,21 @@ def test_rows_that_are_not_finite(value: float) -> None:
 
 def test_equal_codewords_resolve_to_the_lowest() -> None:
     x, book = torch.randn(100, 19), torch.randn(13, 19)
-    due, _ = recops.nearest_codes(x, book, metric="cosine")
+    correct, _ = recops.nearest_codes(x, book, metric="cosine")
     index, _ = recops.nearest_codes(x, book.repeat(3, 1), k=3, metric="cosine")
-    assert torch.equal(index, due + 13 * torch.arange(3, dtype=torch.int32))
+    assert torch.equal(index, correct + 13 * torch.arange(3, dtype=torch.int32))
 
 
 def test_results_do_not_depend_on_threads(set_threads: Callable[[int], None]) -> None:
     x, books = torch.randn(9000, 20), torch.randn(2, 70, 20)
     set_threads(1)
-    due = pipeline(x, books)
+    correct = pipeline(x, books)
     set_threads(3)
-    for one, other in zip(pipeline(x, books), due, strict=True):
+    for one, other in zip(pipeline(x, books), correct, strict=True):
         assert torch.equal(one, other)
 
 
-# ---- torch's own machinery.
+# ---- Integration with torch.
 
 
 @pytest.mark.parametrize(
@@ -213,10 +213,10 @@ def test_compiles_into_one_graph_of_dynamic_shape_and_exports() -> None:
 
 def test_autocast_computes_in_float32() -> None:
     x, books = torch.randn(100, 12), torch.randn(2, 20, 12)
-    due = pipeline(x, books)
+    correct = pipeline(x, books)
     with torch.autocast("cpu", torch.bfloat16):
-        found = pipeline(x, books)
-    for one, other in zip(found, due, strict=True):
+        actual = pipeline(x, books)
+    for one, other in zip(actual, correct, strict=True):
         assert torch.equal(one, other)
 
 
@@ -254,6 +254,6 @@ def test_errors(call: Callable[[], object], message: str) -> None:
 
 
 @pytest.mark.parametrize("beam", [1, 2])
-def test_rows_beyond_memory_are_refused_before_they_are_cut_into_blocks(beam: int) -> None:
+def test_rows_beyond_memory_are_refused(beam: int) -> None:
     with pytest.raises(RuntimeError, match="can't allocate memory"):
         recops.rq_encode(torch.empty(2**40, 0), torch.zeros(1, 2, 0), beam=beam, metric="cosine")

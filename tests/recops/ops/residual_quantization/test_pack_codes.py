@@ -1,4 +1,4 @@
-"""Packed codes: the layout, the way back, faiss' own, and what is refused."""
+"""Packed codes: layout, round trip, compatibility with faiss, and errors."""
 
 from __future__ import annotations
 
@@ -27,7 +27,9 @@ def random_codes(n: int, sizes: list[int], dtype: torch.dtype = torch.int32) -> 
     ),
     wide=st.booleans(),
 )
-def test_packs_as_the_reference_and_back(n: int, sizes: list[int], wide: bool) -> None:
+def test_packing_agrees_with_the_reference_and_round_trips(
+    n: int, sizes: list[int], wide: bool
+) -> None:
     codes = random_codes(n, sizes, torch.int64 if wide else torch.int32)
     packed = recops.pack_codes(codes.T.contiguous().T, sizes)
     assert packed.dtype == torch.uint8

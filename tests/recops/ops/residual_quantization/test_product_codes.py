@@ -1,4 +1,4 @@
-"""Products of levels: against a loop over groups, faiss, and the reference; gradients; errors."""
+"""Products of residual quantizers: a loop over groups, faiss, the reference, and errors."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from tolerances import DTYPES
 
 
 def uneven() -> list[list[Tensor]]:
-    """Groups that differ in width, levels and sizes."""
+    """Return groups of different widths, levels and sizes."""
     return [
         [torch.randn(7, 5), torch.randn(3, 5)],
         [torch.randn(4, 2)],
@@ -27,13 +27,13 @@ def uneven() -> list[list[Tensor]]:
 
 @pytest.mark.parametrize("metric", ["l2", "cosine"])
 @pytest.mark.parametrize("dtype", DTYPES)
-def test_a_product_is_a_loop_over_groups(dtype: torch.dtype, metric: str) -> None:
+def test_a_product_equals_a_loop_over_groups(dtype: torch.dtype, metric: str) -> None:
     x, books = torch.randn(200, 24).to(dtype), torch.randn(3, 2, 16, 8).to(dtype)
     codes, sq_error = recops.rq_encode(x, books, metric=metric)
     pieces = x.chunk(3, 1)
-    found = [recops.rq_encode(p, b, metric=metric) for p, b in zip(pieces, books, strict=True)]
-    assert torch.equal(codes, torch.cat([each for each, _ in found], 1))
-    torch.testing.assert_close(sq_error, sum(error for _, error in found))
+    actual = [recops.rq_encode(p, b, metric=metric) for p, b in zip(pieces, books, strict=True)]
+    assert torch.equal(codes, torch.cat([each for each, _ in actual], 1))
+    torch.testing.assert_close(sq_error, sum(error for _, error in actual))
     decoded = recops.rq_decode(codes, books)
     assert decoded.dtype == dtype
     parts = [recops.rq_decode(c, b) for c, b in zip(codes.split(2, 1), books, strict=True)]
@@ -47,30 +47,32 @@ def test_groups_of_all_kinds_agree_with_the_reference(metric: str) -> None:
     x[3, 15] = torch.nan
     for beam in (1, 3):
         codes, sq_error = recops.rq_encode(x, books, beam=beam, metric=metric)
-        due, due_error = reference.rq_encode(x, books, beam=beam, metric=metric)
-        assert torch.equal(codes, due)
+        expected, due_error = reference.rq_encode(x, books, beam=beam, metric=metric)
+        assert torch.equal(codes, expected)
         torch.testing.assert_close(sq_error, due_error, equal_nan=True)
         assert codes[3].tolist() == [-1] * 6
     codes, sq_error = recops.rq_encode_beams(x, books, beam=5, metric=metric)
-    due, due_error = reference.rq_encode_beams(x, books, beam=5, metric=metric)
-    assert torch.equal(codes, due)
+    expected, due_error = reference.rq_encode_beams(x, books, beam=5, metric=metric)
+    assert torch.equal(codes, expected)
     torch.testing.assert_close(sq_error, due_error, equal_nan=True)
-    assert torch.equal(recops.rq_decode(codes[:, 0], books), reference.rq_decode(due[:, 0], books))
+    assert torch.equal(
+        recops.rq_decode(codes[:, 0], books), reference.rq_decode(expected[:, 0], books)
+    )
 
 
-def test_groups_may_come_as_generators() -> None:
+def test_groups_may_be_generators() -> None:
     x, books = torch.randn(10, 16), uneven()
     codes, _ = recops.rq_encode(x, (iter(stack) for stack in books))
     assert torch.equal(codes, recops.rq_encode(x, books)[0])
 
 
-def test_one_group_is_no_product() -> None:
+def test_one_group_equals_no_product() -> None:
     x, books = torch.randn(50, 8), torch.randn(1, 3, 16, 8)
     for one, other in zip(recops.rq_encode(x, books), recops.rq_encode(x, books[0]), strict=True):
         assert torch.equal(one, other)
 
 
-def test_a_beam_as_wide_as_all_paths_finds_them_all() -> None:
+def test_a_beam_as_wide_as_all_paths_returns_all() -> None:
     x = torch.randn(8, 5, dtype=torch.float64)
     books = [[torch.randn(3, 2).double()] * 2, [torch.randn(4, 3).double()]]
     codes, sq_error = recops.rq_encode_beams(x, books, beam=40)
@@ -82,7 +84,7 @@ def test_a_beam_as_wide_as_all_paths_finds_them_all() -> None:
     assert len({tuple(code) for code in codes[0, :36].tolist()}) == 36
 
 
-def test_codes_are_those_of_faiss() -> None:
+def test_codes_equal_those_of_faiss() -> None:
     faiss = pytest.importorskip("faiss")
     x = torch.randn(2000, 24)
     quantizer = faiss.ProductResidualQuantizer(24, 3, 2, 4)
@@ -98,7 +100,7 @@ def test_codes_are_those_of_faiss() -> None:
     np.testing.assert_allclose(((x.numpy() - decoded) ** 2).sum(1), sq_error, rtol=1e-4)
 
 
-def test_decoding_is_differentiated() -> None:
+def test_decoding_passes_gradcheck() -> None:
     codes = torch.tensor([[0, 2, 1], [1, -1, 0], [1, 0, 1]])
     books = [torch.randn(k, d, dtype=torch.float64) for k, d in ((2, 3), (3, 3), (2, 4))]
     for book in books:

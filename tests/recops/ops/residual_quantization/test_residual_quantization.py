@@ -24,12 +24,12 @@ LAYOUTS: dict[str, Callable[[Tensor], Tensor]] = {
 
 
 def exact(x: Tensor) -> Tensor:
-    """The dtype that results for x are computed and told in."""
+    """Return the dtype of computation and results for x."""
     return x if x.dtype == torch.float64 else x.float()
 
 
 def assert_greedy(codes: Tensor, x: Tensor, codebooks: list[Tensor]) -> None:
-    """At every level the code is a nearest one, up to 1e-5 of its squared distance."""
+    """Check that each code is nearest at its level, up to 1e-5 of the squared distance."""
     residual = x.double()
     for level, codebook in enumerate(codebook.double() for codebook in codebooks):
         distances = torch.cdist(residual, codebook, compute_mode="donot_use_mm_for_euclid_dist")
@@ -63,7 +63,7 @@ def test_rq_encode_agrees(
     assert codes.dtype == torch.int32
     assert codes.shape == (n, len(sizes))
     assert_greedy(codes, x, codebooks)
-    # The error of these very codes: of two codewords as near, the reference may take the other.
+    # Compare the error of the same codes, since the reference may break near ties differently.
     residual = exact(x)
     for level, codebook in enumerate(codebooks):
         residual = residual - exact(codebook)[codes[:, level].long()]
@@ -72,7 +72,7 @@ def test_rq_encode_agrees(
 
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("shape", [(500, 64, 3, 256), (70, 33, 2, 1000), (3, 768, 2, 300)])
-def test_rq_encode_gives_the_references_codes(
+def test_rq_encode_returns_the_codes_of_the_reference(
     shape: tuple[int, int, int, int], dtype: torch.dtype
 ) -> None:
     n, dim, levels, size = shape

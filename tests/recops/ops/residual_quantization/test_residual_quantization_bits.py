@@ -1,4 +1,4 @@
-"""The same bits of residual quantization: threads, batches, instruction sets."""
+"""Determinism of residual quantization over threads, batches and instruction sets."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Errors of residual quantization: they name the op and the argument, and say what came."""
+"""Errors of residual quantization; each names the op, the argument and its value."""
 
 from __future__ import annotations
 

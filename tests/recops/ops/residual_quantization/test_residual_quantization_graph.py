@@ -1,4 +1,4 @@
-"""Residual quantization in torch's own machinery: gradients, compilers, export, autocast."""
+"""Residual quantization with gradcheck, opcheck, torch.compile, export and autocast."""
 
 from __future__ import annotations
 

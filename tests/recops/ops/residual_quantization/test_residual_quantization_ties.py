@@ -1,4 +1,4 @@
-"""Ties, rows that are not finite, and the residual itself."""
+"""Ties, nonfinite rows and exact errors of residual quantization."""
 
 from __future__ import annotations
 
@@ -38,8 +38,8 @@ def test_rows_that_are_not_finite(value: float, dtype: torch.dtype) -> None:
     bad = [0, 7, 49]
     x[bad, [0, 10, 20]] = value
     good = [n for n in range(50) if n not in bad]
-    found = recops.rq_encode(x, codebooks), recops.nearest_codes(x, codebooks[0], k=4)
-    for (codes, values), (clean_codes, clean_values) in zip(found, clean, strict=True):
+    actual = recops.rq_encode(x, codebooks), recops.nearest_codes(x, codebooks[0], k=4)
+    for (codes, values), (clean_codes, clean_values) in zip(actual, clean, strict=True):
         assert (codes[bad] == -1).all()
         assert values[bad].isnan().all()
         assert torch.equal(codes[good], clean_codes[good])

@@ -1,4 +1,4 @@
-"""Beam search over residual codebooks: against the reference, all paths and greedy search."""
+"""Beam search over residual codebooks: the reference, exhaustive and greedy search, ties."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ import recops
 from recops import reference
 from tolerances import AGREEMENT, DTYPES
 
-# Few rows are searched by residuals, many by the table of products.
+# The kernel uses residuals for few rows and the table of products for many.
 rows = st.integers(0, 40)
 dims = st.integers(0, 40)
 sizes = st.lists(st.integers(1, 40), min_size=1, max_size=4)
@@ -34,10 +34,10 @@ def assert_same(actual: tuple[Tensor, Tensor], expected: tuple[Tensor, Tensor]) 
 
 
 @given(n=rows, dim=dims, sizes=sizes, beam=beams, dtype=dtypes, seed=st.integers(0, 99))
-def test_whole_numbers_give_the_references_bits(
+def test_integers_give_the_results_of_the_reference(
     n: int, dim: int, sizes: list[int], beam: int, dtype: torch.dtype, seed: int
 ) -> None:
-    """Sums of small whole numbers are exact, and tie often: what is left is the order of ties."""
+    """Sums of small integers are exact and tie often, so this tests the order of ties."""
     torch.manual_seed(seed)
     x = whole_numbers(2 * n, dim).to(dtype)[::2]
     codebooks = [whole_numbers(size, dim).to(dtype) for size in sizes]
@@ -49,7 +49,7 @@ def test_whole_numbers_give_the_references_bits(
 
 
 @given(n=rows, dim=st.integers(1, 40), sizes=sizes, beam=beams, seed=st.integers(0, 99))
-def test_double_precision_gives_the_references_paths(
+def test_float64_gives_the_paths_of_the_reference(
     n: int, dim: int, sizes: list[int], beam: int, seed: int
 ) -> None:
     torch.manual_seed(seed)
@@ -66,8 +66,8 @@ def test_double_precision_gives_the_references_paths(
     ("n", "dim", "sizes", "beam"),
     [
         (300, 64, [256, 256, 256], 5),  # the table
-        (9, 33, [200, 1000, 20], 16),  # residuals; more than one piece a level
-        (40, 12, [70, 700, 300], 40),  # the table, and more beams than one set of groups is for
+        (9, 33, [200, 1000, 20], 16),  # residuals, with several pieces per level
+        (40, 12, [70, 700, 300], 40),  # the table, with more beams than one set of groups holds
     ],
 )
 def test_agrees_up_to_near_ties(
@@ -112,12 +112,12 @@ def test_a_wider_beam_is_better_on_average() -> None:
     assert errors[-1] < 0.95 * errors[0]
 
 
-# ---- Ties, perfect fits, rows that are not finite.
+# ---- Ties, perfect fits and nonfinite rows.
 
 
 @pytest.mark.parametrize("n", [2, 200])
 @pytest.mark.parametrize("dtype", DTYPES)
-def test_where_all_codewords_are_equal_paths_come_in_order(n: int, dtype: torch.dtype) -> None:
+def test_paths_of_equal_codewords_are_in_order(n: int, dtype: torch.dtype) -> None:
     codebooks = torch.randn(1, 1, 19).to(dtype).expand(3, 700, 19)
     codes, sq_error = recops.rq_encode_beams(torch.randn(n, 19).to(dtype), codebooks, beam=9)
     assert codes.tolist() == [[[0, 0, k] for k in range(9)]] * n
@@ -172,8 +172,8 @@ def test_rows_whose_products_overflow_count_as_not_finite(n: int) -> None:
 @pytest.mark.parametrize("bits", [16, 32])
 @pytest.mark.parametrize("n", [1, 60])
 @pytest.mark.parametrize("levels", [1, 2])
-def test_rows_nearer_than_numbers_go_count_as_not_finite(levels: int, n: int, bits: int) -> None:
-    """Products of +inf make scores of −inf, which would all be the best."""
+def test_rows_with_infinite_products_count_as_not_finite(levels: int, n: int, bits: int) -> None:
+    """Products of +inf give scores of −inf, which would all tie as the best."""
     codebooks = torch.ones(levels, 4)
     codebooks[-1] = torch.tensor([1e15, 2e15, 3e15, 4e15])
     x, words = torch.full((n, 1), 1e30), codebooks.view(-1, 1)
@@ -182,7 +182,7 @@ def test_rows_nearer_than_numbers_go_count_as_not_finite(levels: int, n: int, bi
     assert sq_error.isnan().all()
 
 
-# ---- The same bits at any number of threads, and errors.
+# ---- Determinism and errors.
 
 
 @pytest.mark.parametrize("dtype", DTYPES)

@@ -1,5 +1,7 @@
-"""Codes found by products of small integers are those of the float kernel, to the bit; and those
-of exact arithmetic wherever the data lie."""
+"""Codes by products of small integers equal those of the float kernel.
+
+With data far from the origin they also equal those of exact arithmetic.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +16,7 @@ from torch import Tensor
 import recops
 from recops import reference
 
-FLOATS_ONLY, GRIDS = 32, [8, 16]  # values of the op's argument `bits`; 0 takes what pays
+FLOATS_ONLY, GRIDS = 32, [8, 16]  # values of the op's argument `bits`; 0 lets the op choose
 
 
 def clustered(n: int, dim: int, sizes: list[int]) -> tuple[Tensor, list[Tensor]]:
@@ -44,7 +46,7 @@ def outlying_dimension(x: Tensor, books: list[Tensor]) -> tuple[Tensor, list[Ten
 
 
 def neighbours(x: Tensor, books: list[Tensor]) -> tuple[Tensor, list[Tensor]]:
-    """Each codeword four times, in all but one of them next to it in the last place."""
+    """Return each codeword twice, and also one unit in the last place larger and smaller."""
     up = torch.tensor(torch.inf)
     return x, [torch.cat([book, book, book.nextafter(up), book.nextafter(-up)]) for book in books]
 
@@ -102,21 +104,21 @@ def assert_same_codes(
     bits=st.sampled_from(GRIDS),
     seed=st.integers(0, 99),
 )
-def test_codes_are_the_float_kernels(
+def test_codes_equal_those_of_the_float_kernel(
     kind: str, n: int, dim: int, sizes: list[int], dtype: torch.dtype, bits: int, seed: int
 ) -> None:
     torch.manual_seed(seed)
     x, books = DATA[kind](n, dim, sizes)
-    if dtype == torch.float16:  # its norms overflow far later than its values
+    if dtype == torch.float16:  # norms overflow far later than values
         x, books = x.clamp(-6e4, 6e4), [book.clamp(-6e4, 6e4) for book in books]
     assert_same_codes(x.to(dtype), [book.to(dtype) for book in books], bits)
 
 
 @pytest.mark.parametrize("kind", DATA)
-def test_codes_of_many_rows_are_the_float_kernels(
+def test_codes_of_many_rows_equal_those_of_the_float_kernel(
     kind: str, set_threads: Callable[[int], None]
 ) -> None:
-    """Enough of them that grids pay, are tried and given up, in ranges of rows of any length."""
+    """There are enough rows for integer grids to be used, and to be tried and abandoned."""
     x, books = DATA[kind](1500, 130, [300, 70])
     x = x.repeat(-(-1500 // len(x)), 1)
     words, sizes = torch.cat(books), [len(book) for book in books]
@@ -131,15 +133,15 @@ def test_codes_of_many_rows_are_the_float_kernels(
 
 
 def assert_same_paths(x: Tensor, books: list[Tensor], beam: int) -> Tensor:
-    """Up to paths whose errors differ by rounding alone. Returns which are the same, [N, beam]."""
+    """Check that paths agree up to rounding of errors; return which are equal, ``[N, beam]``."""
     words, sizes = torch.cat(books), [len(book) for book in books]
     search = torch.ops.recops.rq_encode_beams
     expected, expected_error = search(x, words, sizes, beam, beam, FLOATS_ONLY)
     codes, sq_error = search(x, words, sizes, beam, beam, 16)
     scale = (x.double().norm(dim=1) + sum(book.double().norm(dim=1).max() for book in books)) ** 2
-    apart = (sq_error.double() - expected_error.double()).abs()
+    differs = (sq_error.double() - expected_error.double()).abs()
     same = (codes == expected).all(2)
-    close = apart <= 1e-5 * scale[:, None]
+    close = differs <= 1e-5 * scale[:, None]
     assert (same | close).all()
     assert torch.equal(sq_error.isnan(), expected_error.isnan())
     return same
@@ -155,7 +157,7 @@ def assert_same_paths(x: Tensor, books: list[Tensor], beam: int) -> Tensor:
     dtype=st.sampled_from([torch.float32, torch.bfloat16]),
     seed=st.integers(0, 99),
 )
-def test_beams_by_integers_find_the_float_kernels_paths(
+def test_beams_by_integers_equal_those_of_the_float_kernel(
     kind: str, n: int, dim: int, sizes: list[int], beam: int, dtype: torch.dtype, seed: int
 ) -> None:
     torch.manual_seed(seed)
@@ -167,7 +169,7 @@ def test_beams_by_integers_find_the_float_kernels_paths(
 def test_beams_of_many_rows_by_integers(
     dim: int, beam: int, set_threads: Callable[[int], None]
 ) -> None:
-    """Enough of them that integers pay; in ranges of rows of any length."""
+    """There are enough rows for integers to be used, in ranges of rows of any length."""
     x, books = DATA["clustered"](1500, dim, [300, 130, 70])
     assert assert_same_paths(x, books, beam).double().mean() > 0.999
     set_threads(1)
@@ -188,12 +190,12 @@ def test_beams_by_integers_break_ties_by_path(seed: int) -> None:
         assert torch.equal(one, other)
 
 
-def test_double_precision_takes_no_grid() -> None:
+def test_float64_uses_no_integers() -> None:
     x, books = clustered(40, 60, [90])
     assert_same_codes(x.double(), [books[0].double()], 8)
 
 
-def test_bits_that_there_are_none_of() -> None:
+def test_unknown_bits_are_refused() -> None:
     x, books = clustered(4, 3, [5])
     with pytest.raises(ValueError, match="rq_encode: bits must be 0, 8, 16 or 32, got 7"):
         torch.ops.recops.rq_encode(x, books[0], [5], 7)
@@ -203,7 +205,7 @@ def test_bits_that_there_are_none_of() -> None:
 
 
 def assert_nearest(index: Tensor, x: Tensor, codebook: Tensor) -> None:
-    """Up to 1e-5 of the squared distance, in float64."""
+    """Check that codes are nearest, up to 1e-5 of the squared distance in float64."""
     distance = torch.cdist(
         x.double(), codebook.double(), compute_mode="donot_use_mm_for_euclid_dist"
     ).square()
@@ -214,7 +216,7 @@ def assert_nearest(index: Tensor, x: Tensor, codebook: Tensor) -> None:
 @pytest.mark.parametrize("n", [3, 1200])
 @pytest.mark.parametrize("offset", [1, 100, 1e4])
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
-def test_an_offset_costs_no_codes(dtype: torch.dtype, offset: float, n: int) -> None:
+def test_an_offset_changes_no_code(dtype: torch.dtype, offset: float, n: int) -> None:
     far = offset * torch.randn(64, dtype=torch.float64)
     x = (far + torch.randn(n, 64)).to(dtype)
     codebook = (far + torch.randn(256, 64)).to(dtype)
@@ -224,10 +226,10 @@ def test_an_offset_costs_no_codes(dtype: torch.dtype, offset: float, n: int) -> 
     assert_nearest(codes[:, 1:], x.double() - codebook.double()[codes[:, 0].long()], second)
     for k in (1, 4):
         assert_nearest(recops.nearest_codes(x, codebook, k=k)[0], x, codebook)
-    # A beam of two: the first level's best alone, kept by a second level of one codeword.
+    # With one zero codeword at the second level, a beam of two must find the best first code.
     beams, _ = recops.rq_encode(x, [codebook, 0 * second[:1]], beam=2)
     assert_nearest(beams[:, :1], x, codebook)
-    # And by residuals rather than a table of products.
+    # The same by residuals instead of a table of products.
     few, _ = recops.rq_encode(x[:2], [codebook, 0 * second[:1]], beam=2)
     assert torch.equal(few, beams[:2])
 
@@ -240,7 +242,7 @@ def test_a_perfect_fit_far_from_the_origin_has_no_error(beam: int) -> None:
     assert (sq_error == 0).all()
 
 
-def test_ties_between_whole_numbers_far_from_the_origin() -> None:
+def test_ties_between_integers_far_from_the_origin() -> None:
     codebook = torch.tensor([[1003.0, 1], [1001, 3], [1001, 1], [1003, 3], [1001, 1]])
     codes, _ = recops.rq_encode(torch.tensor([[1002.0, 2], [1001, 2], [1001, 1]]), codebook[None])
     assert codes[:, 0].tolist() == [0, 1, 2]

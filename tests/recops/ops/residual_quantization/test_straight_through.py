@@ -1,4 +1,4 @@
-"""Straight-through quantization: its values, its gradients, its rotation, its errors."""
+"""Straight-through quantization: values, gradients, rotation and errors."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def step(
     *,
     rotation: bool,
 ) -> list[Tensor]:
-    """All results and all gradients of a training step."""
+    """Return all results and gradients of a training step."""
     x, books = x.clone().requires_grad_(), [book.clone().requires_grad_() for book in books]
     quantized, codes, commitment, codebook_loss = function(x, books, rotation=rotation)
     loss = (weight * quantized).sum() + 0.3 * commitment + 0.7 * codebook_loss
@@ -61,7 +61,7 @@ def test_agrees_with_the_reference(
     actual = step(recops.straight_through, x, books, weight, rotation=rotation)
     expected = step(reference.straight_through, x, books, weight, rotation=rotation)
     if not torch.equal(actual[1], expected[1]):
-        return  # near ties; rq_encode's own tests weigh them
+        return  # near ties; the tests of rq_encode cover them
     for one, other in zip(actual, expected, strict=True):
         assert one.dtype == other.dtype
         if one.dtype.itemsize == 2:
@@ -80,11 +80,11 @@ def test_values_are_those_of_encode_and_decode() -> None:
         )
         assert torch.equal(codes, recops.rq_encode(x, codebooks)[0])
         assert torch.equal(quantized, recops.rq_decode(codes, codebooks))
-        residual, due = x.double(), torch.zeros((), dtype=torch.float64)
+        residual, correct = x.double(), torch.zeros((), dtype=torch.float64)
         for level, book in enumerate(codebooks.double()):
             residual = residual - book[codes[:, level].long()]
-            due += residual.square().sum(1).mean()
-        assert commitment.item() == codebook_loss.item() == pytest.approx(due.item(), rel=1e-6)
+            correct += residual.square().sum(1).mean()
+        assert commitment.item() == codebook_loss.item() == pytest.approx(correct.item(), rel=1e-6)
 
 
 def test_the_gradient_goes_straight_through() -> None:
@@ -97,7 +97,7 @@ def test_the_gradient_goes_straight_through() -> None:
     assert none is None
 
 
-def test_losses_pull_on_one_side_each() -> None:
+def test_each_loss_has_a_gradient_on_one_side() -> None:
     x, book = torch.tensor([[1.0, 0.0]]), torch.tensor([[0.25, 0.0], [9.0, 9.0]])
     x.requires_grad_()
     book.requires_grad_()
@@ -114,7 +114,7 @@ def test_losses_pull_on_one_side_each() -> None:
 
 
 def test_the_rotation_keeps_the_angle_of_the_gradient() -> None:
-    """The gradient of x lies to x as that of q lies to q, stretched by ‖q‖/‖x‖."""
+    """The angle between x and its gradient equals that of q; the scale is ‖q‖/‖x‖."""
     x = torch.randn(200, 12, dtype=torch.float64, requires_grad=True)
     quantized, *_ = recops.straight_through(
         x, torch.randn(2, 30, 12, dtype=torch.float64), rotation=True
@@ -149,7 +149,7 @@ def test_results_do_not_depend_on_the_number_of_threads(
             assert torch.equal(one, other)
 
 
-def test_a_codebook_learns() -> None:
+def test_training_reduces_the_codebook_loss() -> None:
     x = torch.randn(500, 8)
     codebooks = torch.randn(2, 16, 8, requires_grad=True)
     losses = []
@@ -184,7 +184,7 @@ def test_compiles_into_one_graph() -> None:
             torch.testing.assert_close(one, other)
 
 
-def test_odd_inputs() -> None:
+def test_unusual_inputs() -> None:
     x, books = torch.randn(4, 3, requires_grad=True), torch.randn(2, 5, 3)
     quantized, codes, commitment, codebook_loss = recops.straight_through(x[:0], books)
     assert quantized.shape == (0, 3)

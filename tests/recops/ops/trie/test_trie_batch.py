@@ -1,4 +1,4 @@
-"""Several tries in one batch, and bans by row: in the step and in the whole search."""
+"""Several tries in one batch, and bans per row, in the step and in the search."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from trie_inputs import Beams, Catalogue, assert_same_step, beams, catalogue
 
 @dataclass(frozen=True)
 class Batch:
-    """Some catalogues of one depth, and which one each row of a batch decodes in."""
+    """Catalogues of one depth, and the index of the catalogue of each row of a batch."""
 
     catalogues: list[Catalogue]
     index: Tensor
@@ -32,7 +32,7 @@ class Batch:
         return [each.trie for each in self.catalogues]
 
     def masks(self, kind: str) -> list[recops.ItemMask] | None:
-        """No masks; or one for each trie, for all rows or by row."""
+        """Return no masks, or one per trie, shared by all rows or separate per row."""
         if kind == "none":
             return None
         return [
@@ -43,7 +43,7 @@ class Batch:
         ]
 
     def bans(self, share: float) -> list[Tensor]:
-        """By row, ids in no order, one of them twice and one that the row's trie does not hold."""
+        """Return unsorted ids per row; one is repeated and one is not in the row's trie."""
         rows = []
         for b, t in enumerate(self.index.tolist()):
             ids = self._some(self.catalogues[t], b + 7, share)
@@ -55,7 +55,7 @@ class Batch:
         return drawn.item_ids[torch.rand(len(drawn.item_ids), generator=generator) < share]
 
     def beams(self, width: int, **options: object) -> Beams:
-        """Each row's beams at random nodes of its own trie."""
+        """Return the beams of each row at random nodes of the row's trie."""
         rows = [
             beams(self.tries[t], batch=1, width=width, vocab=44, seed=self.seed + b, **options)
             for b, t in enumerate(self.index.tolist())
@@ -108,14 +108,14 @@ def check_step(batch: Batch, options: dict[str, object], dtype: torch.dtype, tie
         ),
         "trie_index": batch.index,
     }
-    found = recops.trie_beam_step(*arguments, **named)
-    assert_same_step(found, reference.trie_beam_step(*arguments, **named))
+    actual = recops.trie_beam_step(*arguments, **named)
+    assert_same_step(actual, reference.trie_beam_step(*arguments, **named))
 
 
 def check_search(batch: Batch, options: dict[str, object], dtype: torch.dtype, ties: bool) -> None:
-    """Logits differ from beam to beam, so that one beam in another place changes all that follows.
+    """Check a search with different logits per beam, so that any reordered beam changes the result.
 
-    Ties are exact in raw scores alone; normalized, rounding would part them.
+    Only raw scores tie exactly; after normalization rounding would break ties.
     """
     normalize = "none" if ties else options["normalize"]
     rows, depth = len(batch.index), batch.tries[0].depth
@@ -142,11 +142,11 @@ def check_search(batch: Batch, options: dict[str, object], dtype: torch.dtype, t
 
     ids = batch.bans(options["bans"])
     bans = recops.item_bans(batch.tries, ids, trie_index=batch.index)
-    found = recops.constrained_beam_search(model(), batch.tries, banned=ids, **named)
+    actual = recops.constrained_beam_search(model(), batch.tries, banned=ids, **named)
     expected = reference.constrained_beam_search(model(), batch.tries, banned=bans, **named)
-    assert_close(found.scores, expected.scores, rtol=1e-5, atol=1e-5)
-    assert torch.equal(found.item_ids, expected.item_ids)
-    assert torch.equal(found.sids, expected.sids)
+    assert_close(actual.scores, expected.scores, rtol=1e-5, atol=1e-5)
+    assert torch.equal(actual.item_ids, expected.item_ids)
+    assert torch.equal(actual.sids, expected.sids)
 
 
 CASES = (batches(), OPTIONS, st.sampled_from(DTYPES), st.booleans())
@@ -173,7 +173,7 @@ def test_thousands_of_catalogues_agree_with_the_reference(batch, options, dtype,
 
 
 @pytest.mark.parametrize("normalize", ["vocab", "children", "none"])
-def test_bans_are_masks_to_the_bit(normalize: str) -> None:
+def test_bans_equal_masks(normalize: str) -> None:
     drawn = catalogue(items=3000, depth=3, vocab=200, skew=2)
     trie, generator = drawn.trie, torch.Generator().manual_seed(0)
     seen = [
@@ -191,7 +191,7 @@ def test_bans_are_masks_to_the_bit(normalize: str) -> None:
         assert torch.equal(a, c)
 
 
-def test_a_row_finds_what_it_finds_alone() -> None:
+def test_a_row_does_not_depend_on_the_batch() -> None:
     first, second = (catalogue(items=300, depth=2, vocab=30, seed=seed) for seed in (0, 1))
     batch = Batch([first, second], torch.tensor([1, 0, 1]), 3)
     start = batch.beams(6)
@@ -282,15 +282,15 @@ def test_bad_bans_are_refused() -> None:
         )
 
 
-def test_nothing_banned_is_nothing_asked() -> None:
+def test_empty_bans_change_nothing() -> None:
     trie = catalogue(items=50, depth=2, vocab=9).trie
     bans = recops.item_bans(trie, [torch.empty(0, dtype=torch.int64)] * 2)
     logits = torch.zeros(2, 1, 9)
-    found = recops.constrained_beam_search(
+    actual = recops.constrained_beam_search(
         lambda tokens, parents: logits.expand(2, 1 if tokens is None else tokens.shape[1], 9),
         trie,
         batch_size=2,
         num_beams=50,
         banned=bans,
     )
-    assert sorted(found.item_ids[1].tolist()) == sorted(trie.item_ids.tolist())
+    assert sorted(actual.item_ids[1].tolist()) == sorted(trie.item_ids.tolist())

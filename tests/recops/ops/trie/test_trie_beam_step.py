@@ -1,4 +1,4 @@
-"""trie_beam_step: exact, in a strict order, on every kind of trie and logits."""
+"""trie_beam_step: results, order of ties, normalization, errors and determinism."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def test_agrees_with_the_reference(
     assert_same_step(step, reference.trie_beam_step(*arguments, **options))
 
 
-def test_beams_may_be_numbered_by_numpy() -> None:
+def test_num_beams_may_be_a_numpy_integer() -> None:
     drawn = catalogue(items=20, depth=2, vocab=5)
     start = beams(drawn.trie, batch=1, width=1, vocab=5, ties=False, seed=0)
     arguments = (start.logits, drawn.trie, start.nodes, start.scores)
@@ -68,7 +68,7 @@ def test_beams_may_be_numbered_by_numpy() -> None:
 @pytest.mark.parametrize("normalize", NORMALIZE)
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_wide_rows_agree_with_the_reference(normalize: str, dtype: torch.dtype) -> None:
-    """Full vectors and their tails, many pruned pools, several keys to a block."""
+    """The rows cover full vectors and their tails, pruned pools, and blocks with several keys."""
     drawn = catalogue(items=6000, depth=2, vocab=1003, skew=2)
     generator = torch.Generator().manual_seed(1)
     logits = torch.randn(2, 37, 1003, generator=generator).to(dtype)
@@ -83,7 +83,7 @@ def test_wide_rows_agree_with_the_reference(normalize: str, dtype: torch.dtype) 
 
 @pytest.mark.parametrize("normalize", NORMALIZE)
 def test_ties_go_to_the_first_parent_then_the_first_token(normalize: str) -> None:
-    """With exact ties the order is exact too, also where far more tie than there are places."""
+    """The order of ties is defined, even with many more ties than beams."""
     drawn = catalogue(items=4000, depth=2, vocab=300)
     nodes = torch.tensor([[5, 0, 5, -1, 9]])
     logits, scores = torch.zeros(1, 5, 300), torch.zeros(1, 5)
@@ -96,9 +96,9 @@ def test_ties_go_to_the_first_parent_then_the_first_token(normalize: str) -> Non
             for parent, node in enumerate(nodes[0].tolist())
             for token in drawn.trie.allowed_tokens(torch.tensor([node]), 300)[0].nonzero()
         ][:num_beams]
-        found = list(zip(step.parents[0].tolist(), step.tokens[0].tolist(), strict=True))
-        assert found[: len(expected)] == expected
-        assert set(found[len(expected) :]) <= {(-1, -1)}
+        actual = list(zip(step.parents[0].tolist(), step.tokens[0].tolist(), strict=True))
+        assert actual[: len(expected)] == expected
+        assert set(actual[len(expected) :]) <= {(-1, -1)}
 
 
 def test_beams_wider_than_the_catalogue_leave_dead_slots() -> None:
@@ -113,8 +113,10 @@ def test_beams_wider_than_the_catalogue_leave_dead_slots() -> None:
     assert last.tokens[0].tolist() == [1, -1, -1]
     assert last.parents[0].tolist() == [0, -1, -1]
     assert last.nodes[0].tolist() == [2, -1, -1]
-    done = recops.trie_beam_step(torch.zeros(1, 3, 4), trie, last.nodes, last.scores, num_beams=2)
-    assert done.nodes[0].tolist() == [-1, -1]  # a leaf has no children
+    last_step = recops.trie_beam_step(
+        torch.zeros(1, 3, 4), trie, last.nodes, last.scores, num_beams=2
+    )
+    assert last_step.nodes[0].tolist() == [-1, -1]  # a leaf has no children
 
 
 def test_minus_infinity_forbids_tokens() -> None:
@@ -130,14 +132,14 @@ def test_minus_infinity_forbids_tokens() -> None:
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
-def test_a_row_may_tower_over_its_beginning(dtype: torch.dtype) -> None:
-    """The normalizer is right wherever in its row the maximum stands, and however far above."""
+def test_a_maximum_may_be_anywhere_in_a_row(dtype: torch.dtype) -> None:
+    """The normalizer is exact for any position and any height of the maximum in a row."""
     trie = recops.SidTrie.from_sids(torch.arange(3000)[:, None])
     noise = torch.randn(3000, generator=torch.Generator().manual_seed(0))
-    for place in (0, 17, 1024, 2999):
+    for position in (0, 17, 1024, 2999):
         for height in (10.0, 31.0, 33.0, 200.0, 3e4):
             logits = (noise - height / 2).index_add(
-                0, torch.tensor([place]), torch.tensor([height])
+                0, torch.tensor([position]), torch.tensor([height])
             )
             logits = logits.to(dtype)[None, None]
             step = recops.trie_beam_step(
@@ -148,12 +150,12 @@ def test_a_row_may_tower_over_its_beginning(dtype: torch.dtype) -> None:
                 num_beams=2,
             )
             expected = logits.double().log_softmax(2)[0].topk(2).values
-            last_place = 2**-24 * height  # of the logits, when they are float32
+            last_place = 2**-24 * height  # one unit in the last place of float32 logits
             assert_close(step.scores.double(), expected, rtol=1e-5, atol=1e-5 + last_place)
 
 
-def test_a_beam_out_of_reach_leaves_no_trace() -> None:
-    """Rows of 4096 that cannot matter are not summed to their end; the beams are the same."""
+def test_a_beam_far_below_the_others_changes_nothing() -> None:
+    """The kernel does not sum all of a row that cannot contribute; results are equal."""
     trie = recops.SidTrie.from_sids(
         torch.cartesian_prod(torch.arange(40), torch.arange(0, 4096, 37)), vocab_sizes=4096
     )
@@ -164,21 +166,21 @@ def test_a_beam_out_of_reach_leaves_no_trace() -> None:
         scores = -spread * torch.rand(1, 40, generator=random)
         for order in (scores.argsort(), scores.argsort(descending=True)):
             arguments = (logits, trie, nodes, scores.gather(1, order))
-            ours = recops.trie_beam_step(*arguments, num_beams=5)
-            assert_same_step(ours, reference.trie_beam_step(*arguments, num_beams=5))
+            output = recops.trie_beam_step(*arguments, num_beams=5)
+            assert_same_step(output, reference.trie_beam_step(*arguments, num_beams=5))
 
 
 @pytest.mark.parametrize("bits", [0x7FC00000, 0x7F800001, 0x7FFFFFFF, -0x400000, -1])
-def test_any_nan_raises_wherever_it_stands(bits: int) -> None:
-    """Whatever its sign and payload, and in rows that no best beam comes from."""
+def test_any_nan_in_any_position_raises(bits: int) -> None:
+    """The test covers signs, payloads, and rows that do not contribute to the best beams."""
     trie = recops.SidTrie.from_sids(torch.cartesian_prod(torch.arange(2), torch.arange(3000)))
     nan = torch.tensor([bits], dtype=torch.int32).view(torch.float32)
     nodes = torch.tensor([[1, 2]], dtype=torch.int32)
     scores = torch.tensor([[0.0, -50.0]])
     for m in range(2):
-        for place in (0, 5, 1023, 2048, 2999):
-            logits = torch.randn(1, 2, 3000, generator=torch.Generator().manual_seed(place))
-            logits[0, m, place] = nan
+        for position in (0, 5, 1023, 2048, 2999):
+            logits = torch.randn(1, 2, 3000, generator=torch.Generator().manual_seed(position))
+            logits[0, m, position] = nan
             with pytest.raises(ValueError, match=rf"no NaN and no \+inf, .*logits\[0, {m}\]"):
                 recops.trie_beam_step(logits, trie, nodes, scores, num_beams=2)
 
@@ -189,7 +191,9 @@ def test_bad_logits_raise_where_they_are_read(normalize: str, bad: float) -> Non
     sids = torch.tensor([[0, 0], [0, 1], [2, 0]])
     trie = recops.SidTrie.from_sids(sids, vocab_sizes=4)
     nodes = torch.tensor([[0, -1, 0, 1]])
-    scores = torch.tensor([[0.0, 0.0, -torch.inf, -50.0]])  # two dead beams; one without a chance
+    scores = torch.tensor(
+        [[0.0, 0.0, -torch.inf, -50.0]]
+    )  # two dead beams, and one far below the others
 
     def step(m: int, token: int, allowed: recops.ItemMask | None = None) -> recops.BeamStep:
         logits = torch.zeros(1, 4, 4)
@@ -204,12 +208,12 @@ def test_bad_logits_raise_where_they_are_read(normalize: str, bad: float) -> Non
     clean = step(1, 0)
     assert clean.tokens.tolist() == [[0, 2]]
     assert_close(step(2, 3).scores, clean.scores)
-    if normalize == "vocab":  # the whole row makes its normalizer
+    if normalize == "vocab":  # the normalizer uses the full row
         with pytest.raises(ValueError, match=r"must hold no NaN and no \+inf, .*logits\[0, 0\]"):
             step(0, 3)
     else:
         assert_close(step(0, 3).scores, clean.scores)
-        step(0, 2, trie.mask(drop=[2]))  # a masked child is no child
+        step(0, 2, trie.mask(drop=[2]))  # masked children are not read
 
 
 @pytest.mark.parametrize("normalize", NORMALIZE)
@@ -229,13 +233,15 @@ def test_rows_of_any_layout(normalize: str) -> None:
         step = recops.trie_beam_step(
             logits, drawn.trie, start.nodes.int(), scores, num_beams=9, normalize=normalize
         )
-        for ours, theirs in zip(step, expected, strict=True):
-            assert torch.equal(ours, theirs)
+        for output, other in zip(step, expected, strict=True):
+            assert torch.equal(output, other)
 
 
 @pytest.mark.parametrize("normalize", NORMALIZE)
 @pytest.mark.parametrize("batch", [1, 3])
-def test_bits_do_not_depend_on_threads(set_threads, normalize: str, batch: int) -> None:
+def test_results_do_not_depend_on_the_number_of_threads(
+    set_threads, normalize: str, batch: int
+) -> None:
     drawn = catalogue(items=60_000, depth=3, vocab=512, skew=2)
     generator = torch.Generator().manual_seed(0)
     width = 300
@@ -251,8 +257,8 @@ def test_bits_do_not_depend_on_threads(set_threads, normalize: str, batch: int) 
             )
         )
     for step in steps[1:]:
-        for ours, theirs in zip(step, steps[0], strict=True):
-            assert torch.equal(ours, theirs)
+        for output, other in zip(step, steps[0], strict=True):
+            assert torch.equal(output, other)
 
 
 def test_large_logits_keep_their_normalizer() -> None:
@@ -269,7 +275,7 @@ def test_large_logits_keep_their_normalizer() -> None:
 @pytest.mark.parametrize("normalize", ["vocab", "children"])
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_any_finite_logits_have_a_normalizer(normalize: str, dtype: torch.dtype) -> None:
-    """Masks fill with the least number there is, and scaled logits may come near the largest."""
+    """Masked logits may be the smallest finite number, and scaled logits near the largest."""
     trie = recops.SidTrie.from_sids(torch.arange(40)[:, None], vocab_sizes=[90])
     most = torch.finfo(dtype).max
     noise = torch.randn(1, 1, 90, dtype=torch.float64)
@@ -288,12 +294,12 @@ def test_any_finite_logits_have_a_normalizer(normalize: str, dtype: torch.dtype)
             normalize=normalize,
         )
         row = logits[0, 0].double()
-        due = (row.log_softmax(0) if normalize == "vocab" else row[:40].log_softmax(0))[:40]
-        due = due.to(step.scores.dtype).sort(descending=True).values
-        assert_close(step.scores[0], due, rtol=1e-6, atol=1e-6)
+        correct = (row.log_softmax(0) if normalize == "vocab" else row[:40].log_softmax(0))[:40]
+        correct = correct.to(step.scores.dtype).sort(descending=True).values
+        assert_close(step.scores[0], correct, rtol=1e-6, atol=1e-6)
 
 
-def test_gradients_do_not_flow_through() -> None:
+def test_results_have_no_gradient() -> None:
     drawn = catalogue(items=50, depth=2, vocab=9)
     start = beams(drawn.trie, batch=1, width=2, vocab=9)
     step = recops.trie_beam_step(

@@ -1,4 +1,4 @@
-"""constrained_beam_search: the best real items, each once, and none that is masked."""
+"""constrained_beam_search: the best items of the catalogue, without repeats or masked items."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ from trie_inputs import MASKS, Catalogue, catalogue, catalogues, mask_of
 
 
 class Model:
-    """Logits that depend on all tokens so far, of a width of its own at every level.
+    """Model whose logits depend on all previous tokens and have a different width at every level.
 
-    Rows of dead slots are NaN, which must not matter. Its state follows ``parents``, as a decoder's
-    cache would.
+    Rows of dead slots are NaN, which must not influence the result. The state follows ``parents``,
+    like the cache of a decoder.
     """
 
     def __init__(self, batch: int, vocab: int, seed: int) -> None:
@@ -64,20 +64,18 @@ def test_agrees_with_the_reference(
         "item_prior": torch.rand(trie.num_items, generator=_generator(seed)) if prior else None,
     }
     vocab = trie.vocab_sizes[0]
-    found = recops.constrained_beam_search(Model(batch, vocab, seed), trie, **options)
+    actual = recops.constrained_beam_search(Model(batch, vocab, seed), trie, **options)
     expected = reference.constrained_beam_search(Model(batch, vocab, seed), trie, **options)
-    assert torch.equal(found.item_ids, expected.item_ids)
-    assert torch.equal(found.sids, expected.sids)
-    assert_close(found.scores, expected.scores, rtol=1e-5, atol=1e-5)
+    assert torch.equal(actual.item_ids, expected.item_ids)
+    assert torch.equal(actual.sids, expected.sids)
+    assert_close(actual.scores, expected.scores, rtol=1e-5, atol=1e-5)
 
 
 @pytest.mark.parametrize(
     ("items", "depth", "vocab", "beams"), [(60, 1, 7, 60), (60, 3, 7, 60), (9000, 3, 16, 4096)]
 )
-def test_a_wide_beam_finds_the_best_of_all_items(
-    items: int, depth: int, vocab: int, beams: int
-) -> None:
-    """With a place for every node, beam search is exhaustive: brute force must agree."""
+def test_a_wide_beam_returns_the_best_items(items: int, depth: int, vocab: int, beams: int) -> None:
+    """Beam search with a beam per node is exhaustive and must agree with brute force."""
     drawn = catalogue(items=items, depth=depth, vocab=vocab, skew=2)
     tables = torch.randn(depth, vocab + 1, vocab, generator=_generator(3)).log_softmax(2)
     state = {"level": 0}
@@ -87,18 +85,18 @@ def test_a_wide_beam_finds_the_best_of_all_items(
         state["level"] += 1
         return tables[state["level"] - 1][last]
 
-    found = recops.constrained_beam_search(step, drawn.trie, batch_size=1, num_beams=beams)
+    actual = recops.constrained_beam_search(step, drawn.trie, batch_size=1, num_beams=beams)
     before = torch.cat([torch.full((items, 1), vocab), drawn.sids[:, :-1]], 1)
     scores = tables[torch.arange(depth), before, drawn.sids].sum(1)
-    assert_close(found.scores[0], scores.sort(descending=True).values[:beams])
-    assert len(found.item_ids[0].unique()) == beams
-    assert torch.isin(found.item_ids[0], drawn.item_ids).all()
+    assert_close(actual.scores[0], scores.sort(descending=True).values[:beams])
+    assert len(actual.item_ids[0].unique()) == beams
+    assert torch.isin(actual.item_ids[0], drawn.item_ids).all()
     by_id = dict(zip(drawn.item_ids.tolist(), drawn.sids.tolist(), strict=True))
-    found_sids = zip(found.item_ids[0].tolist(), found.sids[0].tolist(), strict=True)
+    found_sids = zip(actual.item_ids[0].tolist(), actual.sids[0].tolist(), strict=True)
     assert all(by_id[item] == sid for item, sid in found_sids)
 
 
-def test_items_of_one_leaf_take_places_by_prior_then_insertion() -> None:
+def test_items_of_one_leaf_are_ordered_by_prior_then_insertion() -> None:
     sids = torch.tensor([[1], [0], [1], [1], [1]])
     trie = recops.SidTrie.from_sids(sids, torch.tensor([10, 11, 12, 13, 14]))
 
@@ -122,7 +120,7 @@ def test_items_of_one_leaf_take_places_by_prior_then_insertion() -> None:
         search(item_prior=torch.tensor([0, 0, torch.nan, 0, 0]))
 
 
-def test_widths_set_the_beams_of_each_level() -> None:
+def test_widths_are_the_beams_of_each_level() -> None:
     drawn = catalogue(items=200, depth=3, vocab=9)
     seen = []
 
@@ -140,17 +138,17 @@ def test_widths_set_the_beams_of_each_level() -> None:
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float16, torch.float64])
 def test_a_prior_that_is_a_negative_view_is_read_negated(dtype: torch.dtype) -> None:
-    """``complex.conj().imag`` is one; torch resolves none inside a list that may be left out."""
+    """``complex.conj().imag`` is one. torch does not resolve such views inside an optional list."""
     trie = recops.SidTrie.from_sids(torch.zeros(6, 1, dtype=torch.long))
     prior = torch.arange(6.0).to(dtype)
-    found = recops.constrained_beam_search(
+    actual = recops.constrained_beam_search(
         lambda tokens, parents: torch.zeros(1, 1, 1),
         trie,
         batch_size=1,
         num_beams=6,
         item_prior=torch._neg_view(-prior),
     )
-    assert found.item_ids.tolist() == [[5, 4, 3, 2, 1, 0]]
+    assert actual.item_ids.tolist() == [[5, 4, 3, 2, 1, 0]]
 
 
 def test_an_empty_catalogue_recommends_nothing() -> None:
@@ -162,7 +160,7 @@ def test_an_empty_catalogue_recommends_nothing() -> None:
     assert (result.scores == -torch.inf).all()
 
 
-def test_double_logits_are_searched_in_double() -> None:
+def test_float64_logits_are_searched_in_float64() -> None:
     drawn = catalogue(items=100, depth=2, vocab=9)
     result = recops.constrained_beam_search(
         lambda tokens, parents: torch.zeros(1, 1 if tokens is None else 4, 9).double(),

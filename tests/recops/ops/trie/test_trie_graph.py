@@ -1,4 +1,4 @@
-"""The trie family under opcheck, torch.compile and torch.export: tries and masks are inputs."""
+"""Trie ops with opcheck, torch.compile and torch.export, where tries and masks are inputs."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ def test_opcheck(name: str) -> None:
 
 
 class Decoder(nn.Module):
-    """A decoder step by step: a linear layer on the last token's embedding, and the search."""
+    """Decoder with a linear layer on the embedding of the last token, and the search."""
 
     def __init__(self, vocab: int = 9, size: int = 8) -> None:
         super().__init__()
@@ -74,7 +74,7 @@ class Decoder(nn.Module):
         self.head = nn.Linear(size, vocab)
 
     def forward(self, user: Tensor, trie: recops.SidTrie, mask: recops.ItemMask) -> Any:
-        """``user``: ``[B, size]``."""
+        """Search for users ``[B, size]``."""
 
         def step(tokens: Tensor | None, parents: Tensor | None) -> Tensor:
             if tokens is None:
@@ -96,9 +96,9 @@ def decoder_inputs(
     return user, drawn.trie, mask
 
 
-def assert_equal(found: Any, expected: Any) -> None:
-    for ours, theirs in zip(found, expected, strict=True):
-        torch.testing.assert_close(ours, theirs)
+def assert_equal(actual: Any, expected: Any) -> None:
+    for output, reference_output in zip(actual, expected, strict=True):
+        torch.testing.assert_close(output, reference_output)
 
 
 def test_compiles_into_one_graph_for_every_catalogue() -> None:
@@ -117,7 +117,7 @@ def test_compiles_into_one_graph_for_every_catalogue() -> None:
     assert len(graphs) == 1
 
 
-@pytest.mark.filterwarnings("ignore:`torch.jit:DeprecationWarning")  # torch's own, in inductor
+@pytest.mark.filterwarnings("ignore:`torch.jit:DeprecationWarning")  # a warning of inductor
 def test_compiles_with_inductor() -> None:
     trie = catalogue(items=50, depth=3, vocab=9).trie
     start = beams(trie, batch=2, width=3, vocab=9)
@@ -132,7 +132,9 @@ def test_compiles_with_inductor() -> None:
 
 def test_exports_with_trie_and_mask_as_inputs() -> None:
     decoder = Decoder().eval()
-    user, trie, mask = decoder_inputs(140, 0, 2)  # not one word of mask: a length of 1 is static
+    user, trie, mask = decoder_inputs(
+        140, 0, 2
+    )  # more than one word per mask, since export treats the size 1 as static
     shapes = torch.export.ShapesCollection()
     batch = torch.export.Dim("batch", min=2)
     shapes[user] = {0: batch}
@@ -146,7 +148,7 @@ def test_exports_with_trie_and_mask_as_inputs() -> None:
             assert_equal(program.module()(*inputs), decoder(*inputs))
 
 
-def test_pytrees_hold_their_context_apart() -> None:
+def test_pytrees_separate_tensors_from_context() -> None:
     _, trie, mask = decoder_inputs(40, 0, 2)
     leaves, spec = _pytree.tree_flatten({"trie": trie, "mask": mask})
     assert len(leaves) == 8

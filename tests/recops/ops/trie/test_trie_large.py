@@ -1,4 +1,4 @@
-"""A catalogue of ten million items, how long its trie takes and how much room; the deepest ones."""
+"""Tries of ten million items, in time and memory, and tries of the largest depth."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def test_ten_million_items_of_eight_levels(exponent: float) -> None:
     assert structure < 8
     trie.validate()
     assert trie.contains(sids[::1000]).all()
-    # Ordering by half of the levels takes numpy longer.
+    # numpy takes longer to sort by half of the levels.
     columns = np.ascontiguousarray(sids[:, : depth // 2].numpy().T[::-1])
     started = time.process_time()
     order = np.lexsort(columns)
@@ -35,7 +35,7 @@ def test_ten_million_items_of_eight_levels(exponent: float) -> None:
 
 
 @pytest.mark.parametrize("items", [65, 5])
-def test_sids_as_long_as_they_may_be(items: int) -> None:
+def test_sids_of_the_largest_depth(items: int) -> None:
     depth = 65_536
     sids = torch.zeros(items, depth, dtype=torch.int32)
     sids[-1, -1] = 1
@@ -44,7 +44,7 @@ def test_sids_as_long_as_they_may_be(items: int) -> None:
     assert trie.item_ids.tolist() == list(range(items))
 
 
-def test_a_catalogue_is_no_deeper_than_a_trie() -> None:
+def test_a_catalogue_has_the_depth_limit_of_a_trie() -> None:
     recops.SidCatalog([2] * 65_536)
     with pytest.raises(ValueError, match=r"SidCatalog: .* at most 65536 levels, got 65537"):
         recops.SidCatalog([2] * 65_537)

@@ -1,4 +1,4 @@
-"""trie_next_logits: what may follow a language model's sequences, and nothing else."""
+"""trie_next_logits allows exactly the valid continuations of a language model's sequences."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ BEGIN, END = 0, 1
 
 
 def spread_map(trie: recops.SidTrie, generator: torch.Generator) -> tuple[TokenMap, int]:
-    """Levels that share some of the model's tokens, in no order; and the model's vocabulary."""
+    """Return a map with unordered tokens, some shared by levels, and the model's vocabulary."""
     total = sum(trie.vocab_sizes) + 7
     levels = [
         2 + torch.randperm(total - 2, generator=generator)[:size] for size in trie.vocab_sizes
@@ -29,10 +29,10 @@ def spread_map(trie: recops.SidTrie, generator: torch.Generator) -> tuple[TokenM
 def sequences(
     drawn: Catalogue, token_map: TokenMap, rows: int, length: int, generator: torch.Generator
 ) -> Tensor:
-    """Some junk, BEGIN, and a part of an item's SID, now and then with a wrong token in it."""
+    """Return random tokens, BEGIN and a part of an item's SID, sometimes with a wrong token."""
     levels = token_map.model_tokens.long().split(list(drawn.trie.vocab_sizes))
-    found = torch.randint(0, 12, (rows, length), generator=generator)
-    for row in found:
+    actual = torch.randint(0, 12, (rows, length), generator=generator)
+    for row in actual:
         start = int(torch.randint(0, length, (1,), generator=generator))
         row[start] = BEGIN
         if len(drawn.sids):
@@ -41,7 +41,7 @@ def sequences(
             known = [levels[level][token] for level, token in enumerate(sid)]
             count = min(len(known), length - start - 1)
             row[start + 1 : start + 1 + count] = torch.tensor(known[:count])
-    return found
+    return actual
 
 
 @settings(max_examples=80)
@@ -54,7 +54,7 @@ def sequences(
     st.booleans(),
     st.integers(0, 2**20),
 )
-def test_it_agrees_with_the_reference(
+def test_agrees_with_the_reference(
     drawn: Catalogue,
     kind: str,
     dtype: torch.dtype,
@@ -67,7 +67,7 @@ def test_it_agrees_with_the_reference(
     token_map, vocab = spread_map(drawn.trie, generator)
     length = drawn.trie.depth + 3
     tokens = sequences(drawn, token_map, batch * beams, length, generator)
-    # Every other column of a wider tensor.
+    # A view of every second column.
     logits = torch.randn(batch * beams, 2 * vocab, generator=generator).to(dtype)[:, ::2]
     prompt = None if after_token else int(torch.randint(0, length + 1, (1,), generator=generator))
     arguments = {
@@ -76,10 +76,10 @@ def test_it_agrees_with_the_reference(
         "end_tokens": [END, vocab - 1],
         "allowed": mask_of(drawn, kind, batch, seed),
     }
-    found = trie_next_logits(logits, tokens, drawn.trie, token_map, **arguments)
+    actual = trie_next_logits(logits, tokens, drawn.trie, token_map, **arguments)
     expected = reference.trie_next_logits(logits, tokens, drawn.trie, token_map, **arguments)
-    assert torch.equal(found, expected)
-    assert found.dtype == dtype
+    assert torch.equal(actual, expected)
+    assert actual.dtype == dtype
 
 
 @pytest.fixture
@@ -96,7 +96,7 @@ def inputs() -> dict[str, object]:
     }
 
 
-def test_threads_change_nothing(inputs, set_threads) -> None:
+def test_results_do_not_depend_on_the_number_of_threads(inputs, set_threads) -> None:
     results = []
     for threads in (1, 2, 3):
         set_threads(threads)
@@ -136,7 +136,7 @@ def test_bad_input_is_refused(
         trie_next_logits(**{**inputs, **change})
 
 
-def test_masks_fit_the_trie_and_the_batch(inputs) -> None:
+def test_masks_must_match_the_trie_and_the_batch(inputs) -> None:
     trie = inputs["trie"]
     other = catalogue(items=5000, depth=3, vocab=40, seed=1).trie
     with pytest.raises(ValueError, match="allowed must be of trie version"):
@@ -164,7 +164,7 @@ def test_bad_maps_are_refused(levels: list, error: type[Exception], message: str
         TokenMap.of(levels, [40, 40, 40])
 
 
-def test_it_is_an_op_like_any_other(inputs) -> None:
+def test_opcheck_and_compile(inputs) -> None:
     trie, token_map = inputs["trie"], inputs["token_map"]
     tensors = ([trie.first_child, trie.tokens, trie.stamp], trie.vocab_sizes)
     mask = trie.mask(drop=trie.item_ids[::2])
