@@ -14,7 +14,12 @@
 //
 // Each lane of a vector is a candidate. Every weight is a full vector, and nothing is summed across lanes. Lanes are
 // idle only when sequence lengths within a group differ, so callers order candidates by length. With fewer candidates
-// than lanes, each candidate takes several lanes, each with a part of the positions.
+// than lanes, each candidate takes several lanes, each with a part of the positions. For example, with four lanes and
+// histories of six positions:
+//
+//                        lane 0      lane 1      lane 2      lane 3
+//   candidates a b c d   a: 0 … 5    b: 0 … 5    c: 0 … 5    d: 0 … 5
+//   candidates a b       a: 0 … 2    a: 3 … 5    b: 0 … 2    b: 3 … 5
 //
 // The compute type is double for float64, otherwise float. Tables are dense and row-major; outputs never overlap
 // inputs. Kernels do not allocate, throw or start threads.

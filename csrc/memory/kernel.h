@@ -75,8 +75,10 @@ struct MimnRows {
   void* pooled;    // [n, D]
 };
 
-// States after every `every` steps, for rows with further steps. A checkpoint stores hidden, read, memory, usage and
-// channels one after another, each for all rows.
+// States after every `every` steps, for rows with further steps. Checkpoints follow one another. One of MIMN stores the
+// fields one after another, each for all rows; one of HPMN is [rows, layers, H]:
+//
+//   MIMN:  hidden [rows, H] | read [rows, D] | memory [rows, m, D] | usage [rows, m] | channels [rows, m, D]
 struct Checkpoints {
   void* states;  // null: no checkpoints
   int64_t rows, every;

@@ -18,6 +18,12 @@ constexpr int64_t kMostHidden = 8;  // limit on the number of hidden layers
 // is
 //   softplus(−s(h, e⁺)) + softplus(s(h, e⁻)), the second term only if e⁻ differs from e⁺ in some value;
 //   s(h, e) = w·u_L + b,  u_l = σ(W_l u_{l−1} + b_l),  u_0 = [h, e].
+//
+// A place is a row of states and events. For example, two histories of 3 and 2 events, padded to 3 places:
+//
+//   place     0    1    2    3    4    5
+//   states    h0   h1   h2   h3   h4   .        cells 0, 1 and 3 are (h0, e1), (h1, e2) and (h3, e4);
+//   events    e0   e1   e2   e3   e4   .        each has the drawn event at place drawn[cell]
 struct Problem {
   Dtype dtype;            // of states and events
   int64_t width;          // of a state and of an event

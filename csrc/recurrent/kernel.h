@@ -49,7 +49,12 @@ struct Scan {
 };
 
 // Up to kBlockRows rows, by descending length. Row rows[i] takes the first lengths[i] steps of input row sources[i].
-// The earlier blocks contain `first` rows.
+// The earlier blocks contain `first` rows. The rows with a step t are the first ones of the block:
+//
+//   step            0   1   2   3
+//   row rows[0]     •   •   •   •       lengths[0] = 4
+//   row rows[1]     •   •               lengths[1] = 2
+//   row rows[2]     •                   lengths[2] = 1
 struct Block {
   int64_t first;
   const int64_t* rows;
@@ -65,12 +70,16 @@ enum class Keep {
   gates,   // r, z, n and q = W_n h + b_n; no q with reset_before
 };
 
+// Layout of `kept`: blocks follow one another, and each is [steps, rows of the block, values of a row]. The values are
+// the state, or the gates:
+//
+//   step 0:  rows[0]: r [hidden] | z [hidden] | n [hidden] | q [hidden],  rows[1]: r | z | n | q,  …
+//   step 1:  rows[0]: r | z | n | q,  …
 struct Forward {
   Keep keep;
   void* outputs;  // [rows, steps, hidden] of the input's dtype: the new states; zero past a row's length
   void* h_last;   // [rows, hidden]
-  void* kept;  // block after block [steps, rows of the block, states: hidden, gates: r z n q], in the reading order of
-               // the backward pass; values past a row's length are not written
+  void* kept;     // values past a row's length are not written
 };
 
 struct Backward {

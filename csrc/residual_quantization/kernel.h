@@ -21,6 +21,9 @@ struct Matrix {
 };
 
 // Codewords of all levels in one matrix: level l owns rows [offsets[l], offsets[l + 1]) of `codewords`.
+//
+//   row of codewords    0 … K₀ − 1          K₀ … K₀ + K₁ − 1    …
+//   contents            level 0 [K₀, dim]   level 1 [K₁, dim]   …      offsets = 0, K₀, K₀ + K₁, …
 struct Codebooks {
   Matrix codewords;
   const int64_t* offsets;

@@ -16,6 +16,11 @@
 // `merge` selects from all pools of a row. The order of candidates is strict, so the result does not depend on the
 // division or on the order of scanning. Scanning the best beams first is fastest.
 //
+//   beams in scanning order    0   1   2   3   4   5
+//   chunk 0                    •       •       •          scan ──► pool 0: at most `keep` candidates;
+//   chunk 1                        •       •       •      scan ──► pool 1: at most `keep` candidates;
+//                                                         merge ──► the best num_beams of both pools.
+//
 // scan keeps a threshold, at most the num_beams-th best score so far, and skips what cannot exceed it. It skips a beam
 // if its largest logit cannot pass, using a lower bound on the normalizer. Within a beam it skips blocks of logits by
 // their maximum. If the children cover much of the vocabulary, scan compares the row in memory order and looks up only
