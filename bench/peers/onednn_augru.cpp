@@ -1,8 +1,8 @@
-// oneDNN's AUGRU behind plain C functions, for onednn_augru.py: torch bundles oneDNN, but shows none of its AUGRU.
+// C interface to oneDNN's AUGRU, for onednn_augru.py. torch bundles oneDNN but does not expose its AUGRU.
 //
-// All arrays are float, time-major where they have a time: x [T, B, I], attention [T, B, 1], h0 [B, H],
+// All arrays are float, and time is the first dimension if there is one: x [T, B, I], attention [T, B, 1], h0 [B, H],
 // w_layer [I, 3, H] and w_iter [H, 3, H] with the gates in the order update, reset, candidate, bias [3 or 4, H],
-// outputs [T, B, H]. The weights are brought into oneDNN's own layout once, not in every run.
+// outputs [T, B, H]. Weights are converted to oneDNN's layout once, not in every run.
 #include <oneapi/dnnl/dnnl.hpp>
 
 #include <unordered_map>
@@ -18,8 +18,8 @@ class Augru {
  public:
   virtual ~Augru() = default;
   virtual void infer() = 0;
-  virtual void forward() = 0;   // keeps what backward needs
-  virtual void backward() = 0;  // of the sum of outputs times the outputs' gradient
+  virtual void forward() = 0;   // stores what backward reads
+  virtual void backward() = 0;  // gradients of Σ outputs · (gradient of outputs)
 };
 
 template <class ForwardPass, class BackwardPass>

@@ -28,8 +28,8 @@ def agrees_with_the_reference(
     assert output.dtype == call.feed.dtype
     agree(output, expected)
     weight = torch.randn(output.shape).to(output.dtype) if weight is None else weight
-    outputs = gradients(output, call, weight)
-    for actual, other in zip(outputs, gradients(expected, twin, weight), strict=True):
+    grads = gradients(output, call, weight)
+    for actual, other in zip(grads, gradients(expected, twin, weight), strict=True):
         agree(actual, other)
 
 
@@ -66,8 +66,7 @@ def test_gradcheck(
 ) -> None:
     torch.manual_seed(seed)
     call = make_call(3, 4, tuple(dims), candidates=candidates, dtype=torch.float64, **options)
-    # Inputs near the kinks of relu and selu are avoided.
-    check = torch.autograd.gradcheck
+    check = torch.autograd.gradcheck  # a small eps, since relu and selu have kinks
     assert check(
         lambda feed, params: recops.coaction(feed, params, call.dims, **call.options),
         (call.feed, call.params),
@@ -82,11 +81,11 @@ def test_small_powers_keep_their_digits() -> None:
     call.feed.data *= 0.01
 
     def agree(actual: Tensor, expected: Tensor) -> None:
-        rtol = 2e-4 if actual.is_leaf else 1e-4  # gradients, and the output
+        rtol = 2e-4 if actual.is_leaf else 1e-4  # for gradients and for the output
         torch.testing.assert_close(actual, expected.float(), rtol=rtol, atol=1e-10)
 
     weight = torch.zeros(9, 36)
-    weight[:, 24:] = 1  # of the third order
+    weight[:, 24:] = 1  # features of the third order
     agrees_with_the_reference(call, weight, agree)
 
 
@@ -146,13 +145,13 @@ def test_events_past_the_lengths_are_never_read() -> None:
     call = make_call(50, 20, orders=3, bias=True)
     expected = run(call)
     weight = torch.randn_like(expected)
-    correct = gradients(expected, call, weight)
+    expected_grads = gradients(expected, call, weight)
     past = torch.arange(20) >= call.options["lengths"][:, None]
     with torch.no_grad():
         call.feed[past] = torch.nan
     output = run(call)
     assert torch.equal(output, expected)
-    outputs = gradients(output, call, weight)
-    assert torch.equal(outputs[0], correct[0])
-    assert torch.equal(outputs[1], correct[1])
-    assert outputs[0][past].eq(0).all()
+    grads = gradients(output, call, weight)
+    assert torch.equal(grads[0], expected_grads[0])
+    assert torch.equal(grads[1], expected_grads[1])
+    assert grads[0][past].eq(0).all()

@@ -82,9 +82,9 @@ def test_agrees_with_the_reference(
     agree(out, correct)
     grad = of_grad(torch.randn(out.shape).to(dtype))
     used = sorted(set(which))
-    results = gradients(out, [weights[table] for table in used], grad)
+    grads = gradients(out, [weights[table] for table in used], grad)
     expected = gradients(correct, [twins[table] for table in used], grad)
-    for actual, other in zip(results, expected, strict=True):
+    for actual, other in zip(grads, expected, strict=True):
         agree(actual, other)
         if padding is not None and actual.shape[1]:
             assert actual[padding].eq(0).all()
@@ -107,8 +107,8 @@ def test_rows_and_gradients_equal_those_of_torch(width: int, dtype: torch.dtype)
     assert torch.equal(out, correct)
     if dtype in (torch.float32, torch.float64):
         grad = torch.randn(correct.shape, dtype=dtype)
-        (results,), (expected,) = gradients(out, [weight], grad), gradients(correct, [weight], grad)
-        assert torch.equal(results, expected)
+        (grads,), (expected,) = gradients(out, [weight], grad), gradients(correct, [weight], grad)
+        assert torch.equal(grads, expected)
 
 
 @pytest.mark.parametrize("width", WIDTHS)
@@ -159,9 +159,9 @@ def test_padding_is_like_that_of_embedding_bag(padding: int) -> None:
     assert out[0, 5:].eq(0).all()
     torch.testing.assert_close(out, correct)
     grad = torch.randn(out.shape)
-    (results,), (expected,) = gradients(out, [weight], grad), gradients(correct, [weight], grad)
-    assert results[padding].eq(0).all()
-    torch.testing.assert_close(results, expected)
+    (grads,), (expected,) = gradients(out, [weight], grad), gradients(correct, [weight], grad)
+    assert grads[padding].eq(0).all()
+    torch.testing.assert_close(grads, expected)
 
 
 @pytest.mark.parametrize("padding", [2**32 + 1, -(2**32) + 1, 2**31 + 1])
@@ -203,8 +203,8 @@ def test_a_frozen_table_gets_no_gradient() -> None:
         recops.embedding_bags([(item, history), (user, others), last]), [item], torch.ones(2, 13)
     )
     out = recops.embedding_bags([(item, history), (user.detach(), others), last])
-    (results,) = gradients(out, [item], torch.ones(2, 13))
-    assert torch.equal(results, expected)
+    (grads,) = gradients(out, [item], torch.ones(2, 13))
+    assert torch.equal(grads, expected)
 
 
 def test_there_is_no_second_derivative() -> None:

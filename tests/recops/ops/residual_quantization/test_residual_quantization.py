@@ -24,7 +24,7 @@ LAYOUTS: dict[str, Callable[[Tensor], Tensor]] = {
 
 
 def exact(x: Tensor) -> Tensor:
-    """Return the dtype of computation and results for x."""
+    """Return x in the dtype of computation."""
     return x if x.dtype == torch.float64 else x.float()
 
 
