@@ -18,12 +18,12 @@ def context(embedding: FeatureEmbedding, batch: Batch) -> Tensor:
 
 def query(embedding: FeatureEmbedding, batch: Batch) -> Tensor:
     """Return the rows of the candidates ``[B, d]``."""
-    return _rows(embedding, batch, embedding.apart[0].targets)
+    return _rows(embedding, batch, embedding.separate_histories[0].targets)
 
 
 def keys(embedding: FeatureEmbedding, batch: Batch) -> Tensor:
     """Return the rows of the events ``[B, T, d]``."""
-    return _rows(embedding, batch, embedding.apart[0].sequences)
+    return _rows(embedding, batch, embedding.separate_histories[0].sequences)
 
 
 def _rows(embedding: FeatureEmbedding, batch: Batch, names: Iterable[str]) -> Tensor:

@@ -263,4 +263,4 @@ def _policy(
     name: str, model: Age, settings: BanditSettings, record: Callable[[AgeScores], None]
 ) -> Policy:
     selection = Greedy(settings.strength) if name == "epsilon-greedy" else None
-    return named_policy(name, model, c=settings.strength, selection=selection, told=record)
+    return named_policy(name, model, c=settings.strength, selection=selection, on_scores=record)

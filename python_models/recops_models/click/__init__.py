@@ -1,1 +1,1 @@
-"""Click models: one file a model, each from a batch of features to logits."""
+"""Click models, one file per model: from a batch of features to logits."""

@@ -1,6 +1,6 @@
-"""AGE: any click model, with a gate beside it that knows the item alone, and scores that explore.
+"""AGE: a click model with an item gate, whose scores explore.
 
-See :mod:`recops_models.click.age_scores` for the source and for how a score comes about.
+See :mod:`recops_models.click.age_scores` for the source and the definition of a score.
 """
 
 from __future__ import annotations
@@ -22,24 +22,23 @@ from recops_models.layers.mlp import MLP
 from recops_models.setting_checks import check_at_least
 
 _ROWS = 4096
-"""Rows whose inputs of the head are computed at once: a base may write out the history of each."""
+"""Rows per batch, which bounds memory: a base may need a copy of the history per row."""
 
 
 @dataclass(frozen=True)
 class AgeConfig(Exploration):
-    """How scores explore, beside the model that is explored with.
+    """Settings of the exploration and of the gate.
 
     Attributes:
-        base: a click model by name; its own settings are ``base.hidden`` and so on.
-        base_sizes: those, as a trained model keeps them.
-        gate_hidden: the widths of the hidden layers of f_dgu (64-32: two layers are the paper's,
-            their widths a later implementation's).
-        item_features: what f_dgu reads, features of the item by name; none: those that the events
-            of a history have too, such as item and category.
+        base: the name of a click model; ``base.hidden`` and so on are its settings.
+        base_sizes: these settings, stored with a trained model.
+        gate_hidden: widths of the hidden layers of f_dgu. The paper has two layers; their widths,
+            64 and 32, are from a later implementation.
+        item_features: names of the item's features that f_dgu reads; none: those of history events,
+            such as item and category.
 
     Raises:
-        ValueError: a layer below 1, and see
-            :class:`~recops_models.click.age_scores.Exploration`.
+        ValueError: a layer below 1, and see :class:`~recops_models.click.age_scores.Exploration`.
     """
 
     base: str = "din"
@@ -53,37 +52,36 @@ class AgeConfig(Exploration):
 
 
 class Age(ClickModel):
-    """A click model f and a gate ``f_dgu(sg(h_item))``, an MLP on the item's embeddings that comes
-    to the item's average rate of clicks.
+    """Click model f, and a gate ``f_dgu(sg(h_item))`` that predicts an item's mean click rate.
 
-    Trained by ``L = BCE(f(h), y) + BCE(f_dgu(sg(h_item)), y)`` (the paper). sg stops the gradient:
-    the gate shares the embeddings and never moves them, so that f learns what it would learn alone,
-    to the bit: the recipe cuts both nets' gradients apart. Its logits are the base's;
-    :meth:`explore` gives the scores.
+    The gate is an MLP. The loss is ``BCE(f(h), y) + BCE(f_dgu(sg(h_item)), y)`` (the paper). sg
+    stops the gradient: the gate reads the embeddings and does not change them. The recipe clips the
+    gradients of both nets separately, so f has the same bits as without a gate. Logits are those of
+    the base; :meth:`explore` returns scores.
 
-    Over a base that is trained already, gate "dgu" knows nothing until it is trained as well;
-    "fixed" and "off" need no training.
+    With a base that is already trained, the gate "dgu" still needs training; "fixed" and "off" do
+    not.
 
-    h is ``base.bottom(batch)``, and h_item those of its columns that hold the item's features: a
-    click model puts its context, in the schema's order, before all else.
+    h is ``base.bottom(batch)``. h_item are the columns of the item's features, since the first
+    columns of a click model's bottom are its context, in the schema's order.
 
     Args:
         base: a click model.
-        config: how scores explore, and the sizes of the gate.
+        config: settings.
 
     Raises:
-        ValueError: a head without a hidden layer, or one that cannot be read layer by layer; a
-            feature that the context lacks, no feature of an item.
+        ValueError: a head without a hidden layer, or of an unknown structure; a feature that the
+            context lacks; no feature of an item.
     """
 
-    config: AgeConfig  # type: ignore[assignment] # The base's sizes are its own.
+    config: AgeConfig  # type: ignore[assignment]  # No ClickConfig: the base has one.
 
     def __init__(self, base: ClickModel, config: AgeConfig) -> None:
-        super(ClickModel, self).__init__()  # The tables are the base's.
+        super(ClickModel, self).__init__()  # ClickModel's would create tables.
         self.schema, self.config = base.schema, config
         self.base = base
-        features = config.item_features or _of_events(base)
-        self.item_columns = base.embedding.places(features)
+        features = config.item_features or _event_features(base)
+        self.item_columns = base.embedding.column_indices(features)
         if not self.item_columns:
             raise ValueError("age: item_features must name a feature of the item, got none")
         self.gate = MLP(len(self.item_columns), config.gate_hidden, 1, activation_name="relu")
@@ -91,16 +89,16 @@ class Age(ClickModel):
             raise ValueError(
                 "age: base.hidden must name a layer, whose units are dropped, got none"
             )
-        HeadPasses(base.head)  # Refuses what it cannot read, before anything is trained.
-        # There to use, but no part of this module beside the base.
+        HeadPasses(base.head)  # Raises an error for an unsupported head before training.
+        # Plain attributes, since the base already registers these modules.
         vars(self).update(embedding=base.embedding, head=base.head)
 
     def output_dim(self) -> int:
-        """The base's."""
+        """Return the width of the base's bottom."""
         return self.base.output_dim()
 
     def bottom(self, batch: Batch) -> tuple[Tensor, Tensor | None]:
-        """The base's; in training its loss and that of the gate, which reads the labels."""
+        """Return the base's bottom; in training, also the losses of base and gate."""
         x, auxiliary = self.base.bottom(batch)
         if not self.training:
             return x, None
@@ -108,7 +106,7 @@ class Age(ClickModel):
         return x, loss if auxiliary is None else auxiliary + loss
 
     def item_logits(self, x: Tensor) -> Tensor:
-        """Logits ``[B]`` of f_dgu, from ``[B, output_dim]``; no gradient reaches x."""
+        """Return the gate's logits ``[B]`` from ``[B, output_dim]``, without a gradient to x."""
         logits: Tensor = self.gate(x.detach()[:, self.item_columns])
         return logits.squeeze(-1)
 
@@ -122,53 +120,54 @@ class Age(ClickModel):
         impressions: Tensor | None = None,
         exploration: Exploration | None = None,
     ) -> AgeScores:
-        """Scores that explore, of a user's candidates or of any other rows.
+        """Return exploring scores of a user's candidates, or of any other rows.
 
-        Masks are a function of ``seed``, the user (``batch.group``) and the item: neither the order
-        of rows nor how they are cut into batches changes them. Give every request a seed of its
-        own, or the same user meets the same masks again.
+        Dropout masks depend on ``seed``, the user (``batch.group``) and the item only, not on the
+        order of rows or on batches. Use a new seed per request; otherwise a user meets the same
+        masks again.
 
         Args:
             batch: B rows.
             seed: of the masks.
-            items: ``[B]`` integers that tell items apart; None: the schema's candidate, whose
-                unknown items are one.
-            impressions: ``[B]``, how often each was shown; those at the limit do not explore.
-            exploration: other settings than the model's.
+            items: ``[B]`` integers that identify items; None: rows of the schema's candidate, where
+                all unknown items are one.
+            impressions: ``[B]``, the number of impressions of each item; items at the limit do not
+                explore.
+            exploration: settings other than the model's.
 
         Raises:
-            ValueError: the model is in training, or there is nothing to tell items apart.
+            ValueError: the model is in training mode, or nothing identifies items.
         """
-        how = exploration or self.config
+        settings = exploration or self.config
         parts = [batch] if len(batch.label) <= _ROWS else batch.split(_ROWS)
         x = torch.cat([self.base.bottom(part)[0] for part in parts])
-        rate = self.item_logits(x).sigmoid() if how.gate == "dgu" else None
-        return self.scorer(how).scores(
+        rate = self.item_logits(x).sigmoid() if settings.gate == "dgu" else None
+        return self.scorer(settings).scores(
             x,
-            self.keys(batch, seed, items, shared=how.shared_mask),
+            self.keys(batch, seed, items, shared=settings.shared_mask),
             item_rate=rate,
             item_columns=self.item_columns,
             impressions=impressions,
         )
 
     def scorer(self, exploration: Exploration) -> AgeScorer:
-        """A scorer on the base's head."""
+        """Return a scorer for the base's head."""
         return AgeScorer(HeadPasses(self.base.head), exploration)
 
     def keys(
         self, batch: Batch, seed: int, items: Tensor | None = None, *, shared: bool = False
     ) -> Tensor:
-        """``[B]``: keys of masks; ``shared``: of the user alone. See :meth:`explore`."""
+        """Return mask keys ``[B]``, of the user alone if ``shared``; see :meth:`explore`."""
         if shared:
             return keys_of(seed, batch.group)
         return keys_of(seed, batch.group, item_ids(self.base, batch) if items is None else items)
 
 
 def item_ids(model: ClickModel, batch: Batch) -> Tensor:
-    """``[B]`` i64: rows of the table of what is shown.
+    """Return ``[B]`` i64, the candidate's row in its table.
 
     Raises:
-        ValueError: no history tells what that is.
+        ValueError: the schema has no candidate.
     """
     name = model.schema.schema.candidate
     if name is None:
@@ -180,7 +179,12 @@ def _linear_layers(head: nn.Module) -> int:
     return sum(isinstance(layer, nn.Linear) for layer in head.children())
 
 
-def _of_events(model: ClickModel) -> list[str]:
-    """The candidate's features that events of a history have too."""
-    found = {name for each in model.embedding.apart for name in each.targets if name is not None}
-    return [name for name in model.schema.schema.tables if name in found]
+def _event_features(model: ClickModel) -> list[str]:
+    """Return the candidate's features that events of a history have too."""
+    shared = {
+        name
+        for history in model.embedding.separate_histories
+        for name in history.targets
+        if name is not None
+    }
+    return [name for name in model.schema.schema.tables if name in shared]

@@ -1,9 +1,8 @@
-"""AGE's score: what a click model would say had it just learnt from showing this item.
+"""AGE's score: the click probability after a hypothetical gradient step on this impression.
 
 Wu et al., Adversarial Gradient Driven Exploration for Deep Click-Through Rate Prediction, KDD 2022
-(arXiv 2112.11136). Its prose, tables and settings were read in full; displayed formulas are missing
-from the copy that was read, so that they are *rebuilt* from the prose where it determines them, and
-*inferred* where it does not.
+(arXiv 2112.11136). Prose, tables and settings were read in full. The available copy lacks displayed
+formulas; they are *rebuilt* if the prose determines them, else *inferred*.
 """
 
 from __future__ import annotations
@@ -19,7 +18,7 @@ from recops_models.layers.head_passes import HeadPasses
 from recops_models.setting_checks import check_at_least, check_shares
 
 _NORM = 1e-12
-"""What a gradient's norm is divided by at least: a zero gradient gives no direction."""
+"""Lower bound on a gradient norm in divisions; a zero gradient gives direction 0."""
 
 
 @dataclass(frozen=True)
@@ -31,31 +30,31 @@ class Exploration:
             ``(1/N) Σ_n (f(h | M_n ⊙ θ) − f(h | θ))²`` (rebuilt; the centre is the output without
             dropout, which the authors found as good as the mean).
         samples: N, of "ucb".
-        mc_dropout: the probability with which a mask drops a unit of the network.
-        squared: δ of "ucb" is the mean square itself. The text says variance; the root, which has
+        mc_dropout: the probability with which a mask drops a hidden unit.
+        squared: for "ucb", use the mean square as δ. The text says variance; the root, which has
             the unit of f, is inferred.
-        shared_mask: one mask for all rows of a user, closer to one model drawn a request; else each
-            row has its own (inferred).
-        direction: "fgm", one gradient; "pgd", some projected steps; "linear", the first order of
-            "fgm", ``f + λ δ ‖∇_h f‖``, with no second pass forward.
+        shared_mask: use one mask for all rows of a user, which is closer to drawing one model per
+            request; otherwise each row has its own (inferred).
+        direction: "fgm", one gradient; "pgd", several projected steps; "linear", the first order of
+            "fgm", ``f + λ δ ‖∇_h f‖``, without a second forward pass.
         steps: T of "pgd" (the paper gives none; 3 to 5 inferred).
         lam: λ in the radius ``r = λ |δ|`` of the perturbation, in units of h per unit of
-            probability. The paper has .001 offline and .002 online, for an h of unknown scale;
-            tune it on a grid of factors of 3. With ``relative``, a share of the norm of h instead
+            probability. The paper has .001 offline and .002 online, for an h of unknown scale; tune
+            it on a grid of factors of 3. With ``relative``, a fraction of the norm of h instead
             (.01 to .3).
-        relative: use the radius ``r = λ · mean‖h‖ · |δ| / mean|δ|`` (ours) instead of the
-            paper's. The means are over the rows that explore in one call. The level of δ cancels
-            out: exploration does not decay while δ decays, and the score of a row depends on the
-            other rows of the request. :func:`absolute_lam` converts such a λ to the paper's form.
+        relative: use the radius ``r = λ · mean‖h‖ · |δ| / mean|δ|`` (ours) instead of the paper's.
+            The means are over the rows that explore in one call. The level of δ cancels out:
+            exploration does not decay while δ decays, and the score of a row depends on the other
+            rows of the request. :func:`absolute_lam` converts such a λ to the paper's form.
         scope: what is perturbed: all of h (the paper), or the item's columns of it (inferred).
         gate: which rows explore: "dgu", those with ``f(h) > f_dgu(h_item)``; "fixed", those above
             ``threshold``; "off", all.
         threshold: of "fixed" (.02, .01, .005 in the paper's ablation).
-        max_impressions: rows whose item was shown so often or more do not explore, where counts
-            are given (3,000 in the paper's online test).
+        max_impressions: items with at least this many impressions do not explore, if counts are
+            given (3,000 in the paper's online test).
 
     Raises:
-        ValueError: one is out of range.
+        ValueError: a setting is out of range.
     """
 
     uncertainty: Literal["ts", "ucb"] = "ts"
@@ -80,13 +79,13 @@ class Exploration:
 
 
 class AgeScores(NamedTuple):
-    """Of B rows.
+    """Scores of B rows.
 
     Attributes:
-        score: ``[B]``, ŷ_e, by which to rank.
-        y: ``[B]``, ŷ, the plain probability of a click.
-        delta: ``[B]``, δ, signed for "ts"; 0 where a row does not explore.
-        gate: ``[B]`` bool, whether it does.
+        score: ``[B]``, ŷ_e, the score to rank by.
+        y: ``[B]``, ŷ, the click probability without exploration.
+        delta: ``[B]``, δ, signed for "ts"; 0 for rows that do not explore.
+        gate: ``[B]`` bool, whether a row explores.
     """
 
     score: Tensor
@@ -96,14 +95,15 @@ class AgeScores(NamedTuple):
 
     @property
     def shift(self) -> Tensor:
-        """The mean ``|ŷ_e − ŷ|``, a scalar: to be logged, and brought by λ to 5 to 30 % of the
-        spread of scores within a request. 0 for no rows.
+        """Mean ``|ŷ_e − ŷ|``, a scalar; 0 without rows.
+
+        Log it, and choose λ such that it is 5 to 30 % of the spread of scores within a request.
         """
         return (self.score - self.y).abs().sum() / max(len(self.y), 1)
 
     @property
     def explored(self) -> Tensor:
-        """The share of rows that explore, a scalar; 0 for no rows."""
+        """Share of rows that explore, a scalar; 0 without rows."""
         return self.gate.sum() / max(len(self.y), 1)
 
 
@@ -116,19 +116,19 @@ class AgeScorer:
         r_0 = 0,   r_t = Π(r_{t−1} + (2 λ |δ| / T) sign(δ) ĝ(h + r_{t−1})),   t = 1 … T
         ŷ_e = f(h + r_T)   where f(h) > f_dgu(h_item),   else f(h)
 
-    Π projects onto the ball ``‖r‖ ≤ λ |δ|``, λ is ``lam``, and ``ĝ = ∇_h f / ‖∇_h f‖``. With
-    "fgm" the perturbation is one step, ``r = λ δ ĝ(h)``. The radius is proportional to |δ|, so
+    Π projects onto the ball ``‖r‖ ≤ λ |δ|``, λ is ``lam``, and ``ĝ = ∇_h f / ‖∇_h f‖``. With "fgm"
+    the perturbation is one step, ``r = λ δ ĝ(h)``. The radius is proportional to |δ|, so
     exploration fades as the model becomes certain; see ``relative`` in :class:`Exploration` for a
     form without that property.
 
-    Were pair (u, i) shown and its label y* known, one step on the embedding within a ball of radius
-    λ would be ``Δh* = −λ ∇_h L / ‖∇_h L‖``, which for cross-entropy points along
-    ``(y* − f) ∇_h f``; AGE puts the uncertainty δ where y* − f is unknown (rebuilt). h is the input
-    of the head, as :meth:`~recops_models.click.model.ClickModel.bottom` returns it: embeddings of
-    user and item, and the model's reading of the history.
+    Suppose that user u saw item i and that the label y* were known. One step on the embedding
+    within a ball of radius λ would be ``Δh* = −λ ∇_h L / ‖∇_h L‖``, which for cross-entropy points
+    along ``(y* − f) ∇_h f``. AGE replaces the unknown y* − f by the uncertainty δ (rebuilt). h is
+    the input of the head, as :meth:`~recops_models.click.model.ClickModel.bottom` returns it:
+    embeddings of user and item, and the model's representation of the history.
 
-    Since ``∇_h f = f (1 − f) ∇_h z``, z the logit, both point the same way: directions are taken of
-    z, which does not saturate in float32. To first order ``ŷ_e ≈ f + λ δ ‖∇_h f‖``.
+    Since ``∇_h f = f (1 − f) ∇_h z``, with z the logit, both point the same way. Directions are
+    computed from z, which does not saturate in float32. To first order ``ŷ_e ≈ f + λ δ ‖∇_h f‖``.
 
     Projected steps are the paper's; their size and number are inferred.
 
@@ -138,8 +138,8 @@ class AgeScorer:
     passes of G rows.
 
     Args:
-        passes: the head, in evaluation.
-        exploration: how.
+        passes: the head, in evaluation mode.
+        exploration: settings.
 
     Examples:
         >>> import torch
@@ -171,13 +171,13 @@ class AgeScorer:
             h: ``[B, D]``, inputs of the head.
             keys: ``[B]``, of :func:`~recops_models.layers.counter_random.keys_of`: rows with equal
                 keys have equal masks.
-            item_rate: ``[B]``, f_dgu, the item's own probability of a click, of gate "dgu".
-            item_columns: those of h that scope "item" moves.
-            impressions: ``[B]``, how often the item was shown; None: nobody counted.
+            item_rate: ``[B]``, f_dgu, the item's average click probability; needed by gate "dgu".
+            item_columns: indices of the columns of h that scope "item" perturbs.
+            impressions: ``[B]``, the number of impressions of each item; None: unknown.
 
         Raises:
-            ValueError: shapes do not fit, a rate is missing that the gate needs, no columns where
-                the scope needs some, or the head is in training.
+            ValueError: shapes do not fit, the gate needs ``item_rate``, the scope needs
+                ``item_columns``, or the head is in training mode.
         """
         self._check(h, keys, item_rate, item_columns, impressions)
         y = self.passes.logits(h).sigmoid()
@@ -185,26 +185,26 @@ class AgeScorer:
         rows = gate.nonzero().squeeze(1)
         delta, score = torch.zeros_like(y), y.clone()
         if len(rows):
-            some = h[rows]
-            delta[rows] = self.uncertainty(some, keys[rows], y[rows])
-            score[rows] = self.moved(some, y[rows], delta[rows], keys[rows], item_columns)
+            open_h = h[rows]
+            delta[rows] = self.uncertainty(open_h, keys[rows], y[rows])
+            score[rows] = self.moved(open_h, y[rows], delta[rows], keys[rows], item_columns)
         return AgeScores(score, y, delta, gate)
 
     @torch.no_grad()
     def uncertainty(self, h: Tensor, keys: Tensor, y: Tensor) -> Tensor:
-        """δ ``[B]`` of rows with outputs y; see :class:`Exploration`."""
-        how = self.exploration
-        if not how.mc_dropout:
+        """Return δ ``[B]`` of rows with outputs y; see :class:`Exploration`."""
+        settings = self.exploration
+        if not settings.mc_dropout:
             return torch.zeros_like(y)
-        passes = how.samples if how.uncertainty == "ucb" else 1
-        logits = self.passes.dropped(h, keys, p=how.mc_dropout, passes=passes)
-        if how.uncertainty == "ts":
+        passes = settings.samples if settings.uncertainty == "ucb" else 1
+        logits = self.passes.dropped(h, keys, p=settings.mc_dropout, passes=passes)
+        if settings.uncertainty == "ts":
             return next(logits).sigmoid() - y
         square = torch.zeros_like(y)
         for each in logits:
             square += (each.sigmoid() - y).square()
         square /= passes
-        return square if how.squared else square.sqrt()
+        return square if settings.squared else square.sqrt()
 
     @torch.no_grad()
     def moved(
@@ -233,7 +233,7 @@ class AgeScorer:
     def perturbation(
         self, h: Tensor, radius: Tensor, sign: Tensor, keys: Tensor, item_columns: Sequence[int]
     ) -> Tensor:
-        """r ``[B, D]``, ``‖r‖ ≤ radius``, the way that δ's sign says."""
+        """Return r ``[B, D]`` with ``‖r‖ ≤ radius``, in the direction of δ's sign."""
         if self.exploration.direction == "fgm":
             return (sign * radius)[:, None] * self.direction(h, keys, item_columns)
         step = 2 * radius / self.exploration.steps
@@ -245,29 +245,29 @@ class AgeScorer:
         return r
 
     def direction(self, h: Tensor, keys: Tensor, item_columns: Sequence[int]) -> Tensor:
-        """ĝ ``[B, D]``, of norm 1, or 0 where there is no gradient."""
+        """Return ĝ ``[B, D]``, of norm 1, or 0 without a gradient."""
         _, slope = self.passes.gradient(h)
         slope = self._within(slope, item_columns)
         unit: Tensor = slope / slope.norm(dim=1, keepdim=True).clamp(min=_NORM)
         return unit
 
     def _within(self, vectors: Tensor, item_columns: Sequence[int]) -> Tensor:
-        """The vectors ``[B, D]``, 0 in the columns that are not to be moved."""
+        """Return the vectors ``[B, D]`` with 0 in the columns outside of the scope."""
         if self.exploration.scope == "all":
             return vectors
-        kept = torch.zeros_like(vectors)
-        kept[:, list(item_columns)] = vectors[:, list(item_columns)]
-        return kept
+        masked = torch.zeros_like(vectors)
+        masked[:, list(item_columns)] = vectors[:, list(item_columns)]
+        return masked
 
     def _gate(self, y: Tensor, item_rate: Tensor | None, impressions: Tensor | None) -> Tensor:
-        how = self.exploration
-        if how.gate == "dgu":
-            assert item_rate is not None  # Checked.
+        settings = self.exploration
+        if settings.gate == "dgu":
+            assert item_rate is not None  # See _check.
             gate = y > item_rate
         else:
-            gate = y > (how.threshold if how.gate == "fixed" else -1)
-        if impressions is not None and how.max_impressions is not None:
-            gate = gate & (impressions < how.max_impressions)
+            gate = y > (settings.threshold if settings.gate == "fixed" else -1)
+        if impressions is not None and settings.max_impressions is not None:
+            gate = gate & (impressions < settings.max_impressions)
         return gate
 
     def _check(
@@ -292,7 +292,7 @@ class AgeScorer:
 def absolute_lam(lam: float, h: Tensor, delta: Tensor) -> float:
     """Convert a relative λ to the paper's form: ``λ · mean‖h‖ / mean|δ|`` over these rows.
 
-    Take h and δ from a day's requests, then serve with ``relative=False``.
+    Compute h and δ from a day's requests, then serve with ``relative=False``.
 
     Args:
         lam: the relative λ.
@@ -300,7 +300,7 @@ def absolute_lam(lam: float, h: Tensor, delta: Tensor) -> float:
         delta: ``[B]``, of rows that explore.
 
     Raises:
-        ValueError: no row is uncertain.
+        ValueError: δ is 0 in all rows.
     """
     mean = float(delta.abs().mean()) if len(delta) else 0.0
     if not mean > 0:

@@ -1,4 +1,4 @@
-"""CAN: a candidate's own small network reads the history, beside a base model.
+"""CAN: the candidate's values hold small networks that read the history, next to a base model.
 
 Bian et al., CAN: Feature Co-Action Network for Click-Through Rate Prediction, WSDM 2022, arXiv
 2011.05625.
@@ -30,38 +30,42 @@ Interaction = Literal["coaction", "frozen", "shared", "product", "own-product", 
 
 @dataclass(frozen=True)
 class CanConfig(DinConfig):
-    """Sizes, beside those of DIN. The defaults are the released code's network; that of the paper's
-    first version is ``network=4,4,4,4,4,4,4,4,4 bias=true orders=2 concat_hidden=false``.
+    """Settings in addition to those of DIN.
+
+    The defaults are the network of the released code. That of the paper's first version is
+    ``network=4,4,4,4,4,4,4,4,4 bias=true orders=2 concat_hidden=false``.
 
     Attributes:
-        base: what reads the history beside the co-action: "din", "sum-pool", or "dien": DIEN with
-            its defaults, the candidate's interest of an AUGRU and the auxiliary loss.
-        auxiliary: as of :class:`~recops_models.click.dien.DienConfig`, for "dien" alone.
-        auxiliary_hidden: likewise.
-        interaction: "coaction"; "frozen", whose tables stay as they were drawn, a control;
-            "shared", the co-action of rows that are the representations too (no parameter
-            independence), and wider for it: what is fed, then the parameters; and what the paper
-            compares with: "product" (PNN), "own-product", of tables as wide as what co-action feeds
-            and begun by the same law, a table of pairs ("cartesian"), or "none", the base alone.
-        pairs: as ``induction:fed``, the names of features; none: each history with the candidate's
+        base: model of the history next to the co-action: "din", "sum-pool", or "dien", which is
+            DIEN with its defaults (an AUGRU and the auxiliary loss).
+        auxiliary: see :class:`~recops_models.click.dien.DienConfig`; only for "dien".
+        auxiliary_hidden: see :class:`~recops_models.click.dien.DienConfig`; only for "dien".
+        interaction: "coaction"; "shared": co-action of the features' own embeddings (without
+            parameter independence), whose rows hold the fed vector, then the parameters; or a
+            baseline. "frozen": co-action with untrained tables; "product": PNN; "own-product": PNN
+            with tables of the width and initial law of co-action's fed tables; "cartesian": a table
+            of value pairs; "none": the base alone.
+        pairs: pairs of features as ``induction:fed``; none: each history with the candidate's
             feature of the same table.
-        network: the width of what is fed and of each layer.
-        orders: how many powers of what is fed.
+        network: width of the fed vector and of each layer.
+        orders: number of powers of the fed vector.
         bias: whether layers have biases.
-        co_activation: between layers.
-        concat_hidden: the results of all layers, else of the last alone.
+        co_activation: activation between layers.
+        concat_hidden: output the results of all layers instead of the last alone.
         pool: over the history.
-        combination_independent: tables of its own for each pair.
-        order_independent: parameters of its own for each order.
-        co_std: of the normal law that the co-action's own tables begin from; "shared" ones are the
-            representations, which begin by ``table_std``.
-        compat: "paper", or "released": own tables begin from Glorot's uniform law, which is ±0.004
-            for a large one. Its loss, half of the cross-entropy, is the same to Adam.
-        min_count: pairs of values rarer than this in the training part have no row ("cartesian").
+        combination_independent: separate tables for each pair.
+        order_independent: separate parameters for each order.
+        co_std: standard deviation of the co-action's initial tables. The rows of "shared" start as
+            all embeddings do, by ``table_std``.
+        compat: "paper", or "released": co-action tables start from Glorot's uniform law, about
+            ±0.004 for large tables. The released code also halves the cross-entropy, which is the
+            same to Adam.
+        min_count: value pairs with fewer occurrences in the training part have no row
+            ("cartesian").
 
     Raises:
-        ValueError: a size below 1, a network without a layer, a negative deviation, a DIEN that
-            cannot be; and see :class:`~recops_models.click.din.DinConfig`.
+        ValueError: a size below 1, a network without a layer, a negative deviation, invalid
+            settings of the DIEN; and see :class:`~recops_models.click.din.DinConfig`.
     """
 
     model: ClassVar[str] = "can"
@@ -88,10 +92,10 @@ class CanConfig(DinConfig):
         check_at_least(self.model, self, co_std=0)
         check_lengths(self.model, self, network=2)
         if self.base == "dien":
-            self.dien()  # Which refuses what it cannot be.
+            self.dien()  # Checks its settings.
 
     def coaction_network(self) -> Network:
-        """The networks of the co-action."""
+        """Return the shape of the co-action's networks."""
         return Network(
             self.network,
             self.orders,
@@ -103,13 +107,13 @@ class CanConfig(DinConfig):
         )
 
     def representation_width(self) -> int:
-        """Of an embedding: a shared row holds what is fed, then the parameters."""
+        """Return the width of an embedding: of fed vector and parameters for "shared"."""
         if self.interaction != "shared":
             return self.width
         return self.network[0] + self.coaction_network().params_width
 
     def dien(self) -> DienConfig:
-        """The sizes of a DIEN below the co-action."""
+        """Return the settings of the DIEN for ``base="dien"``."""
         sizes: dict[str, Any] = {
             **{field.name: getattr(self, field.name) for field in dataclasses.fields(DinConfig)},
             "width": self.representation_width(),
@@ -118,12 +122,14 @@ class CanConfig(DinConfig):
 
 
 class Can(ClickModel):
-    """``logit = MLP([context, interest, interaction])``, interest by the base, the rest by pairs.
+    """``logit = MLP([context, interest, interaction])``, with the interaction of pairs.
+
+    The base model computes the interest in the history.
 
     Args:
         schema: the features, fitted.
         config: sizes.
-        pair_table: of "cartesian", fitted.
+        pair_table: fitted; only for "cartesian".
     """
 
     config: CanConfig
@@ -143,7 +149,7 @@ class Can(ClickModel):
             self.attention = HistoryAttention(self.embedding, config.attention)
         elif config.base == "dien":
             self.dien = Dien(schema, config.dien())
-            del self.dien.embedding, self.dien.head  # What it makes of events is all that is used.
+            del self.dien.embedding, self.dien.head  # Only its layers over events are used.
         self.network = config.coaction_network()
         self.unit: CoAction | PairProduct | OwnPairProduct | PairTable | None = None
         match config.interaction:
@@ -168,14 +174,14 @@ class Can(ClickModel):
         self.head = config.head(self.output_dim())
 
     def output_dim(self) -> int:
-        """The width of what the MLP reads."""
+        """Return the width of the MLP's input."""
         base = super().output_dim()
         if self.config.interaction == "shared":
             return base + len(self.pairs) * self.network.output_width
         return base + (0 if self.unit is None else self.unit.output_dim())
 
     def bottom(self, batch: Batch) -> tuple[Tensor, Tensor | None]:
-        """``[B, output_dim]``, what the MLP reads; in training, the auxiliary loss of a DIEN."""
+        """Return the MLP's input ``[B, output_dim]``; in training, also DIEN's auxiliary loss."""
         if self.dien is not None:
             events, lengths = self.embedding.histories(batch)
             states = self.embedding.states(batch, self.dien.states)
@@ -188,7 +194,7 @@ class Can(ClickModel):
         return self._with_pairs(self.embedding.context(batch, with_history=True), batch), None
 
     def _with_pairs(self, parts: list[Tensor], batch: Batch) -> Tensor:
-        """The columns of context and interest, and those of the pairs behind them."""
+        """Concatenate context and interest with the outputs of the pairs."""
         if self.config.interaction == "shared":
             parts += self._shared(batch)
         elif isinstance(self.unit, PairProduct):
@@ -198,7 +204,7 @@ class Can(ClickModel):
         return torch.cat(parts, -1)
 
     def _shared(self, batch: Batch) -> list[Tensor]:
-        """The co-action of representations: their first columns are fed, the others parameters."""
+        """Return the co-action of embeddings: first columns are fed, the others are parameters."""
         tables, fed_width = self.embedding.tables, self.network.dims[0]
         outputs = []
         for pair in self.pairs:

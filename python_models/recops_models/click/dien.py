@@ -110,7 +110,7 @@ class Dien(ClickModel):
     The extractor's states ``h_t`` represent interests. With the auxiliary loss, each state must
     distinguish the next event from a random one (:class:`NextEvent`). The candidate's attention
     ``a = softmax_t(score(e_a, h_t))`` scales how much ``h_t`` updates h', in one of the paper's
-    three cells. Candidates of one user share h and the input gates of the second scan.
+    three cells. Candidates of one user share h and its projections in the second scan.
 
     Args:
         schema: the features, fitted.

@@ -1,4 +1,4 @@
-"""What other libraries' DIENs have learnt of interests, for ours to go on with."""
+"""Import of trained interest layers from other libraries' DIENs."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _Weights = Mapping[str, Tensor]
 
 @dataclass(frozen=True)
 class _Layout:
-    """Where a library keeps its weights: prefixes; and the order of its attended cells' gates."""
+    """Names of a library's weights, and the order of its attended cell's gates."""
 
     extractor: str
     attention: str
@@ -58,38 +58,38 @@ _NAMES = ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
 
 
 def load_interests(model: Dien, peer: Peer, state: _Weights) -> None:
-    """Put a peer's extractor, attention, evolving cell and auxiliary net in place of ``model``'s.
+    """Replace extractor, attention, evolution cell and auxiliary net by those of a peer library.
 
-    The model then makes of the same embeddings the same interests, to 1e-5. Tables and the last MLP
-    are not touched: each library lays them out by its own features.
+    From the same embeddings, the model then computes the same interests, within 1e-5. Tables and
+    the last MLP are unchanged, since each library arranges them by its own features.
 
     Args:
-        model: with the sizes of the peer's: ``update="paper"``, ``reset="after"``, no ``compat``,
-            the peer's attention (``attention_form``, ``attention_hidden``, softmax) and cell.
-        peer: which library.
+        model: with the peer's sizes: ``update="paper"``, ``reset="after"``, no ``compat``, the
+            peer's attention (``attention_form``, ``attention_hidden``, softmax) and cell.
+        peer: the name of the library.
         state: the state dict of its DIEN.
 
     Raises:
         ValueError: an unknown peer, or other parts or sizes than the model has.
     """
-    found = interest_weights(peer, state)
+    weights = interest_weights(peer, state)
     parts = ("extractor.", "attention.", "evolution.", "auxiliary.")
-    wanted = {name: w for name, w in model.state_dict().items() if name.startswith(parts)}
-    if "auxiliary.first.weight" not in wanted:  # The peer's net served its training alone.
-        found = {name: w for name, w in found.items() if not name.startswith("auxiliary.")}
-    for name in sorted(wanted.keys() | found.keys()):
-        ours, theirs = (each.get(name) for each in (wanted, found))
-        if ours is None or theirs is None or ours.shape != theirs.shape:
-            shapes = [None if w is None else tuple(w.shape) for w in (ours, theirs)]
+    expected = {name: w for name, w in model.state_dict().items() if name.startswith(parts)}
+    if "auxiliary.first.weight" not in expected:  # The peer's net served its training alone.
+        weights = {name: w for name, w in weights.items() if not name.startswith("auxiliary.")}
+    for name in sorted(expected.keys() | weights.keys()):
+        mine, peers = (each.get(name) for each in (expected, weights))
+        if mine is None or peers is None or mine.shape != peers.shape:
+            shapes = [None if w is None else tuple(w.shape) for w in (mine, peers)]
             raise ValueError(f"dien: {name} is {shapes[0]} here and {shapes[1]} in {peer}")
-    model.load_state_dict(found, strict=False)
+    model.load_state_dict(weights, strict=False)
 
 
 def interest_weights(peer: Peer, state: _Weights) -> dict[str, Tensor]:
-    """The same as :class:`Dien` names it: gates in the order r, z, n, with z the old state's share.
+    """Convert a peer's weights to names of :class:`Dien`: gates in the order r, z, n.
 
-    The libraries' own cells have u = 1 − z: σ(−s) = 1 − σ(s). RecBole divides attention's scores by
-    √d, which its last layer takes in here.
+    z is the share of the old state. The libraries' cells have u = 1 − z, and σ(−s) = 1 − σ(s).
+    RecBole divides attention scores by √d, which the last layer takes over here.
 
     Raises:
         ValueError: an unknown peer, or a state without these parts.
@@ -113,17 +113,17 @@ def _named(prefix: str, weights: list[Tensor]) -> dict[str, Tensor]:
 
 
 def _evolution(layout: _Layout, state: _Weights) -> list[Tensor]:
-    """Of ``nn.GRU`` (AIGRU) as it is; of an attended cell with u turned into z."""
+    """Return the evolution cell's weights: of ``nn.GRU`` (AIGRU) unchanged, else −u as z."""
     if f"{layout.evolution}weight_ih_l0" in state:
         return [state[f"{layout.evolution}{name}_l0"] for name in _NAMES]
-    prefix, ours = layout.evolution + layout.cell, []
+    prefix, weights = layout.evolution + layout.cell, []
     names = _NAMES
     if f"{prefix}x2h.weight" in state:
         names = ("x2h.weight", "h2h.weight", "x2h.bias", "h2h.bias")
     for name in names:
         rows = dict(zip(layout.gates, state[prefix + name].chunk(3), strict=True))
-        ours.append(torch.cat([rows["r"], -rows["u"], rows["n"]]))
-    return ours
+        weights.append(torch.cat([rows["r"], -rows["u"], rows["n"]]))
+    return weights
 
 
 def _attention(layout: _Layout, state: _Weights) -> dict[str, Tensor]:
@@ -143,7 +143,7 @@ def _auxiliary(layout: _Layout, state: _Weights) -> dict[str, Tensor]:
 
 
 def _linear(state: _Weights, prefix: str) -> list[tuple[Tensor, Tensor]]:
-    """Weights and biases of the linear layers below ``prefix``, in their order."""
+    """Return weights and biases of the linear layers below ``prefix``, in order."""
     names = [
         name.removesuffix("weight")
         for name, weight in state.items()
@@ -154,9 +154,9 @@ def _linear(state: _Weights, prefix: str) -> list[tuple[Tensor, Tensor]]:
     return [(state[f"{name}weight"], state[f"{name}bias"]) for name in names]
 
 
-def _layers(linear: list[tuple[Tensor, Tensor]], first: str, rest: str) -> dict[str, Tensor]:
-    """Of an MLP whose first layer has a name of its own; between the others lie activations."""
-    names = [first, *(f"{rest}.{2 * place}" for place in range(len(linear) - 1))]
+def _layers(linear: list[tuple[Tensor, Tensor]], first: str, others: str) -> dict[str, Tensor]:
+    """Name the weights of an MLP whose first layer is a separate module."""
+    names = [first, *(f"{others}.{2 * index}" for index in range(len(linear) - 1))]
     named: dict[str, Tensor] = {}
     for name, (weight, bias) in zip(names, linear, strict=True):
         named |= {f"{name}.weight": weight, f"{name}.bias": bias}

@@ -19,8 +19,8 @@ class ReleasedDien(Dien):
       1 for the gates; matrices start from Glorot's uniform law (confirmed).
     - "query": the candidate passes a linear layer and a PReLU of slope 0.1 before the attention
       (confirmed).
-    - "affine": the batch norms before the last MLP and in the auxiliary scorer always use mean 0
-      and variance 1, so only their learnt scale and shift remain (confirmed).
+    - "affine": batch norms always use mean 0 and variance 1, before the last MLP and in the
+      auxiliary scorer. Only their learnt scale and shift remain (confirmed).
     - "auxiliary": the auxiliary loss is divided by all cells, with padding, and counts twice. The
       released code halves the cross-entropy instead, which is the same to Adam (confirmed).
     - "sums": the MLP also reads the sum of the events and its product with the candidate. The sum

@@ -1,4 +1,4 @@
-"""DIN: a history is what of it matters to the candidate.
+"""DIN: target attention of the candidate to the events of the history.
 
 Zhou et al., Deep Interest Network for Click-Through Rate Prediction, KDD 2018.
 """
@@ -22,15 +22,15 @@ from recops_models.setting_checks import check_at_least
 
 @dataclass(frozen=True)
 class DinConfig(ClickConfig):
-    """Sizes, beside those of every click model.
+    """Settings in addition to those of every click model.
 
     Attributes:
-        attention_hidden: the widths of the hidden layers of the attention's MLP.
-        attention_activation: between them; not Dice.
-        attention_weights: "softmax" (the released code), "raw" (the paper), or "uniform" (the mean
-            of the history, whatever the candidate: a control).
-        history: of several, the one that is read; the others are summed. None: DIN attends each by
-            itself, and a model that reads in order takes the first.
+        attention_hidden: widths of the hidden layers of the attention's MLP.
+        attention_activation: of the hidden layers; not Dice.
+        attention_weights: "softmax" (the released code), "raw" (the paper), or "uniform" (a
+            control: the mean of the history, independent of the candidate).
+        history: the only history that is attended to; the others are summed. None: DIN attends to
+            each history, and a model that reads events in order takes the first one.
 
     Raises:
         ValueError: a layer below 1, and see :class:`~recops_models.click.model.ClickConfig`.
@@ -47,7 +47,7 @@ class DinConfig(ClickConfig):
         check_at_least(self.model, self, attention_hidden=1)
 
     def attention(self, width: int) -> TargetAttention:
-        """A new attention to events of this width."""
+        """Return a new attention over events of this width."""
         return TargetAttention(
             width,
             self.attention_hidden,
@@ -57,8 +57,7 @@ class DinConfig(ClickConfig):
 
 
 class Din(ClickModel):
-    """``logit = MLP([context, Σ_t w_t e_t, …])``, ``w`` by target attention to the candidate, for
-    each history.
+    """``logit = MLP([context, Σ_t w_t e_t, …])``, with weights w of target attention per history.
 
     Args:
         schema: the features, fitted.
@@ -71,7 +70,7 @@ class Din(ClickModel):
         self.head = config.head(self.output_dim())
 
     def bottom(self, batch: Batch) -> tuple[Tensor, None]:
-        """``[B, output_dim]``: what the MLP reads."""
+        """Return the input of the MLP, ``[B, output_dim]``."""
         context = self.embedding.context(batch)  # [(B, …)]
         interests = self.attention(self.embedding, batch)  # [(B, d)]
         return torch.cat([*context, *interests], -1), None

@@ -1,8 +1,8 @@
-"""An extractor of knowledge: DIN with towers of their own for users and items, and several tasks.
+"""Knowledge extractor of KEEP: DIN with a user tower, an item tower and several tasks.
 
-For KEEP (arXiv 2208.10174). Confirmed: it is supervised by several tasks on the super-domain, its
-backbone is DIN, its knowledge is about users, items and their interaction. Inferred: every formula,
-width and weight.
+KEEP (arXiv 2208.10174). Confirmed: it is supervised by several tasks on the super-domain, its
+backbone is DIN, and its knowledge is about users, items and their interaction. Inferred: every
+formula, width and weight.
 """
 
 from __future__ import annotations
@@ -27,13 +27,13 @@ from recops_models.setting_checks import check_at_least
 
 @dataclass(frozen=True)
 class ExtractorConfig(DinConfig):
-    """Sizes, beside those of DIN; ``hidden`` is of the heads.
+    """Settings in addition to those of DIN; ``hidden`` is that of the heads.
 
     Attributes:
-        width: of an embedding, and d, of a row of knowledge.
-        tower_hidden: the widths of the hidden layers of both towers.
-        domain_width: of a domain's row, which the heads alone read.
-        task_weight: of every task but clicks.
+        width: of an embedding, and d, of a knowledge vector.
+        tower_hidden: widths of the hidden layers of both towers.
+        domain_width: of a domain's embedding, which only the heads read.
+        task_weight: loss weight of every task except clicks.
 
     Raises:
         ValueError: a size below 1, a negative weight; and see
@@ -56,25 +56,25 @@ class ExtractorConfig(DinConfig):
 class Extractor(ClickModel):
     """``logit_t = MLP_t([K_u, K_i, K_ui, s, e_domain]) + v_t·K_ui`` for each task t, clicks first.
 
-    - ``K_u = Σ_f e_f + MLP(x)``, e the rows of the user's features, x these and the mean of the
-      history: no candidate enters, so that it can be stored.
-    - ``K_i``: likewise, of the item and what is told of it.
+    - ``K_u = Σ_f e_f + MLP(x)``, where e_f are the rows of the user's features and x is these and
+      the mean of the history. It does not depend on the candidate, so it can be stored.
+    - ``K_i``: the same, of the item's features, without a history.
     - ``K_ui``: of both, see :class:`~recops_models.layers.pair_knowledge.PairKnowledge`.
-    - s, DIN's interest of the history in the candidate, goes to the heads and is not stored: a
-      downstream model has its own.
+    - s, DIN's interest of the candidate, is an input of the heads and is not stored: a downstream
+      model has its own.
 
-    The domain enters the heads alone, and what differs between domains need not be in knowledge.
-    ``forward`` gives clicks.
+    Only the heads read the domain, so knowledge need not contain differences between domains.
+    ``forward`` returns the logits of clicks.
 
-    So there is a factorization machine in it, ``v·(Σ e_u ∘ Σ e_i)``, since MLPs are slow to find
-    products: on clicks of six made-up tastes (348,000 impressions, three epochs) towers of MLPs
-    alone ended where the items' biases end, at an AUC of .61.
+    The model contains a factorization machine, ``v·(Σ e_u ∘ Σ e_i)``, since MLPs are slow to learn
+    products: without it, on synthetic clicks of six tastes, towers of MLPs were no better than item
+    biases.
 
     Args:
         schema: the features, fitted.
         config: sizes.
         tasks: names; the first is clicks.
-        domains: how many there are.
+        domains: number of domains.
     """
 
     config: ExtractorConfig
@@ -88,43 +88,47 @@ class Extractor(ClickModel):
     ) -> None:
         super().__init__(schema, config)
         self.tasks = tasks
-        # Those with a table first: their rows are summed.
-        told = sorted(
+        # Features with a table come first: _known sums their rows.
+        features = sorted(
             self.embedding.context_features,
             key=lambda feature: isinstance(feature, (Numeric, Vector)),
         )
-        self.user_features = [feature.name for feature in told if is_user_feature(feature.name)]
-        self.item_features = [feature.name for feature in told if not is_user_feature(feature.name)]
+        self.user_features = [feature.name for feature in features if is_user_feature(feature.name)]
+        self.item_features = [
+            feature.name for feature in features if not is_user_feature(feature.name)
+        ]
         self.user_rows, self.item_rows = (
             sum(not isinstance(schema.schema[name], (Numeric, Vector)) for name in names)
             for names in (self.user_features, self.item_features)
         )
         d = config.width
         self.attention = HistoryAttention(self.embedding, config.attention)
-        user_width = len(self.embedding.places(self.user_features)) + self.embedding.history_dim
+        user_width = (
+            len(self.embedding.column_indices(self.user_features)) + self.embedding.history_dim
+        )
         self.user_tower = self._tower(user_width)
-        self.item_tower = self._tower(len(self.embedding.places(self.item_features)))
+        self.item_tower = self._tower(len(self.embedding.column_indices(self.item_features)))
         self.pair = PairKnowledge(d, d)
         self.domain = nn.Embedding(domains, config.domain_width)
         self.head = TaskHead(self.output_dim(), config)
         self.heads = nn.ModuleList(TaskHead(self.output_dim(), config) for _ in tasks[1:])
 
     def output_dim(self) -> int:
-        """The width of what the heads read."""
+        """Return the width of the heads' input."""
         config = self.config
         return 3 * config.width + self.embedding.history_dim + config.domain_width
 
     def bottom(self, batch: Batch) -> tuple[Tensor, None]:
-        """``[B, output_dim]``: what the heads read."""
+        """Return the input of the heads, ``[B, output_dim]``."""
         user, item = self.of_users(batch), self.of_items(batch)
         interests = self.attention(self.embedding, batch)
         domain = self.domain(batch.features[DOMAIN])
         return torch.cat([user, item, self.pair(user, item), *interests, domain], -1), None
 
     def of_users(self, batch: Batch) -> Tensor:
-        """``K_u [B, d]``."""
+        """Return ``K_u [B, d]``."""
         means = []
-        for history in self.embedding.apart:
+        for history in self.embedding.separate_histories:
             keys = self.embedding.keys(batch, history)  # (B, T, d): zero past the length
             lengths = self.embedding.lengths(batch, history)
             means.append(keys.sum(1) / lengths.clamp(min=1)[:, None])
@@ -132,17 +136,17 @@ class Extractor(ClickModel):
         return self._known(self.user_tower, self.user_rows, columns, means)
 
     def of_items(self, batch: Batch) -> Tensor:
-        """``K_i [B, d]``."""
+        """Return ``K_i [B, d]``."""
         columns = self.embedding.columns(batch, self.item_features)
         return self._known(self.item_tower, self.item_rows, columns, [])
 
     def task_logits(self, batch: Batch) -> Tensor:
-        """``[B, tasks]``."""
+        """Return ``[B, tasks]``."""
         x, _ = self.bottom(batch)
         return torch.cat([head(x) for head in (self.head, *self.heads)], -1)
 
     def _known(self, tower: MLP, rows: int, columns: list[Tensor], more: list[Tensor]) -> Tensor:
-        """``[B, d]``: the sum of the rows, which come first, and the tower's."""
+        """Return ``[B, d]``: the sum of the first ``rows`` columns, and the tower's output."""
         known: Tensor = tower(torch.cat([*columns, *more], -1))
         for row in columns[:rows]:
             known = known + row
@@ -160,7 +164,7 @@ class Extractor(ClickModel):
 
 
 class TaskHead(nn.Module):
-    """``MLP(z) + v·K_ui``, K_ui the third d columns of z; v begins at one.
+    """``MLP(z) + v·K_ui``, where K_ui is the third block of d columns of z; v starts at 1.
 
     Args:
         input_width: of z.

@@ -1,7 +1,8 @@
-"""GRU and attention: target attention to the states of a GRU that read the history in order.
+"""GRU with attention: target attention to the states of a GRU over the history.
 
 The baseline "two-layer GRU attention" of Zhou et al., Deep Interest Evolution Network, AAAI 2019,
-§4: what order adds to DIN, before attention enters the recurrence.
+§4. Compared with DIN it adds the order of events; unlike DIEN, attention does not enter the
+recurrence.
 """
 
 from __future__ import annotations
@@ -23,10 +24,10 @@ from recops_models.setting_checks import check_at_least
 
 @dataclass(frozen=True)
 class GruAttentionConfig(DinConfig):
-    """Sizes, beside those of DIN.
+    """Settings in addition to those of DIN.
 
     Attributes:
-        layers: of the GRU, each as wide as the history.
+        layers: number of GRUs, each as wide as an event of the history.
 
     Raises:
         ValueError: no layer, and see :class:`~recops_models.click.din.DinConfig`.
@@ -41,7 +42,7 @@ class GruAttentionConfig(DinConfig):
 
 
 class GruAttention(ClickModel):
-    """``logit = MLP([context, Σ_t w_t h_t])``, ``h`` the states of a GRU over the history.
+    """``logit = MLP([context, Σ_t w_t h_t])``, with h the states of a GRU over the history.
 
     Args:
         schema: the features, fitted.
@@ -56,7 +57,7 @@ class GruAttention(ClickModel):
         self.head = config.head(self.output_dim())
 
     def bottom(self, batch: Batch) -> tuple[Tensor, None]:
-        """``[B, output_dim]``: what the MLP reads."""
+        """Return the input of the MLP, ``[B, output_dim]``."""
         context = self.embedding.context(batch)  # [(B, …)]
         query = self.embedding.query(batch)  # (B, d)
         states = self.embedding.states(batch, self.states)  # (U, T, d); U is B, or 1
@@ -65,7 +66,7 @@ class GruAttention(ClickModel):
         return torch.cat([*context, interest], -1), None
 
     def states(self, events: Tensor, lengths: Tensor) -> Tensor:
-        """``[U, T, d]``, of the last of the GRUs."""
+        """Return the states ``[U, T, d]`` of the last GRU."""
         for gru in self.grus:
             events, _ = gru(events, lengths)
         return events

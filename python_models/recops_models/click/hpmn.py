@@ -1,8 +1,7 @@
-"""HPMN: a user's history is a stack of slots, each of which moves more seldom than the one below.
+"""HPMN: the history as a stack of slots that are updated less and less often.
 
 Ren et al., Lifelong Sequential Modeling with Personalized Memorization for User Response
-Prediction, SIGIR 2019, arXiv 1905.00758. Of the paper the abstract was read, of the code released
-with it every line.
+Prediction, SIGIR 2019, arXiv 1905.00758. The abstract and all of the released code were read.
 """
 
 from __future__ import annotations
@@ -32,24 +31,23 @@ RELEASED_BATCH = 128
 
 @dataclass(frozen=True)
 class HpmnConfig(ClickConfig):
-    """Sizes, beside those of every click model.
+    """Settings in addition to those of every click model.
 
     Attributes:
-        splits: how many events of a slot make one of the next; slots are one more, so that ``()``
-            (`splits=""`) is a GRU of one slot.
-        state: H, of a slot.
-        hops: of the reading attention.
-        covariance: the loss of a user's slots, from their covariances C: ``"norm"`` is
-            ‖C − diag C‖, as in the released code; ``"squared"`` is half its square.
+        splits: number of updates of a slot per update of the next one. There is one slot more than
+            splits, so ``()`` (`splits=""`) is a GRU with one slot.
+        state: H, width of a slot.
+        hops: of the attention that reads the slots.
+        covariance: the loss of a user's slots, from their covariances C: ``"norm"`` is ‖C − diag
+            C‖, as in the released code; ``"squared"`` is half its square.
         covariance_weight: weight of the mean of this loss over users. The default is the released
             strength: 10⁻⁵ times the sum over a batch of 128.
-        history: of several histories, the one that is read; None: the first.
+        history: name of the history that is read; None: the first one.
         compat: quirks of the released code, by name; see :class:`Hpmn`.
 
     Raises:
         ValueError: unknown quirks, the quirk "norm" with squared covariances, a split or a size
-            below 1, a negative weight; and see
-            :class:`~recops_models.click.model.ClickConfig`.
+            below 1, a negative weight; and see :class:`~recops_models.click.model.ClickConfig`.
     """
 
     model: ClassVar[str] = "hpmn"
@@ -72,30 +70,31 @@ class HpmnConfig(ClickConfig):
 
     @property
     def periods(self) -> tuple[int, ...]:
-        """Every how many events each slot moves: products of the splits, from 1."""
+        """Number of events per update of each slot: cumulative products of the splits, from 1."""
         return tuple(accumulate((1, *self.splits), mul))
 
 
 class Hpmn(MemoryModel[recops.HpmnState]):
-    """``logit = MLP([context, r])``, r what the candidate reads of a user's slots in some hops.
+    """``logit = MLP([context, r])``, where r is read from a user's slots in several hops.
 
-    Slot j moves at every ``periods[j]``-th event, by a GRU upon the slot below
-    (:func:`recops.hpmn_scan`); reading is attention, repeated (:func:`recops.hpmn_read`). Slots do
-    not know the candidate, and scoring costs the same whatever the length of the history.
+    Slot j is updated at every ``periods[j]``-th event, by a GRU over the slot below
+    (:func:`recops.hpmn_scan`). Reading is repeated attention (:func:`recops.hpmn_read`). Slots do
+    not depend on the candidate, so the cost of scoring does not depend on the length of the
+    history.
 
-    The training loss adds ``covariance_weight`` times the mean over users of ``‖C − diag C‖``.
-    C is the covariance of a user's slots (:func:`recops.memory_covariance`). At the default weight
-    its gradient at the memory equals that of the released code with its batch of 128.
+    The training loss adds ``covariance_weight`` times the mean over users of ``‖C − diag C‖``. C is
+    the covariance of a user's slots (:func:`recops.memory_covariance`). At the default weight its
+    gradient at the memory equals that of the released code with its batch of 128.
 
-    What the released code does otherwise, each by its name in ``compat`` (both confirmed):
+    Quirks of the released code, by their names in ``compat`` (both confirmed):
 
-    - "target": the candidate is the history's last event, so that at the last step every slot may
-      move by it, in training and in evaluation;
-    - "norm": the norms are summed over the batch and divided by 128, so that a larger batch weighs
-      them more.
+    - "target": the candidate is the last event of the history, in training and in evaluation, so
+      every slot may be updated with it at the last step;
+    - "norm": the norms are summed over the batch and divided by 128, so a larger batch has a larger
+      weight.
 
-    Not reproduced: batch norms that are told of no training, ELU between the MLP's layers, padding
-    in front that moves slots, the choice of the checkpoint on test.
+    Not reproduced: batch norms that always use mean 0 and variance 1, ELU between the MLP's layers,
+    padding in front that updates slots, the choice of the checkpoint on test.
 
     Args:
         schema: the features, fitted.
@@ -112,14 +111,14 @@ class Hpmn(MemoryModel[recops.HpmnState]):
         self.head = config.head(self.output_dim())
 
     def output_dim(self) -> int:
-        """The width of what the MLP reads."""
+        """Return the width of the MLP's input."""
         return self.embedding.context_dim + self.config.state
 
     def bottom(self, batch: Batch) -> tuple[Tensor, Tensor | None]:
-        """``[B, output_dim]``, what the MLP reads; in training, the loss of the slots."""
+        """Return the input of the MLP, ``[B, output_dim]``; in training, also the slots' loss."""
         query = self.embedding.query(batch)  # (B, d)
-        state = self.written(batch, query)
-        x = self.upon(state, batch, query)
+        state = self.batch_state(batch, query)
+        x = self.bottom_from_state(state, batch, query)
         if not self.training:
             return x, None
         squared = self.config.covariance == "squared"
@@ -133,8 +132,8 @@ class Hpmn(MemoryModel[recops.HpmnState]):
         """See :class:`MemoryModel`."""
         return "target" in self.config.compat
 
-    def begin(self, users: int) -> recops.HpmnState:
-        """See :meth:`MemoryModel.begin`."""
+    def initial_state(self, users: int) -> recops.HpmnState:
+        """See :meth:`MemoryModel.initial_state`."""
         return recops.HpmnState.zeros(self.memory.params(), users)
 
     def advance_(self, pool: recops.HpmnState, rows: Tensor, events: Tensor) -> None:
@@ -150,6 +149,6 @@ class Hpmn(MemoryModel[recops.HpmnState]):
         )
 
     def read(self, state: recops.HpmnState, query: Tensor) -> list[Tensor]:
-        """``[[B, H]]``: what candidates ``[B, d]`` read of the slots of B users, or of one."""
+        """Return ``[[B, H]]``: what candidates ``[B, d]`` read from slots of B users, or of one."""
         rows = state_rows(state.num_rows, query)
         return [recops.hpmn_read(query, state, rows, self.memory.params())[0]]

@@ -1,10 +1,10 @@
-"""KEEP-style: knowledge of a super-domain, frozen, plugged into any click model; plug design ours.
+"""KEEP: frozen knowledge of a super-domain, plugged into any click model.
 
 Zhang et al., KEEP: An Industrial Pre-Training Framework for Online Recommendation via Knowledge
-Extraction and Plugging, CIKM 2022, arXiv 2208.10174. Its abstract, its introduction and others'
-summaries were read; no equation and no table of it. Confirmed: two stages; a supervised extractor
-of several tasks upon DIN; knowledge of users, items and their interaction; a plug-in network of its
-own; that fine-tuning forgets under incremental updates. Everything below that is a formula is ours.
+Extraction and Plugging, CIKM 2022, arXiv 2208.10174. The abstract, the introduction and summaries
+by others were read, no equation and no table. Confirmed: two stages; a supervised multi-task
+extractor based on DIN; knowledge of users, items and their interaction; a separate plug-in network;
+fine-tuning forgets under incremental updates. All formulas are the project's own.
 """
 
 from __future__ import annotations
@@ -30,21 +30,22 @@ from recops_models.setting_checks import check_at_least
 
 @dataclass(frozen=True)
 class KeepConfig:
-    """What is plugged into which model, and how.
+    """Settings of the plug.
 
     Attributes:
-        base: a click model by name; its own settings are ``base.width`` and so on.
-        plug: how knowledge enters the first hidden layer, see :class:`~recops_models.layers.plug
-            .Plug`.
-        plug_hidden: the width of the plug's own layer, of ``"add"``.
-        parts: which knowledge it reads: of the user, of the item, of the pair.
+        base: the name of a click model; ``base.width`` and so on are its settings.
+        plug: how knowledge enters the first hidden layer, see
+            :class:`~recops_models.layers.plug.Plug`.
+        plug_hidden: hidden width of the plug "add".
+        parts: knowledge that the plug reads: of the user, of the item, of the pair.
         knowledge: a finished ``knowledge.safetensors``; None: it is extracted first.
-        coding: how knowledge is held: ``"float32"``, ``"bfloat16"`` or ``"int8"``.
-        base_sizes: the base's settings, in a file.
-        version: of the knowledge that the plug was trained upon, in a file.
+        coding: how knowledge is stored: ``"float32"``, ``"bfloat16"`` or ``"int8"``.
+        base_sizes: the settings of the base, stored with a trained model.
+        version: version of the knowledge that the plug was trained with, stored with a trained
+            model.
 
     Raises:
-        ValueError: no part of knowledge, an unknown one, or one twice; a layer below 1.
+        ValueError: no part of knowledge, an unknown or repeated part; a layer below 1.
     """
 
     base: str = "din"
@@ -65,24 +66,23 @@ class KeepConfig:
 
 
 class Keep(ClickModel):
-    """``logit = MLP_{>1}(plug(σ(W_1 x + b_1), k))``: x of the base, k of what is known.
+    """``logit = MLP_{>1}(plug(σ(W_1 x + b_1), k))``, with x of the base model and knowledge k.
 
-    The base's modules are taken as they are, so that an optimizer that holds their parameters holds
-    them still; the plug begins at nothing, and right behind its insertion every logit is the base's
-    own, bit for bit. What is known learns nothing: see
-    :class:`~recops_models.layers.knowledge_reader.KnowledgeReader`.
+    The base's modules are shared, so an optimizer that holds their parameters stays valid. The plug
+    starts at zero: right after its insertion, every logit equals the base's, bit for bit. Knowledge
+    is frozen, see :class:`~recops_models.layers.knowledge_reader.KnowledgeReader`.
 
     Args:
-        base: a click model with a hidden layer; its head is taken over.
+        base: a click model with a hidden layer; its head is moved into this model.
         reader: of the knowledge.
-        schema: the base's, which tells rows of the knowledge too: see :func:`with_known`.
-        config: how.
+        schema: the base's schema with rows of the knowledge, see :func:`with_knowledge`.
+        config: settings.
 
     Raises:
         ValueError: a head without a hidden layer, an unknown plug.
     """
 
-    config: KeepConfig  # type: ignore[assignment]  # The base has the sizes of a click model.
+    config: KeepConfig  # type: ignore[assignment]  # No ClickConfig: the base has one.
     head: PluggedHead
 
     def __init__(
@@ -92,45 +92,44 @@ class Keep(ClickModel):
         schema: FittedSchema,
         config: KeepConfig,
     ) -> None:
-        super(ClickModel, self).__init__()  # Tables are the base's.
+        super(ClickModel, self).__init__()  # ClickModel's would create tables.
         self.schema, self.config = schema, config
         self.base, self.reader = base, reader
         widths: dict[str, int] = {part: reader.part_width(part) for part in config.parts}
         self.head = PluggedHead(base.head, widths, config.plug, hidden=config.plug_hidden)
         del base.head
-        vars(self)["embedding"] = base.embedding  # There to use, but a part of the base.
+        vars(self)["embedding"] = base.embedding  # A plain attribute: the base registers it.
 
     def output_dim(self) -> int:
-        """The width of what the head reads: the base's, and knowledge."""
+        """Return the width of the head's input: the base's, and knowledge."""
         return self.base.output_dim() + self.head.knowledge_width
 
     def bottom(self, batch: Batch) -> tuple[Tensor, Tensor | None]:
-        """``[B, output_dim]`` and the base's own loss."""
+        """Return the input of the head, ``[B, output_dim]``, and the base's auxiliary loss."""
         x, auxiliary = self.base.bottom(batch)
         columns = [part.expand(len(x), -1) for part in self._known(batch)]
         return torch.cat([x, *columns], -1), auxiliary
 
     def forward(self, batch: Batch) -> Tensor:
-        """Logits ``[B]``; for one request, the user's half of the plug is computed once."""
-        return self.head.beside(self.base.bottom(batch)[0], self._known(batch)).squeeze(-1)
+        """Return logits ``[B]``; for one request, the user's half of the plug is computed once."""
+        return self.head.from_parts(self.base.bottom(batch)[0], self._known(batch)).squeeze(-1)
 
     def use(self, knowledge: Knowledge) -> None:
-        """Read other tables of the same extractor from now on: of a longer window, in another
-        coding.
+        """Replace the knowledge by other tables of the same extractor.
 
-        They may know more users and items than this model: who is new stays unknown to it.
+        They may be of a longer window, or in another coding. They may cover more users and items;
+        this model still treats the additional ones as unknown.
 
         Raises:
-            KnowledgeError: of another version of the extractor, or it lacks ids that this model
-                knows.
+            KnowledgeError: another version of the extractor, or missing ids that this model knows.
         """
         if knowledge.version != self.config.version:
             raise KnowledgeError(
-                f"keep: knowledge must be of version {self.config.version}, upon which the plug "
+                f"keep: knowledge must be of version {self.config.version}, with which the plug "
                 f"was trained, got {knowledge.version}"
             )
-        ours = {name: self.schema.lookup(feature) for name, feature in KNOWN.items()}
-        reader = KnowledgeReader.of(knowledge.at(ours))
+        lookups = {name: self.schema.lookup(feature) for name, feature in KNOWN.items()}
+        reader = KnowledgeReader.of(knowledge.at(lookups))
         self.reader = reader.to(next(self.parameters()).device).train(self.training)
 
     def _known(self, batch: Batch) -> list[Tensor]:
@@ -140,36 +139,36 @@ class Keep(ClickModel):
 
 
 def plug_in(base: ClickModel, knowledge: Knowledge, config: KeepConfig) -> Keep:
-    """A running model with knowledge plugged in, which predicts what it did.
+    """Plug knowledge into a model without changing its predictions.
 
     Args:
         base: trained or not; its parameters stay the same objects, its head moves.
-        knowledge: to be read.
-        config: how; ``base_sizes`` and ``version`` are filled in.
+        knowledge: of a super-domain.
+        config: settings; ``base_sizes`` and ``version`` are filled in.
 
     Example:
-        ``plugged = plug_in(model, Knowledge.load(path), KeepConfig())``, then
-        ``optimizer.add_param_group({"params": plugged.head.plug.parameters()})``, and training goes
-        on.
+        After ``plugged = plug_in(model, Knowledge.load(path), KeepConfig())``, call
+            ``optimizer.add_param_group({"params": plugged.head.plug.parameters()})`` and continue
+            training.
     """
     sizes = dataclasses.asdict(base.config)
     config = dataclasses.replace(config, base_sizes=sizes, version=knowledge.version)
     reader = KnowledgeReader.of(knowledge.coded(config.coding))
-    return Keep(base, reader, with_known(base.schema, knowledge), config)
+    return Keep(base, reader, with_knowledge(base.schema, knowledge), config)
 
 
-def with_known(schema: FittedSchema, knowledge: Knowledge) -> FittedSchema:
-    """A schema that also tells which rows of ``knowledge`` an example's user and item have."""
+def with_knowledge(schema: FittedSchema, knowledge: Knowledge) -> FittedSchema:
+    """Add features that hold an example's user and item rows in ``knowledge``."""
     features = tuple(Categorical(KNOWN[name]) for name in KNOWN)
     declared = dataclasses.replace(
-        schema.schema, features=(*without_known(schema).schema.features, *features)
+        schema.schema, features=(*without_knowledge(schema).schema.features, *features)
     )
     lookups = {**schema.lookups, **{KNOWN[name]: knowledge.lookups[name] for name in KNOWN}}
     return FittedSchema(declared, lookups, schema.moments)
 
 
-def without_known(schema: FittedSchema) -> FittedSchema:
-    """The schema of the base alone."""
+def without_knowledge(schema: FittedSchema) -> FittedSchema:
+    """Remove the features that :func:`with_knowledge` adds."""
     names = set(KNOWN.values())
     features = tuple(feature for feature in schema.schema.features if feature.name not in names)
     lookups = {name: lookup for name, lookup in schema.lookups.items() if name not in names}

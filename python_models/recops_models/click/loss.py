@@ -1,4 +1,4 @@
-"""The loss of click models."""
+"""Loss of click models."""
 
 from __future__ import annotations
 
@@ -10,16 +10,20 @@ from recops_models.examples.batch import Batch
 
 
 def click_loss(logits: Tensor, label: Tensor) -> Tensor:
-    """``−mean(y log σ(x) + (1 − y) log(1 − σ(x)))`` of logits x and labels y ``[B]``; 0 for B = 0.
+    """Return the mean of ``−(y log σ(x) + (1 − y) log(1 − σ(x)))`` of logits x; 0 for B = 0.
 
-    On logits, in float32: log(1 − p) of a probability rounded to 1 would be −∞.
+    It is computed in float32 from logits: for a probability rounded to 1, log(1 − p) would be −∞.
+
+    Args:
+        logits: x ``[B]``.
+        label: y ``[B]``, 0 or 1.
     """
     total = F.binary_cross_entropy_with_logits(logits.float(), label, reduction="sum")
     return total / max(len(label), 1)
 
 
 def training_loss(model: ClickModel, batch: Batch) -> Tensor:
-    """``click_loss`` of a model's logits, and what the model adds to it."""
+    """Return :func:`click_loss` of a model's logits plus the model's auxiliary loss."""
     x, auxiliary = model.bottom(batch)
     loss = click_loss(model.logits(x), batch.label)
     return loss if auxiliary is None else loss + auxiliary

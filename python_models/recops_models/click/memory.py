@@ -1,4 +1,4 @@
-"""What click models have in common whose user is a memory, written apart from requests."""
+"""Base class of click models that keep a user's history as a state."""
 
 from __future__ import annotations
 
@@ -18,40 +18,47 @@ MemoryStateT = TypeVar("MemoryStateT", recops.MimnState, recops.HpmnState)
 
 
 class MemoryModel(ClickModel, Generic[MemoryStateT]):
-    """A click model that reads a user's state where others read the history.
+    """Click model that reads a user's state instead of the history.
 
-    Training writes the state of a history in one scan; a store of states moves it event by event
-    (:meth:`advance_`), to the same bits, and scores upon it (:meth:`upon`), by the same layers.
+    Training computes the state of a history in one scan. A store of states updates it event by
+    event (:meth:`advance_`) to the same bits and scores candidates with it
+    (:meth:`bottom_from_state`).
     """
 
     @property
     @abstractmethod
     def reads_target_in_history(self) -> bool:
-        """Whether the candidate is part of what is written, so that no state can be kept."""
+        """True if the candidate is the last event of the history; then no state can be stored."""
 
     @property
     def unservable_quirk(self) -> str | None:
-        """The quirk in ``compat`` that a stored state cannot reproduce, or None."""
+        """Name of the quirk in ``compat`` that a stored state cannot reproduce, or None."""
         return "target" if self.reads_target_in_history else None
 
     @abstractmethod
-    def begin(self, users: int) -> MemoryStateT:
-        """The states of users before any event."""
+    def initial_state(self, users: int) -> MemoryStateT:
+        """Return the states of users without events."""
 
     @abstractmethod
     def advance_(self, pool: MemoryStateT, rows: Tensor, events: Tensor) -> None:
-        """Move rows ``[E]`` of a pool by events ``[E, d]``, in place and in the order given."""
+        """Update rows ``[E]`` of a pool with events ``[E, d]``, in place and in the given order."""
 
     @abstractmethod
     def write(
         self, events: Tensor, lengths: Tensor, state: MemoryStateT | None = None
     ) -> tuple[Tensor, MemoryStateT]:
-        """Outputs and the states of U users after events ``[U, T, d]``, from ``state`` or none."""
+        """Return outputs and states of U users after events ``[U, T, d]``.
 
-    def written(self, batch: Batch, query: Tensor) -> MemoryStateT:
-        """The states that candidates ``[B, d]`` read: of B users, or of the one of all.
+        Args:
+            events: ``[U, T, d]``.
+            lengths: ``[U]``.
+            state: of the users before these events; None: without events.
+        """
 
-        Where the batch knows of histories that begin alike, what they share is written once.
+    def batch_state(self, batch: Batch, query: Tensor) -> MemoryStateT:
+        """Return the states that candidates ``[B, d]`` read: of B users, or of one for a request.
+
+        If the batch has ``prefix_of``, shared beginnings of histories are written once.
         """
         if batch.prefix_of is None or self.reads_target_in_history:
             return self.write(*self.histories(batch, query))[1]
@@ -62,7 +69,7 @@ class MemoryModel(ClickModel, Generic[MemoryStateT]):
         return states_at(write, *self.embedding.beginnings(batch))
 
     def histories(self, batch: Batch, query: Tensor) -> tuple[Tensor, Tensor]:
-        """What is written: events ``[U, T, d]`` and lengths ``[U]``, U is B or 1."""
+        """Return the events ``[U, T, d]`` to write and their lengths ``[U]``; U is B or 1."""
         events, lengths = self.embedding.histories(batch)
         if self.reads_target_in_history:
             return with_target(events, lengths, query)
@@ -70,17 +77,19 @@ class MemoryModel(ClickModel, Generic[MemoryStateT]):
 
     @abstractmethod
     def read(self, state: MemoryStateT, query: Tensor) -> list[Tensor]:
-        """What candidates ``[B, d]`` make of the states of B users, or of one."""
+        """Return the columns that candidates ``[B, d]`` read from states of B users, or of one."""
 
-    def upon(self, state: MemoryStateT, batch: Batch, query: Tensor | None = None) -> Tensor:
-        """``[B, output_dim]``, what the head reads of candidates beside the states of their users.
+    def bottom_from_state(
+        self, state: MemoryStateT, batch: Batch, query: Tensor | None = None
+    ) -> Tensor:
+        """Return the head's input ``[B, output_dim]`` for candidates and users' states.
 
-        Histories of the batch that are written into states are not looked at.
+        The history features of the batch are not read.
 
         Args:
-            state: of B users, or of the one whom all candidates are shown to.
+            state: of B users, or of the only user of all candidates.
             batch: B candidates with their context.
-            query: the candidates as events, ``[B, d]``, where they are known already.
+            query: the candidates as events, ``[B, d]``; None: they are looked up.
         """
-        asked: Tensor = self.embedding.query(batch) if query is None else query
-        return torch.cat([*self.embedding.context(batch), *self.read(state, asked)], -1)
+        candidates: Tensor = self.embedding.query(batch) if query is None else query
+        return torch.cat([*self.embedding.context(batch), *self.read(state, candidates)], -1)

@@ -1,4 +1,4 @@
-"""MIMN: a user's history is a memory of fixed size, which a candidate reads.
+"""MIMN: the history as a memory of fixed size, which the candidate reads.
 
 Pi et al., Practice on Long Sequential User Behavior Modeling for Click-Through Rate Prediction, KDD
 2019, arXiv 1905.09248, and the code released with it (UIC-Paper/MIMN, commit 5cd5ccf).
@@ -28,30 +28,30 @@ MimnQuirk = Literal["target", "channels"]
 
 @dataclass(frozen=True)
 class MimnConfig(DinConfig):
-    """Sizes, beside those of DIN, whose attention here is to the channels.
+    """Settings in addition to those of DIN; its attention is over the channels.
 
     Attributes:
         slots: m, of the memory.
-        state: H, of the controller; None: as wide as an event.
-        utilization: how writes are spread over slots: "none", "paper" or "code"; see
+        state: H, of the controller; None: the width of an event.
+        utilization: how writes are balanced over slots: "none", "paper" or "code"; see
             :func:`recops.mimn_scan`.
-        utilization_weight: λ, of how unevenly slots are used, as shares of the events. With
-            utilization "none" usage is by content alone, and λ trains the keys; for neither, 0.
-        induction_topk: how many channels an event moves; 0: there are no channels.
+        utilization_weight: λ, weight of the variance of slot usage, in shares of the events. With
+            utilization "none", usage depends on content alone, and λ trains the keys; 0 turns the
+            loss off.
+        induction_topk: number of channels that an event updates; 0: there are no channels.
         key_memory: whether slots have static keys.
-        usage_scale: what usage is divided by, about the length of histories.
-        pool: whether the MLP reads the "sum" of events and of added vectors (the paper), or their
-            "mean": a sum grows with the history, and drowns what the memory tells beside it.
-        auxiliary: the scorer of DIEN's auxiliary loss on the memory's outputs: "mlp", "inner", or
-            "none" (the paper compares without).
-        auxiliary_hidden: the widths of the hidden layers of that MLP.
-        auxiliary_weight: α, of that loss.
+        usage_scale: divisor of the usage, about the length of histories.
+        pool: the MLP reads the "sum" of events and of added vectors (the paper), or their "mean". A
+            sum grows with the history and dominates the other inputs.
+        auxiliary: scorer of DIEN's auxiliary loss on the memory's outputs: "mlp" or "inner";
+            "none": no such loss, as in one of the paper's comparisons.
+        auxiliary_hidden: hidden widths of the scorer "mlp".
+        auxiliary_weight: α, weight of the auxiliary loss.
         compat: quirks of the released code, by name; see :class:`Mimn`.
 
     Raises:
         ValueError: unknown quirks, negative weights, a size below 1, an auxiliary MLP without a
-            hidden layer, an auxiliary loss on a state of another width than the event, which the
-            schema tells; and see :class:`~recops_models.click.din.DinConfig`.
+            hidden layer; and see :class:`~recops_models.click.din.DinConfig`.
     """
 
     model: ClassVar[str] = "mimn"
@@ -84,30 +84,30 @@ class MimnConfig(DinConfig):
 
 
 class Mimn(MemoryModel[recops.MimnState]):
-    """``logit = MLP([context, Σ_t x_t / T, o, c, A ∘ e / T])``, e the candidate as an event.
+    """``logit = MLP([context, Σ_t x_t / T, o, c, A ∘ e / T])``, with the candidate e.
 
-    A memory of m slots is written event by event (:func:`recops.mimn_scan`), whoever the candidate.
-    It then makes one step more, with e as its event, which is not stored: its output o is what the
-    candidate reads; c is what of the m channels matters to it, by DIN's attention; A is the slots'
-    mean of the added vectors, never erased. Scoring costs the same whatever the length T of the
-    history. The paper and its code do not divide by T (``pool="sum"``): what grows with the history
-    drowns the rest.
+    e is the candidate as an event. A memory of m slots is written event by event
+    (:func:`recops.mimn_scan`), independent of the candidate. One further step with e as its event,
+    which is not stored, gives the output o. c is DIN's attention of the candidate to the m
+    channels. A is the mean over slots of the added vectors, without erasures. The cost of scoring
+    does not depend on the length T of the history. The paper and its code do not divide by T
+    (``pool="sum"``); sums that grow with the history dominate the other inputs.
 
-    The loss has λ times the mean over users of ``Σ_i (u_i − mean u)²``, u the usage of slots over T
-    (the paper's regulariser does not divide, so that its weight grows with T²; the released code
-    divides by m and by B) and, if asked for, α times DIEN's auxiliary loss on the outputs.
+    The training loss adds λ times the mean over users of ``Σ_i (u_i − mean u)²``, with u the usage
+    of slots divided by T. The paper's regulariser does not divide, so its weight grows with T²; the
+    released code divides by m and by B. With ``auxiliary``, it adds α times DIEN's auxiliary loss
+    on the outputs.
 
-    What the released code does otherwise, by its name in ``compat`` (confirmed):
+    Quirks of the released code, by their names in ``compat`` (confirmed):
 
-    - "target": the candidate is the history's last event, in training and in evaluation (its
-      Taobao data is made so), which a memory that is updated apart from requests cannot have.
-
-    - "channels": the attention sees only the channels that the last event moved, the others are
+    - "target": the candidate is the last event of the history, in training and in evaluation, as in
+      its Taobao data. A memory that is updated outside of requests cannot reproduce this.
+    - "channels": the attention sees only the channels that the last event updated, the others are
       zero; see :class:`~recops_models.click.mimn_released.ReleasedMimn`.
 
-    Not reproduced: usage of writes that were moved twice; batch
-    norms that are told of no training, half of the cross-entropy, padding in front that the memory
-    reads (Books), a memory that begins at 1e-5, where cosines are noise.
+    Not reproduced: the usage of writes that were balanced twice; batch norms that always use mean 0
+    and variance 1; half of the cross-entropy; padding in front that the memory reads (Books); an
+    initial memory of 1e-5, at which cosines are noise.
 
     Args:
         schema: the features, fitted.
@@ -138,29 +138,29 @@ class Mimn(MemoryModel[recops.MimnState]):
         self.head = config.head(self.output_dim())
 
     def output_dim(self) -> int:
-        """The width of what the MLP reads."""
+        """Return the width of the MLP's input."""
         d = self.embedding.history_dim
         h = d if self.config.state is None else self.config.state
         channels = d if self.config.induction_topk else 0
         return self.embedding.context_dim + 2 * d + h + channels
 
     def bottom(self, batch: Batch) -> tuple[Tensor, Tensor | None]:
-        """``[B, output_dim]``, what the MLP reads; in training, the losses of the memory."""
+        """Return the MLP's input ``[B, output_dim]``; in training, also the memory's losses."""
         query = self.embedding.query(batch)  # (B, d)
-        if self.training and self.auxiliary is not None:  # It reads the outputs of every history.
+        if self.training and self.auxiliary is not None:  # Needs outputs, not only final states.
             events, lengths = self.histories(batch, query)
             outputs, state = self.scanned(events, lengths)
         else:
-            state = self.written(batch, query)
-        x = self.upon(state, batch, query)
+            state = self.batch_state(batch, query)
+        x = self.bottom_from_state(state, batch, query)
         if not self.training:
             return x, None
-        used = state.usage / _events(state)
-        uneven = recops.memory_utilization(used).sum() / max(len(used), 1)  # [B]
+        usage = state.usage / _events(state)
+        uneven = recops.memory_utilization(usage).sum() / max(len(usage), 1)  # [B]
         loss = self.config.utilization_weight * uneven
         if self.auxiliary is not None:
-            of_next: Tensor = self.auxiliary(outputs, events, lengths)
-            loss = loss + self.config.auxiliary_weight * of_next
+            next_loss: Tensor = self.auxiliary(outputs, events, lengths)
+            loss = loss + self.config.auxiliary_weight * next_loss
         return x, loss
 
     @property
@@ -168,8 +168,8 @@ class Mimn(MemoryModel[recops.MimnState]):
         """See :class:`MemoryModel`."""
         return "target" in self.config.compat
 
-    def begin(self, users: int) -> recops.MimnState:
-        """See :meth:`MemoryModel.begin`."""
+    def initial_state(self, users: int) -> recops.MimnState:
+        """See :meth:`MemoryModel.initial_state`."""
         return recops.MimnState.zeros(self.memory.params(), users)
 
     def advance_(self, pool: recops.MimnState, rows: Tensor, events: Tensor) -> None:
@@ -184,7 +184,7 @@ class Mimn(MemoryModel[recops.MimnState]):
         )
 
     def scanned(self, events: Tensor, lengths: Tensor) -> tuple[Tensor, recops.MimnState]:
-        """Return the outputs ``[U, T, H]`` of whole histories, and the states to read."""
+        """Return the outputs ``[U, T, H]`` of histories, and the states that candidates read."""
         return self.write(events, lengths)
 
     def write(
@@ -201,7 +201,7 @@ class Mimn(MemoryModel[recops.MimnState]):
         )
 
     def read(self, state: recops.MimnState, query: Tensor) -> list[Tensor]:
-        """What candidates ``[B, d]`` make of the states of B users, or of one."""
+        """Return the columns that candidates ``[B, d]`` read from states of B users, or of one."""
         rows = state_rows(state.num_rows, query)
         output, _, channels = recops.mimn_read(
             state,
@@ -228,5 +228,5 @@ class Mimn(MemoryModel[recops.MimnState]):
 
 
 def _events(state: recops.MimnState) -> Tensor:
-    """``[U, 1]``: each user's events, at least 1."""
+    """Return the number of events of each user, at least 1, ``[U, 1]``."""
     return state.count[:, None].clamp(min=1)

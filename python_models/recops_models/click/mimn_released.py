@@ -14,22 +14,22 @@ from recops_models.examples.features import FittedSchema
 
 
 class ReleasedMimn(Mimn):
-    """:class:`~recops_models.click.mimn.Mimn` for ``compat`` with "channels".
+    """:class:`~recops_models.click.mimn.Mimn` with the quirk "channels".
 
     The released code has a buffer for the outputs of the m channels but never writes to it. After
-    the scan, channel i of the buffer is the state of channel i if the last event moved it, else
-    zero (confirmed). The attention reads that buffer, all m rows of it, as the last event left it.
+    the scan, channel i of the buffer is the state of channel i if the last event updated it, else
+    zero (confirmed). The attention reads all m rows of this buffer, as the last event left it.
     :class:`Mimn` reads the states of all channels after the candidate's own step.
 
-    The states themselves advance as in :class:`Mimn`; only the attention's input differs. A stored
-    state does not tell which channels moved last, so such a model cannot be served from states.
+    The states advance as in :class:`Mimn`; only the attention's input differs. A stored state does
+    not record which channels were updated last, so such a model cannot be served from states.
 
     Args:
         schema: the features, fitted.
         config: sizes; ``compat`` names "channels".
 
     Raises:
-        ValueError: ``induction_topk=0``, as there are no channels then; and see :class:`Mimn`.
+        ValueError: ``induction_topk=0``, since there are no channels then; and see :class:`Mimn`.
     """
 
     def __init__(self, schema: FittedSchema, config: MimnConfig) -> None:
@@ -42,15 +42,14 @@ class ReleasedMimn(Mimn):
         """See :class:`~recops_models.click.memory.MemoryModel`."""
         return super().unservable_quirk or "channels"
 
-    def written(self, batch: Batch, query: Tensor) -> recops.MimnState:
-        """See :meth:`MemoryModel.written`; each history is written by itself."""
+    def batch_state(self, batch: Batch, query: Tensor) -> recops.MimnState:
+        """See :meth:`MemoryModel.batch_state`; each history is scanned separately."""
         return self.scanned(*self.histories(batch, query))[1]
 
     def scanned(self, events: Tensor, lengths: Tensor) -> tuple[Tensor, recops.MimnState]:
         """Return the outputs of :meth:`Mimn.write` and its state with the released channels.
 
-        The scan takes the last event by itself: what a candidate's step reads before it is what
-        that event reads.
+        The last event is scanned separately, to find the channels that it updates.
         """
         earlier = (lengths - 1).clamp(min=0)
         outputs, before = self.write(events, earlier)
@@ -60,16 +59,16 @@ class ReleasedMimn(Mimn):
         final, state = self.write(last[:, None], lengths.clamp(max=1), before)
         is_last = torch.arange(events.shape[1], device=events.device) == (lengths - 1)[:, None]
         outputs = torch.where(is_last[..., None], final, outputs)
-        moved = self._moved(before, last) & (lengths > 0)[:, None]
-        channels = state.channels * moved[..., None]
+        updated = self._updated(before, last) & (lengths > 0)[:, None]
+        channels = state.channels * updated[..., None]
         return outputs, dataclasses.replace(state, channels=channels)
 
     def _channels(self, state: recops.MimnState, rows: Tensor, after_candidate: Tensor) -> Tensor:
         return state.channels[rows]
 
     @torch.no_grad()
-    def _moved(self, state: recops.MimnState, events: Tensor) -> Tensor:
-        """``[U, m]`` bool: the channels that events ``[U, d]`` move, one event per state."""
+    def _updated(self, state: recops.MimnState, events: Tensor) -> Tensor:
+        """Return bool ``[U, m]``: the channels that events ``[U, d]`` update, one per state."""
         users = torch.arange(len(events), device=events.device)
         weights = recops.mimn_read(
             state,
@@ -79,7 +78,7 @@ class ReleasedMimn(Mimn):
             utilization=self.config.utilization,
             induction_topk=self.config.induction_topk,
         )[1]
-        # Stable: of equal weights the op moves the lowest slot.
+        # Stable, since the op updates the lowest slot among equal weights.
         order = weights.argsort(dim=-1, descending=True, stable=True)
-        moved = torch.zeros_like(weights, dtype=torch.bool)
-        return moved.scatter(1, order[:, : self.config.induction_topk], True)
+        updated = torch.zeros_like(weights, dtype=torch.bool)
+        return updated.scatter(1, order[:, : self.config.induction_topk], True)

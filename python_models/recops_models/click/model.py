@@ -1,4 +1,4 @@
-"""What a click model is: a bottom that reads an example, a head that makes its logit."""
+"""Base class of click models: a bottom that represents examples, and a head of logits."""
 
 from __future__ import annotations
 
@@ -18,22 +18,22 @@ from recops_models.setting_checks import check_at_least, check_shares
 
 @dataclass(frozen=True)
 class ClickConfig:
-    """Sizes that every click model has; the MLP is that of DIEN's released code.
+    """Settings of every click model; the default MLP is that of DIEN's released code.
 
     Attributes:
         width: of an embedding.
-        hidden: the widths of the MLP's hidden layers.
-        activation: between them.
-        dropout: on them.
-        table_std: of the normal law that embeddings begin from. A recurrence upon small numbers is
-            linear, and slow to learn: at 0.1 it has a start.
+        hidden: widths of the MLP's hidden layers.
+        activation: of the hidden layers.
+        dropout: on the hidden layers.
+        table_std: standard deviation of initial embeddings. Recurrences need larger values, such as
+            0.1: with small inputs they are almost linear and learn slowly.
 
     Raises:
         ValueError: a width below 1, a dropout outside [0, 1), a negative deviation.
     """
 
     model: ClassVar[str] = "click model"
-    """Whose sizes they are, in what errors say."""
+    """Name of the model in error messages."""
 
     width: int = 16
     hidden: tuple[int, ...] = (200, 80)
@@ -46,15 +46,15 @@ class ClickConfig:
         check_shares(self.model, self, "dropout")
 
     def head(self, input_dim: int) -> MLP:
-        """A new MLP from what a model made of an example to its logit."""
+        """Return a new MLP from ``[B, input_dim]`` to ``[B, 1]``."""
         return MLP(input_dim, self.hidden, 1, activation_name=self.activation, dropout=self.dropout)
 
 
 def check_quirks(model: str, compat: Sequence[str], known: Sequence[str]) -> None:
-    """``compat`` names quirks of a model's released code that there are.
+    """Check that ``compat`` has only known quirks of a model's released code.
 
     Raises:
-        ValueError: it does not; the text names ``model``.
+        ValueError: an unknown quirk; the message names ``model``.
     """
     for quirk in compat:
         if quirk not in known:
@@ -62,10 +62,10 @@ def check_quirks(model: str, compat: Sequence[str], known: Sequence[str]) -> Non
 
 
 class ClickModel(nn.Module, ABC):
-    """``logit = head(bottom(batch))``.
+    """Click model ``logit = head(bottom(batch))``.
 
-    A subclass makes its layers, the ``head`` upon ``output_dim()`` numbers last, and says what
-    ``bottom`` is. Whatever wraps a click model (a rocket, a co-action, a plug-in) goes by these.
+    A subclass creates its layers, then ``head`` with ``output_dim()`` inputs, and implements
+    ``bottom``. Wrappers of a click model (rocket, co-action, plug) rely on these.
 
     Attributes:
         schema: the features, fitted.
@@ -76,8 +76,8 @@ class ClickModel(nn.Module, ABC):
     Args:
         schema: see the attribute.
         config: see the attribute.
-        width: of a row of the tables; None: the configuration's.
-        history: the one history that is kept apart; None: all are.
+        width: of a row of the tables; None: that of the configuration.
+        history: the only history that is read event by event; None: all histories are.
     """
 
     head: nn.Module
@@ -96,13 +96,15 @@ class ClickModel(nn.Module, ABC):
         self.embedding = FeatureEmbedding(schema, width, std=config.table_std, history=history)
 
     def output_dim(self) -> int:
-        """The width of what the head reads: the context, and a history's worth of interest."""
+        """Return the width of the head's input; here, the context and a vector per history."""
         return self.embedding.context_dim + self.embedding.history_dim
 
     @abstractmethod
     def bottom(self, batch: Batch) -> tuple[Tensor, Tensor | None]:
-        """``[B, output_dim]``, what the head reads; and, in training, the loss that the model has
-        of its own beside the cross-entropy, a scalar. None: it has none, or is not in training.
+        """Return the head's input ``[B, output_dim]`` and the model's auxiliary loss, a scalar.
+
+        The loss is added to the cross-entropy. It is None in evaluation, and for models without
+        one.
         """
 
     def forward(self, batch: Batch) -> Tensor:
@@ -110,6 +112,6 @@ class ClickModel(nn.Module, ABC):
         return self.logits(self.bottom(batch)[0])
 
     def logits(self, x: Tensor) -> Tensor:
-        """``[B]`` of what :meth:`bottom` made, ``[B, output_dim]``."""
+        """Return the logits ``[B]`` of the head's input ``[B, output_dim]``."""
         logits: Tensor = self.head(x)
         return logits.squeeze(-1)

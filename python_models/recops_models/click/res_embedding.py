@@ -111,11 +111,11 @@ class ResEmbeddingConfig:
 
 
 class ResEmbedding(nn.Module):
-    """A click model in training, whose item table is a
-    :class:`~recops_models.layers.residual_table.ResidualTable`.
+    """Click model in training, with centres and residuals as its item table.
 
-    The candidate and the histories share this table. The base model looks rows up as usual.
-    :meth:`fold` returns the base with a plain table again.
+    The table is a :class:`~recops_models.layers.residual_table.ResidualTable`, which the candidate
+    and the histories share. The base model looks rows up as usual. :meth:`fold` returns the base
+    with a plain table again.
 
     Args:
         base: any click model; its item table is replaced.

@@ -1,8 +1,8 @@
-"""Rocket Launching: a light net learns beside a heavy one, and flies on alone.
+"""Rocket Launching: a light net trained together with a heavy one, and used alone.
 
 Zhou et al., Rocket Launching: A Universal and Efficient Framework for Training Well-performing
-Light Net, AAAI 2018 (arXiv 1708.04106). What is told of it here rests on its abstract and on the
-code released with it: one for images, one for clicks (two DIENs). Its full text was not read.
+Light Net, AAAI 2018 (arXiv 1708.04106). Only the abstract and the released code were read: one
+release for images, one for clicks (two DIENs).
 """
 
 from __future__ import annotations
@@ -28,19 +28,20 @@ HintKind = Literal["logit-mse", "probability-mse", "kd"]
 
 @dataclass(frozen=True)
 class RocketConfig:
-    """How two nets are trained as one.
+    """Settings of the joint training.
 
     Attributes:
-        booster: the heavy net, a click model by name; None: none, for a teacher alone.
-        light: the net that is kept; None: the same model as the booster.
-        share: what both nets have in common: the embedding tables, all below the MLP, or nothing.
-        block: the hint leaves the booster alone.
-        hint: how the light net's logits are held against the booster's; see :func:`hint_loss`.
+        booster: the heavy net, a click model by name; None: only a teacher gives hints.
+        light: the net that is used afterwards; None: the same model as the booster.
+        share: "embedding": the nets share the embedding tables; "bottom": everything below the MLP;
+            "none": nothing.
+        block: stop the gradient of the hint to the booster.
+        hint: distance between the light net's and the booster's logits; see :func:`hint_loss`.
         hint_weight: λ.
-        hint_warmup: the steps over which λ rises in a line from 0; 0: it is there at once.
+        hint_warmup: number of steps over which λ rises linearly from 0; 0: no warm-up.
         temperature: of ``"kd"``.
-        teacher: the ``model.safetensors`` of a finished training, a second source of hints.
-        teacher_hint: how the light net's logits are held against the teacher's.
+        teacher: the ``model.safetensors`` of a trained model, a second source of hints.
+        teacher_hint: distance between the light net's and the teacher's logits.
         teacher_weight: μ.
 
     Raises:
@@ -65,28 +66,28 @@ class RocketConfig:
 
 
 def hint_loss(light: Tensor, guide: Tensor, kind: HintKind, *, temperature: float = 4.0) -> Tensor:
-    """How far the logits l are from those of a guide, z: both ``[B]``; a mean over rows, in f32.
+    """Return the mean distance of logits l to logits z of a guide, both ``[B]``, in float32.
 
     - ``"logit-mse"``: ``mean (l − z)²``.
-    - ``"probability-mse"``: ``mean (σ(l) − σ(z))²``. Its gradient carries ``σ'(l)``, so that it
-      fades where the light net is sure, rightly or not.
+    - ``"probability-mse"``: ``mean (σ(l) − σ(z))²``. Its gradient has the factor ``σ'(l)``, so it
+      vanishes for confident predictions of the light net, also for wrong ones.
     - ``"kd"``: ``T² · mean KL(σ(z/T) ‖ σ(l/T))``, Hinton et al., Distilling the Knowledge in a
-      Neural Network, 2015; T² keeps the gradient's size as T grows.
+      Neural Network, 2015; the factor T² makes the gradient's magnitude independent of T.
 
-    The paper analysed several such losses and adopted the best; that the logits' is the one, both
-    releases confirm, which the others were is inferred. The click code has two logits a row, halves
-    both cross-entropies and weighs the mean over B × 2 cells with .3: where its two logits mirror
-    each other, that is λ = .15 here (inferred).
+    The paper analysed several such losses and adopted the best. Both releases confirm the mean
+    square of logits; the other candidates are inferred. The click code has two logits per row,
+    halves both cross-entropies and weights the mean over B × 2 cells with .3. If its two logits are
+    opposite, this is λ = .15 here (inferred).
 
     Raises:
-        ValueError: an unknown kind, or logits of two shapes.
+        ValueError: an unknown kind, or logits of different shapes.
     """
     if light.shape != guide.shape:
         raise ValueError(
             f"hint_loss: guide must be {list(light.shape)}, as light, got {list(guide.shape)}"
         )
     light, guide = light.float(), guide.float()
-    rows = max(len(light), 1)  # An empty batch has no distance.
+    rows = max(len(light), 1)
     match kind:
         case "logit-mse":
             return (light - guide).square().sum() / rows
@@ -94,42 +95,41 @@ def hint_loss(light: Tensor, guide: Tensor, kind: HintKind, *, temperature: floa
             return (light.sigmoid() - guide.sigmoid()).square().sum() / rows
         case "kd":
             light, guide = light / temperature, guide / temperature
-            sure, unsure = guide.sigmoid(), (-guide).sigmoid()
+            p_click, p_none = guide.sigmoid(), (-guide).sigmoid()
             click = F.logsigmoid(guide) - F.logsigmoid(light)
             none = F.logsigmoid(-guide) - F.logsigmoid(-light)
-            return temperature**2 * (sure * click + unsure * none).sum() / rows
+            return temperature**2 * (p_click * click + p_none * none).sum() / rows
     raise ValueError(f"hint_loss: no hint {kind!r}: logit-mse, probability-mse or kd")
 
 
 class Rocket(nn.Module):
-    """``L = CE(y, l) + CE(y, z) + λ · hint(l, sg(z)) [+ μ · teacher_hint(l, t)]``, and whatever
-    auxiliary losses the nets have of their own.
+    """Joint training of a light net and a booster, with optional hints of a teacher.
 
-    l are the light net's logits, z the booster's, t a finished teacher's; sg stops the gradient
-    (without ``block`` it does not). Both nets are trained at once, so that the light net sees the
-    booster learn (the paper); afterwards ``light`` is a whole net of its own, which :meth:`export`
-    gives.
+    ``L = CE(y, l) + CE(y, z) + λ · hint(l, sg(z)) [+ μ · teacher_hint(l, t)]``, plus the auxiliary
+    losses of both nets. l are the light net's logits, z the booster's, t the teacher's. sg stops
+    the gradient; without ``block`` it does not. Both nets are trained at once, so the light net
+    follows the booster's training (the paper). :meth:`export` returns the light net, which is
+    complete without the booster.
 
-    What is shared belongs to ``light``, and the booster only looks at it: ``booster`` owns what is
-    the booster's alone. Shared weights learn from all terms: the hint reaches them through the
-    light net, even with ``block`` (as in the image code; in EasyRec's version the booster alone
-    trains them). Activations with statistics (Dice) sit in the MLPs, of which each net has its own,
-    as the image code keeps batch norms apart; a shared bottom is computed once, on the same input
-    for both. The click code shares nothing.
+    Shared modules belong to ``light``; ``booster`` only refers to them. Shared weights learn from
+    all terms: the hint reaches them through the light net, even with ``block`` (as in the image
+    code; in EasyRec's version the booster alone trains them). Activations with statistics (Dice)
+    are in the MLPs, which are not shared; the image code separates batch norms in the same way. A
+    shared bottom is computed once. The click code shares nothing.
 
-    The light net draws its dropout as it would alone, the booster from a stream of its own, and
-    clipping cuts each net's gradient by its own norm: with ``share="none"`` and λ = 0 the light net
-    is, to the bit, the one trained alone. These streams, the clipping and the warm-up of λ are
-    ours, not the paper's.
+    With ``share="none"`` and λ = 0, the light net equals one trained alone, bit for bit: the
+    booster draws its dropout from a separate random stream, and each net's gradient is clipped by
+    its own norm. These streams, the clipping and the warm-up of λ are the project's own.
 
     Args:
-        light: the net that is kept.
-        booster: the heavy one, of the same schema; None: none.
-        config: how.
-        teacher: a finished net, which stays as it is and is no part of this module's state.
+        light: the net that is used afterwards.
+        booster: the heavy net, of the same schema; None: no booster.
+        config: settings.
+        teacher: a trained net, which is frozen and not part of this module's state.
 
     Raises:
-        ValueError: neither booster nor teacher, nets that cannot share what they should.
+        ValueError: neither booster nor teacher, or nets that cannot share what ``config.share``
+            says.
     """
 
     steps: Tensor
@@ -151,27 +151,27 @@ class Rocket(nn.Module):
         if booster is not None:
             _share(config.share, light, booster)
         self.booster = booster
-        self._teacher = (teacher,)  # In a tuple, where no module looks for its parts.
+        self._teacher = (teacher,)  # In a tuple, so that it is not registered as a submodule.
         if teacher is not None:
             teacher.eval().requires_grad_(False)
         self.register_buffer("steps", torch.zeros((), dtype=torch.int64))
         self.register_buffer("booster_stream", torch.get_rng_state())
 
     def forward(self, batch: Batch) -> Tensor:
-        """Logits ``[B]`` of the light net."""
+        """Return the logits ``[B]`` of the light net."""
         logits: Tensor = self.light(batch)
         return logits
 
     def export(self) -> ClickModel:
-        """The light net, which knows nothing of a booster: the same modules, so the same bits."""
+        """Return the light net; it shares its modules with this one."""
         return self.light
 
     def nets(self) -> list[ClickModel]:
-        """Whose gradients are clipped apart."""
+        """Return the nets, whose gradients are clipped separately."""
         return [net for net in (self.light, self.booster) if net is not None]
 
     def loss(self, batch: Batch) -> Tensor:
-        """L of one training step."""
+        """Return L of one training step and count the step."""
         config = self.config
         light, booster, auxiliaries = self._logits(batch)
         loss = click_loss(light, batch.label)
@@ -190,7 +190,7 @@ class Rocket(nn.Module):
         return loss
 
     def hint_weight(self) -> Tensor | float:
-        """λ at this step."""
+        """Return λ at this step."""
         if not self.config.hint_warmup:
             return self.config.hint_weight
         return self.config.hint_weight * (self.steps / self.config.hint_warmup).clamp(max=1)
@@ -199,8 +199,9 @@ class Rocket(nn.Module):
         return hint_loss(light, guide, kind, temperature=self.config.temperature)
 
     def _logits(self, batch: Batch) -> tuple[Tensor, Tensor | None, list[Tensor]]:
-        """``[B]`` of the light net, and of the booster if there is one; auxiliary losses of both,
-        that of a shared bottom once.
+        """Return the logits ``[B]`` of the light net and of the booster, and all auxiliary losses.
+
+        The auxiliary loss of a shared bottom counts once.
         """
         x, auxiliary = self.light.bottom(batch)  # (B, output_dim)
         light = self.light.logits(x)
@@ -215,7 +216,7 @@ class Rocket(nn.Module):
 
     @contextmanager
     def _booster_draws(self) -> Iterator[None]:
-        """Random numbers from the booster's stream, which a checkpoint keeps with the weights."""
+        """Draw random numbers from the booster's stream, which checkpoints store."""
         light_stream = torch.get_rng_state()
         torch.set_rng_state(self.booster_stream)
         try:
@@ -226,18 +227,19 @@ class Rocket(nn.Module):
 
 
 def _share(share: Share, light: ClickModel, booster: ClickModel) -> None:
-    """Have ``booster`` use modules of ``light`` instead of its own: the tables, each by its own
-    history or histories; or all below the MLP.
+    """Make ``booster`` use modules of ``light``: the tables, or everything below the MLP.
+
+    With shared tables, each net still reads its own choice of histories.
     """
     match share:
         case "none":
             return
         case "embedding":
-            ours, theirs = light.embedding.width, booster.embedding.width
-            if ours != theirs:
+            light_width, booster_width = light.embedding.width, booster.embedding.width
+            if light_width != booster_width:
                 raise ValueError(
                     "rocket: share=embedding needs tables of one width, got the light net's of "
-                    f"{ours}, the booster's of {theirs}"
+                    f"{light_width}, the booster's of {booster_width}"
                 )
             _lend(light.embedding, booster.embedding, ["tables"])
         case "bottom":
@@ -248,14 +250,16 @@ def _share(share: Share, light: ClickModel, booster: ClickModel) -> None:
 def _lend(owner: nn.Module, user: nn.Module, names: Sequence[str]) -> None:
     for name in names:
         delattr(user, name)
-        vars(user)[name] = getattr(owner, name)  # There to use, but no part of the user.
+        vars(user)[name] = getattr(owner, name)  # A plain attribute: ``owner`` registers it.
 
 
 def _check_bottoms(light: ClickModel, booster: ClickModel) -> None:
-    apart = {name: getattr(light.config, name) for name in ("hidden", "activation", "dropout")}
-    same = type(light) is type(booster)
-    if not same or dataclasses.replace(booster.config, **apart) != light.config:
+    head_settings = {
+        name: getattr(light.config, name) for name in ("hidden", "activation", "dropout")
+    }
+    is_same_model = type(light) is type(booster)
+    if not is_same_model or dataclasses.replace(booster.config, **head_settings) != light.config:
         raise ValueError(
-            "rocket: share=bottom needs one model, with the same sizes but for hidden, activation "
-            "and dropout"
+            "rocket: share=bottom needs light and booster of one model and the same sizes; only "
+            "hidden, activation and dropout may differ"
         )

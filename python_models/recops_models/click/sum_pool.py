@@ -1,4 +1,4 @@
-"""Sum pooling: a history is the sum of its events, whatever the candidate.
+"""Sum pooling: the history is the sum of its events, independent of the candidate.
 
 The Embedding & MLP model that DIN and DIEN call BaseModel: Zhou et al., Deep Interest Network, KDD
 2018, §4.2.
@@ -19,7 +19,7 @@ from recops_models.examples.features import FittedSchema
 
 @dataclass(frozen=True)
 class SumPoolConfig(ClickConfig):
-    """Sizes: those of every click model."""
+    """Settings, those of every click model."""
 
     model: ClassVar[str] = "sum-pool"
 
@@ -37,5 +37,5 @@ class SumPool(ClickModel):
         self.head = config.head(self.output_dim())
 
     def bottom(self, batch: Batch) -> tuple[Tensor, None]:
-        """``[B, output_dim]``: what the MLP reads."""
+        """Return the input of the MLP, ``[B, output_dim]``."""
         return torch.cat(self.embedding.context(batch, with_history=True), -1), None

@@ -1,1 +1,1 @@
-"""Exploration: policies that choose what to show, and tell with what probability they did."""
+"""Exploration policies: they choose what to show and report the probability of each choice."""

@@ -25,10 +25,10 @@ class GradientScoring(Scoring):
         ucb:  f + c δ (1 + w)
         w = 0,   with refinement   w = n₀ / (n₀ + n)
 
-    n is how often the item was shown. Refinement raises the score of items with few impressions,
-    whose click rate a model tends to underestimate.
+    n is the number of impressions of the item. Refinement raises the score of items with few
+    impressions, whose click rate a model tends to underestimate.
 
-    Sources: the rivals of AGE (Wu et al., KDD 2022), where δ is this norm; Song et al.,
+    Sources: a baseline of AGE (Wu et al., KDD 2022), where δ is this norm; Song et al.,
     Underestimation Refinement, SIGIR 2021. Only the abstract of the latter was available. It says
     that few impressions imply underestimation and that the strategy applies to any exploration
     method. The form of w is inferred.
@@ -68,7 +68,7 @@ class GradientScoring(Scoring):
 
     @property
     def drawn(self) -> bool:
-        """True for "ts": ε is drawn."""
+        """True for "ts", which draws ε."""
         return self.kind == "ts"
 
     @torch.no_grad()
@@ -90,6 +90,6 @@ class GradientScoring(Scoring):
         else:
             factor = torch.ones_like(f)
         if self.refinement is not None:
-            assert impressions is not None  # Checked above.
+            assert impressions is not None
             factor = factor + (self.refinement / (self.refinement + impressions)).to(f.dtype)
         return f + self.c * delta * factor

@@ -1,4 +1,4 @@
-"""A policy: candidates in, what to show and with what probability out."""
+"""Exploration policy: a scoring of candidates and a selection among them."""
 
 from __future__ import annotations
 
@@ -40,20 +40,20 @@ POLICIES = (
     "age-ts",
     "age-ucb",
 )
-"""The names that :func:`named_policy` takes."""
+"""Names of policies for :func:`named_policy`."""
 
 
 class Choice(NamedTuple):
-    """What is shown to R users.
+    """Choice of k items for each of R users.
 
     Attributes:
-        items: ``[R, k]`` i64, places in the user's list of candidates, first to last.
-        propensity: ``[R, k]`` f64, the probability of each given those before it in its row; their
-            product along a row is that of the list. Given the scores, which may be drawn: see
-            :attr:`exact`.
-        scores: ``[R, C]``, by which they were chosen.
-        exact: whether the propensities are the policy's own. Where scores are drawn they are given
-            the draw, and :meth:`Policy.propensities` estimates the policy's.
+        items: ``[R, k]`` i64, indices into the user's candidates, in the order of display.
+        propensity: ``[R, k]`` f64, the probability of each item given the earlier ones of its row.
+            Their product along a row is the probability of the list. If scores are random, it is
+            conditional on them, see :attr:`exact`.
+        scores: ``[R, C]``, the scores of the candidates.
+        exact: whether the propensities are the policy's own. If scores are random, propensities are
+            conditional on the draw, and :meth:`Policy.propensities` estimates the policy's.
     """
 
     items: Tensor
@@ -63,20 +63,20 @@ class Choice(NamedTuple):
 
 
 class Policy:
-    """A scoring, which says what is promising, and a selection, which says how strictly to follow.
+    """Exploration policy: a scoring rates candidates, a selection draws among them.
 
-    A choice is a function of the candidates and the seed; what is drawn for a user does not depend
-    on the other users of a call. Give every request a seed of its own: a counter will do.
+    A choice is a function of the candidates and the seed. A user's draws do not depend on the other
+    users of a call. Use a new seed per request, such as a counter.
 
-    Propensities, which off-policy evaluation needs, are exact where scores are not drawn (greedy,
-    ε-greedy, softmax, an ensemble's upper bound). Of the others those of a :class:`Choice` hold
-    given the draw: logs of them are unbiased as they are for estimates of policies that share the
-    draw, but not for others; log :meth:`propensities` there, with ε > 0 in the selection, so that
-    none is 0.
+    Off-policy evaluation needs propensities. They are exact if scores are not random (greedy,
+    ε-greedy, softmax, an ensemble's upper bound). Otherwise, those of a :class:`Choice` are
+    conditional on the draw. Estimates for policies that share the draw are unbiased with them,
+    others are not. In that case, log :meth:`propensities` instead, with ε > 0 in the selection, so
+    that none is 0.
 
     Args:
-        scoring: what is promising.
-        selection: how strictly it is followed.
+        scoring: rates candidates.
+        selection: turns scores into probabilities.
 
     Examples:
         >>> import torch
@@ -102,34 +102,36 @@ class Policy:
         available: Tensor | None = None,
         impressions: Tensor | None = None,
     ) -> Choice:
-        """Choose k of each user's candidates, one after the other, none twice.
+        """Choose k of each user's candidates, one after the other, without repetition.
 
         Args:
-            batch: R · C rows: one user's C candidates after the other's, ``group`` the user.
+            batch: R · C rows: the C candidates of each user; ``group`` is the user.
             seed: of all draws.
-            candidates: C; None: all rows are one user's.
-            k: how many, ≤ the available ones of every user.
-            available: ``[R · C]`` bool; None: all are.
-            impressions: ``[R · C]``, how often each item was shown, for scores that look at it.
+            candidates: C; None: all rows belong to one user.
+            k: number of items, at most that of any user's available candidates.
+            available: ``[R · C]`` bool; None: all are available.
+            impressions: ``[R · C]``, the number of impressions of each item, for scorings that use
+                it.
 
         Raises:
-            ValueError: rows that are no R · C, too few candidates, or no finite scores.
+            ValueError: the number of rows is not a multiple of C, too few candidates are available,
+                or a score is not finite.
         """
-        left, user = self._requests(batch, candidates, available)
-        if k < 1 or int(left.sum(1).min()) < k:
+        remaining, user = self._requests(batch, candidates, available)
+        if k < 1 or int(remaining.sum(1).min()) < k:
             raise ValueError(
                 f"Policy: k must be ≥ 1 and no more than a user has candidates, got {k}"
             )
-        scores = self._scores(batch, seed, impressions, left.shape)
+        scores = self._scores(batch, seed, impressions, remaining.shape)
         # Keys of three ids: none of a mask, which has one or two.
         draws = uniform(keys_of(seed, user, user, user), k)
         items, propensity = [], []
-        for place in range(k):
-            share = self.selection.probabilities(scores, left)
-            item = _draw(share, draws[:, place])
+        for position in range(k):
+            share = self.selection.probabilities(scores, remaining)
+            item = _draw(share, draws[:, position])
             items.append(item)
             propensity.append(share.gather(1, item[:, None]).squeeze(1))
-            left = left.scatter(1, item[:, None], False)
+            remaining = remaining.scatter(1, item[:, None], False)
         return Choice(
             torch.stack(items, 1), torch.stack(propensity, 1), scores, not self.scoring.drawn
         )
@@ -144,39 +146,44 @@ class Policy:
         available: Tensor | None = None,
         impressions: Tensor | None = None,
     ) -> Tensor:
-        """``[R, C]`` f64: with what probability each candidate is shown first, over all draws.
+        """Estimate the probability ``[R, C]`` f64 that each candidate is shown first.
 
-        The mean of the exact probabilities given ``draws`` draws of the scores, one where they are
-        not drawn: unbiased, with a standard error of at most ``√(p (1 − p) / draws)``. An estimate
-        of 0 is possible for ε = 0, and none is below ``ε / C``.
+        It is the mean of the exact probabilities given each of ``draws`` draws of the scores, or
+        one if scores are not random. The estimate is unbiased; its standard error is at most
+        ``√(p (1 − p) / draws)``. It may be 0 for ε = 0, and is at least ``ε / C``.
 
         Args:
-            seed: of the draws; those of :meth:`choose` under the same seed are none of them.
+            batch: see :meth:`choose`.
+            seed: of the draws, which are independent of those of :meth:`choose` with the same seed.
             draws: ≥ 1.
-            batch: see :meth:`choose`, as for the others.
+            candidates: see :meth:`choose`.
+            available: see :meth:`choose`.
+            impressions: see :meth:`choose`.
         """
         if draws < 1:
             raise ValueError(f"Policy: draws must be ≥ 1, got {draws}")
-        left, _ = self._requests(batch, candidates, available)
+        remaining, _ = self._requests(batch, candidates, available)
         seeds = keys_of(seed, torch.arange(draws if self.scoring.drawn else 1)).tolist()
-        total = torch.zeros(left.shape, dtype=torch.float64, device=left.device)
-        for each in seeds:
-            scores = self._scores(batch, each, impressions, left.shape)
-            total += self.selection.probabilities(scores, left)
+        total = torch.zeros(remaining.shape, dtype=torch.float64, device=remaining.device)
+        for draw_seed in seeds:
+            scores = self._scores(batch, draw_seed, impressions, remaining.shape)
+            total += self.selection.probabilities(scores, remaining)
         return total / len(seeds)
 
     def _requests(
         self, batch: Batch, candidates: int | None, available: Tensor | None
     ) -> tuple[Tensor, Tensor]:
-        """``[R, C]`` bool, which candidates there are, and ``[R]``, the users."""
+        """Return the available candidates ``[R, C]`` bool, and the users ``[R]``."""
         rows = len(batch.group)
-        each = rows if candidates is None else candidates
-        if each < 1 or rows < 1 or rows % each:
-            raise ValueError(f"Policy: candidates must divide the {rows} rows, got {each}")
-        there = torch.ones_like(batch.group, dtype=torch.bool) if available is None else available
-        if there.shape != (rows,):
-            raise ValueError(f"Policy: available must be [{rows}], got {list(there.shape)}")
-        return there.view(-1, each), batch.group.view(-1, each)[:, 0]
+        per_user = rows if candidates is None else candidates
+        if per_user < 1 or rows < 1 or rows % per_user:
+            raise ValueError(f"Policy: candidates must divide the {rows} rows, got {per_user}")
+        is_available = (
+            torch.ones_like(batch.group, dtype=torch.bool) if available is None else available
+        )
+        if is_available.shape != (rows,):
+            raise ValueError(f"Policy: available must be [{rows}], got {list(is_available.shape)}")
+        return is_available.view(-1, per_user), batch.group.view(-1, per_user)[:, 0]
 
     def _scores(
         self, batch: Batch, seed: int, impressions: Tensor | None, shape: Sequence[int]
@@ -191,30 +198,31 @@ def named_policy(
     exploration: Exploration | None = None,
     c: float = 1.0,
     selection: Selection | None = None,
-    told: Callable[[AgeScores], None] = lambda scores: None,
+    on_scores: Callable[[AgeScores], None] = lambda scores: None,
 ) -> Policy:
-    """A policy by its name.
+    """Return a policy by its name.
 
     Args:
         name: of :data:`POLICIES`. "ts" and "ucb" add c δ to the score; "age-…" need an
             :class:`~recops_models.click.age.Age`; "ensemble-…" two models or more. "gradient-…" are
             :class:`~recops_models.exploration.gradient_scoring.GradientScoring`; "ur-gradient-…"
-            refine it by impressions, with a half of the bonus at 100.
-        models: trained, in evaluation.
-        exploration: δ of "ts" and "ucb", and all of "age-…"; its ``uncertainty`` is what the name
-            says. None: an Age's own, else the defaults.
+            refine it by impressions, with half of the bonus at 100.
+        models: trained, in evaluation mode.
+        exploration: settings of δ for "ts" and "ucb", and all settings of "age-…"; its
+            ``uncertainty`` follows from the name. None: those of an Age, else the defaults.
         c: the weight of δ (by dropout or by the weight gradient), or of an ensemble's spread.
-        selection: None: the highest score; "random" has its own; "epsilon-greedy" needs one.
-        told: of "age-…", is handed the scores of every call: what to log.
+        selection: None: the highest score. "random" ignores it; "epsilon-greedy" needs one.
+        on_scores: for "age-…": a function that receives the scores of every call, such as for
+            logging.
 
     Raises:
-        ValueError: an unknown name, a model of the wrong kind, or no selection where one is due.
+        ValueError: an unknown name, a model of the wrong kind, or a missing selection.
     """
-    several = [models] if isinstance(models, ClickModel) else list(models)
-    first = several[0]
+    all_models = [models] if isinstance(models, ClickModel) else list(models)
+    first = all_models[0]
     kind: Literal["ts", "ucb"] = "ts" if name.endswith("ts") else "ucb"
-    own = first.config if isinstance(first, Age) else Exploration()
-    how = replace(exploration or own, uncertainty=kind)
+    model_settings = first.config if isinstance(first, Age) else Exploration()
+    settings = replace(exploration or model_settings, uncertainty=kind)
     if name == "random":
         return Policy(NoScoring(), Greedy(epsilon=1.0))
     if name == "epsilon-greedy" and (selection is None or selection.epsilon == 0):
@@ -224,9 +232,9 @@ def named_policy(
         case "greedy" | "epsilon-greedy":
             scoring = PlainScoring(first)
         case "ts" | "ucb":
-            scoring = BonusScoring(first, how, c)
+            scoring = BonusScoring(first, settings, c)
         case "ensemble-ts" | "ensemble-ucb":
-            scoring = EnsembleScoring(several, kind, c)
+            scoring = EnsembleScoring(all_models, kind, c)
         case "gradient-ts" | "gradient-ucb":
             scoring = GradientScoring(first, kind, c)
         case "ur-gradient-ts" | "ur-gradient-ucb":
@@ -234,16 +242,21 @@ def named_policy(
         case "age-ts" | "age-ucb":
             if not isinstance(first, Age):
                 raise ValueError(f"named_policy: {name} needs an Age, got {type(first).__name__}")
-            scoring = AgeScoring(first, how, told)
+            scoring = AgeScoring(first, settings, on_scores)
         case _:
             raise ValueError(f"named_policy: no policy {name!r}; there are {', '.join(POLICIES)}")
     return Policy(scoring, selection or Greedy())
 
 
 def _draw(probability: Tensor, u: Tensor) -> Tensor:
-    """``[R]`` i64: of each row ``[R, C]`` the place at which its running sum passes u ``[R]``."""
+    """Return the index ``[R]`` i64 at which a row's running sum passes ``u[row]``.
+
+    Args:
+        probability: ``[R, C]``.
+        u: ``[R]``, uniform on (0, 1).
+    """
     total = probability.cumsum(1)
-    place = torch.searchsorted(total, u[:, None] * total[:, -1:], right=True).squeeze(1)
-    # Rounding must not lead past the last that may be drawn.
+    index = torch.searchsorted(total, u[:, None] * total[:, -1:], right=True).squeeze(1)
+    # Rounding must not select an item after the last one of positive probability.
     last = probability.shape[1] - 1 - (probability > 0).flip(1).int().argmax(1)
-    return torch.minimum(place, last)
+    return torch.minimum(index, last)

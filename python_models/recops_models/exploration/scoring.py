@@ -1,4 +1,4 @@
-"""What a policy ranks candidates by: a model's probabilities, or with something for the unknown."""
+"""Scores that a policy ranks candidates by: click probabilities, with or without a bonus."""
 
 from __future__ import annotations
 
@@ -18,29 +18,29 @@ from recops_models.layers.head_passes import HeadPasses
 
 
 class Scoring(ABC):
-    """Scores of rows; a function of the batch and a seed."""
+    """Scores of rows, a function of the batch and a seed."""
 
     @property
     def drawn(self) -> bool:
-        """Whether scores are drawn: a policy's probabilities are then those given the draw."""
+        """True if scores are random; a policy's probabilities are then conditional on the draw."""
         return False
 
     @abstractmethod
     def scores(self, batch: Batch, *, seed: int, impressions: Tensor | None = None) -> Tensor:
-        """``[B]``, higher for what is rather shown.
+        """Return scores ``[B]``; a higher score is shown more often.
 
         Args:
             batch: B rows.
-            seed: of what is drawn; each row's draw follows from it, the user and the item.
-            impressions: ``[B]``, how often each item was shown, for who looks at that.
+            seed: of random scores; each row's draw depends on it, the user and the item.
+            impressions: ``[B]``, the number of impressions of each item, for scorings that use it.
 
         Raises:
-            ValueError: the model is in training.
+            ValueError: the model is in training mode.
         """
 
 
 class PlainScoring(Scoring):
-    """``f``, the probability of a click."""
+    """``f``, the click probability."""
 
     def __init__(self, model: ClickModel) -> None:
         self.model = model
@@ -48,12 +48,12 @@ class PlainScoring(Scoring):
     @torch.no_grad()
     def scores(self, batch: Batch, *, seed: int, impressions: Tensor | None = None) -> Tensor:
         """See :meth:`Scoring.scores`."""
-        probability: Tensor = _in_evaluation(self.model)(batch).sigmoid()
+        probability: Tensor = _check_evaluation(self.model)(batch).sigmoid()
         return probability
 
 
 class NoScoring(Scoring):
-    """0 for every row: for who looks at no score."""
+    """0 for every row, for selections that ignore scores."""
 
     def scores(self, batch: Batch, *, seed: int, impressions: Tensor | None = None) -> Tensor:
         """See :meth:`Scoring.scores`."""
@@ -61,14 +61,18 @@ class NoScoring(Scoring):
 
 
 class BonusScoring(Scoring):
-    """``f + c δ``: Thompson sampling ("ts", δ of one mask) or an upper bound ("ucb", δ the spread
-    of N masks), δ by Monte Carlo dropout; see
+    """``f + c δ``, with δ by Monte Carlo dropout.
+
+    "ts" is Thompson sampling, δ of one mask; "ucb" is an upper bound, δ the spread of N masks. See
     :class:`~recops_models.click.age_scores.Exploration`.
 
     Args:
-        model: any click model whose head can be read layer by layer.
-        exploration: δ, and nothing else of it.
-        c: its weight, ≥ 0.
+        model: a click model whose head is a sequence of layers.
+        exploration: settings of δ; others are ignored.
+        c: weight of δ, ≥ 0.
+
+    Raises:
+        ValueError: c < 0, or a head of an unknown structure.
     """
 
     def __init__(self, model: ClickModel, exploration: Exploration, c: float = 1.0) -> None:
@@ -79,7 +83,7 @@ class BonusScoring(Scoring):
 
     @property
     def drawn(self) -> bool:
-        """Of "ts" the one mask, of "ucb" the N."""
+        """True if dropout draws masks."""
         return self.scorer.exploration.mc_dropout > 0
 
     @torch.no_grad()
@@ -92,16 +96,18 @@ class BonusScoring(Scoring):
 
 
 class EnsembleScoring(Scoring):
-    """Models that were trained apart: "ts" ranks by one of them, drawn for each user anew; "ucb" by
-    ``mean + c · spread`` (over M, not M − 1).
+    """Ensemble of independently trained models.
+
+    "ts" ranks by one model, drawn per user; "ucb" by ``mean + c · spread`` (variance over M, not M
+    − 1).
 
     Args:
         models: M ≥ 2, of one schema.
-        kind: which.
+        kind: "ts" or "ucb".
         c: of "ucb", ≥ 0.
 
     Raises:
-        ValueError: fewer than two, or c < 0.
+        ValueError: fewer than two models, or c < 0.
     """
 
     def __init__(
@@ -115,17 +121,19 @@ class EnsembleScoring(Scoring):
 
     @property
     def drawn(self) -> bool:
-        """Of "ts" the model."""
+        """True for "ts", which draws the model."""
         return self.kind == "ts"
 
     @torch.no_grad()
     def scores(self, batch: Batch, *, seed: int, impressions: Tensor | None = None) -> Tensor:
         """See :meth:`Scoring.scores`."""
-        each = torch.stack([_in_evaluation(model)(batch).sigmoid() for model in self.models])
+        probabilities = torch.stack(
+            [_check_evaluation(model)(batch).sigmoid() for model in self.models]
+        )
         if self.kind == "ucb":
-            return each.mean(0) + self.c * each.std(0, correction=0)
+            return probabilities.mean(0) + self.c * probabilities.std(0, correction=0)
         member = uniform(keys_of(seed, batch.group), 1).squeeze(1) * len(self.models)
-        return each.gather(0, member.long()[None]).squeeze(0)
+        return probabilities.gather(0, member.long()[None]).squeeze(0)
 
 
 class AgeScoring(Scoring):
@@ -133,34 +141,34 @@ class AgeScoring(Scoring):
 
     Args:
         model: trained.
-        exploration: None: as the model says.
-        told: is handed what every call found, so that its shift and its share of open gates can be
-            logged.
+        exploration: None: the model's settings.
+        on_scores: a function that receives the result of every call, such as to log its shift and
+            its share of open gates.
     """
 
     def __init__(
         self,
         model: Age,
         exploration: Exploration | None = None,
-        told: Callable[[AgeScores], None] = lambda scores: None,
+        on_scores: Callable[[AgeScores], None] = lambda scores: None,
     ) -> None:
-        self.model, self.exploration, self.told = model, exploration or model.config, told
+        self.model, self.exploration, self.on_scores = model, exploration or model.config, on_scores
 
     @property
     def drawn(self) -> bool:
-        """Of "ts" the one mask, of "ucb" the N."""
+        """True if dropout draws masks."""
         return self.exploration.mc_dropout > 0
 
     def scores(self, batch: Batch, *, seed: int, impressions: Tensor | None = None) -> Tensor:
         """See :meth:`Scoring.scores`."""
-        found = self.model.explore(
+        result = self.model.explore(
             batch, seed=seed, impressions=impressions, exploration=self.exploration
         )
-        self.told(found)
-        return found.score
+        self.on_scores(result)
+        return result.score
 
 
-def _in_evaluation(model: ClickModel) -> ClickModel:
+def _check_evaluation(model: ClickModel) -> ClickModel:
     if model.training:
         raise ValueError("Scoring: model must be in evaluation: call model.eval()")
     return model

@@ -1,4 +1,4 @@
-"""From scores of candidates to the probability with which each is shown."""
+"""Selection: from scores of candidates to their probabilities of being shown."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from torch import Tensor
 
 @dataclass(frozen=True)
 class Selection(ABC):
-    """``P(i) = (1 − ε) · best(i) + ε / C``, C the candidates that are left.
+    """``P(i) = (1 − ε) · best(i) + ε / C``, with C the number of remaining candidates.
 
     Attributes:
-        epsilon: ε, the share of requests that show any candidate.
+        epsilon: ε, the share of requests that show a uniformly drawn candidate.
 
     Raises:
-        ValueError: it is out of [0, 1].
+        ValueError: ε is outside [0, 1].
     """
 
     epsilon: float = 0.0
@@ -27,7 +27,9 @@ class Selection(ABC):
             raise ValueError(f"Selection: epsilon must lie within [0, 1], got {self.epsilon}")
 
     def probabilities(self, scores: Tensor, available: Tensor) -> Tensor:
-        """``[R, C]`` f64, rows that sum to 1, exactly 0 where nothing is available.
+        """Return probabilities ``[R, C]`` f64; unavailable candidates have exactly 0.
+
+        Rows sum to 1.
 
         Args:
             scores: ``[R, C]``, finite where available.
@@ -49,17 +51,17 @@ class Selection(ABC):
         if not scores[available].isfinite().all():
             raise ValueError("Selection: scores must be finite where available")
         masked = scores.double().masked_fill(~available, -torch.inf)
-        any_of_them = available.double() / available.sum(1, keepdim=True)
-        return (1 - self.epsilon) * self._best(masked) + self.epsilon * any_of_them
+        uniform = available.double() / available.sum(1, keepdim=True)
+        return (1 - self.epsilon) * self._best(masked) + self.epsilon * uniform
 
     @abstractmethod
     def _best(self, scores: Tensor) -> Tensor:
-        """``[R, C]``: probabilities without ε; scores are −∞ where there is no candidate."""
+        """Return probabilities ``[R, C]`` without ε; scores are −∞ where there is no candidate."""
 
 
 @dataclass(frozen=True)
 class Greedy(Selection):
-    """The highest score, the first among equals; with ε, ε-greedy; with ε = 1, at random."""
+    """The highest score, the first among equals; ε-greedy for ε > 0, uniform for ε = 1."""
 
     def _best(self, scores: Tensor) -> Tensor:
         return torch.zeros_like(scores).scatter(1, scores.argmax(1, keepdim=True), 1.0)
@@ -70,10 +72,11 @@ class Softmax(Selection):
     """``∝ exp(score / temperature)``.
 
     Attributes:
-        temperature: > 0; scores are probabilities of a click, so that .01 is a usual one.
+        temperature: > 0, in the unit of the scores. Scores are click probabilities, so .01 is
+            common.
 
     Raises:
-        ValueError: it is not positive.
+        ValueError: the temperature is not positive.
     """
 
     temperature: float = 0.01

@@ -1,1 +1,1 @@
-"""What is known of users and items from elsewhere: item graphs and knowledge tables."""
+"""Item graphs, and tables of knowledge about users and items."""

@@ -1,4 +1,4 @@
-"""Rows of numbers at rest: in float32, in bfloat16, or in int8 with a scale a row."""
+"""Read-only tables of numbers in float32, bfloat16, or int8 with one scale per row."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ _LARGEST = 127
 
 @dataclass(frozen=True, eq=False)
 class CodedRows:
-    """A table that is only read.
+    """Read-only table ``[N, d]`` in compact form.
 
-    ``x_n ≈ scale_n · values_n``. In bfloat16 a number keeps 8 bits, so that it is off by at most
-    1/256 of itself; in int8 by at most half a scale, ``max|x_n| / 254``.
+    ``x_n ≈ scale_n · values_n``. bfloat16 has a relative error of at most 1/256. int8 has an
+    absolute error of at most half a scale, ``max|x_n| / 254``.
 
     Attributes:
         values: ``[N, d]`` f32, bf16 or i8.
-        scale: ``[N]`` f32, of int8 alone; a row of zeros has 0.
+        scale: ``[N]`` f32 for int8, else None; 0 for a row of zeros.
 
     Examples:
         >>> rows = CodedRows.of(torch.tensor([[1.0, -2.0], [0.0, 0.0]]), "int8")
@@ -36,7 +36,7 @@ class CodedRows:
 
     @classmethod
     def of(cls, x: Tensor, coding: Coding) -> CodedRows:
-        """``x [N, d]`` floats, coded.
+        """Encode floats ``x [N, d]``.
 
         Raises:
             ValueError: an unknown coding, another shape, or a number that is not finite.
@@ -51,27 +51,27 @@ class CodedRows:
             return cls(x.detach().to(getattr(torch, coding), copy=True))
         x = x.detach().float()
         scale = x.abs().amax(1) / _LARGEST if x.shape[1] else x.new_zeros(len(x))
-        whole = (x / torch.where(scale > 0, scale, 1)[:, None]).round()
-        return cls(whole.to(torch.int8), scale)
+        rounded = (x / torch.where(scale > 0, scale, 1)[:, None]).round()
+        return cls(rounded.to(torch.int8), scale)
 
     @property
     def coding(self) -> Coding:
-        """How it is at rest."""
+        """Coding of the values."""
         if self.scale is not None:
             return "int8"
         return "bfloat16" if self.values.dtype == torch.bfloat16 else "float32"
 
     @property
     def nbytes(self) -> int:
-        """Of values and scales."""
+        """Number of bytes of values and scales."""
         return self.values.nbytes + (0 if self.scale is None else self.scale.nbytes)
 
     def take(self, rows: Tensor) -> Tensor:
-        """``[n, d]`` f32 of ``rows [n]`` i64."""
-        taken = self.values[rows].float()
-        return taken if self.scale is None else taken * self.scale[rows][:, None]
+        """Return ``[n, d]`` f32 for ``rows [n]`` i64."""
+        values = self.values[rows].float()
+        return values if self.scale is None else values * self.scale[rows][:, None]
 
     def decoded(self) -> Tensor:
-        """``[N, d]`` f32."""
+        """Return all rows, ``[N, d]`` f32."""
         values = self.values.float()
         return values if self.scale is None else values * self.scale[:, None]

@@ -1,4 +1,4 @@
-"""Which items are met near each other, counted: the counts that an item graph is made of."""
+"""Co-occurrence counts of items in histories, from which item graphs are built."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ Int32Array = NDArray[np.int32]
 Float64Array = NDArray[np.float64]
 
 _EVENTS = 1 << 20
-"""Events whose pairs are looked at together."""
+"""Events per block whose pairs are counted together."""
 
 _NUMBERS = 1 << 63
 
 
 @dataclass(frozen=True, eq=False)
 class NeighbourCounts:
-    """Of each of V items its neighbours, the most frequent first, ties to the smaller id.
+    """Neighbours of each of V items, in order of falling count; ties go to the smaller id.
 
     Attributes:
         offsets: ``[V + 1]`` i64: the neighbours of item i are ``[offsets[i], offsets[i + 1])``.
@@ -38,36 +38,36 @@ class NeighbourCounts:
 
     @property
     def items(self) -> Int64Array:
-        """``[E]`` i64: whose neighbour each is."""
+        """The item ``[E]`` i64 that each neighbour belongs to."""
         return np.repeat(np.arange(len(self)), np.diff(self.offsets))
 
     def top(self, number: int) -> NeighbourCounts:
-        """Each item's ``number`` most frequent neighbours alone.
+        """Return the ``number`` most frequent neighbours of each item.
 
         Raises:
             ValueError: ``number`` < 1.
         """
         if number < 1:
             raise ValueError(f"NeighbourCounts.top: number must be 1 or more, got {number}")
-        place = np.arange(len(self.neighbours)) - self.offsets[self.items]
-        kept = place < number
+        rank = np.arange(len(self.neighbours)) - self.offsets[self.items]
+        is_top = rank < number
         lengths = np.minimum(np.diff(self.offsets), number)
-        return NeighbourCounts(_offsets(lengths), self.neighbours[kept], self.counts[kept])
+        return NeighbourCounts(_offsets(lengths), self.neighbours[is_top], self.counts[is_top])
 
     def then(self, later: NeighbourCounts, *, decay: float, keep: int | None) -> NeighbourCounts:
-        """``decay · n_ij + n'_ij``: these counts, aged, and those of what was met since.
+        """Return ``decay · n_ij + n'_ij``: these counts, decayed, plus later ones.
 
-        What ``keep`` cut off either side is forgotten, so that counts of rare pairs are lower
-        bounds; keep some times as many neighbours as the graph will have. Items beyond the end of
-        one side have no neighbours there.
+        Pairs that ``keep`` cut off before are lost, so counts of rare pairs are lower bounds.
+        ``keep`` should be several times the number of neighbours in the graph. If one side has
+        fewer items, its missing items have no neighbours there.
 
         Args:
             later: of V or more items.
-            decay: γ in [0, 1]; 0 forgets, 1 adds.
-            keep: of each item at most so many; None: all.
+            decay: γ in [0, 1]; 0 discards the earlier counts, 1 adds both.
+            keep: largest number of neighbours per item; None: all.
 
         Raises:
-            ValueError: γ out of range, or fewer items than before.
+            ValueError: γ is out of range, or ``later`` has fewer items.
         """
         if not 0 <= decay <= 1:
             raise ValueError(f"NeighbourCounts.then: decay must lie within [0, 1], got {decay}")
@@ -80,10 +80,12 @@ class NeighbourCounts:
             [self.items * size + self.neighbours, later.items * size + later.neighbours]
         )
         weights = np.concatenate([decay * self.counts, later.counts])
-        found, places = np.unique(keys, return_inverse=True)
-        counts = np.bincount(places, weights=weights, minlength=len(found)).astype(np.float64)
-        met = counts > 0
-        return _ranked(found[met] // size, found[met] % size, counts[met], size, keep)
+        pairs, index = np.unique(keys, return_inverse=True)
+        counts = np.bincount(index, weights=weights, minlength=len(pairs)).astype(np.float64)
+        is_positive = counts > 0
+        return _ranked(
+            pairs[is_positive] // size, pairs[is_positive] % size, counts[is_positive], size, keep
+        )
 
 
 def cooccurrence_counts(
@@ -95,34 +97,32 @@ def cooccurrence_counts(
     keep: int | None = None,
     max_pairs: int = 1 << 22,
 ) -> NeighbourCounts:
-    """How often different items i and j stand at most ``window`` events apart in a history.
+    """Count how often different items i and j are at most ``window`` events apart in a history.
 
-    ``n_ij = n_ji = Σ_u min(cap, times in u's history)``: with a cap no user, however long the
-    history, dominates. Events of items that are not known (< 0) keep their place in the order but
-    have no neighbours. The same bits on every machine: there is nothing but integers to add.
+    ``n_ij = n_ji = Σ_u min(cap, occurrences in u's history)``. With a cap, no user dominates,
+    however long the history. Unknown items (< 0) keep their position in the order but have no
+    neighbours. Results have the same bits on every machine, since only integers are added.
 
-    Source: the interest graph of Res-embedding (arXiv 1906.10304) is built of items met near each
-    other (its abstract: "item-based interest graph"). Window, cap and order of ties are the
-    project's own, for the paper's text was not at hand.
+    Source: the interest graph of Res-embedding (arXiv 1906.10304) connects co-occurring items (its
+    abstract: "item-based interest graph"). Window, cap and tie order are the project's own, since
+    the paper's full text was not available.
 
     Args:
-        histories: each user's events of the training part, once, oldest first; or what else should
-            tell of likeness.
+        histories: each user's events of the training part, oldest first; or other sequences of
+            related items.
         num_items: V; items are in [0, V).
-        window: k ≥ 1; 1: neighbours in time alone.
-        per_user_cap: how often at most one user counts for a pair; None: as often as it was met.
-        keep: of each item the most frequent ones; None: all.
-        max_pairs: bounds memory, to about 100 bytes a pair: items are gone through in shards that
-            have at most so many pairs (one item at least). It changes no result.
+        window: k ≥ 1; 1: adjacent events only.
+        per_user_cap: largest count of a pair per user; None: unlimited.
+        keep: largest number of neighbours per item; None: all.
+        max_pairs: bounds memory to about 100 bytes per pair. Items are processed in shards of at
+            most this number of pairs, and at least one item. It does not change the result.
 
     Complexity:
-        Of E events there are P = 2 E k pairs at most, which take O(P log P) and ⌈P / max_pairs⌉
-        passes over the events. 10 M events of 200,000 users, a million items of Zipf's law and keep
-        = 20 take 3 s and 440 MB beside the events for k = 1, 9 s and 520 MB for k = 3 (one thread,
-        a shared cloud machine).
+        E events have P ≤ 2 E k pairs, which take O(P log P) time and ⌈P / max_pairs⌉ passes over
+            the events.
 
     Raises:
-        ValueError: an argument out of its range.
+        ValueError: an argument is out of range.
     """
     if window < 1:
         raise ValueError(f"cooccurrence_counts: window must be 1 or more, got {window}")
@@ -151,13 +151,15 @@ def cooccurrence_counts(
 def _shards(
     histories: Histories, num_items: int, window: int, max_pairs: int
 ) -> Iterator[tuple[int, int]]:
-    """Ranges of items; one that is met n times has at most 2 k n pairs."""
-    met = np.bincount(histories.items[histories.items >= 0], minlength=num_items)
-    after = np.cumsum(2 * window * met)
+    """Yield ranges of items; an item with n events has at most 2 k n pairs."""
+    events = np.bincount(histories.items[histories.items >= 0], minlength=num_items)
+    last_pair = np.cumsum(2 * window * events)
     first = 0
     while first < num_items:
-        before = after[first - 1] if first else 0
-        last = max(first + 1, int(np.searchsorted(after, before + max_pairs, side="right")))
+        pairs_before = last_pair[first - 1] if first else 0
+        last = max(
+            first + 1, int(np.searchsorted(last_pair, pairs_before + max_pairs, side="right"))
+        )
         yield first, last
         first = last
 
@@ -171,7 +173,7 @@ def _shard(
     per_user_cap: int | None,
     keep: int | None,
 ) -> NeighbourCounts:
-    """The neighbours of items ``[first, last)``, counted from 0."""
+    """Return the neighbours of items ``[first, last)``, renumbered from 0."""
     keys, counts = [], []
     for user, item, other in _pairs(histories, num_items * (last - first), first, last, window):
         pair = (item - first) * num_items + other
@@ -183,54 +185,56 @@ def _shard(
     keys.clear()
     if per_user_cap in (None, 1):
         pairs.sort()
-        found, total = _runs(pairs)
+        distinct, total = _runs(pairs)
     else:
-        found, places = np.unique(pairs, return_inverse=True)
-        total = np.bincount(places, weights=np.concatenate([[], *counts]), minlength=len(found))
+        distinct, index = np.unique(pairs, return_inverse=True)
+        total = np.bincount(index, weights=np.concatenate([[], *counts]), minlength=len(distinct))
     counts_of = total.astype(np.float64)
-    return _ranked(found // num_items, found % num_items, counts_of, last - first, keep)
+    return _ranked(distinct // num_items, distinct % num_items, counts_of, last - first, keep)
 
 
 def _pairs(
     histories: Histories, cells: int, first: int, last: int, window: int
 ) -> Iterator[tuple[Int64Array, Int64Array, Int64Array]]:
-    """Users, their items of the shard, and those met near them, some users at a time: a user is
-    counted from 0, and so few that user and pair, one of ``cells``, are one number.
+    """Yield users, their items in the shard, and the neighbours of these, for blocks of users.
+
+    Users are numbered from 0 in each block. A block is small enough that (user, pair), with
+    ``cells`` pairs, fits into 63 bits.
     """
-    most = max(1, _NUMBERS // cells)
-    begin = 0
-    while begin < len(histories):
-        reach = histories.offsets[begin] + _EVENTS
+    max_users = max(1, _NUMBERS // cells)
+    start = 0
+    while start < len(histories):
+        reach = histories.offsets[start] + _EVENTS
         end = int(np.searchsorted(histories.offsets, reach, side="right")) - 1
-        end = min(max(end, begin + 1), begin + most)
-        offsets = histories.offsets[begin : end + 1]
+        end = min(max(end, start + 1), start + max_users)
+        offsets = histories.offsets[start : end + 1]
         items = histories.items[offsets[0] : offsets[-1]]
-        user = np.repeat(np.arange(end - begin), np.diff(offsets))
-        known, mine = items >= 0, (items >= first) & (items < last)
-        found: list[tuple[Int64Array, Int64Array, Int64Array]] = []
+        user = np.repeat(np.arange(end - start), np.diff(offsets))
+        known, in_shard = items >= 0, (items >= first) & (items < last)
+        blocks: list[tuple[Int64Array, Int64Array, Int64Array]] = []
         for distance in range(1, window + 1):
-            left, right = slice(None, -distance), slice(distance, None)
-            near = (user[left] == user[right]) & (items[left] != items[right])
-            for item, other in ((left, right), (right, left)):
-                pairs = np.flatnonzero(near & mine[item] & known[other])
-                found.append((user[item][pairs], items[item][pairs], items[other][pairs]))
-        users, items_met, others = (np.concatenate(column) for column in zip(*found, strict=True))
+            earlier, later = slice(None, -distance), slice(distance, None)
+            near = (user[earlier] == user[later]) & (items[earlier] != items[later])
+            for item, other in ((earlier, later), (later, earlier)):
+                pairs = np.flatnonzero(near & in_shard[item] & known[other])
+                blocks.append((user[item][pairs], items[item][pairs], items[other][pairs]))
+        users, items_met, others = (np.concatenate(column) for column in zip(*blocks, strict=True))
         yield users, items_met, others
-        begin = end
+        start = end
 
 
 def _capped(
     user: Int64Array, pair: Int64Array, cells: int, cap: int
 ) -> tuple[Int64Array, Int64Array]:
-    """Each user's distinct pairs, and how often each counts."""
+    """Return each user's distinct pairs, and their capped counts."""
     keys = user * cells + pair
     keys.sort()
-    found, times = _runs(keys)
-    return found % cells, np.minimum(times, cap)
+    distinct, times = _runs(keys)
+    return distinct % cells, np.minimum(times, cap)
 
 
 def _runs(ordered: Int64Array) -> tuple[Int64Array, Int64Array]:
-    """The distinct values of an ascending array, and how often each stands there."""
+    """Return the distinct values of an ascending array, and their counts."""
     starts = np.flatnonzero(np.diff(ordered, prepend=-1))
     return ordered[starts], np.diff(starts, append=len(ordered))
 
@@ -238,7 +242,7 @@ def _runs(ordered: Int64Array) -> tuple[Int64Array, Int64Array]:
 def _ranked(
     item: Int64Array, other: Int64Array, counts: Float64Array, num_items: int, keep: int | None
 ) -> NeighbourCounts:
-    """Pairs in ascending order as neighbours by rank, the first ``keep`` of each item."""
+    """Return sorted pairs as neighbours by rank, at most ``keep`` per item."""
     order = np.lexsort((-counts, item))  # Stable: among equal counts the smaller id comes first.
     lengths = np.bincount(item, minlength=num_items)
     ranked = NeighbourCounts(_offsets(lengths), other[order].astype(np.int32), counts[order])

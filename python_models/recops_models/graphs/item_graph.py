@@ -1,4 +1,4 @@
-"""A graph of items with weights, in the form that sums over neighbours read: CSR."""
+"""Weighted item graph in CSR form."""
 
 from __future__ import annotations
 
@@ -21,11 +21,12 @@ _KIND = "item-graph"
 
 @dataclass(frozen=True, eq=False)
 class ItemGraph:
-    """Of each of V items the neighbours whose vectors make its centre, itself among them.
+    """Weighted neighbours of V items; a neighbour's vector contributes to the item's centre.
 
     Attributes:
         offsets: ``[V + 1]`` i64: the edges of item i are ``[offsets[i], offsets[i + 1])``.
-        neighbours: ``[E]`` i32, ascending within an item, each once.
+        neighbours: ``[E]`` i32, distinct and ascending within an item; an item is its own
+            neighbour.
         weights: ``[E]`` f32.
     """
 
@@ -43,30 +44,29 @@ class ItemGraph:
         self_weight: float = 1.0,
         without: int = 0,
     ) -> ItemGraph:
-        """The graph of each item's most frequent neighbours and a loop to itself.
+        """Return the graph of each item's most frequent neighbours, with a self-loop.
 
-        With ``n'_ij`` 1, or the count where ``weights`` is ``"counts"``, and ``n'_ii`` the
-        ``self_weight``, there in units of the item's largest count:
+        Let ``n'_ij`` be 1, or the count for ``weights="counts"``. Let ``n'_ii`` be ``self_weight``,
+        multiplied by the item's largest count for ``"counts"``.
 
-        - ``"average"``, ``"counts"``: ``w_ij = n'_ij / Σ_j n'_ij``: rows sum to 1.
-        - ``"gcn"``: i and j are neighbours where either is among the other's, and
-          ``w_ij = n'_ij / √(d_i d_j)`` with ``d_i = Σ_j n'_ij`` of *this* graph, not of all
-          counts.
+        - ``"average"``, ``"counts"``: ``w_ij = n'_ij / Σ_j n'_ij``; rows sum to 1.
+        - ``"gcn"``: edges are symmetric: i and j are neighbours if either is among the other's.
+          ``w_ij = n'_ij / √(d_i d_j)``, where ``d_i = Σ_j n'_ij`` over the edges of this graph.
 
-        An item without neighbours has its loop alone, with weight 1: its centre is its own row.
+        An item without neighbours has its self-loop with weight 1, so its centre is its own vector.
 
-        Source: Res-embedding (arXiv 1906.10304); that there are three such forms is
-        second-hand and unverified, the self loop and its weight are the project's choice.
+        Source: Res-embedding (arXiv 1906.10304). That there are three such forms is second-hand and
+        unverified; the self-loop and its weight are the project's choice.
 
         Args:
             counts: of V items.
-            neighbours: m, beside the loop.
-            weights: their form.
+            neighbours: m, without the self-loop.
+            weights: the form.
             self_weight: > 0.
-            without: the first so many items have no edges, not even a loop: padding.
+            without: number of first items that have no edges at all (padding).
 
         Raises:
-            ValueError: ``self_weight`` is not positive, or ``neighbours`` is not.
+            ValueError: ``self_weight`` or ``neighbours`` is not positive.
         """
         if not (np.isfinite(self_weight) and self_weight > 0):
             raise ValueError(f"ItemGraph.of: self_weight must be > 0, got {self_weight}")
@@ -76,15 +76,15 @@ class ItemGraph:
         if weights == "gcn":
             keys = np.unique(np.concatenate([item * size + other, other * size + item]))
             item, other, value = keys // size, keys % size, np.ones(len(keys))
-        most = np.ones(size)
+        largest = np.ones(size)
         if weights == "counts":
             first = np.flatnonzero(np.diff(top.offsets))
-            most[first] = top.counts[top.offsets[first]]
+            largest[first] = top.counts[top.offsets[first]]
         loops = np.arange(without, size)
-        kept = (item >= without) & (other >= without)
-        item = np.concatenate([item[kept], loops])
-        other = np.concatenate([other[kept], loops])
-        value = np.concatenate([value[kept], self_weight * most[loops]])
+        has_edges = (item >= without) & (other >= without)
+        item = np.concatenate([item[has_edges], loops])
+        other = np.concatenate([other[has_edges], loops])
+        value = np.concatenate([value[has_edges], self_weight * largest[loops]])
         degree = np.bincount(item, weights=value, minlength=size)
         scale = np.sqrt(degree[item] * degree[other]) if weights == "gcn" else degree[item]
         order = np.argsort(item * size + other)
@@ -95,22 +95,22 @@ class ItemGraph:
 
     @classmethod
     def of_new(cls, counts: NeighbourCounts, known: int, *, neighbours: int = 20) -> ItemGraph:
-        """Of items that came later, the mean of the known ones that they were met with.
+        """Return the neighbours of new items among the known ones, with equal weights.
 
         Args:
-            counts: of all items, those that came later from ``known`` on.
+            counts: of all items; new items start at ``known``.
             known: V.
             neighbours: m.
 
         Returns:
-            n items, counted from 0, whose edges lead to the V known ones; none where there are
-            none.
+            A graph of n new items, numbered from 0, with edges to the V known ones. An item may
+                have none.
         """
         item, other = counts.items - known, counts.neighbours
-        kept = (item >= 0) & (other < known)
-        lengths = np.bincount(item[kept], minlength=len(counts) - known)
+        is_edge = (item >= 0) & (other < known)
+        lengths = np.bincount(item[is_edge], minlength=len(counts) - known)
         offsets = np.concatenate([[0], np.cumsum(lengths)])
-        top = NeighbourCounts(offsets, other[kept], counts.counts[kept]).top(neighbours)
+        top = NeighbourCounts(offsets, other[is_edge], counts.counts[is_edge]).top(neighbours)
         order = np.lexsort((top.neighbours, top.items))
         weights = (1 / np.diff(top.offsets)[top.items]).astype(np.float32)
         return cls(top.offsets, top.neighbours[order], weights)
@@ -120,14 +120,15 @@ class ItemGraph:
 
     @property
     def items(self) -> Int64Array:
-        """``[E]`` i64: whose edge each is."""
+        """The item ``[E]`` i64 that each edge starts from."""
         return np.repeat(np.arange(len(self)), np.diff(self.offsets))
 
     def at_random(self, seed: int) -> ItemGraph:
-        """As many neighbours of every item, drawn for each by itself; loops and weights stay.
+        """Return a control: each item has the same number of neighbours, drawn at random.
 
-        A control. (Items renamed by one permutation are none: those with the same neighbours still
-        have the same ones.) Neighbours are drawn among items that have edges, each at most once.
+        Self-loops and weights are unchanged. Neighbours are drawn independently per item among
+        items with edges, without repetition. (Permuting items would be no control: items with
+        common neighbours would still have common neighbours.)
 
         Raises:
             ValueError: an item has more edges than there are items to draw from.
@@ -143,15 +144,16 @@ class ItemGraph:
         while redrawn.any():
             other[redrawn] = rng.choice(known, size=int(redrawn.sum()))
             keys = item * len(self) + other
-            order = np.lexsort((~loop, keys))  # A loop before what happens to equal it.
+            order = np.lexsort((~loop, keys))  # Self-loops come before equal draws.
             redrawn = np.zeros(len(other), dtype=np.bool_)
             redrawn[order[1:]] = np.diff(keys[order]) == 0
         order = np.argsort(item * len(self) + other)
         return ItemGraph(self.offsets, other[order].astype(np.int32), self.weights[order])
 
     def effective_neighbours(self) -> float:
-        """``m_eff = 1 / mean_i Σ_j w_ij²`` over items i with edges: by so much averaging divides
-        the mean variance of independent vectors; 1 where there is none.
+        """Return ``m_eff = 1 / mean_i Σ_j w_ij²`` over items i with edges, or 1 without edges.
+
+        The weighted mean divides the mean variance of independent vectors by m_eff.
         """
         item = self.items
         squares = np.bincount(item, weights=self.weights.astype(np.float64) ** 2)
@@ -159,7 +161,7 @@ class ItemGraph:
         return float(1 / squares.mean()) if len(squares) else 1.0
 
     def save(self, path: Path, key: str) -> None:
-        """Write the graph, in one piece, under the ``key`` of what it was made of."""
+        """Write the graph to a file, with a ``key`` of its inputs."""
         tensors = {
             "offsets": torch.from_numpy(self.offsets),
             "neighbours": torch.from_numpy(self.neighbours),
@@ -169,10 +171,10 @@ class ItemGraph:
 
     @classmethod
     def load(cls, path: Path, key: str) -> ItemGraph | None:
-        """The graph that :meth:`save` wrote; None where it was made of something else.
+        """Return the graph that :meth:`save` wrote, or None if its key differs.
 
         Raises:
-            CorruptFileError: the file is damaged, or no graph.
+            CorruptFileError: the file is damaged, or holds no graph.
             FileNotFoundError: no such file.
         """
         tensors, meta = load_tensors(path, kind=_KIND)

@@ -1,8 +1,8 @@
-"""What an extractor knows of users and items, at rest under their ids.
+"""Stored knowledge of users and items, extracted from a super-domain.
 
 After KEEP (Zhang et al., CIKM 2022, arXiv 2208.10174), of which the abstract, the introduction and
-others' summaries were read. That there is knowledge of users, of items and of their interaction is
-confirmed; how it is stored, named, versioned and guarded is ours.
+summaries by others were read. Confirmed: there is knowledge of users, of items and of their
+interaction. Storage, names, versions and the leakage check are the project's own.
 """
 
 from __future__ import annotations
@@ -31,22 +31,22 @@ ENTITIES = ("user", "item")
 
 
 class KnowledgeError(ValueError):
-    """Knowledge that does not fit: of another version or model, or of nobody who is asked about."""
+    """Knowledge of another version or model, or that covers no user or item of the data."""
 
 
 class LeakageError(KnowledgeError):
-    """Knowledge that was learnt from what is still to come."""
+    """Knowledge that was learnt from events as late as the examples."""
 
 
 @dataclass(frozen=True)
 class Window:
-    """Which events taught an extractor.
+    """Period of the events that an extractor was trained on.
 
     Attributes:
-        first: the time of the first one.
-        last: that of the last one.
-        seconds: whether these are seconds since the epoch; else they are places in an order of
-            each user's own, which no clock can be held against.
+        first: the time of the first event.
+        last: the time of the last event.
+        seconds: whether times are seconds since the epoch. Otherwise they are positions in each
+            user's order, which cannot be compared with a clock.
     """
 
     first: int
@@ -57,7 +57,7 @@ class Window:
         return f"{self.moment(self.first)} to {self.moment(self.last)}"
 
     def moment(self, time: int) -> str:
-        """A time of this window's kind in words."""
+        """Return a time of this window's kind as text."""
         if not self.seconds:
             return f"place {time}"
         return datetime.fromtimestamp(time, timezone.utc).isoformat(" ").removesuffix("+00:00")
@@ -65,20 +65,20 @@ class Window:
 
 @dataclass(frozen=True, eq=False)
 class Knowledge:
-    """``K_u [U + 2, d]`` and ``K_i [I + 2, d]``, and the small net that makes ``K_ui`` of both.
+    """Vectors ``K_u [U + 2, d]`` and ``K_i [I + 2, d]``, and a small net for ``K_ui`` of both.
 
-    Rows 0 (padding) and 1 (the unknown) are zero. ``version`` names the extractor's weights: tables
-    of one version are in one basis, and a plug-in network reads no other. The same extractor may be
-    asked again later, of a longer window: that keeps the version.
+    Rows 0 (padding) and 1 (unknown) are zero. ``version`` identifies the extractor's weights:
+    tables of one version have a common basis, and a plug reads only the version that it was trained
+    with. Extracting a longer window with the same extractor keeps the version.
 
     Attributes:
         lookups: of ``"user"`` and ``"item"``: from ids to rows.
-        tables: of the same two.
+        tables: of ``"user"`` and ``"item"``.
         pair: the weights of :class:`~recops_models.layers.pair_knowledge.PairKnowledge`, by name.
         version: of the extractor, 12 hexadecimal digits; see :func:`version_of`.
-        source: the data set that taught it.
-        tasks: what it was taught.
-        window: when.
+        source: the data set that the extractor was trained on.
+        tasks: the extractor's tasks.
+        window: the period of its events.
     """
 
     lookups: Mapping[str, Lookup]
@@ -91,25 +91,25 @@ class Knowledge:
 
     @property
     def width(self) -> int:
-        """d."""
+        """d, the width of a knowledge vector."""
         return self.tables["user"].values.shape[1]
 
     @property
     def nbytes(self) -> int:
-        """Of both tables."""
+        """Number of bytes of both tables."""
         return sum(table.nbytes for table in self.tables.values())
 
     def coded(self, coding: Coding) -> Knowledge:
-        """The same in another coding."""
+        """Return the same knowledge in another coding."""
         tables = {
             name: CodedRows.of(table.decoded(), coding) for name, table in self.tables.items()
         }
         return dataclasses.replace(self, tables=tables)
 
     def shuffled(self, seed: int) -> Knowledge:
-        """Everybody's knowledge given to somebody else: a control that keeps all but the meaning.
+        """Return a control: the rows of known users, and of known items, are permuted at random.
 
-        The rows of the known are permuted; who is unknown stays so.
+        Unknown users and items keep their zero rows.
         """
         generator = torch.Generator().manual_seed(seed)
         tables = {}
@@ -122,12 +122,12 @@ class Knowledge:
         return dataclasses.replace(self, tables=tables)
 
     def at(self, lookups: Mapping[str, Lookup]) -> Knowledge:
-        """The same, its rows in the places that ``lookups`` give; ids that they lack are left out.
+        """Return the knowledge with its rows in the order of ``lookups``, without all other ids.
 
         O((U + I) · d).
 
         Raises:
-            KnowledgeError: they have an id of which nothing is known here.
+            KnowledgeError: ``lookups`` have an id that this knowledge lacks.
         """
         tables = {}
         for name, table in self.tables.items():
@@ -141,27 +141,27 @@ class Knowledge:
                     f"keep: knowledge must be of all {len(ids):,} {name}s that this model knows, "
                     f"got that of {self.source}, which lacks {absent:,}"
                 )
-            place = torch.cat([torch.arange(UNKNOWN + 1), torch.from_numpy(rows)])
-            scale = None if table.scale is None else table.scale[place]
-            tables[name] = CodedRows(table.values[place], scale)
+            index = torch.cat([torch.arange(UNKNOWN + 1), torch.from_numpy(rows)])
+            scale = None if table.scale is None else table.scale[index]
+            tables[name] = CodedRows(table.values[index], scale)
         return dataclasses.replace(self, lookups=dict(lookups), tables=tables)
 
     def check_before(self, first: int, *, data: str, seconds: bool) -> None:
-        """Refuse knowledge that was learnt from events at or behind the first example.
+        """Check that the knowledge was learnt from events before the first example.
 
         Args:
             first: the time of the first event that is an example.
-            data: the data set's name, for the text.
+            data: the data set's name, for messages.
             seconds: whether ``first`` is in seconds since the epoch.
 
         Raises:
-            LeakageError: the window does not end before ``first``, or one of both is not of the
-                clock, so that nobody can tell.
+            LeakageError: the window does not end before ``first``, or one of both has no clock
+                time, so that the order is unknown.
         """
         if not (seconds and self.window.seconds):
             raise LeakageError(
                 f"keep: knowledge of {self.source} and examples of {data} must both have times, so "
-                "that it can be told which came first; cut=order leaves that to you"
+                "that their order is known; with cut=order, you are responsible for it"
             )
         if self.window.last >= first:
             raise LeakageError(
@@ -170,10 +170,10 @@ class Knowledge:
             )
 
     def save(self, path: Path) -> None:
-        """Write all of it as one sealed file.
+        """Write the knowledge to one sealed file.
 
         Raises:
-            OSError: no room; a file that was there stays.
+            OSError: no space; an existing file is unchanged.
         """
         tensors = {f"pair.{name}": value for name, value in self.pair.items()}
         for name in ENTITIES:
@@ -193,10 +193,11 @@ class Knowledge:
 
     @classmethod
     def load(cls, path: Path) -> Knowledge:
-        """What :meth:`save` wrote.
+        """Return the knowledge that :meth:`save` wrote.
 
         Raises:
-            CorruptFileError: damaged, truncated, no knowledge, or written by a newer recops.
+            CorruptFileError: the file is damaged, truncated, of another kind, or written by a newer
+                version.
             FileNotFoundError: no such file.
         """
         tensors, meta = load_tensors(path, kind=KIND)
@@ -217,14 +218,14 @@ class Knowledge:
             raise CorruptFileError(f"{path}: no knowledge that this recops knows") from error
 
 
-def version_of(weights: Mapping[str, Tensor], *told: Any) -> str:
-    """12 hexadecimal digits of an extractor's weights and whatever else makes its basis.
+def version_of(weights: Mapping[str, Tensor], *settings: Any) -> str:
+    """Return 12 hexadecimal digits that identify an extractor's weights and settings.
 
     Args:
         weights: by name.
-        told: JSON-like; its ``repr`` counts.
+        settings: JSON-like values; their ``repr`` counts.
     """
-    digest = hashlib.sha256(repr(told).encode())
+    digest = hashlib.sha256(repr(settings).encode())
     for name in sorted(weights):
         value = weights[name].detach().contiguous()
         digest.update(f"{name} {value.dtype} {list(value.shape)}".encode())

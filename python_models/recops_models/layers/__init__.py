@@ -1,1 +1,1 @@
-"""What several models share: one file a layer."""
+"""Layers shared by several models, one file per layer."""

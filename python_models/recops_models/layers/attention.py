@@ -1,6 +1,6 @@
-"""Multi-head attention over a history, and the causal block built on it."""
+"""Multi-head attention over a history, and a causal transformer block."""
 
-# Histories are padded on the right, so that no event sees padding: causality is mask enough.
+# Histories are padded on the right, so the causal mask also hides padding from every event.
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from recops_models.layers.dropout import Dropout
 
 
 class Attention(nn.Module):
-    """Multi-head attention of ``[B, Q, d]`` to what :meth:`keys_values` made of a sequence."""
+    """Multi-head attention of queries ``[B, Q, d]`` to the keys and values of a sequence."""
 
     def __init__(self, width: int, heads: int) -> None:
         super().__init__()
@@ -25,14 +25,20 @@ class Attention(nn.Module):
         return out  # (B, heads, T, d / heads)
 
     def keys_values(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """Keys and values ``[B, heads, T, d / heads]`` of a sequence ``[B, T, d]``."""
+        """Return keys and values ``[B, heads, T, d / heads]`` of a sequence ``[B, T, d]``."""
         keys, values = self.key_value(x).chunk(2, dim=-1)
         return self._split(keys), self._split(values)
 
     def forward(
         self, x: Tensor, keys_values: tuple[Tensor, Tensor], seen: Tensor | None = None
     ) -> Tensor:
-        """``[B, Q, d]``; ``seen [.., Q, T]``: the keys each query may see; None: up to itself."""
+        """Return ``[B, Q, d]``.
+
+        Args:
+            x: the queries ``[B, Q, d]``.
+            keys_values: of :meth:`keys_values`.
+            seen: bool ``[.., Q, T]``, the keys that each query may attend to; None: a causal mask.
+        """
         mixed = F.scaled_dot_product_attention(
             self._split(self.query(x)), *keys_values, attn_mask=seen, is_causal=seen is None
         )
@@ -41,7 +47,7 @@ class Attention(nn.Module):
 
 
 class CausalBlock(nn.Module):
-    """A pre-norm transformer block: causal self-attention, then a GELU MLP of width 4d."""
+    """Pre-norm transformer block: causal self-attention, then a GELU MLP of hidden width 4d."""
 
     def __init__(self, width: int, heads: int, dropout: float) -> None:
         super().__init__()

@@ -1,4 +1,4 @@
-"""Co-action of pairs of features: tables of networks, tables of what is fed to them."""
+"""Co-action of feature pairs: one feature holds small networks, the other is their input."""
 
 from __future__ import annotations
 
@@ -20,17 +20,21 @@ from recops_models.layers.column_modules import ColumnModules
 
 
 class Pair(NamedTuple):
-    """A categorical feature whose values bring networks, and the feature that is fed to them."""
+    """Two features: ``induction`` is categorical and holds the networks, ``fed`` is their input."""
 
     induction: str
     fed: str
 
 
 def pairs_of(schema: FittedSchema, names: Sequence[str]) -> list[Pair]:
-    """Pairs written ``induction:fed``; none: each history with the feature whose table it shares.
+    """Parse pairs written ``induction:fed``; without names, pair histories with the candidate.
+
+    Args:
+        schema: the features.
+        names: the pairs. If empty, every sequence is fed to the categorical whose table it shares.
 
     Raises:
-        DataError: no such feature, one of the wrong kind, or no history to pair.
+        DataError: an unknown feature, one of the wrong kind, or no history to pair.
     """
     features = schema.schema
     if not names:
@@ -42,27 +46,27 @@ def pairs_of(schema: FittedSchema, names: Sequence[str]) -> list[Pair]:
         ]
     if not names:
         raise DataError("CoAction: no pairs, and no history that shares a feature's table")
-    found = []
+    result = []
     for name in names:
         induction, _, fed = name.partition(":")
-        known = {feature.name: type(feature) for feature in features.features}
-        if known.get(induction) is not Categorical:
+        kinds = {feature.name: type(feature) for feature in features.features}
+        if kinds.get(induction) is not Categorical:
             raise DataError(f"CoAction: pair {name!r}: {induction!r} is no categorical feature")
-        if known.get(fed) not in (Categorical, SequenceFeature):
+        if kinds.get(fed) not in (Categorical, SequenceFeature):
             raise DataError(f"CoAction: pair {name!r}: {fed!r} is no categorical nor a sequence")
-        found.append(Pair(induction, fed))
-    return found
+        result.append(Pair(induction, fed))
+    return result
 
 
 def ids_of(batch: Batch, fed: str) -> tuple[Tensor, Tensor | None]:
-    """``[B, T]`` ids of a feature and their lengths; a feature that is no sequence has T = 1."""
+    """Return ids ``[B, T]`` and lengths ``[B]`` of a feature; T = 1 and None for a single value."""
     ids = batch.features[fed]
     return (ids[:, None], None) if ids.ndim == 1 else (ids, batch.lengths[fed])
 
 
 @dataclass(frozen=True)
 class Network:
-    """The shape of every pair's networks; see :func:`recops.coaction`."""
+    """Shape of the networks of every pair; see :func:`recops.coaction`."""
 
     dims: tuple[int, ...] = (16, 8, 4)
     orders: int = 3
@@ -74,17 +78,17 @@ class Network:
 
     @property
     def params_width(self) -> int:
-        """Of a value's row of parameters."""
+        """Width of one value's parameter row."""
         sets = self.orders if self.order_independent else 1
         return sets * sum((inputs + self.bias) * outputs for inputs, outputs in pairwise(self.dims))
 
     @property
     def output_width(self) -> int:
-        """Of a pair's result."""
+        """Width of one pair's output."""
         return self.orders * (sum(self.dims[1:]) if self.concat_hidden else self.dims[-1])
 
     def options(self) -> dict[str, Any]:
-        """As :func:`recops.coaction` takes them."""
+        """Return the options as keyword arguments of :func:`recops.coaction`."""
         return {
             "orders": self.orders,
             "bias": self.bias,
@@ -96,19 +100,18 @@ class Network:
 
 
 class CoAction(nn.Module):
-    """The co-action of every pair, ``[B, output_width]``, from tables of their own.
+    """Co-action of every pair, ``[B, output_width]`` each, with separate embedding tables.
 
-    With ``combination_independent`` each pair has tables of its own, so that a value meets each
-    partner with other numbers; else an induction feature has one table of networks, and a table of
-    embeddings one table of what is fed.
+    With ``combination_independent``, each pair has two tables. Otherwise, an induction feature has
+    one table for all its pairs, and so has each table of fed ids.
 
     Args:
         schema: the features, fitted.
-        pairs: which.
-        network: their shape.
+        pairs: the pairs of features.
+        network: the shape of the networks.
         combination_independent: see above.
-        std: of the normal law that rows begin from, but for the unknown's, which begins at zero;
-            None: Glorot's uniform law for the other rows, as the released code has it for all.
+        std: standard deviation of initial rows; the row of the unknown value starts at zero. None:
+            Glorot's uniform law, which the released code uses for all rows.
     """
 
     def __init__(
@@ -137,11 +140,11 @@ class CoAction(nn.Module):
                 self.feeds[fed] = _table(schema.cardinality(pair.fed), network.dims[0], std)
 
     def output_dim(self) -> int:
-        """The width of the results side by side."""
+        """Return the total width of all outputs."""
         return len(self.pairs) * self.network.output_width
 
     def forward(self, batch: Batch) -> list[Tensor]:
-        """``[B, output_width]`` of each pair."""
+        """Return ``[B, output_width]`` per pair."""
         outputs = []
         for pair, (induction, fed) in zip(self.pairs, self._keys, strict=True):
             params, feeds = self.params[induction], self.feeds[fed]

@@ -1,4 +1,4 @@
-"""The content summary: hashed features of pairs of tokens already decoded."""
+"""Content summary: hashed features of pairs of decoded tokens."""
 
 from __future__ import annotations
 
@@ -6,16 +6,16 @@ import torch
 from torch import Tensor, nn
 
 P1, P2 = 73_856_093, 19_349_663
-"""Two primes; any two that are large and unequal keep ``H3(x, y) ≠ H3(y, x)``."""
+"""Two large, different primes, so that ``H3(x, y) ≠ H3(y, x)``."""
 
 
 class ContentSummary(nn.Module):
     """``c(x, y) = [E[H1 mod S] ⊕ E[H2 mod S] ⊕ E[H3 mod S]]`` with a table ``E [S, d_hash]``.
 
     ``H1 = x + y``, ``H2 = x·y``, ``H3 = p1·x + p2·y`` and ``S = floor((V_x V_y)^(2/3))`` (UniRec
-    §5.2). H1 and H2 do not know x from y; H3 does. Tokens are 1-based: with zero-based ones H2
-    would send every pair with a zero to one bucket. One table for each pair of positions, shared by
-    the three hashes, is inferred (sources disagree).
+    §5.2). H1 and H2 are symmetric in x and y; H3 is not. Tokens are 1-based: with 0-based ones, H2
+    would map every pair with a zero to one bucket. That the three hashes share one table per pair
+    of positions is inferred (sources disagree).
 
     Args:
         vocab_sizes: ``(V_x, V_y)``.
@@ -28,7 +28,7 @@ class ContentSummary(nn.Module):
         nn.init.normal_(self.table.weight, std=0.1)
 
     def buckets(self, x: Tensor, y: Tensor) -> Tensor:
-        """The three buckets of each pair, ``[..., 3]`` i64, from 1-based tokens."""
+        """Return the three buckets ``[..., 3]`` i64 of pairs of 1-based tokens."""
         x, y = x.long(), y.long()
         hashes = torch.stack([x + y, x * y, P1 * x + P2 * y], dim=-1)
         return hashes % self.table.num_embeddings
@@ -39,7 +39,7 @@ class ContentSummary(nn.Module):
 
 
 def _buckets(pairs: int) -> int:
-    """``floor(pairs^(2/3))``, exactly: a rounded power would lose a bucket of 64^(2/3) = 16."""
+    """Return ``floor(pairs^(2/3))`` exactly; a rounded power would give 15 for 64^(2/3) = 16."""
     root: int = round(pairs ** (2 / 3))
     while root**3 > pairs**2:
         root -= 1

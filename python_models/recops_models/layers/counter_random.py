@@ -1,4 +1,4 @@
-"""Random numbers that are a function of keys: no state, so no order of rows to depend on."""
+"""Counter-based random numbers: functions of keys, without state or order."""
 
 from __future__ import annotations
 
@@ -8,44 +8,46 @@ from torch import Tensor
 _GOLDEN = -7046029254386353131  # 2^64 / φ, odd, as a signed integer.
 _FIRST, _SECOND = -4658895280553007687, -7723592293110705685
 LANES = 4
-"""Numbers of 16 bits in a word of 64."""
+"""16-bit numbers per 64-bit word."""
 _SIXTEEN = 1 << 16
 
 
 def keys_of(seed: int, *ids: Tensor) -> Tensor:
-    """``[B]`` i64: a key for each row of the ids ``[B]``, integers.
+    """Return a key ``[B]`` i64 for each row of integer ids ``[B]``.
 
-    Equal ids have equal keys under one seed, wherever they stand. Keys are chained:
-    ``k ← mix(k + φ · (id + 1))`` from the seed on, mix the finalizer of SplitMix64 (Steele, Lea and
-    Flood, Fast Splittable Pseudorandom Number Generators, 2014; constants of Stafford's variant
-    13). Integers alone, which wrap: the same keys on every device.
+    Rows with equal ids have equal keys under one seed. Keys are chained:
+    ``k ← mix(k + φ · (id + 1))``, starting from the seed. ``mix`` is the finalizer of SplitMix64
+    (Steele, Lea and Flood, Fast Splittable Pseudorandom Number Generators, 2014) with the constants
+    of Stafford's variant 13. All arithmetic is on integers that wrap, so keys are the same on every
+    device.
 
     Raises:
-        ValueError: no ids, ids of different lengths, or ids that are no integers.
+        ValueError: no ids, ids of different lengths, or ids that are not integers.
     """
-    if not ids or any(each.ndim != 1 or len(each) != len(ids[0]) for each in ids):
-        shapes = ", ".join(str(list(each.shape)) for each in ids) or "none"
+    if not ids or any(column.ndim != 1 or len(column) != len(ids[0]) for column in ids):
+        shapes = ", ".join(str(list(column.shape)) for column in ids) or "none"
         raise ValueError(f"keys_of: ids must be equal [B], got {shapes}")
-    for each in ids:
-        if each.is_floating_point() or each.is_complex():
-            raise ValueError(f"keys_of: ids must be integers, got {each.dtype}")
+    for column in ids:
+        if column.is_floating_point() or column.is_complex():
+            raise ValueError(f"keys_of: ids must be integers, got {column.dtype}")
     start = torch.tensor(_signed(seed), device=ids[0].device)
     key = _mix(start + _GOLDEN).expand(len(ids[0]))
-    for each in ids:
-        key = _mix(key + (each.to(torch.int64) + 1) * _GOLDEN)
+    for column in ids:
+        key = _mix(key + (column.to(torch.int64) + 1) * _GOLDEN)
     return key
 
 
 def drops(keys: Tensor, units: int, p: float, *, stream: int = 0) -> Tensor:
-    """``[B, units]`` bool, true with probability :func:`sixteenth_bits` of p: what dropout drops.
+    """Return a dropout mask ``[B, units]``: True, with probability p, where a unit is dropped.
 
-    A row's numbers follow from its key and ``stream`` alone. O(B · units / 4) words.
+    The mask of a row depends only on its key and on ``stream``. p is rounded by
+    :func:`sixteenth_bits`. O(B · units / 4) words.
 
     Args:
         keys: ``[B]``, of :func:`keys_of`.
-        units: how many each row has.
-        p: within [0, 1).
-        stream: another one gives independent numbers.
+        units: number of units per row.
+        p: in [0, 1).
+        stream: different streams give independent masks.
 
     Raises:
         ValueError: p is out of range.
@@ -57,19 +59,21 @@ def drops(keys: Tensor, units: int, p: float, *, stream: int = 0) -> Tensor:
 
 
 def lane_threshold(p: float) -> int:
-    """What a random 16-bit integer, signed, is below with probability :func:`sixteenth_bits` of p.
+    """Return the bound below which a random signed 16-bit integer lies with probability p.
+
+    p is rounded by :func:`sixteenth_bits`.
 
     Raises:
-        ValueError: p is out of [0, 1).
+        ValueError: p is outside [0, 1).
     """
     return round(sixteenth_bits(p) * _SIXTEEN) - (_SIXTEEN >> 1)
 
 
 def sixteenth_bits(p: float) -> float:
-    """The nearest multiple of 2⁻¹⁶, by which :func:`drops` drops; not 0 where p is not.
+    """Round p to a multiple of 2⁻¹⁶, the precision of :func:`drops`; a positive p stays positive.
 
     Raises:
-        ValueError: p is out of [0, 1).
+        ValueError: p is outside [0, 1).
     """
     if not 0 <= p < 1:
         raise ValueError(f"dropout: p must lie within [0, 1), got {p}")
@@ -78,31 +82,31 @@ def sixteenth_bits(p: float) -> float:
 
 
 def uniform(keys: Tensor, count: int, *, stream: int = 0) -> Tensor:
-    """``[B, count]`` f64, uniform on (0, 1), of 52 bits; see :func:`drops` for the arguments."""
+    """Return ``[B, count]`` f64, uniform on (0, 1), of 52 bits; arguments as in :func:`drops`."""
     bits = (_words(keys, count, stream) >> 12) & ((1 << 52) - 1)
     return (bits.double() + 0.5) * 2.0**-52
 
 
 def normal(keys: Tensor, count: int, *, stream: int = 0) -> Tensor:
-    """``[B, count]`` f64, standard normal; see :func:`drops` for the arguments."""
+    """Return ``[B, count]`` f64, standard normal; arguments as in :func:`drops`."""
     numbers: Tensor = torch.special.ndtri(uniform(keys, count, stream=stream))
     return numbers
 
 
 def _words(keys: Tensor, count: int, stream: int) -> Tensor:
-    """``[B, count]`` i64, all bits random."""
-    place = torch.arange(1, count + 1, device=keys.device) * _GOLDEN
-    of_stream = _mix(keys + _signed(stream * _FIRST))
-    return _mix(of_stream[:, None] + place)
+    """Return ``[B, count]`` i64 random words."""
+    counter = torch.arange(1, count + 1, device=keys.device) * _GOLDEN
+    key = _mix(keys + _signed(stream * _FIRST))
+    return _mix(key[:, None] + counter)
 
 
 def _signed(number: int) -> int:
-    """The 64 bits of a Python integer, which does not wrap by itself."""
+    """Return the lowest 64 bits of a Python integer as a signed integer."""
     return (number + (1 << 63)) % (1 << 64) - (1 << 63)
 
 
 def _mix(word: Tensor) -> Tensor:
-    """The shifts are those of unsigned words: what a signed one drags along is masked."""
+    """Return SplitMix64's finalizer of 64-bit words; masks make the signed shifts logical."""
     word = word ^ ((word >> 30) & ((1 << 34) - 1))
     word = word * _FIRST
     word ^= (word >> 27) & ((1 << 37) - 1)

@@ -1,4 +1,4 @@
-"""An embedding whose rows decay, each when it is next looked at."""
+"""Embedding with lazy, decoupled weight decay."""
 
 from __future__ import annotations
 
@@ -12,24 +12,25 @@ Self = TypeVar("Self", bound="DecayingRows")
 
 
 class DecayingRows(nn.Embedding):
-    """``[V, d]`` whose rows are multiplied by ``1 − lr λ`` at every step, beside the optimizer's
-    own change: decoupled weight decay, as AdamW's (Loshchilov, Hutter, 2019).
+    """Embedding ``[V, d]`` with decoupled weight decay: rows shrink by ``1 − lr λ`` per step.
 
-    It is applied lazily: :meth:`touch` multiplies what is about to be read by the product of
-    ``1 − lr_t λ`` over the steps since it was last, and :meth:`advance` what was read by that of
-    the step. Optimizers that leave rows without gradient as they are so make the same table as one
-    that visits every row at every step, up to rounding, at a cost of the batch's rows. (Adam's
-    momentum also moves rows that are not in the batch: what these still move is decayed from the
-    next look on, unless all rows are touched at every step.) :meth:`settle` does what is left, and
-    so does :meth:`eval`: what is measured or saved is never behind.
+    The decay is that of AdamW (Loshchilov, Hutter, 2019), in addition to the optimizer's step, but
+    lazy. :meth:`touch` applies the product of ``1 − lr_t λ`` over all steps since a row was last
+    read. :meth:`advance` applies the factor of the current step to the rows that were read.
+    :meth:`settle` applies all pending decay, and so does :meth:`eval`; measured and saved weights
+    are always up to date.
 
-    Not the same as ``λ/2 ‖w‖²`` in the loss, which Adam divides by the gradient's own size.
+    A step costs only the batch's rows. If the optimizer leaves rows without gradient unchanged, the
+    result equals that of decaying every row at every step, up to rounding. Adam's momentum also
+    moves rows outside the batch. These moves decay only from the next :meth:`touch` on, unless
+    every step touches all rows.
+
+    This differs from ``λ/2 ‖w‖²`` in the loss, which Adam divides by the gradient's magnitude.
 
     Args:
         num_embeddings: V.
         embedding_dim: d.
-        decay: λ ≥ 0. Rows that gradients push at a steady rate end about ``1 / λ`` large under
-            Adam.
+        decay: λ ≥ 0. Under Adam, a steady gradient brings weights to about ``1 / λ``.
 
     Raises:
         ValueError: λ is negative or not finite.
@@ -44,13 +45,15 @@ class DecayingRows(nn.Embedding):
         super().__init__(num_embeddings, embedding_dim, padding_idx=0)
         self.decay = decay
         self._touched: list[Tensor | None] = []
-        # Σ ln(1 − lr_t λ) over all steps, and over those that each row has been through.
+        # Σ ln(1 − lr_t λ) over all steps, and over the steps already applied to each row.
         self.register_buffer("clock", torch.zeros((), dtype=torch.float64))
         self.register_buffer("decayed_at", torch.zeros(num_embeddings, dtype=torch.float64))
 
     def touch(self, rows: Tensor | None) -> None:
-        """Do the decay that is due on rows ``[n]``, each once (None: all), which the next step
-        changes.
+        """Apply pending decay to rows that the next step reads.
+
+        Args:
+            rows: ``[n]`` i64, distinct; None: all rows.
         """
         if self.decay:
             self._settle(rows)
@@ -58,10 +61,13 @@ class DecayingRows(nn.Embedding):
 
     @torch.no_grad()
     def advance(self, rate: float) -> None:
-        """A step at this learning rate is about to be made.
+        """Apply the decay of one step, just before the optimizer's step.
+
+        Args:
+            rate: the learning rate of the step.
 
         Raises:
-            ValueError: the step would turn rows round: rate · λ ≥ 1.
+            ValueError: rate · λ ≥ 1, which would flip the sign of rows.
         """
         if not self.decay:
             return
@@ -75,11 +81,11 @@ class DecayingRows(nn.Embedding):
         self._touched = []
 
     def settle(self) -> None:
-        """Do all decay that is due."""
+        """Apply all pending decay."""
         self._settle(None)
 
     def train(self: Self, mode: bool = True) -> Self:
-        """See :meth:`torch.nn.Module.train`; going to evaluation settles."""
+        """Set the mode, see :meth:`torch.nn.Module.train`; the change to evaluation settles."""
         if not mode and self.training:
             self.settle()
         return super().train(mode)

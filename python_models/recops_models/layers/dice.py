@@ -1,4 +1,4 @@
-"""Dice: an activation that bends where its input's distribution is."""
+"""Dice, an activation that adapts to the distribution of its input."""
 
 from __future__ import annotations
 
@@ -9,23 +9,23 @@ import recops
 
 
 class Dice(nn.Module):
-    """``f(s) = p(s)·s + (1 − p(s))·α·s``, ``p(s) = σ((s − E[s]) / √(Var[s] + ε))``, unit by unit.
+    """``f(s) = p(s)·s + (1 − p(s))·α·s``, ``p(s) = σ((s − E[s]) / √(Var[s] + ε))``, per unit.
 
-    In training E and Var are the batch's (Var over B, not B − 1), and running averages follow them,
-    as a batch norm's of the mean and of Var over B − 1; in evaluation they are the running
-    averages, so that a prediction does not depend on the rows beside it. A batch of one row or none
-    has no distribution: it meets the running averages and leaves them as they are. α is learnt and
-    begins at 0. It is computed by :func:`recops.dice`.
+    In training, E and Var are those of the batch (Var over B). Running averages follow the mean and
+    the unbiased variance (over B − 1), as in batch norm. In evaluation, E and Var are the running
+    averages, so a prediction does not depend on other rows. Batches of at most one row use the
+    running averages too and leave them unchanged. α is learnt and starts at 0. :func:`recops.dice`
+    computes it.
 
-    Source: Zhou et al., Deep Interest Network, KDD 2018, §5.2; ε 1e-8. DIEN's released code takes
-    the batch's statistics in evaluation as well (``always_batch``), with ε 1e-9.
+    Source: Zhou et al., Deep Interest Network, KDD 2018, §5.2; ε 1e-8. DIEN's released code uses
+    the batch's statistics in evaluation too (``always_batch``), with ε 1e-9.
 
     Args:
-        width: units.
-        momentum: the weight of a batch in the running averages.
+        width: number of units.
+        momentum: weight of a batch in the running averages.
         eps: ε.
-        always_batch: E and Var are the batch's, always: what is predicted for a row then depends on
-            the rows beside it, and a row alone meets p = ½.
+        always_batch: always use the batch's statistics. A prediction then depends on the other
+            rows, and a single row has p = ½.
     """
 
     running_mean: Tensor
@@ -46,7 +46,7 @@ class Dice(nn.Module):
         self.register_buffer("running_var", torch.ones(width))
 
     def forward(self, x: Tensor) -> Tensor:
-        """``[B, width]`` to ``[B, width]``."""
+        """Return ``[B, width]`` for ``[B, width]``."""
         rows = x.shape[0]
         if self.always_batch and rows > 0:
             out, _, _ = recops.dice(x, self.alpha, eps=self.eps)
@@ -59,10 +59,10 @@ class Dice(nn.Module):
         return out
 
     def _follow(self, mean: Tensor, var: Tensor, rows: int) -> None:
-        """Running averages of the batch's mean, and of its variance over rows − 1."""
+        """Update the running averages with a batch's mean and its variance over ``rows − 1``."""
         running_mean, running_var = self.running_mean, self.running_var
         if mean.dtype != running_mean.dtype:
             mean, var = mean.to(running_mean.dtype), var.to(running_var.dtype)
         running_mean.lerp_(mean, self.momentum)
-        # m · var · B/(B − 1) is m · var and m/(B − 1) of it; a product of its own takes longer.
+        # m · B/(B − 1) = m + m/(B − 1); two fused updates are faster than a separate product.
         running_var.lerp_(var, self.momentum).add_(var, alpha=self.momentum / (rows - 1))

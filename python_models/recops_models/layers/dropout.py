@@ -1,4 +1,4 @@
-"""Dropout whose masks cost little on a CPU."""
+"""Dropout with cheap random masks on a CPU."""
 
 from __future__ import annotations
 
@@ -9,14 +9,15 @@ from recops_models.layers.counter_random import LANES, lane_threshold, sixteenth
 
 
 class Dropout(nn.Dropout):
-    """``x ⊙ m / (1 − p)`` in training, each ``m`` 0 with probability p and else 1; x otherwise.
+    """``x ⊙ m / (1 − p)`` in training, with each ``m`` 0 with probability p, else 1.
 
-    On a CPU a mask is compared with 16 bits a unit, of words of torch's generator: p is rounded to
-    a multiple of 2⁻¹⁶, and what is kept is divided by the rounded one, so that means stay. Torch's
-    own draws a double for every unit. With compiled code, and on other devices, it is torch's.
+    In evaluation, the output is x. On a CPU, a mask takes 16 random bits per unit from torch's
+    generator; torch's own dropout draws a double per unit. p is rounded to a multiple of 2⁻¹⁶, also
+    in ``1 − p``, so the mean is unchanged. On other devices and in compiled code, torch's dropout
+    is used.
 
     Args:
-        p: within [0, 1).
+        p: in [0, 1).
 
     Raises:
         ValueError: p is out of range.
@@ -35,5 +36,5 @@ class Dropout(nn.Dropout):
             return super().forward(x)
         words = torch.empty(-(-x.numel() // LANES), dtype=torch.int64).random_(-(1 << 63), None)
         lanes = words.view(torch.int16)[: x.numel()].view(x.shape)
-        kept = lanes >= lane_threshold(self.p)
-        return x * kept.to(x.dtype).mul_(1 / (1 - sixteenth_bits(self.p)))
+        mask = lanes >= lane_threshold(self.p)
+        return x * mask.to(x.dtype).mul_(1 / (1 - sixteenth_bits(self.p)))

@@ -1,4 +1,4 @@
-"""Bags of rows of embedding tables, by the op where it knows their gradients."""
+"""Sums of embedding rows over several tables."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ import recops
 
 
 class ComposedTable(nn.Module, ABC):
-    """A table whose rows are made of others when they are read.
+    """Embedding table whose rows are computed when they are read.
 
     Attributes:
         embedding_dim: d, the width of a row.
@@ -24,30 +24,36 @@ class ComposedTable(nn.Module, ABC):
 
     @abstractmethod
     def read(self, ids: Tensor) -> tuple[Tensor, Tensor]:
-        """Rows ``[n, d]``, of which row 0 is padding and zero, and where ``ids`` stand in them."""
+        """Return rows ``[n, d]``, of which row 0 is zero (padding), and each id's index in them."""
 
     def forward(self, ids: Tensor) -> Tensor:
-        """``[..., d]``: the rows of ``ids``, as of an :class:`torch.nn.Embedding`."""
-        rows, places = self.read(ids)
-        return F.embedding(places, rows, padding_idx=0)
+        """Return the rows ``[..., d]`` of ``ids``, as :class:`torch.nn.Embedding` does."""
+        rows, index = self.read(ids)
+        return F.embedding(index, rows, padding_idx=0)
 
 
 Table: TypeAlias = nn.Embedding | ComposedTable
 
 
 def embedding_bags(bags: Sequence[tuple[Table, Tensor]]) -> Tensor:
-    """``[B, Σ d]``: the sums of ``table(ids)`` over T, beside each other, of ids ``[B, T]``.
+    """Return ``[B, Σ d]``: per table, the sum of its rows over T, concatenated.
 
-    Ids ``[B]`` are of bags of one row. Row 0 of every table is padding: it is zero and learns
-    nothing. Rows are never written out.
+    Args:
+        bags: pairs of a table and ids ``[B, T]``; or ids ``[B]``, one per bag. Row 0 of every table
+            is padding: it is zero and has no gradient.
+
+    The op :func:`recops.embedding_bags` sums rows without writing them out. Torch's
+    ``embedding_bag`` is used on CUDA and for sparse gradients, which the op does not have.
     """
     read = [
         table.read(ids) if isinstance(table, ComposedTable) else (table.weight, ids)
         for table, ids in bags
     ]
-    if any(_is_torchs(table) for table, _ in bags):
+    if any(_needs_torch(table) for table, _ in bags):
         sparse = [isinstance(table, nn.Embedding) and table.sparse for table, _ in bags]
-        return torch.cat([_sums(*of, each) for of, each in zip(read, sparse, strict=True)], -1)
+        return torch.cat(
+            [_sums(*inputs, is_sparse) for inputs, is_sparse in zip(read, sparse, strict=True)], -1
+        )
     return recops.embedding_bags(read, padding_idx=0)
 
 
@@ -56,8 +62,8 @@ def _sums(rows: Tensor, ids: Tensor, sparse: bool) -> Tensor:
     return F.embedding_bag(ids, rows, mode="sum", padding_idx=0, sparse=sparse)
 
 
-def _is_torchs(table: Table) -> bool:
+def _needs_torch(table: Table) -> bool:
     if isinstance(table, ComposedTable):
         return False
-    learns_sparsely = table.sparse and torch.is_grad_enabled() and table.weight.requires_grad
-    return learns_sparsely or table.weight.is_cuda
+    has_sparse_gradient = table.sparse and torch.is_grad_enabled() and table.weight.requires_grad
+    return has_sparse_gradient or table.weight.is_cuda

@@ -1,4 +1,4 @@
-"""A dense mixture of SwiGLU experts."""
+"""Dense mixture of SwiGLU experts."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from recops_models.layers.dropout import Dropout
 class ExpertMixture(nn.Module):
     """``y = Σ_e g_e(x) · W_out,e (silu(W_gate,e x) ⊙ W_in,e x)`` with ``g = softmax(W x)``.
 
-    One softmax gate weighs all experts (a dense mixture of experts; MMoE has one gate per task). So
-    the experts are one wide SwiGLU whose hidden units are scaled by the gate of their expert.
+    One softmax gate weights all experts; MMoE has one gate per task. The experts are computed as
+    one wide SwiGLU whose hidden units are scaled by the gate of their expert.
 
     Args:
         width: d.
-        hidden: the hidden width of each expert.
+        hidden: hidden width of each expert.
         experts: E ≥ 1.
         dropout: on the hidden units.
     """

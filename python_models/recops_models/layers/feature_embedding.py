@@ -1,4 +1,4 @@
-"""From a batch of features to dense vectors: the candidate with its context, and histories."""
+"""Embeddings of a batch's features: the candidate, its context, and the histories."""
 
 from __future__ import annotations
 
@@ -28,14 +28,14 @@ from recops_models.layers.states_at import states_along
 
 
 class History(NamedTuple):
-    """Events that are looked up beside each other.
+    """Sequences that describe the same events, such as the item and the category of each click.
 
     Attributes:
         name: of the history.
-        sequences: the features that tell of its events.
-        targets: for each of them, the candidate's feature of the same table; None where the
-            candidate has none, such as the sign of an event.
-        dim: d, the width of an event.
+        sequences: names of the sequence features.
+        targets: per sequence, the candidate's feature that shares its table; None if there is none,
+            as for the sign of an event.
+        dim: d, the width of an event's embedding.
     """
 
     name: str
@@ -45,25 +45,27 @@ class History(NamedTuple):
 
 
 class FeatureEmbedding(nn.Module):
-    """Embedding tables of a schema, one row of ``width`` numbers a value; row 0, padding, is zero,
-    and row 1, the unknown, begins there: what no rare value trained says nothing.
+    """Embedding tables of a schema, with one row of ``width`` numbers per value.
 
-    A *history* is sequences event by event beside each other (item ⊕ category ⊕ sign …); its
-    *query* is the candidate's features of the same tables, in the same order, and zero for those
-    that a candidate lacks, so that both are d wide. Histories may be of different lengths (clicks,
-    carts, dislikes): each is a model's to read by itself, those in ``apart``. The *context* is
-    everything else, in the schema's order: categoricals, numbers, vectors, and the sum of each
-    other sequence (the tags of an item, the histories that are not kept apart).
+    Row 0, padding, is zero. Row 1, the unknown value, starts at zero: a value that training never
+    showed then has no effect.
+
+    An *event* of a history is the concatenation of its sequences' rows (item ⊕ category ⊕ sign …).
+    Its *query* is the concatenation of the candidate's features of the same tables, in the same
+    order, with zeros for sequences without such a feature. A schema may have several histories
+    (clicks, carts, dislikes), of different lengths. Those in ``separate_histories`` are read event
+    by event. The *context* is everything else, in the schema's order: categoricals, numbers,
+    vectors, and the sum of every other sequence (an item's tags, histories that are not separate).
 
     Args:
         schema: fitted on the training part.
         width: of a row.
-        std: of the normal law that other rows begin from; pretrained ones where their file says.
-        history: the one history that is kept apart; None keeps all.
+        std: standard deviation of initial rows; pretrained rows start from their file.
+        history: the only separate history; None: all histories are separate.
 
     Raises:
-        DataError: there is no history, or none of this name; sequences of one do not fit each
-            other; or pretrained vectors are unreadable or not ``width`` wide.
+        DataError: there is no history, or none of this name; the sequences of a history do not fit
+            each other; or pretrained vectors are unreadable or do not have ``width`` columns.
     """
 
     def __init__(
@@ -82,8 +84,8 @@ class FeatureEmbedding(nn.Module):
             if isinstance(feature, (Categorical, Sequence))
         }
         self.width = width
-        self.apart = _histories(schema.schema, width, history)
-        events = [name for each in self.apart for name in each.sequences]
+        self.separate_histories = _histories(schema.schema, width, history)
+        events = [name for each in self.separate_histories for name in each.sequences]
         self._context = [feature for feature in features if feature.name not in events]
         self.tables = ColumnModules()
         for name, owner in schema.schema.tables.items():
@@ -94,40 +96,43 @@ class FeatureEmbedding(nn.Module):
             if owner.pretrained is not None:
                 _start_from(table, Path(owner.pretrained), schema.lookup(name))
             self.tables[name] = table
-        # Once, for the compiler knows no groupby.
+        # Computed here because torch.compile does not support groupby.
         self._columns = _runs(self._context, self._table)
         self._columns_with_history = _runs(
             [*self._context, *(schema.schema[name] for name in events)], self._table
         )
-        self.history_dim = sum(each.dim for each in self.apart)
+        self.history_dim = sum(each.dim for each in self.separate_histories)
         self._widths = [_width(feature, width) for feature in self._context]
         self.context_dim = sum(self._widths)
 
-    def places(self, names: Iterable[str]) -> list[int]:
-        """Which columns of the context ``[B, context_dim]`` hold these features, in its order.
+    def column_indices(self, names: Iterable[str]) -> list[int]:
+        """Return the indices of some features' columns in the context, ascending.
+
+        Args:
+            names: features of the context ``[B, context_dim]``.
 
         Raises:
-            ValueError: one is none of the context's.
+            ValueError: a feature is not in the context.
         """
-        wanted, start = set(names), 0
-        found: list[int] = []
+        chosen, start = set(names), 0
+        indices: list[int] = []
         known = [feature.name for feature in self._context]
-        if unknown := sorted(wanted - set(known)):
+        if unknown := sorted(chosen - set(known)):
             raise ValueError(
                 f"FeatureEmbedding: no feature {unknown[0]!r} in the context; "
                 f"there are {', '.join(known)}"
             )
         for name, width in zip(known, self._widths, strict=True):
-            if name in wanted:
-                found += range(start, start + width)
+            if name in chosen:
+                indices += range(start, start + width)
             start += width
-        return found
+        return indices
 
     def context(self, batch: Batch, *, with_history: bool = False) -> list[Tensor]:
-        """The columns of ``[B, context_dim]``, for the model to put beside the others at once.
+        """Return the columns of the context, ``[B, context_dim]`` together.
 
-        ``with_history`` the sums of the events, ``[B, history_dim]``, are behind them: looked up in
-        the same call, never written out event by event.
+        With ``with_history``, the sums of the events, ``[B, history_dim]`` together, follow. They
+        come from the same lookup, and no event is written out.
         """
         columns: list[Tensor] = []
         for in_tables, names in self._columns_with_history if with_history else self._columns:
@@ -139,19 +144,19 @@ class FeatureEmbedding(nn.Module):
 
     @property
     def context_features(self) -> tuple[Feature, ...]:
-        """What :meth:`context` gives the columns of, in order."""
+        """Features of the context, in the order of its columns."""
         return tuple(self._context)
 
     def columns(self, batch: Batch, names: Iterable[str]) -> list[Tensor]:
-        """The columns of some features of the context, in the order of ``names``."""
+        """Return the columns of some features of the context, in the order of ``names``."""
         return [
             self._bags(batch, [name]) if name in self._table else _numbers(batch.features[name])
             for name in names
         ]
 
     def query(self, batch: Batch, history: History | None = None) -> Tensor:
-        """``[B, d]``: the candidate, as an event of the history (the first) would be."""
-        history = history or self.apart[0]
+        """Return the candidate ``[B, d]`` as an event of a history; default: the first history."""
+        history = history or self.separate_histories[0]
         rows = [
             torch.zeros_like(batch.group) if target is None else batch.features[target]
             for target in history.targets
@@ -160,15 +165,20 @@ class FeatureEmbedding(nn.Module):
         return embedding_bags(list(zip(tables, rows, strict=True)))
 
     def keys(self, batch: Batch, history: History | None = None) -> Tensor:
-        """``[B, T, d]``: the events of a history, the first; zero where there is none."""
-        history = history or self.apart[0]
+        """Return a history's events ``[B, T, d]``, zero past its length; default: the first."""
+        history = history or self.separate_histories[0]
         rows, events = batch.features[history.sequences[0]].shape
         flat = {name: batch.features[name].flatten() for name in history.sequences}
         return self.events(flat, history).view(rows, events, history.dim)
 
     def events(self, ids: Mapping[str, Tensor], history: History | None = None) -> Tensor:
-        """``[E, d]``: events of a history, the first, by each sequence's ids ``[E]``."""
-        names = (history or self.apart[0]).sequences
+        """Return event embeddings ``[E, d]`` of a history from ids ``[E]`` per sequence.
+
+        Args:
+            ids: by the name of the sequence.
+            history: default: the first one.
+        """
+        names = (history or self.separate_histories[0]).sequences
         return embedding_bags([(self._table_of(name), ids[name]) for name in names])
 
     def histories(self, batch: Batch) -> tuple[Tensor, Tensor]:
@@ -177,7 +187,7 @@ class FeatureEmbedding(nn.Module):
         U is 1 if the batch is one request, else B.
         """
         if batch.is_one_request:
-            keys = self.apart[0].sequences
+            keys = self.separate_histories[0].sequences
             batch = batch._replace(
                 features={name: batch.features[name][:1] for name in keys},
                 lengths={name: batch.lengths[name][:1] for name in keys},
@@ -185,30 +195,36 @@ class FeatureEmbedding(nn.Module):
         return self.keys(batch), self.lengths(batch)
 
     def beginnings(self, batch: Batch) -> tuple[Tensor, Tensor, Tensor]:
-        """The longest of the first history of those that begin alike: events ``[U, T, d]``; and for
-        each row which of them it begins, and how many of its events it has, ``[B]`` each.
+        """Return the longest of histories that share a beginning, and each row's part of it.
 
-        The batch must know of beginnings.
+        The histories are those of the first separate history; ``batch.prefix_of`` must be set.
+
+        Returns:
+            Events ``[U, T, d]``; the index ``[B]`` of each row's history among these U; and the
+                number ``[B]`` of its events that the row has.
         """
         assert batch.prefix_of is not None
-        keys = self.apart[0].sequences
+        keys = self.separate_histories[0].sequences
         longest, history = torch.unique(batch.prefix_of[keys[0]], return_inverse=True)
-        whole = batch._replace(features={name: batch.features[name][longest] for name in keys})
-        return self.keys(whole), history, self.lengths(batch)
+        full = batch._replace(features={name: batch.features[name][longest] for name in keys})
+        return self.keys(full), history, self.lengths(batch)
 
     def states(self, batch: Batch, read: Callable[[Tensor, Tensor], Tensor]) -> Tensor:
-        """``[U, T, h]``: what ``read`` makes of each event of the first history, of events
-        ``[U, T, d]`` and lengths ``[U]``, in their order.
+        """Return ``read``'s state ``[U, T, h]`` after each event of the first history.
 
-        Where the batch knows of histories that begin alike, what they share is read once.
+        If ``batch.prefix_of`` is set, shared beginnings are read once and U is B.
+
+        Args:
+            batch: the examples.
+            read: maps events ``[U, T, d]`` and lengths ``[U]`` to states.
         """
         if batch.prefix_of is None:
             return read(*self.histories(batch))
         return states_along(read, *self.beginnings(batch))
 
     def lengths(self, batch: Batch, history: History | None = None) -> Tensor:
-        """``[B]``: of a history, the first."""
-        return batch.lengths[(history or self.apart[0]).sequences[0]]
+        """Return the lengths ``[B]`` of a history; default: the first one."""
+        return batch.lengths[(history or self.separate_histories[0]).sequences[0]]
 
     def _bags(self, batch: Batch, names: Iterable[str]) -> Tensor:
         return embedding_bags([(self._table_of(name), batch.features[name]) for name in names])
@@ -220,32 +236,35 @@ class FeatureEmbedding(nn.Module):
 
 
 def scanned_history(schema: FeatureSchema, chosen: str | None) -> str | None:
-    """The history that a model of one sequence reads: the chosen one, or the schema's first."""
+    """Return the history of a single-sequence model: the chosen one, or the schema's first."""
     return chosen or next(iter(schema.histories), None)
 
 
 def with_target(events: Tensor, lengths: Tensor, query: Tensor) -> tuple[Tensor, Tensor]:
-    """Histories that end with the candidate: ``[B, T + 1, d]`` and their lengths."""
+    """Append the candidate to the histories: ``[B, T + 1, d]`` and their lengths ``[B]``."""
     events, lengths = events.expand(len(query), -1, -1), lengths.expand(len(query))
     longer = torch.cat([events, torch.zeros_like(query)[:, None]], 1)
-    place = lengths[:, None, None].expand(-1, 1, query.shape[1])
-    return longer.scatter(1, place, query[:, None]), lengths + 1
+    position = lengths[:, None, None].expand(-1, 1, query.shape[1])
+    return longer.scatter(1, position, query[:, None]), lengths + 1
 
 
 def state_rows(users: int, query: Tensor) -> Tensor:
-    """``[B]`` i64: which of the users' states each candidate ``[B, d]`` reads: its own, or the one
-    that all share.
+    """Return the index ``[B]`` i64 of the state that each candidate reads.
+
+    Args:
+        users: number of states: B, or 1 if all candidates share one.
+        query: candidates ``[B, d]``.
     """
     rows = torch.arange(len(query), device=query.device)
     return torch.zeros_like(rows) if users < len(query) else rows
 
 
 def _histories(schema: FeatureSchema, width: int, only: str | None) -> tuple[History, ...]:
-    found = schema.histories
-    if not found:
+    histories = schema.histories
+    if not histories:
         raise DataError("FeatureEmbedding: no sequence shares a categorical's embedding")
-    if only is not None and only not in found:
-        raise DataError(f"FeatureEmbedding: no history {only!r}; there are {', '.join(found)}")
+    if only is not None and only not in histories:
+        raise DataError(f"FeatureEmbedding: no history {only!r}; there are {', '.join(histories)}")
     categorical = {feature.name for feature in schema.of_type(Categorical)}
     return tuple(
         History(
@@ -257,19 +276,19 @@ def _histories(schema: FeatureSchema, width: int, only: str | None) -> tuple[His
             ),
             width * len(sequences),
         )
-        for name, sequences in found.items()
+        for name, sequences in histories.items()
         if only is None or name == only
     )
 
 
 def _runs(features: Iterable[Feature], tables: Container[str]) -> list[tuple[bool, list[str]]]:
-    """Names of neighbours that all have a table, or none."""
+    """Group adjacent features by whether they have a table; return flags and names."""
     runs = groupby(features, lambda feature: feature.name in tables)
     return [(in_tables, [feature.name for feature in run]) for in_tables, run in runs]
 
 
 def _numbers(values: Tensor) -> Tensor:
-    """A numeric feature is a column, a vector some."""
+    """Return a numeric feature as ``[B, 1]``, and a vector feature as it is."""
     return values[:, None] if values.ndim == 1 else values
 
 
@@ -284,14 +303,14 @@ def _width(feature: Feature, width: int) -> int:
 
 
 def _start_from(table: nn.Embedding, path: Path, lookup: Lookup) -> None:
-    """Put a file's vectors into the rows of the ids that it knows."""
+    """Copy pretrained vectors from a file into the rows of the ids that the vocabulary has."""
     from recops_models.item_vectors.files import load_item_vectors
 
-    read = load_item_vectors(path)
-    if read.vectors.shape[1] != table.embedding_dim:
+    vectors = load_item_vectors(path)
+    if vectors.vectors.shape[1] != table.embedding_dim:
         raise DataError(
-            f"{path}: vectors are {read.vectors.shape[1]} wide, the table {table.embedding_dim}"
+            f"{path}: vectors are {vectors.vectors.shape[1]} wide, the table {table.embedding_dim}"
         )
-    rows = lookup.rows(read.item_ids)
+    rows = lookup.rows(vectors.item_ids)
     with torch.no_grad():
-        table.weight[torch.from_numpy(rows[rows > 1])] = torch.from_numpy(read.vectors[rows > 1])
+        table.weight[torch.from_numpy(rows[rows > 1])] = torch.from_numpy(vectors.vectors[rows > 1])

@@ -1,4 +1,4 @@
-"""The head of a click model read otherwise: with units dropped, and its gradient by its input."""
+"""Monte Carlo dropout and input gradients of a click model's head."""
 
 from __future__ import annotations
 
@@ -11,19 +11,19 @@ from recops_models.layers.counter_random import drops, sixteenth_bits
 from recops_models.layers.dice import Dice
 
 _STREAMS = 64
-"""Streams a pass: more layers than any head has."""
+"""Random streams per pass, an upper bound on the number of layers."""
 
 
 class HeadPasses:
-    """``z = W_n σ(… σ(W_1 x + b_1) …) + b_n``, from x ``[B, D]`` to logits ``[B]``, in other ways.
+    """Evaluations of a head ``z = W_n σ(… σ(W_1 x + b_1) …) + b_n`` from ``[B, D]`` to ``[B]``.
 
     Args:
-        head: a click model's, in evaluation: a sequence with two linear layers or more, the last
-            of one output. It is kept, not copied.
+        head: the head of a click model in evaluation mode: a sequence with at least two linear
+            layers, the last of width 1. It is not copied.
 
     Raises:
-        ValueError: another module, one in training, or one whose output for a row depends on the
-            rows beside it (Dice with ``always_batch``).
+        ValueError: ``head`` is another module, or has a Dice with ``always_batch``, whose output
+            for a row depends on the other rows.
     """
 
     def __init__(self, head: nn.Module) -> None:
@@ -31,7 +31,7 @@ class HeadPasses:
             raise ValueError(
                 f"HeadPasses: head must be an nn.Sequential, got {type(head).__name__}"
             )
-        if any(isinstance(each, Dice) and each.always_batch for each in head.modules()):
+        if any(isinstance(module, Dice) and module.always_batch for module in head.modules()):
             raise ValueError("HeadPasses: head must read rows apart, got a Dice of always_batch")
         self._head = head
         self._blocks = _blocks(head)
@@ -39,36 +39,34 @@ class HeadPasses:
             raise ValueError("HeadPasses: head must have two linear layers or more, got fewer")
 
     def logits(self, x: Tensor) -> Tensor:
-        """``[B]``: the head as it is.
+        """Return the head's logits ``[B]``.
 
         Raises:
-            ValueError: it is in training.
+            ValueError: the head is in training mode.
         """
         self._check_mode()
         logits: Tensor = self._head(x)
         return logits.squeeze(-1)
 
     def dropped(self, x: Tensor, keys: Tensor, *, p: float, passes: int) -> Iterator[Tensor]:
-        """``passes`` times ``[B]``: logits with each hidden unit dropped with probability p, and
-        the others divided by 1 − p (Monte Carlo dropout: Gal and Ghahramani, Dropout as a Bayesian
-        Approximation, 2016).
+        """Yield logits ``[B]`` of ``passes`` passes with random dropout (Monte Carlo dropout).
 
-        The inputs of every linear layer but the first are masked: dropout follows an activation, as
-        in training. So the first layer is computed once for all passes, which then cost
-        O(B · Σ W_l) each, l ≥ 2. A row's masks follow from its key, the pass and the layer alone.
+        A hidden unit is dropped with probability p; the others are divided by 1 − p. The inputs of
+        all linear layers but the first are masked, as dropout follows an activation in training.
+        The first layer is thus computed once; each pass costs O(B · Σ_{l ≥ 2} W_l). The masks of a
+        row depend only on its key, the pass and the layer. Passes run one after the other, since
+        all at once would not fit into the CPU's caches.
 
-        For 1,000 rows of 144 through 200-80-1 with Dice, 20 passes took 12 ms on one core of a
-        shared machine; 21 whole passes took 21, and all at once as one product of 20,000 rows 25,
-        for they no longer fit the caches.
+        Source: Gal and Ghahramani, Dropout as a Bayesian Approximation, ICML 2016.
 
         Args:
             x: ``[B, D]``.
             keys: ``[B]``, of :func:`~recops_models.layers.counter_random.keys_of`.
-            p: within [0, 1), rounded to a multiple of 2⁻¹⁶.
-            passes: n.
+            p: in [0, 1), rounded to a multiple of 2⁻¹⁶.
+            passes: n, the number of passes.
 
         Raises:
-            ValueError: p is out of range, or the head is in training.
+            ValueError: p is out of range, or the head is in training mode.
         """
         self._check_mode()
         p = sixteenth_bits(p)
@@ -76,17 +74,22 @@ class HeadPasses:
         hidden = _apply(first, x)
         for number in range(passes):
             y = hidden
-            for place, block in enumerate(others):
-                mask = drops(keys, y.shape[1], p, stream=number * _STREAMS + place)
+            for layer, block in enumerate(others):
+                mask = drops(keys, y.shape[1], p, stream=number * _STREAMS + layer)
                 y = _apply(block, y.masked_fill(mask, 0) / (1 - p))
             yield y.squeeze(-1)
 
     def gradient(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """Logits z ``[B]``, and ``∇_x z [B, D]``, each row's own; outside of any graph.
+        """Return logits z ``[B]`` and ``∇_x z [B, D]``, per row and detached.
 
-        By torch's autograd, with no gradient of any weight: for 1,000 rows of 144 through 200-80-1
-        with Dice it takes 1.8 ms on one core of a shared machine, the forward pass alone .7, and
-        the same formulas written out in torch 3.7.
+        Torch's autograd computes it without gradients of weights, which is faster than formulas
+        written out in torch.
+
+        Args:
+            x: ``[B, D]``.
+
+        Raises:
+            ValueError: the head is in training mode.
         """
         self._check_mode()
         with torch.inference_mode(False), torch.enable_grad():
@@ -96,17 +99,17 @@ class HeadPasses:
         return z.detach(), gradient
 
     def weight_gradient_norm(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """Return logits z ``[B]`` and ``‖∇_θ z‖₂ [B]``, the gradient norm of every row by itself.
+        """Return logits z ``[B]`` and ``‖∇_θ z‖₂ [B]``, the norm of each row's gradient.
 
-        θ are the weights and biases of the linear layers. With a_l the input of layer l and g_l
-        the gradient of z by its output, ``‖∇_θ z‖² = Σ_l ‖g_l‖² (‖a_l‖² + 1)``, without the 1 for a
-        layer that has no bias. So no gradient ``[B, |θ|]`` is stored.
+        θ are the weights and biases of the linear layers. With a_l the input of layer l and g_l the
+        gradient of z by its output, ``‖∇_θ z‖² = Σ_l ‖g_l‖² (‖a_l‖² + 1)``; the 1 is left out for a
+        layer without bias. No gradient ``[B, |θ|]`` is stored.
 
         Args:
             x: ``[B, D]``.
 
         Raises:
-            ValueError: the head is in training.
+            ValueError: the head is in training mode.
         """
         self._check_mode()
         inputs: list[Tensor] = []
@@ -135,7 +138,7 @@ class HeadPasses:
 
 
 def _blocks(head: nn.Sequential) -> list[list[nn.Module]]:
-    """The layers, cut before every linear one but the first; without dropout of their own."""
+    """Split the layers before every linear layer but the first; leave out dropout layers."""
     blocks: list[list[nn.Module]] = [[]]
     linear = 0
     for layer in head:

@@ -1,4 +1,4 @@
-"""Several histories, each attended by itself."""
+"""Target attention over several histories."""
 
 from __future__ import annotations
 
@@ -12,26 +12,28 @@ from recops_models.layers.target_attention import TargetAttention
 
 
 class HistoryAttention(nn.Module):
-    """The columns of ``[B, history_dim]``: what of each history matters to the candidate.
+    """Interests ``[B, d]`` of every history, each by a separate attention.
 
     Args:
-        embedding: tells the histories; the same one comes with each batch.
-        attention: a new attention to events of a width.
+        embedding: its histories are attended to; :meth:`forward` takes the same one.
+        attention: returns a new attention over events of a given width.
     """
 
     def __init__(
         self, embedding: FeatureEmbedding, attention: Callable[[int], TargetAttention]
     ) -> None:
         super().__init__()
-        self.each = nn.ModuleList(attention(history.dim) for history in embedding.apart)
+        self.each = nn.ModuleList(
+            attention(history.dim) for history in embedding.separate_histories
+        )
 
     def forward(self, embedding: FeatureEmbedding, batch: Batch) -> list[Tensor]:
-        """``[B, d]`` of each history."""
+        """Return ``[B, d]`` per history; together they have ``embedding.history_dim`` columns."""
         return [
             attention(
                 embedding.query(batch, history),  # (B, d)
                 embedding.keys(batch, history),  # (B, T, d)
                 embedding.lengths(batch, history),
             )
-            for history, attention in zip(embedding.apart, self.each, strict=True)
+            for history, attention in zip(embedding.separate_histories, self.each, strict=True)
         ]

@@ -1,4 +1,4 @@
-"""The weights of a hierarchical periodic memory network."""
+"""Weights of a hierarchical periodic memory network (HPMN)."""
 
 from __future__ import annotations
 
@@ -11,25 +11,25 @@ _LAYER = "w_ih."
 
 
 class HpmnWeights(nn.Module):
-    """What :func:`recops.hpmn_scan` and :func:`recops.hpmn_read` take as ``params``, to be learnt.
+    """Learnable ``params`` of :func:`recops.hpmn_scan` and :func:`recops.hpmn_read`.
 
     Args:
         input_size: I, of an event and of a query.
         hidden_size: H, of a slot.
         num_slots: m.
-        hops: of the reading attention.
+        hops: of the attention that reads the slots.
     """
 
     def __init__(self, input_size: int, hidden_size: int, num_slots: int, *, hops: int) -> None:
         super().__init__()
-        begun = recops.HpmnParams.random(
+        initial = recops.HpmnParams.random(
             input_size=input_size,
             hidden_size=hidden_size,
             num_slots=num_slots,
             hops=hops,
             seed=int(torch.randint(2**31, ())),
         )
-        tensors = begun.state_dict()
+        tensors = initial.state_dict()
         self.weights = nn.ParameterDict(
             {name: tensor for name, tensor in tensors.items() if not name.startswith(_LAYER)}
         )
@@ -38,5 +38,5 @@ class HpmnWeights(nn.Module):
         )
 
     def params(self) -> recops.HpmnParams:
-        """The weights as the ops take them."""
+        """Return the weights as the ops take them."""
         return recops.HpmnParams(w_ih=tuple(self.w_ih), **dict(self.weights.items()))

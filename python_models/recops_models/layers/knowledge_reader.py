@@ -1,4 +1,4 @@
-"""Looks up what is known of users, items and pairs: frozen, and zero where nothing is."""
+"""Frozen lookup of knowledge of users, items and pairs."""
 
 from __future__ import annotations
 
@@ -19,20 +19,20 @@ KnowledgePart = Literal["user", "item", "pair"]
 
 
 class KnowledgeReader(nn.Module):
-    """``k = [LN(K_u), miss_u, LN(K_i), miss_i, LN(K_ui)]`` from rows of users and of items.
+    """``k = [LN(K_u), miss_u, LN(K_i), miss_i, LN(K_ui)]`` from the knowledge of users and items.
 
-    LN is layer normalisation without weights, of each part by itself: the user's columns do not
-    depend on the item, and are made once for all candidates of a request. An unknown user or item,
-    and every pair with one, has zeros; ``miss`` is then 1. Nothing here learns: tables are buffers,
-    the net of pairs is frozen, and what comes out carries no gradient.
+    LN is layer normalisation without weights, per part. The user's columns do not depend on the
+    item, so they are computed once per request. An unknown user or item has zeros and ``miss`` 1,
+    and every pair with it has zeros. Nothing is trained: tables are buffers, the pair net is
+    frozen, and outputs carry no gradient.
 
-    That knowledge enters as dense features behind a stopped gradient is inferred; the normalising
-    part by part, and the bits, are ours.
+    Source: KEEP (arXiv 2208.10174). Dense knowledge features behind a stopped gradient are
+    inferred; the normalisation per part and the flags are the project's own.
 
     Args:
         tables: of ``"user"`` and ``"item"``, see
             :class:`~recops_models.graphs.knowledge.Knowledge`.
-        pair: the weights of the net of pairs, by name.
+        pair: the weights of the pair net, by name.
     """
 
     def __init__(self, tables: Mapping[str, CodedRows], pair: Mapping[str, Tensor]) -> None:
@@ -46,12 +46,12 @@ class KnowledgeReader(nn.Module):
 
     @classmethod
     def of(cls, knowledge: Knowledge) -> KnowledgeReader:
-        """One that reads this knowledge."""
+        """Return a reader of this knowledge."""
         return cls(knowledge.tables, knowledge.pair)
 
     @classmethod
     def shaped(cls, weights: Mapping[str, Tensor]) -> KnowledgeReader:
-        """One with the shapes of a reader's ``weights``."""
+        """Return a reader with the shapes of another reader's ``weights``."""
         tables = {
             name: CodedRows(weights[f"{name}_values"], weights.get(f"{name}_scale"))
             for name in ENTITIES
@@ -60,11 +60,11 @@ class KnowledgeReader(nn.Module):
 
     @property
     def width(self) -> int:
-        """d."""
+        """d, the width of a knowledge vector."""
         return self._table("user").values.shape[1]
 
     def part_width(self, part: KnowledgePart) -> int:
-        """Columns of a part: d, and one for who is unknown."""
+        """Return the number of columns of a part: d, and one flag for users and items."""
         return self.width + (part != "pair")
 
     @torch.no_grad()
@@ -76,19 +76,19 @@ class KnowledgeReader(nn.Module):
                 user's part is then ``[1, part_width]``.
             item: ``[B]`` i64, rows of the items' table.
         """
-        of_user, of_item = self._table("user").take(user), self._table("item").take(item)
+        user_rows, item_rows = self._table("user").take(user), self._table("item").take(item)
         absent_user, absent_item = (user <= UNKNOWN)[:, None], (item <= UNKNOWN)[:, None]
-        pair = self.pair(of_user.expand_as(of_item), of_item)
+        pair = self.pair(user_rows.expand_as(item_rows), item_rows)
         pair = pair.masked_fill(absent_user | absent_item, 0)
         return {
-            "user": torch.cat([_normalised(of_user), absent_user.float()], -1),
-            "item": torch.cat([_normalised(of_item), absent_item.float()], -1),
-            "pair": _normalised(pair),
+            "user": torch.cat([_normalise(user_rows), absent_user.float()], -1),
+            "item": torch.cat([_normalise(item_rows), absent_item.float()], -1),
+            "pair": _normalise(pair),
         }
 
     def _table(self, name: str) -> CodedRows:
         return CodedRows(getattr(self, f"{name}_values"), getattr(self, f"{name}_scale"))
 
 
-def _normalised(x: Tensor) -> Tensor:
+def _normalise(x: Tensor) -> Tensor:
     return F.layer_norm(x, x.shape[-1:])

@@ -1,4 +1,4 @@
-"""The weights of a multi-channel user interest memory network."""
+"""Weights of a multi-channel user interest memory network (MIMN)."""
 
 from __future__ import annotations
 
@@ -8,22 +8,21 @@ from torch import Tensor, nn
 import recops
 
 _STATIC = ("memory_init",)
-"""Every user's memory begins alike, and is not learnt (the released code)."""
+"""Not learnt: every user's memory starts with the same values (as in the released code)."""
 
 _BOUNDED = ("key_memory", "read_init")
-"""Learnt as what tanh is taken of (the released code)."""
+"""Parametrised as ``tanh`` of a learnt tensor (as in the released code)."""
 
 
 class MimnWeights(nn.Module):
-    """What :func:`recops.mimn_scan` takes as ``params``, to be learnt.
+    """Learnable ``params`` of :func:`recops.mimn_scan`.
 
     Args:
         input_size: D, of an event and of a slot.
         hidden_size: H.
         num_slots: m.
-        usage_scale: what usage is divided by, about the length of histories.
-        key_memory: whether slots have static keys, which the released code has and the paper
-            does not tell of.
+        usage_scale: divisor of the usage, about the length of histories.
+        key_memory: whether slots have static keys, as in the released code; the paper has none.
     """
 
     memory_init: Tensor
@@ -39,7 +38,7 @@ class MimnWeights(nn.Module):
     ) -> None:
         super().__init__()
         self.usage_scale = usage_scale
-        begun = recops.MimnParams.random(
+        initial = recops.MimnParams.random(
             input_size=input_size,
             hidden_size=hidden_size,
             num_slots=num_slots,
@@ -47,14 +46,14 @@ class MimnWeights(nn.Module):
             key_memory=key_memory,
         )
         self.weights = nn.ParameterDict()
-        for name, tensor in begun.state_dict().items():
+        for name, tensor in initial.state_dict().items():
             if name in _STATIC:
                 self.register_buffer(name, tensor)
             else:
                 self.weights[name] = torch.atanh(tensor) if name in _BOUNDED else tensor
 
     def params(self) -> recops.MimnParams:
-        """The weights as the ops take them."""
+        """Return the weights as the op takes them."""
         tensors: dict[str, Tensor] = {
             name: torch.tanh(weight) if name in _BOUNDED else weight
             for name, weight in self.weights.items()

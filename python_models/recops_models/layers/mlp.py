@@ -1,4 +1,4 @@
-"""A multilayer perceptron with the activations of click models."""
+"""Multilayer perceptron with the activations of click models."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ ActivationName = Literal["relu", "prelu", "sigmoid", "dice"]
 
 
 def activation(name: ActivationName, width: int) -> nn.Module:
-    """A new activation for ``[N, width]``, with a slope per unit where it has slopes.
+    """Return a new activation for ``[N, width]``; PReLU and Dice have one slope per unit.
 
-    PReLU's slopes begin at 0.25, Dice's at 0.
+    Slopes of PReLU start at 0.25, those of Dice at 0.
 
     Raises:
         ValueError: an unknown name.
@@ -37,9 +37,9 @@ class MLP(nn.Sequential):
     """``x ↦ W_n σ(… σ(W_1 x + b_1) …) + b_n``: ``[N, input_dim]`` to ``[N, output_dim]``.
 
     Args:
-        input_dim: of the input.
-        hidden: the widths of the hidden layers; none leaves one linear map.
-        output_dim: of the output, which no activation follows.
+        input_dim: width of the input.
+        hidden: widths of the hidden layers; if empty, the MLP is one linear map.
+        output_dim: width of the output, which has no activation.
         activation_name: σ.
         dropout: on the hidden units.
     """

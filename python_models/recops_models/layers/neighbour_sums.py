@@ -1,4 +1,4 @@
-"""Weighted sums over the neighbours of a graph: ``W C`` for a sparse W, its rows or some."""
+"""Weighted sums over graph neighbours: products ``W C`` with a sparse W or some of its rows."""
 
 from __future__ import annotations
 
@@ -10,38 +10,37 @@ from torch import Tensor
 
 
 class Edges(NamedTuple):
-    """A sparse matrix ``[n, V]`` without its values: row i has edges ``[offsets[i],
-    offsets[i + 1])``.
+    """Pattern of a sparse matrix: row i has the edges ``[offsets[i], offsets[i + 1])``.
 
     Attributes:
-        offsets: ``[n + 1]`` i64.
-        neighbours: ``[E]`` i64, their columns.
+        offsets: ``[n + 1]`` i64, of n rows.
+        neighbours: ``[E]`` i64, the column of each edge, in [0, V).
     """
 
     offsets: Tensor
     neighbours: Tensor
 
     def rows(self, rows: Tensor) -> tuple[Edges, Tensor]:
-        """Some rows ``[u]`` i64 alone, and which edges those are, ``[E']`` i64."""
-        begins = self.offsets[rows]
-        lengths = self.offsets[rows + 1] - begins
+        """Return the edges of rows ``[u]`` i64, and their indices ``[E']`` i64 among all edges."""
+        starts = self.offsets[rows]
+        lengths = self.offsets[rows + 1] - starts
         offsets = F.pad(lengths.cumsum(0), (1, 0))
         edges = torch.arange(int(lengths.sum()), device=rows.device)
-        edges = edges + torch.repeat_interleave(begins - offsets[:-1], lengths)
+        edges = edges + torch.repeat_interleave(starts - offsets[:-1], lengths)
         return Edges(offsets, self.neighbours[edges]), edges
 
     def sources(self) -> Tensor:
-        """``[E]`` i64: the row of each edge."""
+        """Return the row ``[E]`` i64 of each edge."""
         rows = torch.arange(len(self.offsets) - 1, device=self.offsets.device)
         return torch.repeat_interleave(rows, self.offsets.diff())
 
 
 class Transposed(NamedTuple):
-    """The same edges by columns.
+    """Edges of the transposed matrix.
 
     Attributes:
-        edges: of the transposed matrix.
-        order: ``[E]`` i64: which edge each one is there.
+        edges: sorted by column of the original, then by row.
+        order: ``[E]`` i64, the index of each edge in the original.
     """
 
     edges: Edges
@@ -49,7 +48,7 @@ class Transposed(NamedTuple):
 
     @classmethod
     def of(cls, edges: Edges, columns: int) -> Transposed:
-        """Of a matrix with so many columns; within one, rows ascend."""
+        """Transpose a matrix with ``columns`` columns."""
         order = torch.argsort(edges.neighbours, stable=True)
         counts = torch.bincount(edges.neighbours, minlength=columns)
         return cls(Edges(F.pad(counts.cumsum(0), (1, 0)), edges.sources()[order]), order)
@@ -63,18 +62,19 @@ def neighbour_sums(
     transposed: Transposed | None = None,
     sparse: bool = False,
 ) -> Tensor:
-    """``[n, d]``: ``Σ_e weights[e] · vectors[neighbours[e]]`` over the edges of each row.
+    """Return ``[n, d]``: ``Σ_e weights[e] · vectors[neighbours[e]]`` over the edges of each row.
 
-    In order of the edges, so that a row has the same bits whichever others are asked for, at any
-    number of threads; zero for a row without edges.
+    Edges are summed in order, so the bits of a row do not depend on other rows, at any
+    number of threads. A row without edges is zero.
 
     Args:
         edges: of n rows.
         weights: ``[E]``, of the vectors' dtype.
         vectors: ``[V, d]``.
-        transposed: of ``edges``: the gradient of the vectors is then a sum over its rows, which
-            takes no sort. Worth having where the same edges are read again and again.
-        sparse: without it, whether that gradient is a sparse tensor.
+        transposed: of ``edges``. The gradient of the vectors is then computed without a sort, which
+            pays if the same edges are used repeatedly.
+        sparse: whether the gradient of the vectors is sparse; without effect if ``transposed`` is
+            given.
     """
     if transposed is None or not torch.is_grad_enabled():
         return _sums(edges, weights, vectors, sparse)
@@ -107,9 +107,9 @@ class _NeighbourSums(torch.autograd.Function):
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, Tensor | None, None, None]:
         weights, vectors = ctx.saved_tensors
         edges, transposed = ctx.edges, ctx.transposed
-        of_weights = of_vectors = None
+        grad_weights = grad_vectors = None
         if ctx.needs_input_grad[0]:
-            of_weights = (vectors[edges.neighbours] * grad[edges.sources()]).sum(1)
+            grad_weights = (vectors[edges.neighbours] * grad[edges.sources()]).sum(1)
         if ctx.needs_input_grad[1]:
-            of_vectors = _sums(transposed.edges, weights[transposed.order], grad.contiguous())
-        return of_weights, of_vectors, None, None
+            grad_vectors = _sums(transposed.edges, weights[transposed.order], grad.contiguous())
+        return grad_weights, grad_vectors, None, None

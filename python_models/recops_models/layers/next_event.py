@@ -1,4 +1,4 @@
-"""The auxiliary loss of DIEN: does a state know the event that follows it?"""
+"""Auxiliary loss of DIEN: can a state tell the next event from a random one?"""
 
 from __future__ import annotations
 
@@ -16,30 +16,30 @@ ScorerKind = Literal["mlp", "inner"]
 
 
 class NextEvent(nn.Module):
-    """``−[log σ(s(h_t, e_{t+1})) + log(1 − σ(s(h_t, e⁻_{t+1})))]``, the mean over all (user, t)
-    with a next event.
+    """DIEN's auxiliary loss: a state must score the next event above a random event of the batch.
 
-    The scorer s is the inner product ``h·e`` (the paper writes such a bracket), or ``MLP([h, e])``
-    (its released code), one for both terms. With ``W_1 = [W_h, W_e]`` the first layer is
-    ``W_h h + W_e e``: one product of each state and one of each event serve both terms.
+    ``−[log σ(s(h_t, e_{t+1})) + log(1 − σ(s(h_t, e⁻_{t+1})))]``, the mean over all (user, t) with a
+    next event.
 
-    A negative e⁻ is another event of the batch, drawn uniformly among all of them: by popularity
-    therefore, with all its features, as the released code draws from the list of all reviews, and
-    as there it may be one that the user has met. Where the draw falls on the very values that were
-    to be told from it, the second term is left out. Draws are from torch's generator, as dropout's
-    are.
+    The scorer s is the inner product ``h·e`` (suggested by the paper's notation) or ``MLP([h, e])``
+    (as in its released code), the same for both terms. With ``W_1 = [W_h, W_e]``, the first layer
+    is ``W_h h + W_e e``, so one product per state and one per event serve both terms.
+
+    A negative e⁻ is a uniformly drawn event of the batch with all its features, so popular items
+    are drawn more often. It may be an event of the same user, as in the released code. If it equals
+    the next event, the second term is left out. Draws come from torch's generator, as for dropout.
 
     Source: Zhou et al., Deep Interest Evolution Network, AAAI 2019, equations 6 and 7. Sums run
-    over valid cells; the released code also divides by those of padding (``over_all_cells``), so
-    that its weight fades with the padding of a batch.
+    over valid positions. The released code divides by all positions, padding included
+    (``over_all_cells``), so its weight shrinks with padding.
 
     Args:
         width: of a state and of an event.
-        hidden: the widths of the MLP's hidden layers, one at least.
+        hidden: widths of the MLP's hidden layers, at least one.
         scorer: "mlp" or "inner".
-        affine: [h, e] is scaled and shifted by learnt numbers first: what a batch norm is that
-            nobody tells of training.
-        over_all_cells: divide by B (T − 1) whatever the lengths.
+        affine: first scale and shift [h, e] by learnt numbers, like a batch norm with mean 0 and
+            variance 1.
+        over_all_cells: divide by B (T − 1) instead of the number of valid positions.
 
     Raises:
         ValueError: an MLP without a hidden layer.
@@ -67,7 +67,7 @@ class NextEvent(nn.Module):
         self.shift = nn.Parameter(torch.zeros(2 * width)) if affine else None
 
     def forward(self, states: Tensor, events: Tensor, lengths: Tensor) -> Tensor:
-        """The loss, a scalar in float32; 0 where no event follows another.
+        """Return the loss, a scalar in float32; 0 if no event follows another.
 
         Args:
             states: h ``[B, T, d]``.
@@ -82,7 +82,7 @@ class NextEvent(nn.Module):
         return self._total(states, events, drawn, lengths) / cells.clamp(min=1)
 
     def _total(self, states: Tensor, events: Tensor, drawn: Tensor, lengths: Tensor) -> Tensor:
-        """Both sums, in one pass where an MLP scores on a CPU."""
+        """Return the sum of both terms, by the fused op for an MLP on a CPU."""
         if self.scorer == "inner" or events.is_cuda:
             return self.sums(states, events, drawn, lengths)
         dtype = torch.promote_types(states.dtype, events.dtype)
@@ -93,16 +93,16 @@ class NextEvent(nn.Module):
         )
 
     def sums(self, states: Tensor, events: Tensor, drawn: Tensor, lengths: Tensor) -> Tensor:
-        """Both sums, of scores written out: on any device, by any scorer."""
+        """Return the sum of both terms in torch ops, for any device and scorer."""
         valid = torch.arange(1, events.shape[1], device=events.device) < lengths[:, None]
         with torch.no_grad():
-            told_apart = valid & (rows_of(events, drawn) != events[:, 1:]).any(-1)
-        of_next, of_drawn = self.scores(states[:, :-1], events, drawn)
-        total = (F.softplus(-of_next.float()) * valid).sum()
-        return total + (F.softplus(of_drawn.float()) * told_apart).sum()
+            differs = valid & (rows_of(events, drawn) != events[:, 1:]).any(-1)
+        next_scores, drawn_scores = self.scores(states[:, :-1], events, drawn)
+        total = (F.softplus(-next_scores.float()) * valid).sum()
+        return total + (F.softplus(drawn_scores.float()) * differs).sum()
 
     def scores(self, states: Tensor, events: Tensor, drawn: Tensor) -> tuple[Tensor, Tensor]:
-        """``[B, T − 1]`` each: s of every state with the next event, and with the one drawn.
+        """Return ``[B, T − 1]`` scores of every state with the next and with the drawn event.
 
         Args:
             states: ``[B, T − 1, d]``.
@@ -113,15 +113,15 @@ class NextEvent(nn.Module):
             negatives = rows_of(events, drawn)
             return (states * events[:, 1:]).sum(-1), (states * negatives).sum(-1)
         weight, bias = self._first()
-        of_state, of_event = weight.chunk(2, 1)
-        projected = F.linear(events, of_event)  # (B, T, hidden)
-        row = F.linear(states, of_state, bias)  # (B, T − 1, hidden)
+        state_weight, event_weight = weight.chunk(2, 1)
+        projected = F.linear(events, event_weight)  # (B, T, hidden)
+        row = F.linear(states, state_weight, bias)  # (B, T − 1, hidden)
         columns = (projected[:, 1:], rows_of(projected, drawn))
-        of_next, of_drawn = (self.rest(torch.sigmoid(row + column)) for column in columns)
-        return of_next.squeeze(-1), of_drawn.squeeze(-1)
+        next_scores, drawn_scores = (self.rest(torch.sigmoid(row + column)) for column in columns)
+        return next_scores.squeeze(-1), drawn_scores.squeeze(-1)
 
     def _first(self) -> tuple[Tensor, Tensor]:
-        """Weight and bias of the first layer, which take in what scales and shifts its input."""
+        """Return weight and bias of the first layer, with scale and shift folded in."""
         weight: Tensor = self.first.weight
         bias: Tensor = self.first.bias
         if self.scale is None or self.shift is None:
@@ -130,12 +130,17 @@ class NextEvent(nn.Module):
 
 
 def rows_of(events: Tensor, drawn: Tensor) -> Tensor:
-    """``[B, T − 1, ·]``, as embeddings: their gradient has the same bits at any thread count."""
+    """Gather ``[B, T − 1, ·]``; the gradient has the same bits at any thread count.
+
+    Args:
+        events: ``[B, T, ·]``.
+        drawn: ``[B, T − 1]`` i64, indices into ``events.flatten(0, 1)``.
+    """
     return F.embedding(drawn, events.flatten(0, 1))
 
 
 def draw_events(lengths: Tensor, rows: int, columns: int, width: int) -> Tensor:
-    """``[rows, columns]``: places in ``[B, T]`` flattened, uniform over the events that are there.
+    """Draw ``[rows, columns]`` indices into ``[B, T]`` flattened, uniform over all valid events.
 
     Args:
         lengths: ``[B]``.

@@ -1,4 +1,4 @@
-"""Tables whose row 0 says nothing."""
+"""Embedding tables with a zero row for padding."""
 
 from __future__ import annotations
 
@@ -7,8 +7,9 @@ from torch import nn
 
 
 def draw_rows(table: nn.Embedding, std: float) -> None:
-    """Draw a table's rows from N(0, std²), but for row 0, which is padding: it is zero, and stays
-    so. What a model does not know has this row.
+    """Draw a table's rows from N(0, std²), except row 0, which is zero.
+
+    Row 0 stands for padding and for everything that the model does not know.
     """
     nn.init.normal_(table.weight, std=std)
     with torch.no_grad():

@@ -1,4 +1,4 @@
-"""What co-action is compared with: products of embeddings, and a table of pairs."""
+"""Baselines of co-action: products of embeddings, and a table of value pairs."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ _RADIX = 1 << 31
 
 
 class PairProduct(nn.Module):
-    """``[B, pairs · (width + 1)]``: e_induction ∘ Σ_t e_fed, and its sum, of given embeddings.
+    """``[B, pairs · (width + 1)]``: e_induction ∘ Σ_t e_fed and its sum, of shared embeddings.
 
-    Source: the inner product of Qu et al., "Product-based neural networks for user response
-    prediction", ICDM 2016, with the product before it is summed beside it.
+    Source: inner product of Qu et al., Product-based Neural Networks for User Response Prediction,
+    ICDM 2016; the unsummed product is added.
     """
 
     def __init__(self, schema: FittedSchema, pairs: Sequence[Pair], width: int) -> None:
@@ -33,11 +33,16 @@ class PairProduct(nn.Module):
         }
 
     def output_dim(self) -> int:
-        """The width of the result."""
+        """Return the total width of all pairs."""
         return len(self.pairs) * (self.width + 1)
 
     def forward(self, batch: Batch, tables: ColumnModules) -> list[Tensor]:
-        """The columns of ``[B, output_dim]``, from the tables of a :class:`FeatureEmbedding`."""
+        """Return the columns of ``[B, output_dim]``.
+
+        Args:
+            batch: the examples.
+            tables: of a :class:`~recops_models.layers.feature_embedding.FeatureEmbedding`.
+        """
         outputs = []
         for pair in self.pairs:
             history, _ = ids_of(batch, pair.fed)
@@ -49,13 +54,14 @@ class PairProduct(nn.Module):
 
 
 class OwnPairProduct(nn.Module):
-    """:class:`PairProduct` of tables of its own, so that it is co-action's equal in all but form.
+    """:class:`PairProduct` with separate tables, a baseline as close as possible to co-action.
 
     Args:
         schema: the features, fitted.
-        pairs: which.
+        pairs: the pairs of features.
         width: of a row.
-        std: of the normal law that rows begin from, but for those of padding and of the unknown.
+        std: standard deviation of initial rows; those of padding and of the unknown value start at
+            0.
     """
 
     def __init__(self, schema: FittedSchema, pairs: Sequence[Pair], width: int, std: float) -> None:
@@ -73,25 +79,25 @@ class OwnPairProduct(nn.Module):
                 table.weight[[PADDING, UNKNOWN]] = 0
 
     def output_dim(self) -> int:
-        """The width of the result."""
+        """Return the total width of all pairs."""
         return self.product.output_dim()
 
     def forward(self, batch: Batch) -> list[Tensor]:
-        """The columns of ``[B, output_dim]``."""
+        """Return the columns of ``[B, output_dim]``."""
         columns: list[Tensor] = self.product(batch, self.tables)
         return columns
 
 
 class PairTable(nn.Module):
-    """``[B, width]`` a pair of features: Σ_t of an embedding for each pair of *values*, met often.
+    """``[B, width]`` per pair of features: Σ_t of an embedding per frequent pair of *values*.
 
-    The Cartesian product with a frequency cut-off: a pair of values that the training part holds
-    fewer than ``min_count`` times has row 0, which stays zero.
+    This is a Cartesian product with a frequency threshold: a pair of values with fewer than
+    ``min_count`` occurrences in the training part has row 0, which stays zero.
 
     Args:
-        pairs: which.
+        pairs: the pairs of features.
         width: of a row.
-        keys: how many pairs of values each table knows; :meth:`fit` learns which they are.
+        keys: number of value pairs per table; :meth:`fit` finds them.
     """
 
     def __init__(self, pairs: Sequence[Pair], width: int, keys: Sequence[int]) -> None:
@@ -107,42 +113,44 @@ class PairTable(nn.Module):
     def fit(
         cls, pairs: Sequence[Pair], width: int, batches: Iterable[Batch], min_count: int
     ) -> PairTable:
-        """A table of the pairs of values that ``batches`` hold at least ``min_count`` times."""
-        # Here, since whoever loads a model counts nothing.
+        """Return a table of the value pairs that ``batches`` hold ``min_count`` times or more."""
+        # Imported here, because loading a model does not count.
         import pyarrow as pa
 
         from recops_models.examples.fit_schema import KeyCounts
 
-        met = [KeyCounts(capacity=sys.maxsize) for _ in pairs]
+        counters = [KeyCounts(capacity=sys.maxsize) for _ in pairs]
         for batch in batches:
-            for pair, counts in zip(pairs, met, strict=True):
+            for pair, counts in zip(pairs, counters, strict=True):
                 keys = _keys(batch, pair).flatten()
                 counts.add(pa.array(keys[keys >= 0].numpy()))
-        kept = [torch.from_numpy(counts.lookup(min_count).keys.ids) for counts in met]
-        table = cls(pairs, width, [len(keys) for keys in kept])
-        for p, keys in enumerate(kept):
+        frequent = [torch.from_numpy(counts.lookup(min_count).keys.ids) for counts in counters]
+        table = cls(pairs, width, [len(keys) for keys in frequent])
+        for p, keys in enumerate(frequent):
             table.get_buffer(f"keys_{p}").copy_(keys)
         return table
 
     def output_dim(self) -> int:
-        """The width of the result."""
+        """Return the total width of all pairs."""
         return len(self.pairs) * self.width
 
     def forward(self, batch: Batch) -> list[Tensor]:
-        """The columns of ``[B, output_dim]``."""
+        """Return the columns of ``[B, output_dim]``."""
         bags = []
         for p, (pair, table) in enumerate(zip(self.pairs, self.tables, strict=True)):
             assert isinstance(table, nn.Embedding)
-            known, wanted = self.get_buffer(f"keys_{p}"), _keys(batch, pair)
-            place = torch.searchsorted(known, wanted).clamp(max=max(len(known) - 1, 0))
-            there = known[place] == wanted if len(known) else torch.zeros_like(wanted).bool()
-            rows = torch.where(there, place + 1, 0)
+            table_keys, keys = self.get_buffer(f"keys_{p}"), _keys(batch, pair)
+            index = torch.searchsorted(table_keys, keys).clamp(max=max(len(table_keys) - 1, 0))
+            is_known = (
+                table_keys[index] == keys if len(table_keys) else torch.zeros_like(keys).bool()
+            )
+            rows = torch.where(is_known, index + 1, 0)
             bags.append((table, rows))
         return [embedding_bags(bags)]
 
 
 def _keys(batch: Batch, pair: Pair) -> Tensor:
-    """One number a pair of values, ``[B, T]``; −1 past the lengths."""
+    """Return one integer key per pair of values, ``[B, T]``; −1 past the lengths."""
     history, lengths = ids_of(batch, pair.fed)
     keys = batch.features[pair.induction][:, None] * _RADIX + history
     if lengths is None:

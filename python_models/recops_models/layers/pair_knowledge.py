@@ -1,4 +1,4 @@
-"""Knowledge of a user with an item, from what is known of each."""
+"""Knowledge of a user–item pair, computed from the knowledge of both."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ from torch import Tensor, nn
 
 
 class PairKnowledge(nn.Module):
-    """``K_ui = K_u ∘ K_i + W_2 prelu(W_1 [K_u, K_i, K_u ∘ K_i] + b_1) + b_2``: all ``[B, d]``.
+    """``K_ui = K_u ∘ K_i + W_2 prelu(W_1 [K_u, K_i, K_u ∘ K_i] + b_1) + b_2``, all ``[B, d]``.
 
-    It reads nothing but the two rows that are stored, so that a pair costs two look-ups and
-    O(d · hidden). KEEP's knowledge of interactions is confirmed, this form of it is inferred; that
-    the product passes by the net is ours: see :class:`~recops_models.click.extractor.Extractor`.
+    It reads only the two stored rows, so a pair costs two lookups and O(d · hidden). In KEEP,
+    knowledge of interactions is confirmed; this form is inferred, and the direct product term is
+    the project's own, see :class:`~recops_models.click.extractor.Extractor`.
 
     Args:
         width: d.
-        hidden: of the layer between.
+        hidden: width of the hidden layer.
     """
 
     def __init__(self, width: int, hidden: int) -> None:
@@ -28,11 +28,11 @@ class PairKnowledge(nn.Module):
 
     @classmethod
     def shaped(cls, weights: Mapping[str, Tensor]) -> PairKnowledge:
-        """One for such weights, still without them."""
+        """Return a net with the shapes of these weights."""
         return cls(len(weights["second.bias"]), len(weights["first.bias"]))
 
     def forward(self, user: Tensor, item: Tensor) -> Tensor:
-        """``[B, d]`` of ``[B, d]`` and ``[B, d]``."""
+        """Return ``K_ui [B, d]`` of ``K_u [B, d]`` and ``K_i [B, d]``."""
         product = user * item
         hidden = self.activation(self.first(torch.cat([user, item, product], -1)))
         pair: Tensor = product + self.second(hidden)

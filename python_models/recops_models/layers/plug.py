@@ -1,8 +1,8 @@
-"""Plug-in networks: what knowledge does to the first hidden layer of a running model.
+"""Plug-in networks, which add knowledge to the first hidden layer of a trained model.
 
-After KEEP (arXiv 2208.10174). That a separate plug-in network brings knowledge into the downstream
-model, and that this suits incremental training, is confirmed; all three forms, and that they begin
-at nothing, are ours.
+After KEEP (arXiv 2208.10174). Confirmed: a separate plug-in network brings knowledge into the
+downstream model, which suits incremental training. The three forms and the zero start are the
+project's own.
 """
 
 from __future__ import annotations
@@ -17,9 +17,9 @@ PlugKind = Literal["add", "concat", "gate"]
 
 
 class PartsLinear(nn.Module):
-    """``b + Σ_p W_p k_p``: a linear layer on columns that lie apart.
+    """``b + Σ_p W_p k_p``: a linear layer on inputs that are not concatenated.
 
-    A part of one row counts for all rows, so that its product is made once.
+    A part with a single row applies to all rows; its product is computed once.
 
     Args:
         widths: of each part.
@@ -29,12 +29,12 @@ class PartsLinear(nn.Module):
 
     def __init__(self, widths: Sequence[int], output_width: int, *, bias: bool = True) -> None:
         super().__init__()
-        whole = nn.Linear(sum(widths), output_width, bias=bias)
+        linear = nn.Linear(sum(widths), output_width, bias=bias)
         self.widths = tuple(widths)
-        self.weight, self.bias = whole.weight, whole.bias
+        self.weight, self.bias = linear.weight, linear.bias
 
     def forward(self, parts: Sequence[Tensor]) -> Tensor:
-        """``[B, output_width]`` of ``[B or 1, width]`` each."""
+        """Return ``[B, output_width]`` for parts ``[B or 1, width]``."""
         weights = self.weight.t().split(self.widths)
         products = [part @ weight for part, weight in zip(parts, weights, strict=True)]
         total: Tensor = products[0]
@@ -46,22 +46,22 @@ class PartsLinear(nn.Module):
 
 
 class Plug(nn.Module):
-    """What ``[B, H]``, a hidden layer, becomes beside knowledge k.
+    """Hidden layer ``[B, H]`` of an MLP, changed by knowledge k.
 
-    With ``z = W x + b`` the layer's sums and σ its activation,
+    With ``z = W x + b`` the layer's pre-activation and σ its activation,
 
     - ``"add"``: ``σ(z) + W_2 prelu(W_1 k + b_1) + b_2``,
-    - ``"concat"``: ``σ(z + W_k k)``: k as further inputs of the layer, its product by itself,
+    - ``"concat"``: ``σ(z + W_k k)``: k as further inputs of the layer,
     - ``"gate"``: ``σ(z) ∘ 2 sigmoid(W_g k + b_g)``.
 
-    ``W_2``, ``b_2``, ``W_k``, ``W_g`` and ``b_g`` begin at zero: the layer is then what it was, bit
-    for bit, and so is every gradient of the weights that were there.
+    ``W_2``, ``b_2``, ``W_k``, ``W_g`` and ``b_g`` start at zero. The layer and the gradients of its
+    existing weights then equal those without a plug, bit for bit.
 
     Args:
-        kind: of the three.
+        kind: "add", "concat" or "gate".
         widths: of the parts of k.
         layer_width: H.
-        hidden: rows of W_1.
+        hidden: number of rows of W_1.
 
     Raises:
         ValueError: an unknown kind.
@@ -88,32 +88,32 @@ class Plug(nn.Module):
     def forward(
         self, layer: nn.Module, activation: nn.Module, x: Tensor, k: Sequence[Tensor]
     ) -> Tensor:
-        """``[B, H]`` of the layer's input x and the parts of k."""
-        read = self.read(k)
+        """Return ``[B, H]`` for the layer's input x and the parts of k."""
+        update = self.read(k)
         out: Tensor
         if self.kind == "concat":
-            out = activation(layer(x) + read)
+            out = activation(layer(x) + update)
             return out
         hidden: Tensor = activation(layer(x))
         if self.kind == "gate":
-            out = hidden * (2 * torch.sigmoid(read))
+            out = hidden * (2 * torch.sigmoid(update))
             return out
-        out = hidden + self.write(self.activation(read))
+        out = hidden + self.write(self.activation(update))
         return out
 
 
 class PluggedHead(nn.Module):
-    """An MLP whose first hidden layer has a plug beside it.
+    """MLP with a plug at its first hidden layer.
 
     Args:
-        head: any module of a sequence in which the first linear layer is hidden, such as
-            :class:`~recops_models.layers.mlp.MLP`; its layers become this one's, as they are.
+        head: an ``nn.Sequential`` whose first linear layer is a hidden one, such as
+            :class:`~recops_models.layers.mlp.MLP`. Its layers are shared, not copied.
         widths: of the parts of k, by name.
         kind: see :class:`Plug`.
         hidden: see :class:`Plug`.
 
     Raises:
-        ValueError: no hidden layer.
+        ValueError: ``head`` has no hidden layer.
     """
 
     def __init__(
@@ -121,35 +121,35 @@ class PluggedHead(nn.Module):
     ) -> None:
         super().__init__()
         layers = list(head) if isinstance(head, nn.Sequential) else []
-        linear = [place for place, layer in enumerate(layers) if isinstance(layer, nn.Linear)]
+        linear = [index for index, layer in enumerate(layers) if isinstance(layer, nn.Linear)]
         if len(linear) < 2:
             raise ValueError(
-                "keep: base.hidden must name a layer, beside which the plug stands, got "
+                "keep: base.hidden must name a layer for the plug, got "
                 f"a {type(head).__name__} with {max(len(linear) - 1, 0)}"
             )
-        at = linear[0]
-        self.before = nn.Sequential(*layers[:at])
-        layer = layers[at]
+        first = linear[0]
+        self.before = nn.Sequential(*layers[:first])
+        layer = layers[first]
         assert isinstance(layer, nn.Linear)
-        self.layer, self.activation = layer, layers[at + 1]
-        self.after = nn.Sequential(*layers[at + 2 :])
+        self.layer, self.activation = layer, layers[first + 1]
+        self.after = nn.Sequential(*layers[first + 2 :])
         self.widths = dict(widths)
         widths_of_parts = list(self.widths.values())
         self.plug = Plug(kind, widths_of_parts, layer.out_features, hidden=hidden)
 
     @property
     def knowledge_width(self) -> int:
-        """Columns of k."""
+        """Total width of k."""
         return sum(self.widths.values())
 
     def forward(self, x: Tensor) -> Tensor:
-        """``[B, 1]`` of the base's input and k, side by side."""
+        """Return ``[B, 1]`` for the base's input and k, concatenated."""
         split = x.split([x.shape[1] - self.knowledge_width, *self.widths.values()], -1)
-        # Contiguous, as the base's own: of rows with gaps some BLAS sums in another order.
-        return self.beside(split[0].contiguous(), split[1:])
+        # Contiguous as in the base model: some BLAS sum strided rows in another order.
+        return self.from_parts(split[0].contiguous(), split[1:])
 
-    def beside(self, x: Tensor, k: Sequence[Tensor]) -> Tensor:
-        """``[B, 1]`` of ``[B, output_dim]`` and the parts of k; one row of a part is for all."""
+    def from_parts(self, x: Tensor, k: Sequence[Tensor]) -> Tensor:
+        """Return ``[B, 1]`` for the base's input ``[B, output_dim]`` and the parts of k."""
         hidden = self.plug(self.layer, self.activation, self.before(x), k)
         out: Tensor = self.after(hidden)
         return out

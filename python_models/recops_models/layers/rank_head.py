@@ -1,4 +1,4 @@
-"""The head that turns a set of feature fields into logits: SENet, then MaskNet."""
+"""Head that turns feature fields into logits: SENet, then MaskNet."""
 
 from __future__ import annotations
 
@@ -10,13 +10,14 @@ from recops_models.layers.dropout import Dropout
 
 
 class SENet(nn.Module):
-    """Squeeze and excitation: field f is scaled by ``a_f``, ``a = σ(W2 relu(W1 s))``, ``s`` their
-    means.
+    """Squeeze and excitation: field f is scaled by ``a_f``, ``a = σ(W2 relu(W1 means))``.
 
-    Source: FiBiNET (Huang et al. 2019); UniRec gives no reduction, 3 is inferred.
+    The means are those of each field. Source: FiBiNET (Huang et al. 2019); UniRec gives no
+    reduction, 3 is inferred.
 
     Args:
         field_widths: the width of each field of the concatenated input, in order.
+        reduction: F fields have a hidden layer of width F / reduction, at least 1.
     """
 
     def __init__(self, field_widths: list[int], reduction: int = 3) -> None:
@@ -56,9 +57,10 @@ class RankHead(nn.Module):
     """Logits of one decoding step: ``[q ⊕ e_prefix ⊕ c ⊕ h_agg]`` → SENet → MaskNet → linear.
 
     Args:
-        field_widths: the widths of the fields handed to :meth:`forward`, in order.
+        field_widths: widths of the fields of :meth:`forward`, in order.
         hidden: width of the mask's bottleneck and of the block's output.
         vocab_size: V_t.
+        dropout: on the input of the linear layer.
     """
 
     def __init__(

@@ -1,4 +1,4 @@
-"""Recurrent layers with weights: GRU, AGRU and AUGRU over histories."""
+"""Recurrent layers over histories: GRU, AGRU and AUGRU."""
 
 from __future__ import annotations
 
@@ -16,19 +16,19 @@ Update = Literal["paper", "or"]
 
 
 class Recurrent(nn.Module):
-    """The states of :func:`recops.recurrent_layer`, beginning from zero.
+    """Learnable :func:`recops.recurrent_layer` with a zero initial state.
 
-    Weights stand as in ``nn.GRU`` and begin as there, uniformly within ``±1/√hidden``. As
-    TensorFlow 1's GRUCell has it, there is one bias, gates' biases begin at 1 (z then keeps 73 % of
-    a state), and matrices by Glorot's uniform law.
+    Weights have the layout and the initial distribution of ``nn.GRU``, uniform in ``±1/√hidden``.
+    With ``tensorflow``, they follow TensorFlow 1's GRUCell: one bias, gate biases of 1 (z then
+    keeps 73 % of a state), and matrices from Glorot's uniform law.
 
     Args:
         inputs: the width of an event.
         hidden: H.
-        cell: see :func:`recops.recurrent_scan`, as ``reset`` and ``update``.
-        reset: where the reset gate stands.
-        update: how attention enters an AUGRU.
-        tensorflow: begin as GRUCell does, with one bias.
+        cell: see :func:`recops.recurrent_scan`.
+        reset: position of the reset gate, see :func:`recops.recurrent_scan`.
+        update: how attention enters an AUGRU, see :func:`recops.recurrent_scan`.
+        tensorflow: initialise as GRUCell does.
     """
 
     bias_hh: Tensor | None
@@ -53,19 +53,19 @@ class Recurrent(nn.Module):
         self.register_parameter(
             "bias_hh", None if tensorflow else nn.Parameter(torch.empty(3 * hidden))
         )
-        self._begin(tensorflow)
+        self._reset_parameters(tensorflow)
 
     @torch.no_grad()
-    def _begin(self, tensorflow: bool) -> None:
+    def _reset_parameters(self, tensorflow: bool) -> None:
         hidden, inputs = self.weight_hh.shape[1], self.weight_ih.shape[1]
         if not tensorflow:
             for parameter in self.parameters():
                 parameter.uniform_(-(hidden**-0.5), hidden**-0.5)
             return
         gates, candidate = slice(0, 2 * hidden), slice(2 * hidden, None)
-        for rows in (gates, candidate):  # One matrix [x, h] → each.
-            written = len(self.bias_ih[rows])
-            limit = (6 / (inputs + hidden + written)) ** 0.5
+        for rows in (gates, candidate):  # GRUCell has one matrix of [x, h] for each.
+            outputs = len(self.bias_ih[rows])
+            limit = (6 / (inputs + hidden + outputs)) ** 0.5
             self.weight_ih[rows].uniform_(-limit, limit)
             self.weight_hh[rows].uniform_(-limit, limit)
         self.bias_ih.zero_()[gates] = 1
@@ -73,12 +73,12 @@ class Recurrent(nn.Module):
     def forward(
         self, x: Tensor, lengths: Tensor, attention: Tensor | None = None
     ) -> tuple[Tensor, Tensor]:
-        """``[B, T, H]``, zero past the lengths, and the last state ``[B, H]``.
+        """Return the states ``[B, T, H]``, zero past the lengths, and the last states ``[B, H]``.
 
         Args:
             x: ``[B, T, inputs]``.
             lengths: ``[B]``.
-            attention: ``[B, T]``, for "agru" and "augru" alone.
+            attention: ``[B, T]``; only for "agru" and "augru".
         """
         return recops.recurrent_layer(
             x,
@@ -94,7 +94,9 @@ class Recurrent(nn.Module):
         )
 
     def candidates(self, x: Tensor, lengths: Tensor, attention: Tensor) -> Tensor:
-        """Last states ``[C, H]`` of C candidates who read one history, projected once.
+        """Return the last states ``[C, H]`` of C candidates that share one history.
+
+        The history is projected once.
 
         Args:
             x: ``[1, T, inputs]``.

@@ -1,4 +1,4 @@
-"""Attention biases that depend on how far apart two places are, in T5's buckets."""
+"""Attention biases by relative position, in T5's buckets."""
 
 from __future__ import annotations
 
@@ -9,12 +9,17 @@ from torch import Tensor, nn
 
 
 def relative_buckets(distance: Tensor, buckets: int, reach: int, *, both_ways: bool) -> Tensor:
-    """``[...]`` i64 from distances ``[...]``, the query's place less the key's.
+    """Return the bucket of each distance, a query's position minus a key's, ``[...]`` i64.
 
-    Of n buckets the first n / 2 hold one distance each, 0 to n / 2 − 1; the others grow, bucket
-    ``n/2 + ⌊ln(d / (n/2)) / ln(reach / (n/2)) · n/2⌋`` at most n − 1: all from ``reach`` on share
-    the last. ``both_ways`` gives half of ``buckets`` to keys that lie ahead (negative distances);
-    otherwise these share bucket 0.
+    The first n / 2 of n buckets hold one distance each, from 0 to n / 2 − 1. The others grow
+    logarithmically: bucket ``n/2 + ⌊ln(d / (n/2)) / ln(reach / (n/2)) · n/2⌋``, at most n − 1.
+
+    Args:
+        distance: integers.
+        buckets: the total number of buckets.
+        reach: all distances from here on share the last bucket.
+        both_ways: give half of the buckets to negative distances (keys after the query); if False,
+            negative distances share bucket 0.
 
     Source: Raffel et al., Exploring the Limits of Transfer Learning, 2020, section 2.1, and its
     released code.
@@ -29,13 +34,13 @@ def relative_buckets(distance: Tensor, buckets: int, reach: int, *, both_ways: b
 
 
 class RelativeBias(nn.Module):
-    """One learnt number a head and a bucket, added to attention scores before their softmax.
+    """Learnt attention bias per head and bucket, added to scores before the softmax.
 
     Args:
-        heads: of the attention.
-        both_ways: whether a query also meets keys ahead of it.
-        buckets: how many distances are told apart; even.
-        reach: from which distance on all are one.
+        heads: number of attention heads.
+        both_ways: whether queries also attend to later keys.
+        buckets: number of buckets, even.
+        reach: distances from here on share a bucket.
     """
 
     def __init__(self, heads: int, *, both_ways: bool, buckets: int = 32, reach: int = 128) -> None:
@@ -45,9 +50,7 @@ class RelativeBias(nn.Module):
         nn.init.zeros_(self.table.weight)
 
     def forward(self, distance: Tensor) -> Tensor:
-        """``[..., heads, Q, K]`` from distances ``[..., Q, K]``, the query's place less the
-        key's.
-        """
+        """Return ``[..., heads, Q, K]`` for distances (query − key) ``[..., Q, K]``."""
         buckets = relative_buckets(
             distance, self.table.num_embeddings, self.reach, both_ways=self.both_ways
         )

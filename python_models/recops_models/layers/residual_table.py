@@ -1,9 +1,9 @@
-"""Res-embedding: an item's row is a centre, summed over its neighbours, and a small residual.
+"""Res-embedding: an item's row is a centre, summed over graph neighbours, plus a small residual.
 
 Res-embedding for Deep Learning Based Click-Through Rate Prediction Modeling, DLP-KDD 2019, arXiv
-1906.10304. Only its abstract was at hand: that a row is a central vector computed from an item
-graph and a residual of small scale is confirmed; everything else here (weights, where rows begin,
-how the residual decays) is the project's own choice.
+1906.10304. Only the abstract was read. Confirmed: a row is a central vector computed from an item
+graph plus a residual of small scale. The weights, the initial values and the decay of residuals are
+the project's own choices.
 """
 
 from __future__ import annotations
@@ -27,26 +27,23 @@ from recops_models.layers.neighbour_sums import Edges, Transposed, neighbour_sum
 _KIND = "residual-table"
 
 _GATHER = 10
-"""A row costs so many times as much gathered as in a whole table: 2.0 ms for 1,000 rows of 16
-numbers with 21 edges each, forward and backward, where all 3,708 take 0.56 (one thread, a shared
-cloud machine)."""
+"""Cost of a gathered row relative to a row of the full table."""
 
 _GATHER_ATTENDED = 1
-"""Under attention, which both ways cost alike: 17 ms for 3,000 rows, 93 for all 12,000."""
+"""The same with attention, whose cost per row does not depend on the way."""
 
 
 @dataclass(frozen=True)
 class ResidualConfig:
-    """Of a :class:`ResidualTable`.
+    """Settings of a :class:`ResidualTable`.
 
     Attributes:
         decay: λ ≥ 0 of the residuals, see
             :class:`~recops_models.layers.decaying_rows.DecayingRows`.
-        residual_scale: residuals begin so many times as large as a plain row, in [0, 1]; they must
-            begin small.
+        residual_scale: standard deviation of initial residuals relative to that of a plain table,
+            in [0, 1].
         residual: False: centres alone.
-        attention: the width of an attention that weighs the edges; None: they keep the graph's
-            weights.
+        attention: width of an attention that weights the edges; None: the graph's weights.
     """
 
     decay: float = 0.0
@@ -62,30 +59,28 @@ class ResidualConfig:
 
 
 class ResidualTable(ComposedTable):
-    """``e_i = R_i + Σ_j w_ij C_j`` over the graph's neighbours of i, itself among them.
+    """Item table ``e_i = R_i + Σ_j w_ij C_j`` over the graph's neighbours j of i, i included.
 
-    Row 0, padding, has no edges and no residual: it is zero and stays so. Row 1, the unknown, is
-    in nobody's neighbourhood (its items have nothing in common): it has its loop alone and begins
-    at zero, as in a plain table.
+    Row 0, padding, has no edges and no residual, so it is always zero. Row 1, the unknown item, is
+    no neighbour of other items; it starts at zero, as in a plain table.
 
-    C begins as the plain table does, times ``√m_eff`` (see
-    :meth:`~recops_models.graphs.item_graph.ItemGraph.effective_neighbours`), so that centres are
-    about as large as plain rows would be; R at ``residual_scale`` of that table's deviation.
+    C starts as the plain table times ``√m_eff`` (see
+    :meth:`~recops_models.graphs.item_graph.ItemGraph.effective_neighbours`), so that centres have
+    about the magnitude of plain rows. R starts at ``residual_scale`` times that table's standard
+    deviation.
 
-    A step reads either the rows of its batch, each once however often it stands there, or, where
-    they are more than a tenth of all (and no attention makes a row dear), the whole table:
-    :meth:`reading` chooses by cost, and by what the optimizer can take: sparse gradients come from
-    gathered rows alone. Either way a row has the same bits; under attention, whose products of
-    matrices round as their shapes have it, evaluation reads the whole table always, as :meth:`fold`
-    does.
+    A step computes either the rows of its batch or the full table. :meth:`reading` chooses: sparse
+    gradients need gathered rows, else the cheaper way is taken. Both give a row the same bits.
+    Attention is an exception, since its matrix products round differently for other shapes; in
+    evaluation it always computes the full table, as :meth:`fold` does.
 
     Args:
-        table: the plain table whose place it takes.
-        graph: of as many items.
-        config: how.
+        table: the plain table that this one replaces.
+        graph: with one item per row.
+        config: settings.
 
     Raises:
-        ValueError: the graph has other items than the table, or edges of padding.
+        ValueError: the graph has another number of items than the table, or edges of padding.
     """
 
     offsets: Tensor
@@ -122,10 +117,10 @@ class ResidualTable(ComposedTable):
             self.register_buffer(name, None)
         for name in ("in_offsets", "in_neighbours", "in_order"):
             self.register_buffer(name, None, persistent=False)
-        self._take(graph)
+        self._set_graph(graph)
         self._open: tuple[Tensor, Tensor | None] | None = None
 
-    def _take(self, graph: ItemGraph) -> None:
+    def _set_graph(self, graph: ItemGraph) -> None:
         weight = self.centre.weight
         self.offsets = torch.from_numpy(graph.offsets.astype(np.int64)).to(weight.device)
         self.neighbours = torch.from_numpy(graph.neighbours.astype(np.int64)).to(weight.device)
@@ -140,37 +135,37 @@ class ResidualTable(ComposedTable):
 
     @contextmanager
     def reading(self, ids: Sequence[Tensor]) -> Iterator[None]:
-        """Within, the rows of these ids (row 0 among them) are made once, and no others are there.
+        """Compute the rows of these ids and row 0 once; inside the block, only these can be read.
 
-        In training, residuals that are about to be read do the decay that is due.
+        In training, pending decay of the residuals that are read is applied.
         """
         rows = self._rows(ids)
         if self.residual is not None and self.training:
             self.residual.touch(rows)
-        places = None
+        index = None
         if rows is not None:
-            places = torch.zeros(len(self.offsets) - 1, dtype=torch.int64, device=rows.device)
-            places[rows] = torch.arange(len(rows), device=rows.device)
-        self._open = self.compose(rows), places
+            index = torch.zeros(len(self.offsets) - 1, dtype=torch.int64, device=rows.device)
+            index[rows] = torch.arange(len(rows), device=rows.device)
+        self._open = self.compose(rows), index
         try:
             yield
         finally:
             self._open = None
 
     def read(self, ids: Tensor) -> tuple[Tensor, Tensor]:
-        """See :meth:`ComposedTable.read`; outside of :meth:`reading`, of the whole table."""
-        rows, places = self._open or (self.compose(), None)
-        return rows, ids if places is None else places[ids]
+        """See :meth:`ComposedTable.read`; outside :meth:`reading`, it computes the full table."""
+        rows, index = self._open or (self.compose(), None)
+        return rows, ids if index is None else index[ids]
 
     def compose(self, rows: Tensor | None = None) -> Tensor:
-        """``[u, d]``: the rows ``[u]`` i64, each once; None: all. O(edges of these · d)."""
+        """Return ``[u, d]`` for distinct rows ``[u]`` i64, or for all. O(edges of the rows · d)."""
         centres = self.centres(rows)
         if self.residual is None:
             return centres
         return centres + (self.residual.weight if rows is None else self.residual(rows))
 
     def centres(self, rows: Tensor | None = None) -> Tensor:
-        """``[u, d]``: ``Σ_j w_ij C_j`` alone."""
+        """Return ``Σ_j w_ij C_j`` alone, ``[u, d]``."""
         vectors = self.centre.weight
         if rows is None:
             weights = self._edge_weights(self._edges)
@@ -183,7 +178,7 @@ class ResidualTable(ComposedTable):
         return neighbour_sums(some, weights, vectors, sparse=self.centre.sparse)
 
     def fold(self) -> nn.Embedding:
-        """The plain table with these rows, for serving: look-ups in it have the same bits."""
+        """Return the plain table with these rows, for serving; lookups have the same bits."""
         with torch.no_grad():
             if self.residual is not None:
                 self.residual.settle()
@@ -194,15 +189,14 @@ class ResidualTable(ComposedTable):
 
     @torch.no_grad()
     def refresh(self, graph: ItemGraph) -> None:
-        """Take another graph of the same items without a jump: ``R ← R + (W − W') C``.
+        """Replace the graph without changing any row: ``R ← R + (W − W') C``.
 
-        Each row stays as it is up to one rounding of what it is summed of, |e' − e| ≤ 2⁻²³
-        (|e| + |R'| + |Σ w'_ij C_j|) in float32; then the difference decays as every residual does.
-        Moments of optimizers stay.
+        A row changes at most by one rounding of its terms: |e' − e| ≤ 2⁻²³ (|e| + |R'| + |Σ w'_ij
+        C_j|) in float32. The difference then decays as all residuals do. Moments of optimizers are
+        unchanged.
 
         Raises:
-            ValueError: a graph of other items, edges of padding, or no residuals to take the
-                difference.
+            ValueError: a graph of other items, edges of padding, or a table without residuals.
         """
         if self.residual is None:
             raise ValueError("ResidualTable.refresh: without residuals, rows would jump")
@@ -213,19 +207,19 @@ class ResidualTable(ComposedTable):
             )
         self.residual.settle()
         before = self.compose()
-        self._take(graph)
+        self._set_graph(graph)
         self.residual.weight.copy_(before - self.centres())
 
     @torch.no_grad()
     def cold_rows(self, graph: ItemGraph) -> Tensor:
-        """``[n, d]``: where n new items begin: at the centre of what they were first met with.
+        """Return initial rows ``[n, d]`` of n new items, the centres of their first neighbours.
 
         Args:
-            graph: of each new item, counted from 0, its neighbours among the known ones: rows of
-                this table, with weights that sum to 1. An item without any begins as the unknown.
+            graph: for each new item, its neighbours among the rows of this table, with weights that
+                sum to 1. An item without neighbours gets the row of the unknown item.
 
         Raises:
-            IndexError: a neighbour that is no row.
+            IndexError: a neighbour is not a row of this table.
         """
         neighbours = torch.from_numpy(graph.neighbours.astype(np.int64))
         if (
@@ -244,17 +238,17 @@ class ResidualTable(ComposedTable):
         return torch.where(offsets.diff()[:, None] == 0, unknown, centres)
 
     def save(self, path: Path) -> None:
-        """Write centres, residuals and graph, which :meth:`load` and a later refresh need."""
+        """Write centres, residuals and graph to a file, for :meth:`load` and a later refresh."""
         if self.residual is not None:
             self.residual.settle()
         save_tensors(path, self.state_dict(), kind=_KIND, meta=vars(self.config))
 
     @classmethod
     def load(cls, path: Path) -> ResidualTable:
-        """What :meth:`save` wrote.
+        """Return the table that :meth:`save` wrote.
 
         Raises:
-            CorruptFileError: the file is damaged, or no such table.
+            CorruptFileError: the file is damaged, or holds no such table.
             FileNotFoundError: no such file.
         """
         state, meta = load_tensors(path, kind=_KIND)
@@ -270,21 +264,21 @@ class ResidualTable(ComposedTable):
         return table.eval()
 
     def _rows(self, ids: Sequence[Tensor]) -> Tensor | None:
-        """The rows to gather, ascending, row 0 the first; None: read the whole table."""
+        """Return the rows to gather, ascending from row 0; None: compute the full table."""
         if self.attention is not None and not self.training:
             return None
         rows = len(self.offsets) - 1
-        met = torch.zeros(rows, dtype=torch.bool, device=self.offsets.device)
-        met[0] = True
-        for some in ids:
-            met[some] = True
-        found = met.nonzero()[:, 0]
-        learns_sparsely = self.centre.sparse and self.training
+        is_read = torch.zeros(rows, dtype=torch.bool, device=self.offsets.device)
+        is_read[0] = True
+        for column in ids:
+            is_read[column] = True
+        rows_read = is_read.nonzero()[:, 0]
+        has_sparse_gradient = self.centre.sparse and self.training
         cost = _GATHER if self.attention is None else _GATHER_ATTENDED
-        return found if learns_sparsely or len(found) * cost < rows else None
+        return rows_read if has_sparse_gradient or len(rows_read) * cost < rows else None
 
     def _edge_weights(self, edges: Edges, rows: Tensor | None = None) -> Tensor:
-        """``[E]``: by attention, else the graph's."""
+        """Return the weights ``[E]``, by attention or from the graph."""
         if self.attention is None:
             return self.weights
         weights: Tensor = self.attention(self.centre.weight, edges, rows)

@@ -1,4 +1,4 @@
-"""Root-mean-square normalisation that stays in its weight's precision."""
+"""Root-mean-square normalisation in the precision of its weight."""
 
 from __future__ import annotations
 
@@ -6,7 +6,10 @@ from torch import Tensor, nn
 
 
 class RMSNorm(nn.RMSNorm):
-    """``x / rms(x) · weight`` in the weight's dtype; autocast, which knows layer norm, skips it."""
+    """``x / rms(x) · weight`` in the weight's dtype, also under autocast.
+
+    Autocast covers layer norm but not RMS norm.
+    """
 
     def forward(self, x: Tensor) -> Tensor:
         return super().forward(x.to(self.weight.dtype))

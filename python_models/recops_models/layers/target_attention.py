@@ -1,4 +1,4 @@
-"""Target attention: how much each event of a history matters to a candidate."""
+"""Target attention: weights of a history's events for a candidate."""
 
 from __future__ import annotations
 
@@ -14,48 +14,46 @@ from recops_models.layers.mlp import MLP, ActivationName, activation
 AttentionWeights = Literal["softmax", "raw", "uniform"]
 
 _CHUNK = 1 << 19
-"""Hidden units computed at a time on a CPU, 2 MB, so that each layer finds the last one's output in
-the cache: forward and backward 101 ms instead of 181 ms (B=1024, T=100, d=36, hidden 80 and 40, one
-thread of an AMD EPYC, minima of interleaved runs on a busy machine)."""
+"""Hidden units per chunk on a CPU (2 MB), so that a layer's output stays in the cache."""
 _SPARSE = 0.5
-"""Below this share of places that hold an event, the events alone are scored: forward and backward
-11.5 ms instead of 33.4 ms where a seventh do, 18.3 instead of 30.5 where three eighths do (B=512,
-T=50, d=16, hidden 80 and 40, one thread of an Intel Xeon, minima of interleaved runs)."""
+"""If a smaller share of positions holds an event, only the events are scored, without padding."""
+
 _SHORT = 16
-"""With fewer events a row the same, whose matrix would cost more than they: 2.3 ms instead of 8.8
-for one event a row, 4.9 instead of 11.8 for five, 14.9 instead of 16.5 for twenty (as above, no
-place empty)."""
+"""Rows with fewer events are scored pair by pair: a matrix per row would cost more."""
 
 
 class PairLinear(nn.Module):
-    """``h = W [q, k, q − k, q ∘ k] + b`` for each key k of a row, without that 4d-wide input.
+    """``h = W [q, k, q − k, q ∘ k] + b`` for each key k of a row, without the 4d-wide input.
 
-    With ``W = [W_q, W_k, W_−, W_∘]``, ``h = (W_q + W_−) q + b + M_q k`` where ``M_q = W_k − W_− +
-    W_∘ diag(q)`` is one matrix a row. So the keys go through one batched product of a quarter of
-    the arithmetic, and memory is O(B (T + d) · hidden) where the written-out form keeps O(B T · 4d)
-    more for its backward pass.
+    With ``W = [W_q, W_k, W_−, W_∘]``, ``h = (W_q + W_−) q + b + M_q k``, where the matrix
+    ``M_q = W_k − W_− + W_∘ diag(q)`` is computed once per row. The batched product with the keys
+    needs a quarter of the arithmetic. Memory is O(B (T + d) · hidden); the written-out form stores
+    O(B T · 4d) more for its backward pass.
 
     Args:
         width: d, of the query and of the keys.
-        hidden: of the output.
+        hidden: width of the output.
     """
 
     def __init__(self, width: int, hidden: int) -> None:
         super().__init__()
         self.hidden = hidden
-        written_out = nn.Linear(4 * width, hidden)  # Initialised as the layer that it stands for.
+        written_out = nn.Linear(
+            4 * width, hidden
+        )  # For the initial weights of the equivalent layer.
         self.weight, self.bias = written_out.weight, written_out.bias
 
     def forward(self, query: Tensor, keys: Tensor) -> Tensor:
-        """``[B, d]`` and ``[B, T, d]`` to ``[B, T, hidden]``."""
+        """Return ``[B, T, hidden]`` for queries ``[B, d]`` and keys ``[B, T, d]``."""
         of_query, of_key, of_difference, of_product = self.weight.t().chunk(4)  # (d, hidden) each
         row = torch.addmm(self.bias, query, of_query + of_difference)  # (B, hidden)
         matrix = (of_key - of_difference) + query[:, :, None] * of_product  # (B, d, hidden)
         return torch.baddbmm(row[:, None], keys, matrix)
 
     def of_pairs(self, query: Tensor, keys: Tensor, row: Tensor) -> Tensor:
-        """``[B, d]`` and ``[N, d]``, key n of query ``row[n]``, to ``[N, hidden]``: twice the
-        arithmetic a pair, and no matrix a query.
+        """Return ``[N, hidden]``: keys ``[N, d]``, key n with row ``row[n]`` of queries ``[B, d]``.
+
+        It takes twice the arithmetic per pair, but no matrix per query.
         """
         of_query, of_key, of_difference, of_product = self.weight.t().chunk(4)
         own = torch.addmm(self.bias, query, of_query + of_difference)
@@ -64,11 +62,11 @@ class PairLinear(nn.Module):
 
 
 class EventAttention(nn.Module, ABC):
-    """``Σ_t w_t k_t`` over a history's events, w of the scores of a candidate with each of them.
+    """``Σ_t w_t k_t`` over a history's events, with weights from scores of the candidate.
 
-    "raw" takes the scores as they are: their sum tells how strong the interest is. "softmax"
-    normalises them over the history. "uniform" is the control that looks at no candidate: ``w_t``
-    is one over the length. A history of length 0 gives zero, and padding changes nothing.
+    "raw" uses the scores as weights, so their sum measures the strength of the interest. "softmax"
+    normalises them over the history. "uniform" is a control without scores: ``w_t`` is one over the
+    length. A history of length 0 gives zero, and padding has no effect.
 
     Args:
         weights: "softmax", "raw" or "uniform".
@@ -87,39 +85,41 @@ class EventAttention(nn.Module, ABC):
 
     @abstractmethod
     def scores(self, query: Tensor, keys: Tensor, lengths: Tensor) -> Tensor:
-        """``[B, T]`` of a query ``[B, d]`` with keys ``[B, T, d]``; past the lengths ``[B]`` they
-        may be anything finite.
+        """Return scores ``[B, T]`` of queries ``[B, d]`` with keys ``[B, T, d]``.
+
+        Scores past the lengths ``[B]`` may be any finite number.
         """
 
     def attention(self, query: Tensor, keys: Tensor, lengths: Tensor) -> Tensor:
-        """``[B, T]``: w, 0 past the lengths ``[B]``."""
+        """Return weights ``[B, T]``, 0 past the lengths ``[B]``."""
         absent = torch.arange(keys.shape[1], device=keys.device) >= lengths[:, None]
         if self.weights == "uniform":
             return (~absent).to(keys.dtype) / lengths.clamp(min=1)[:, None]
         scores = self.scores(query, keys, lengths)
         if self.weights == "softmax":
-            # The least number and not −∞, of which a row of length 0 would make NaN.
+            # Not −∞, which would give NaN in a row of length 0.
             scores = scores.masked_fill(absent, torch.finfo(scores.dtype).min).softmax(-1)
         return scores.masked_fill(absent, 0)
 
     def forward(self, query: Tensor, keys: Tensor, lengths: Tensor) -> Tensor:
-        """``[B, d]`` from a query ``[B, d]``, keys ``[B, T, d]`` and lengths ``[B]``."""
+        """Return ``[B, d]`` for queries ``[B, d]``, keys ``[B, T, d]`` and lengths ``[B]``."""
         return pool(self.attention(query, keys, lengths), keys)
 
 
 class TargetAttention(EventAttention):
     """``Σ_t w_t k_t`` with ``w_t = MLP([q, k_t, q − k_t, q ∘ k_t])`` over a history's events.
 
-    "raw" is the paper's; "softmax" is its released code's and DIEN's; with "uniform" there is no
-    MLP. See :class:`EventAttention`.
+    The paper's weights are "raw", those of its released code and of DIEN "softmax". With "uniform"
+    there is no MLP. See :class:`EventAttention`. O(B T d · hidden) time.
 
-    Source: Zhou et al., Deep Interest Network, KDD 2018, §4.3, equation 3, and its released code
-    for the subtraction and the product. O(B T d · hidden) time.
+    Source: Zhou et al., Deep Interest Network, KDD 2018, §4.3, equation 3; the difference and the
+    product are from its released code.
 
     Args:
         width: d, of the query and of the keys.
-        hidden: the widths of the MLP's hidden layers, one at least.
-        activation_name: between them. Dice is refused: padding would enter its batch statistics.
+        hidden: widths of the MLP's hidden layers, at least one.
+        activation_name: activation of the hidden layers. Dice is refused, since padding would enter
+            its batch statistics.
         weights: "softmax", "raw" or "uniform".
 
     Raises:
@@ -151,18 +151,20 @@ class TargetAttention(EventAttention):
         )
 
     def scores(self, query: Tensor, keys: Tensor, lengths: Tensor) -> Tensor:
-        """``[B, T]``, a few rows at a time where that keeps them in the cache; events alone where
-        most places hold none, or where they are few.
+        """Return scores ``[B, T]``, see :meth:`EventAttention.scores`.
+
+        On a CPU, rows are scored in chunks that fit the cache. If most positions are padding or
+        histories are short, only the events are scored.
         """
         if keys.is_cuda or torch.compiler.is_compiling():
             return self._score(query, keys)
         T = keys.shape[1]
         present = (torch.arange(T, device=keys.device) < lengths[:, None]).flatten()
         if present.sum() < max(_SPARSE * len(present), _SHORT * len(query)):
-            place = present.nonzero().squeeze(1)
-            events = keys.flatten(0, 1).index_select(0, place)
-            scores: Tensor = self.score(self.pair.of_pairs(query, events, place // T)).squeeze(1)
-            return scores.new_zeros(len(present)).index_copy(0, place, scores).view(keys.shape[:2])
+            index = present.nonzero().squeeze(1)
+            events = keys.flatten(0, 1).index_select(0, index)
+            scores: Tensor = self.score(self.pair.of_pairs(query, events, index // T)).squeeze(1)
+            return scores.new_zeros(len(present)).index_copy(0, index, scores).view(keys.shape[:2])
         rows = max(1, _CHUNK // max(1, T * self.pair.hidden))
         chunks = zip(query.split(rows), keys.split(rows), strict=True)
         return torch.cat([self._score(*chunk) for chunk in chunks])
@@ -174,10 +176,11 @@ class TargetAttention(EventAttention):
 
 
 class BilinearAttention(EventAttention):
-    """``Σ_t w_t k_t`` with ``w = softmax_t(q·W k_t)`` over a history's events; 0 for no history.
+    """``Σ_t w_t k_t`` with ``w = softmax_t(q·W k_t)`` over a history's events.
 
-    Source: Zhou et al., Deep Interest Evolution Network, AAAI 2019, equation 8. W begins as a
-    linear layer. O(B (T + d) d) time.
+    An empty history gives 0. W starts as the weight of a linear layer. O(B (T + d) d) time.
+
+    Source: Zhou et al., Deep Interest Evolution Network, AAAI 2019, equation 8.
 
     Args:
         width: d, of the query and of the keys.
@@ -190,10 +193,10 @@ class BilinearAttention(EventAttention):
             self.weight = nn.Parameter(nn.Linear(width, width, bias=False).weight.detach())
 
     def scores(self, query: Tensor, keys: Tensor, lengths: Tensor) -> Tensor:
-        """``[B, T]``: q·W k."""
+        """Return q·W k, ``[B, T]``."""
         return torch.bmm(keys, (query @ self.weight)[:, :, None]).squeeze(-1)
 
 
 def pool(weights: Tensor, keys: Tensor) -> Tensor:
-    """``Σ_t w_t k_t``: ``[B, d]`` of weights ``[B, T]`` and keys ``[B, T, d]``."""
+    """Return ``Σ_t w_t k_t``, ``[B, d]``, of weights ``[B, T]`` and keys ``[B, T, d]``."""
     return torch.bmm(weights[:, None], keys).squeeze(1)

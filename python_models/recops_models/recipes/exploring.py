@@ -69,7 +69,7 @@ def exploring_list(
     if not length:
         return ExploringList(items, scores, plain_scores, explored)
     calls: list[AgeScores] = []
-    policy = named_policy(f"age-{model.config.uncertainty}", model, told=calls.append)
+    policy = named_policy(f"age-{model.config.uncertainty}", model, on_scores=calls.append)
     choice = policy.choose(
         batch,
         seed=seed,

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from torch import Tensor
 
-from recops_models.click.keep import Keep, KeepConfig, without_known
+from recops_models.click.keep import Keep, KeepConfig, without_knowledge
 from recops_models.dotted import below
 from recops_models.examples.features import FittedSchema
 from recops_models.layers.knowledge_reader import KnowledgeReader
@@ -70,7 +70,7 @@ class KeepRecipe(Recipe):
         assert schema is not None
         net = click_net(self.name, sizes.base)
         settings = from_json(type(net.sizes), sizes.base_sizes or {})
-        base = net.restore(below(_BASE, weights), settings, without_known(schema))
+        base = net.restore(below(_BASE, weights), settings, without_knowledge(schema))
         return Keep(base, KnowledgeReader.shaped(below(_READER, weights)), schema, sizes)
 
 

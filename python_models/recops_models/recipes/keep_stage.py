@@ -8,7 +8,7 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from recops_models.click.keep import Keep, KeepConfig, plug_in, without_known
+from recops_models.click.keep import Keep, KeepConfig, plug_in, without_knowledge
 from recops_models.click.model import ClickModel
 from recops_models.data.splits import SplitName
 from recops_models.evaluation.click_metrics import CLICK_METRICS
@@ -84,7 +84,7 @@ class KeepStage(TrainingStage[KeepTask, ClickModel]):
         The base reads no rows of the knowledge, so its schema lacks them.
         """
         assert task.knowledge is not None
-        schema = without_known(task.data.fitted)
+        schema = without_knowledge(task.data.fitted)
         base_data = dataclasses.replace(task.data, fitted=schema)
         base = _base_recipe(context).build(base_data, context.with_sizes("base"))
         return plug_in(base, task.knowledge, part(context.settings, "sizes", KeepConfig))

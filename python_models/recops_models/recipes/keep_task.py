@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor, nn
 
-from recops_models.click.keep import with_known
+from recops_models.click.keep import with_knowledge
 from recops_models.data.dataset import Dataset
 from recops_models.data.splits import Split
 from recops_models.examples.click import ClickData, click_data, fit_click_schema
@@ -66,7 +66,7 @@ class KeepTask(ClickTask):
         if fitted is None:
             if knowledge is None:
                 raise KnowledgeError("keep: examples need knowledge, or a trained model")
-            fitted = with_known(fit_small_domain(small, examples), knowledge)
+            fitted = with_knowledge(fit_small_domain(small, examples), knowledge)
         data = _examples(small, examples, fitted)
         super().__init__(dataclasses.replace(data, split=cut.split_name), examples)
         self.dataset, self.domains, self.knowledge = small.dataset, domains, knowledge

@@ -27,7 +27,7 @@ class StateLayout(Generic[MemoryStateT]):
 
     def __init__(self, model: MemoryModel[MemoryStateT]) -> None:
         with torch.no_grad():
-            self._template: MemoryStateT = model.begin(1)
+            self._template: MemoryStateT = model.initial_state(1)
         self._shapes: dict[str, torch.Size] = {
             name: tensor.shape[1:]
             for name, tensor in self._template.state_dict().items()

@@ -87,7 +87,7 @@ class ServedModel:
             dataset = load(job.data)
         examples = job.parts["examples"]
         assert isinstance(examples, ExampleConfig)
-        fitted, history = model.schema, model.embedding.apart[0]
+        fitted, history = model.schema, model.embedding.separate_histories[0]
         explicit, items, users = False, None, None
         if dataset is not None:
             check_catalogue(folder, job, dataset)
@@ -129,7 +129,7 @@ class ServedModel:
     @torch.no_grad()
     def logits(self, record: UserRecord, batch: Batch) -> Tensor:
         """Return the logits ``[B]`` of candidates, given one user's state."""
-        return self.model.logits(self.model.upon(self._pool([record]), batch))
+        return self.model.logits(self.model.bottom_from_state(self._pool([record]), batch))
 
     def state(self, record: UserRecord) -> MimnState | HpmnState:
         """Return the user's state, a pool with one row."""

@@ -1,4 +1,4 @@
-"""AGE over any click model: what is perturbed, what learns, what is kept."""
+"""AGE around every click model: scores, losses, masks, files, and the command line."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def _one_thread(set_threads) -> None:
 def base(name: str = "din") -> Any:
     torch.manual_seed(0)
     model = new_net(name, FITTED, width=16, hidden=(16, 8))
-    for table in model.embedding.tables.values():  # Larger than they begin, for sharper tests.
+    for table in model.embedding.tables.values():  # Large rows give sharper tests.
         nn.init.normal_(table.weight[1:])
     return model
 
@@ -48,27 +48,27 @@ def age(name: str = "din", **config: Any) -> Age:
 
 
 @pytest.mark.parametrize("name", CLICK)
-def test_over_any_click_model(name: str) -> None:
-    some = batch(LENGTHS)
+def test_age_explores_around_any_click_model(name: str) -> None:
+    examples = batch(LENGTHS)
     plain, model = base(name).eval(), age(name).eval()
-    assert torch.equal(model(some), plain(some)), "the logits are the base's"
-    found = model.explore(some, seed=3)
-    assert torch.equal(found.y, plain(some).sigmoid())
-    assert found.shift > 1e-4
-    assert (found.score - found.y)[found.delta != 0].any()
+    assert torch.equal(model(examples), plain(examples)), "the logits are the base's"
+    scores = model.explore(examples, seed=3)
+    assert torch.equal(scores.y, plain(examples).sigmoid())
+    assert scores.shift > 1e-4
+    assert (scores.score - scores.y)[scores.delta != 0].any()
 
 
 @pytest.mark.parametrize("name", CLICK)
-def test_the_items_columns_are_those_of_its_features(name: str) -> None:
-    """Another item changes them, and within the context no other; another user none of them."""
-    some, model = batch([4, 4, 4, 4]), age(name).eval()
+def test_item_columns_are_those_of_the_items_features(name: str) -> None:
+    """Another item changes only these columns of the context; another user changes none."""
+    examples, model = batch([4, 4, 4, 4]), age(name).eval()
     width = model.base.embedding.context_dim
     context = range(width)
-    x, _ = model.bottom(some)
+    x, _ = model.bottom(examples)
 
     def changed(feature: str) -> set[int]:
-        values = {**some.features, feature: torch.ones_like(some.features[feature])}
-        other, _ = model.bottom(some._replace(features=values))
+        values = {**examples.features, feature: torch.ones_like(examples.features[feature])}
+        other, _ = model.bottom(examples._replace(features=values))
         return set((other != x).any(0).nonzero().squeeze(1).tolist()) & set(context)
 
     assert changed("item") | changed("category") == set(model.item_columns)
@@ -77,71 +77,73 @@ def test_the_items_columns_are_those_of_its_features(name: str) -> None:
     assert age(name, item_features=("item",)).item_columns != model.item_columns
 
 
-def test_the_gate_reads_the_item_alone() -> None:
-    some, model = batch(LENGTHS), age(gate="dgu").eval()
-    rate = model.item_logits(model.bottom(some)[0])
-    values = {**some.features, "user": torch.ones_like(some.features["user"])}
-    other = model.bottom(some._replace(features=values))[0]
+def test_the_gate_reads_only_the_item() -> None:
+    examples, model = batch(LENGTHS), age(gate="dgu").eval()
+    rate = model.item_logits(model.bottom(examples)[0])
+    values = {**examples.features, "user": torch.ones_like(examples.features["user"])}
+    other = model.bottom(examples._replace(features=values))[0]
     assert torch.equal(model.item_logits(other), rate)
-    found = model.explore(some, seed=0)
-    assert torch.equal(found.gate, found.y > rate.sigmoid())
-    assert torch.equal(found.score[~found.gate], found.y[~found.gate])
+    scores = model.explore(examples, seed=0)
+    assert torch.equal(scores.gate, scores.y > rate.sigmoid())
+    assert torch.equal(scores.score[~scores.gate], scores.y[~scores.gate])
 
 
 @pytest.mark.parametrize("name", ["din", "dien", "sum-pool"])
-def test_6_the_gates_loss_moves_nothing_but_the_gate(name: str) -> None:
-    some = batch(LENGTHS)
+def test_the_gates_loss_trains_only_the_gate(name: str) -> None:
+    examples = batch(LENGTHS)
     plain, model = base(name).train(), age(name).train()
-    for each in (plain, model):
+    for trained in (plain, model):
         torch.manual_seed(1)  # DIEN draws its negatives.
-        training_loss(each, some).backward()
-    for (label, ours), theirs in zip(
+        training_loss(trained, examples).backward()
+    for (label, parameter), expected in zip(
         model.base.named_parameters(), plain.parameters(), strict=True
     ):
-        assert (ours.grad is None) == (theirs.grad is None), label
-        if theirs.grad is not None:
-            assert torch.equal(ours.grad, theirs.grad), label
+        assert (parameter.grad is None) == (expected.grad is None), label
+        if expected.grad is not None:
+            assert torch.equal(parameter.grad, expected.grad), label
     model.zero_grad()
-    x, _ = model.base.bottom(some)
-    click_loss(model.item_logits(x), some.label).backward()
+    x, _ = model.base.bottom(examples)
+    click_loss(model.item_logits(x), examples.label).backward()
     assert all(p.grad is None for p in model.base.parameters())
     assert all(p.grad.any() for p in model.gate.parameters())
 
 
-def test_the_loss_is_the_sum_of_both() -> None:
-    some, model = batch(LENGTHS), age().train()
-    x, _ = model.base.bottom(some)
-    both = click_loss(model.logits(x), some.label) + click_loss(model.item_logits(x), some.label)
-    assert torch.equal(training_loss(model, some), both)
+def test_the_loss_is_the_sum_of_base_and_gate() -> None:
+    examples, model = batch(LENGTHS), age().train()
+    x, _ = model.base.bottom(examples)
+    both = click_loss(model.logits(x), examples.label) + click_loss(
+        model.item_logits(x), examples.label
+    )
+    assert torch.equal(training_loss(model, examples), both)
 
 
-def test_masks_follow_user_item_and_seed() -> None:
+def test_masks_depend_on_user_item_and_seed() -> None:
     model = age().eval()
-    some = batch([3] * 6)._replace(group=torch.tensor([0, 0, 0, 1, 1, 1]))
-    some.features["item"] = torch.tensor([2, 3, 4, 2, 3, 3])
-    keys = model.keys(some, 0)
+    examples = batch([3] * 6)._replace(group=torch.tensor([0, 0, 0, 1, 1, 1]))
+    examples.features["item"] = torch.tensor([2, 3, 4, 2, 3, 3])
+    keys = model.keys(examples, 0)
     assert len(keys.unique()) == 5, "the last two are one pair"
-    assert torch.equal(model.keys(some, 0, torch.tensor([2, 3, 4, 2, 3, 3])), keys)
-    assert model.keys(some, 0, shared=True).unique().shape == (2,)
-    assert not torch.equal(model.keys(some, 1), keys)
-    apart, shared = (
-        model.explore(some, seed=0, exploration=AgeConfig(gate="off", shared_mask=flag))
+    assert torch.equal(model.keys(examples, 0, torch.tensor([2, 3, 4, 2, 3, 3])), keys)
+    assert model.keys(examples, 0, shared=True).unique().shape == (2,)
+    assert not torch.equal(model.keys(examples, 1), keys)
+    separate, shared = (
+        model.explore(examples, seed=0, exploration=AgeConfig(gate="off", shared_mask=flag))
         for flag in (False, True)
     )
-    assert not torch.equal(apart.delta, shared.delta)
+    assert not torch.equal(separate.delta, shared.delta)
 
 
 @pytest.mark.parametrize("name", CLICK)
-def test_a_file_gives_it_back(name: str, tmp_path: Path) -> None:
-    some, path = batch(LENGTHS), tmp_path / "model.safetensors"
+def test_a_saved_model_is_restored(name: str, tmp_path: Path) -> None:
+    examples, path = batch(LENGTHS), tmp_path / "model.safetensors"
     model = age(name, gate="dgu", samples=3).eval()
     save_model(path, "age", model)
-    found = load_model(path)
-    assert isinstance(found, Age)
-    assert type(found.base) is type(model.base)
-    assert replace(found.config, base_sizes=None) == replace(model.config, base_sizes=None)
-    ours, theirs = model.explore(some, seed=1), found.explore(some, seed=1)
-    assert all(torch.equal(a, b) for a, b in zip(ours, theirs, strict=True))
+    loaded = load_model(path)
+    assert isinstance(loaded, Age)
+    assert type(loaded.base) is type(model.base)
+    assert replace(loaded.config, base_sizes=None) == replace(model.config, base_sizes=None)
+    expected, scores = model.explore(examples, seed=1), loaded.explore(examples, seed=1)
+    assert all(torch.equal(a, b) for a, b in zip(expected, scores, strict=True))
     tables = {key for key in model.state_dict() if "tables" in key}
     assert all(key.startswith("base.") for key in tables), "no table twice"
 
@@ -149,7 +151,7 @@ def test_a_file_gives_it_back(name: str, tmp_path: Path) -> None:
 @pytest.mark.parametrize("relative", [False, True])
 def test_a_stored_model_keeps_its_radius(relative: bool, tmp_path: Path) -> None:
     """Every file names its ``relative`` and ``lam``, so a new default changes no stored model."""
-    some, path = batch(LENGTHS), tmp_path / "model.safetensors"
+    examples, path = batch(LENGTHS), tmp_path / "model.safetensors"
     model = age(relative=relative, lam=0.3).eval()
     save_model(path, "age", model)
     _, meta = load_tensors(path, kind="recommender")
@@ -157,26 +159,28 @@ def test_a_stored_model_keeps_its_radius(relative: bool, tmp_path: Path) -> None
     assert meta["config"]["lam"] == 0.3
     restored = load_model(path)
     assert isinstance(restored, Age)
-    expected = model.explore(some, seed=1).score
-    assert torch.equal(restored.explore(some, seed=1).score, expected)
+    expected = model.explore(examples, seed=1).score
+    assert torch.equal(restored.explore(examples, seed=1).score, expected)
     other = replace(model.config, relative=not relative)
-    assert not torch.equal(model.explore(some, seed=1, exploration=other).score, expected)
+    assert not torch.equal(model.explore(examples, seed=1, exploration=other).score, expected)
 
 
 @pytest.mark.parametrize("name", ["din", "can"])
-def test_the_command_line_trains_it_over_another(name: str, tmp_path: Path) -> None:
-    """And what the base learns is what it learns alone, to the bit."""
+def test_the_command_line_trains_age_around_a_base(name: str, tmp_path: Path) -> None:
+    """The base has the same bits as when it is trained without AGE."""
     data = write_ring(tmp_path / "shop", users=40)
     sizes = {"hidden": "8,8", "dropout": "0.2", "width": "16"}
     shared = ["--data", data, "--quick", "--set", "max_len=6", "--set", "patience=9"]
     shared += ["--set", "select=logloss"]
     alone = [word for key, value in sizes.items() for word in ("--set", f"{key}={value}")]
-    below = [word for key, value in sizes.items() for word in ("--set", f"base.{key}={value}")]
-    if name == "can":  # Whose table of pairs is fitted first.
+    base_settings = [
+        word for key, value in sizes.items() for word in ("--set", f"base.{key}={value}")
+    ]
+    if name == "can":  # Its table of pairs is fitted before training.
         alone += ["--set", "interaction=cartesian"]
-        below += ["--set", "base.interaction=cartesian"]
+        base_settings += ["--set", "base.interaction=cartesian"]
     assert run(["train", name, *shared, *alone, "--out", str(tmp_path / "alone")]) == 0
-    wrapper = ["train", "age", *shared, "--set", f"base={name}", *below, "--set", "lam=.2"]
+    wrapper = ["train", "age", *shared, "--set", f"base={name}", *base_settings, "--set", "lam=.2"]
     assert run([*wrapper, "--out", str(tmp_path / "age")]) == 0
     _, plain = load_trained(tmp_path / "alone")
     _, model = load_trained(tmp_path / "age")
@@ -184,16 +188,16 @@ def test_the_command_line_trains_it_over_another(name: str, tmp_path: Path) -> N
     assert model.config.lam == 0.2
     for key, value in plain.state_dict().items():
         assert torch.equal(model.base.state_dict()[key], value), key
-    ours, theirs = (
+    metrics, metrics_alone = (
         read_json(tmp_path / folder / "metrics.json", kind="metrics")["test"]
         for folder in ("age", "alone")
     )
-    assert ours == theirs
+    assert metrics == metrics_alone
     assert run(["evaluate", str(tmp_path / "age")]) == 0
     assert run(["recommend", str(tmp_path / "age"), "--user", "3", "-k", "4"]) == 0
 
 
-def test_settings_are_named() -> None:
+def test_unfit_settings_are_named() -> None:
     with pytest.raises(ValueError, match="age: no net 'sasrec'; there are sum-pool, din"):
         job_of("age", "shop", {"base": "sasrec"}, seed=0, quick=True)
     with pytest.raises(ValueError, match="age has no setting 'base_sizes'"):
@@ -202,7 +206,7 @@ def test_settings_are_named() -> None:
         job_of("age", "shop", {"uncertainty": "gp"}, seed=0, quick=True)
 
 
-def test_what_cannot_be_explored_is_refused() -> None:
+def test_unfit_bases_are_refused() -> None:
     with pytest.raises(ValueError, match="FeatureEmbedding: no feature 'brand' in the context"):
         age(item_features=("brand",))
     with pytest.raises(ValueError, match=r"age: base.hidden must name a layer, .* got none"):

@@ -1,4 +1,4 @@
-"""AGE's mechanism, in float64: §8 of our notes on the paper, test by test."""
+"""AGE's scores in float64: direction, radius, gates and masks compared with their formulas."""
 
 from __future__ import annotations
 
@@ -37,11 +37,11 @@ def keys(number: int = ROWS, seed: int = 0) -> Tensor:
     return keys_of(seed, torch.zeros(number, dtype=torch.int64), torch.arange(number))
 
 
-def scorer(net: MLP, **how: Any) -> AgeScorer:
-    return AgeScorer(HeadPasses(net), replace(OPEN, **how))
+def scorer(net: MLP, **settings: Any) -> AgeScorer:
+    return AgeScorer(HeadPasses(net), replace(OPEN, **settings))
 
 
-def test_1_the_step_towards_a_click_is_the_direction() -> None:
+def test_1_the_direction_is_that_of_a_gradient_step_towards_a_click() -> None:
     net, h = head(), rows().requires_grad_()
     z = net(h).squeeze(-1)
     loss = F.binary_cross_entropy_with_logits(z, torch.ones_like(z), reduction="sum")
@@ -54,19 +54,19 @@ def test_1_the_step_towards_a_click_is_the_direction() -> None:
 
 
 @pytest.mark.parametrize("lam", [1e-6, 0.3])
-def test_2_the_step_is_as_long_as_it_is_uncertain_and_has_its_sign(lam: float) -> None:
+def test_2_length_and_sign_of_the_step_are_those_of_the_uncertainty(lam: float) -> None:
     net, h = head(), rows()
     age = scorer(net, lam=lam, direction="fgm")
-    found = age.scores(h, keys())
-    r = age.perturbation(h, age.radius(h, found.delta), found.delta.sign(), keys(), ())
-    torch.testing.assert_close(r.norm(dim=1), lam * found.delta.abs(), rtol=0, atol=1e-12)
-    assert (found.delta < 0).any()
+    scores = age.scores(h, keys())
+    r = age.perturbation(h, age.radius(h, scores.delta), scores.delta.sign(), keys(), ())
+    torch.testing.assert_close(r.norm(dim=1), lam * scores.delta.abs(), rtol=0, atol=1e-12)
+    assert (scores.delta < 0).any()
     if lam < 1e-3:
-        assert torch.equal((found.score - found.y).sign(), found.delta.sign())
-        torch.testing.assert_close(found.score, net(h + r).squeeze(-1).sigmoid().detach())
+        assert torch.equal((scores.score - scores.y).sign(), scores.delta.sign())
+        torch.testing.assert_close(scores.score, net(h + r).squeeze(-1).sigmoid().detach())
 
 
-def test_3_to_first_order_it_is_a_bonus_times_sensitivity() -> None:
+def test_3_to_first_order_the_shift_is_uncertainty_times_sensitivity() -> None:
     net, h = head(), rows()
     gaps = []
     for radius in (1e-3, 1e-2, 0.1, 0.5):
@@ -84,25 +84,25 @@ def test_3_to_first_order_it_is_a_bonus_times_sensitivity() -> None:
     assert gaps == sorted(gaps)
 
 
-def test_4_steps_that_are_projected_go_further_and_a_random_one_nowhere() -> None:
+def test_4_projected_steps_go_further_than_one_step_and_random_steps_nowhere() -> None:
     net, h = head((128, 64)), rows()
     y = HeadPasses(net).logits(h).sigmoid().detach()
     one = torch.ones_like(y)
-    by = {}
+    shifts = {}
     for direction in ("fgm", "pgd"):
         age = scorer(net, direction=direction, lam=1.0)
-        by[direction] = age.moved(h, y, one, keys(), ()) - y
+        shifts[direction] = age.moved(h, y, one, keys(), ()) - y
         r = age.perturbation(h, one, one, keys(), ())
         assert r.norm(dim=1).max() <= 1 + 1e-12
-    assert (by["pgd"] >= by["fgm"] - 1e-12).double().mean() >= 0.99
-    assert by["pgd"].mean() > 1.05 * by["fgm"].mean()
-    aimless = F.normalize(rows(), dim=1)
-    shift = HeadPasses(net).logits(h + aimless).sigmoid().detach() - y
-    assert shift.abs().mean() < by["fgm"].mean() / 3
+    assert (shifts["pgd"] >= shifts["fgm"] - 1e-12).double().mean() >= 0.99
+    assert shifts["pgd"].mean() > 1.05 * shifts["fgm"].mean()
+    random_step = F.normalize(rows(), dim=1)
+    shift = HeadPasses(net).logits(h + random_step).sigmoid().detach() - y
+    assert shift.abs().mean() < shifts["fgm"].mean() / 3
 
 
-def test_4_down_is_the_mirror_of_up() -> None:
-    """The equivalent form: the least f within the ball where δ < 0 (inferred)."""
+def test_4_a_negative_step_mirrors_a_positive_one() -> None:
+    """A negative δ minimises f within the ball (inferred)."""
     net, h = head(), rows()
     age = scorer(net, lam=1e-4)
     y = age.passes.logits(h).sigmoid().detach()
@@ -112,15 +112,15 @@ def test_4_down_is_the_mirror_of_up() -> None:
 
 
 @pytest.mark.parametrize("uncertainty", ["ts", "ucb"])
-def test_5_uncertainty_is_its_formula(uncertainty: str) -> None:
+def test_5_uncertainty_follows_its_formula(uncertainty: str) -> None:
     net, h = head(), rows()
     age = scorer(net, uncertainty=uncertainty, samples=6)
     drawn = torch.stack([*age.passes.dropped(h, keys(), p=0.1, passes=6)]).sigmoid()
-    away = drawn - net(h).squeeze(-1).sigmoid()
-    expected = away[0] if uncertainty == "ts" else away.square().mean(0).sqrt()
+    difference = drawn - net(h).squeeze(-1).sigmoid()
+    expected = difference[0] if uncertainty == "ts" else difference.square().mean(0).sqrt()
     torch.testing.assert_close(age.scores(h, keys()).delta, expected.detach())
     squared = scorer(net, uncertainty="ucb", samples=6, squared=True).scores(h, keys()).delta
-    torch.testing.assert_close(squared, away.square().mean(0).detach())
+    torch.testing.assert_close(squared, difference.square().mean(0).detach())
 
 
 @pytest.mark.parametrize("uncertainty", ["ts", "ucb"])
@@ -131,9 +131,9 @@ def test_5_without_uncertainty_or_radius_it_is_the_plain_score(
 ) -> None:
     net, h = head(), rows()
     age = scorer(net, **{"uncertainty": uncertainty, "direction": direction, **off})
-    found = age.scores(h, keys())
-    assert torch.equal(found.score, net(h).squeeze(-1).sigmoid())
-    assert found.shift == 0
+    scores = age.scores(h, keys())
+    assert torch.equal(scores.score, net(h).squeeze(-1).sigmoid())
+    assert scores.shift == 0
 
 
 @pytest.mark.parametrize("direction", ["fgm", "pgd", "linear"])
@@ -142,15 +142,15 @@ def test_6_closed_gates_keep_the_plain_score_to_the_bit(direction: str) -> None:
     age = scorer(net, gate="dgu", direction=direction)
     y = net(h).squeeze(-1).sigmoid().detach()
     rate = torch.where(torch.arange(ROWS) % 3 == 0, y - 1e-9, y)
-    found = age.scores(h, keys(), item_rate=rate)
-    assert torch.equal(found.gate, torch.arange(ROWS) % 3 == 0)
-    assert torch.equal(found.y, y)
-    assert torch.equal(found.score[~found.gate], y[~found.gate])
-    assert (found.score != y)[found.gate].all()
-    assert (found.delta == 0)[~found.gate].all()
-    assert found.explored.item() == pytest.approx(134 / 400)
+    scores = age.scores(h, keys(), item_rate=rate)
+    assert torch.equal(scores.gate, torch.arange(ROWS) % 3 == 0)
+    assert torch.equal(scores.y, y)
+    assert torch.equal(scores.score[~scores.gate], y[~scores.gate])
+    assert (scores.score != y)[scores.gate].all()
+    assert (scores.delta == 0)[~scores.gate].all()
+    assert scores.explored.item() == pytest.approx(134 / 400)
     alone = age.scores(h[::3], keys()[::3], item_rate=rate[::3])
-    torch.testing.assert_close(found.score[::3], alone.score, rtol=1e-12, atol=1e-14)
+    torch.testing.assert_close(scores.score[::3], alone.score, rtol=1e-12, atol=1e-14)
 
 
 def test_6_only_open_rows_are_computed(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -158,52 +158,52 @@ def test_6_only_open_rows_are_computed(monkeypatch: pytest.MonkeyPatch) -> None:
     age = scorer(net, gate="fixed", threshold=1.0)
     monkeypatch.setattr(HeadPasses, "dropped", lambda *_, **__: pytest.fail("a closed row"))
     monkeypatch.setattr(HeadPasses, "gradient", lambda *_: pytest.fail("a closed row"))
-    found = age.scores(h, keys())
-    assert torch.equal(found.score, found.y)
-    assert found.explored == 0
+    scores = age.scores(h, keys())
+    assert torch.equal(scores.score, scores.y)
+    assert scores.explored == 0
 
 
-def test_6_what_was_shown_enough_does_not_explore() -> None:
+def test_6_items_with_many_impressions_do_not_explore() -> None:
     net, h = head(), rows(4)
     shown = torch.tensor([0, 2999, 3000, 9000])
-    found = scorer(net).scores(h, keys(4), impressions=shown)
-    assert found.gate.tolist() == [True, True, False, False]
+    scores = scorer(net).scores(h, keys(4), impressions=shown)
+    assert scores.gate.tolist() == [True, True, False, False]
     assert scorer(net, max_impressions=None).scores(h, keys(4), impressions=shown).gate.all()
     assert scorer(net).scores(h, keys(4)).gate.all()
 
 
 @pytest.mark.parametrize("uncertainty", ["ts", "ucb"])
-def test_7_neither_order_nor_batches_matter(uncertainty: str) -> None:
+def test_7_scores_do_not_depend_on_order_or_batches(uncertainty: str) -> None:
     net, h = head(), rows()
     age = scorer(net, uncertainty=uncertainty)
-    whole, order = age.scores(h, keys()), torch.randperm(ROWS)
+    in_order, order = age.scores(h, keys()), torch.randperm(ROWS)
     mixed = age.scores(h[order], keys()[order])
     halves = [age.scores(h[part], keys()[part]) for part in (slice(0, 90), slice(90, None))]
     for name in ("score", "delta"):
-        one = getattr(whole, name)
-        torch.testing.assert_close(getattr(mixed, name), one[order], rtol=1e-9, atol=1e-12)
-        cut = torch.cat([getattr(half, name) for half in halves])
-        torch.testing.assert_close(cut, one, rtol=1e-9, atol=1e-12)
+        expected = getattr(in_order, name)
+        torch.testing.assert_close(getattr(mixed, name), expected[order], rtol=1e-9, atol=1e-12)
+        joined = torch.cat([getattr(half, name) for half in halves])
+        torch.testing.assert_close(joined, expected, rtol=1e-9, atol=1e-12)
     again, other = age.scores(h, keys()), age.scores(h, keys(seed=1))
-    assert torch.equal(again.delta, whole.delta)
-    assert not torch.equal(other.delta, whole.delta)
+    assert torch.equal(again.delta, in_order.delta)
+    assert not torch.equal(other.delta, in_order.delta)
 
 
 def test_a_relative_radius_is_a_share_of_the_norm() -> None:
     net, h = head(), rows()
     relative = scorer(net, relative=True, lam=0.1)
-    found = relative.scores(h, keys())
-    radius = relative.radius(h, found.delta)
+    scores = relative.scores(h, keys())
+    radius = relative.radius(h, scores.delta)
     assert radius.mean().item() == pytest.approx(0.1 * h.norm(dim=1).mean().item())
-    lam = absolute_lam(0.1, h, found.delta)
+    lam = absolute_lam(0.1, h, scores.delta)
     fixed = scorer(net, lam=lam).scores(h, keys())
-    torch.testing.assert_close(fixed.score, found.score, rtol=1e-9, atol=1e-12)
+    torch.testing.assert_close(fixed.score, scores.score, rtol=1e-9, atol=1e-12)
     with pytest.raises(ValueError, match="absolute_lam: delta must have a row that is not 0"):
         absolute_lam(0.1, h, torch.zeros(ROWS))
 
 
 def redundant(net: MLP, copies: int) -> MLP:
-    """A two-layer head with the same function, in which dropping a unit matters less."""
+    """Return a two-layer head of the same function, for which a dropped unit matters less."""
     wide = head((net[0].out_features * copies,))
     with torch.no_grad():
         wide[0].weight.copy_(net[0].weight.repeat(copies, 1))
@@ -215,9 +215,9 @@ def redundant(net: MLP, copies: int) -> MLP:
 
 @pytest.mark.parametrize("uncertainty", ["ts", "ucb"])
 def test_by_default_exploration_decays_with_the_uncertainty(uncertainty: str) -> None:
-    """Rounds in which f and its gradient stay and δ falls: the shift falls as much as δ.
+    """If f and its gradient stay and δ falls, the shift falls in proportion to δ.
 
-    With ``relative`` the shift stays, because the level of δ cancels out.
+    With ``relative``, the shift stays, because the level of δ cancels out.
     """
     first, h = head((32,)), rows()
     settings: dict[str, Any] = {"gate": "off", "mc_dropout": 0.1, "uncertainty": uncertainty}
@@ -238,8 +238,8 @@ def test_by_default_exploration_decays_with_the_uncertainty(uncertainty: str) ->
 def test_the_default_is_the_formula_of_the_docstring() -> None:
     net, h = head(), rows()
     rate = torch.full((ROWS,), 0.5, dtype=torch.float64)
-    how = Exploration()
-    scores = AgeScorer(HeadPasses(net), how).scores(h, keys(), item_rate=rate)
+    settings = Exploration()
+    scores = AgeScorer(HeadPasses(net), settings).scores(h, keys(), item_rate=rate)
     for row in range(40):
         x = h[row : row + 1]
         f = net(x).sigmoid().item()
@@ -248,7 +248,7 @@ def test_the_default_is_the_formula_of_the_docstring() -> None:
             continue
         (mask,) = HeadPasses(net).dropped(x, keys()[row : row + 1], p=0.01, passes=1)
         delta = mask.sigmoid().item() - f
-        radius, r = how.lam * abs(delta), torch.zeros_like(x)
+        radius, r = settings.lam * abs(delta), torch.zeros_like(x)
         for _ in range(5):
             moved = (x + r).requires_grad_()
             (slope,) = torch.autograd.grad(net(moved).sigmoid().sum(), moved)
@@ -258,40 +258,40 @@ def test_the_default_is_the_formula_of_the_docstring() -> None:
         assert scores.score[row].item() == pytest.approx(net(x + r).sigmoid().item(), abs=1e-9)
 
 
-def test_the_items_columns_alone_can_be_moved() -> None:
+def test_scope_item_perturbs_only_the_items_columns() -> None:
     net, h = head(), rows()
     age = scorer(net, scope="item")
-    found = age.scores(h, keys(), item_columns=[2, 5])
-    r = age.perturbation(h, age.radius(h, found.delta), found.delta.sign(), keys(), [2, 5])
-    still = [column for column in range(WIDTH) if column not in (2, 5)]
-    assert not r[:, still].any()
+    scores = age.scores(h, keys(), item_columns=[2, 5])
+    r = age.perturbation(h, age.radius(h, scores.delta), scores.delta.sign(), keys(), [2, 5])
+    other_columns = [column for column in range(WIDTH) if column not in (2, 5)]
+    assert not r[:, other_columns].any()
     assert r[:, [2, 5]].all()
 
 
-def test_without_a_gradient_nothing_moves() -> None:
+def test_without_a_gradient_the_score_is_plain() -> None:
     net = head()
     with torch.no_grad():
         net[0].weight.zero_()
     for direction in ("fgm", "pgd", "linear"):
-        found = scorer(net, direction=direction).scores(rows(), keys())
-        assert torch.equal(found.score, found.y)
+        scores = scorer(net, direction=direction).scores(rows(), keys())
+        assert torch.equal(scores.score, scores.y)
 
 
 def test_no_rows() -> None:
-    found = scorer(head(), relative=True).scores(rows(0), keys(0))
-    assert found.score.shape == (0,)
-    assert found.shift == found.explored == 0
+    scores = scorer(head(), relative=True).scores(rows(0), keys(0))
+    assert scores.score.shape == (0,)
+    assert scores.shift == scores.explored == 0
 
 
-def test_single_precision_follows() -> None:
+def test_single_precision_is_close_to_double() -> None:
     net, h = head(), rows()
     exact = scorer(net).scores(h, keys()).score
-    found = scorer(net.float()).scores(h.float(), keys()).score
-    torch.testing.assert_close(found.double(), exact, rtol=1e-4, atol=1e-6)
+    scores = scorer(net.float()).scores(h.float(), keys()).score
+    torch.testing.assert_close(scores.double(), exact, rtol=1e-4, atol=1e-6)
 
 
 @pytest.mark.parametrize(
-    ("how", "message"),
+    ("settings", "message"),
     [
         ({"samples": 0}, "age: samples must be ≥ 1, got 0"),
         ({"steps": 0}, "age: steps must be ≥ 1, got 0"),
@@ -301,9 +301,9 @@ def test_single_precision_follows() -> None:
         ({"max_impressions": -1}, "age: max_impressions must be ≥ 0, got -1"),
     ],
 )
-def test_settings_out_of_range_are_named(how: dict[str, Any], message: str) -> None:
+def test_settings_out_of_range_are_named(settings: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):
-        Exploration(**how)
+        Exploration(**settings)
 
 
 def test_bad_input_is_named() -> None:

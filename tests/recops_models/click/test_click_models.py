@@ -1,4 +1,4 @@
-"""Sum pooling, DIN, GRU + attention, DIEN: what each must be, and what tells them apart."""
+"""Common properties of click models: shapes, padding, histories, gradients, learning."""
 
 from __future__ import annotations
 
@@ -50,28 +50,30 @@ def _one_thread(set_threads) -> None:
 def model(request: pytest.FixtureRequest) -> Any:
     torch.manual_seed(0)
     model = MODELS[request.param]()
-    for table in model.embedding.tables.values():  # Larger than they begin, for sharper tests.
+    for table in model.embedding.tables.values():  # Large rows give sharper tests.
         nn.init.normal_(table.weight[1:])
     return model
 
 
-def take(some: Batch, rows: slice) -> Batch:
+def take(examples: Batch, rows: slice) -> Batch:
     return Batch(
-        {name: value[rows] for name, value in some.features.items()},
-        {name: value[rows] for name, value in some.lengths.items()},
-        some.label[rows],
-        some.group[rows],
+        {name: value[rows] for name, value in examples.features.items()},
+        {name: value[rows] for name, value in examples.lengths.items()},
+        examples.label[rows],
+        examples.group[rows],
     )
 
 
 @pytest.mark.parametrize("training", [True, False])
 @pytest.mark.parametrize("lengths", [LENGTHS, [4], [0], [0, 0, 0], []])
-def test_every_batch_gives_finite_logits_loss_and_gradients(model, lengths, training) -> None:
+def test_batches_of_any_lengths_give_finite_logits_loss_and_gradients(
+    model, lengths, training
+) -> None:
     model.train(training)
-    some = batch(lengths)
-    logits = model(some)
+    examples = batch(lengths)
+    logits = model(examples)
     assert logits.shape == (len(lengths),)
-    loss = click_loss(logits, some.label)
+    loss = click_loss(logits, examples.label)
     loss.backward()
     assert loss.isfinite()
     assert all(p.grad.isfinite().all() for p in model.parameters() if p.grad is not None)
@@ -88,18 +90,18 @@ def test_every_batch_gives_finite_logits_loss_and_gradients(model, lengths, trai
         ("can", {"base": "dien", "auxiliary": "mlp"}, [22, 7]),
     ],
 )
-def test_histories_that_begin_alike_are_read_once(name, sizes, cells) -> None:
-    """With the same numbers, and gradients that differ in the order of sums alone."""
+def test_shared_beginnings_of_histories_are_read_once(name, sizes, cells) -> None:
+    """Logits have the same bits; gradients differ only in the order of sums."""
     read, scores, gradients = [], [], []
-    for some in prefix_batches([3, 7, 0, 6, 6]):
+    for examples in prefix_batches([3, 7, 0, 6, 6]):
         torch.manual_seed(0)
         model = net(name, schema(), **{"width": 4, "hidden": (8,), **sizes})
         grus = [layer for layer in model.modules() if isinstance(layer, Recurrent)]
         for gru in grus[:1]:
             gru.register_forward_pre_hook(lambda _, inputs: read.append(int(inputs[1].sum())))
-        scores.append(model.eval()(some))
+        scores.append(model.eval()(examples))
         torch.manual_seed(1)  # The auxiliary loss draws.
-        training_loss(model.train(), some).backward()
+        training_loss(model.train(), examples).backward()
         gradients.append([p.grad for p in model.parameters() if p.grad is not None])
     assert read[::2] == cells
     assert torch.equal(*scores)
@@ -107,46 +109,46 @@ def test_histories_that_begin_alike_are_read_once(name, sizes, cells) -> None:
         torch.testing.assert_close(second, first, rtol=1e-3, atol=1e-6)
 
 
-def test_a_prediction_depends_on_its_own_row_alone(model) -> None:
+def test_a_prediction_does_not_depend_on_other_rows(model) -> None:
     model.eval()
-    some = batch(LENGTHS)
-    together = model(some)
+    examples = batch(LENGTHS)
+    all_rows = model(examples)
     for row in range(len(LENGTHS)):
-        alone = model(take(some, slice(row, row + 1)))
-        torch.testing.assert_close(alone, together[row : row + 1])
+        alone = model(take(examples, slice(row, row + 1)))
+        torch.testing.assert_close(alone, all_rows[row : row + 1])
 
 
 def test_padding_changes_nothing(model) -> None:
     model.eval()
-    some = batch(LENGTHS)
+    examples = batch(LENGTHS)
     wider = {
         name: nn.functional.pad(ids, (0, 4)) if name.startswith("history") else ids
-        for name, ids in some.features.items()
+        for name, ids in examples.features.items()
     }
-    torch.testing.assert_close(model(some), model(some._replace(features=wider)))
+    torch.testing.assert_close(model(examples), model(examples._replace(features=wider)))
 
 
-def test_every_feature_counts(model) -> None:
+def test_every_feature_affects_the_logits(model) -> None:
     model.eval()
-    some = batch([5, 4, 3, 2])
-    before = model(some)
+    examples = batch([5, 4, 3, 2])
+    before = model(examples)
     for feature in FEATURES:
-        value = some.features[feature.name]
+        value = examples.features[feature.name]
         changed = value + 1 if value.is_floating_point() else torch.where(value > 1, 1, value)
-        after = model(some._replace(features={**some.features, feature.name: changed}))
+        after = model(examples._replace(features={**examples.features, feature.name: changed}))
         assert not torch.allclose(before, after), feature.name
 
 
-def test_sixteen_bit_arithmetic_comes_close(model) -> None:
+def test_bfloat16_is_close_to_float32(model) -> None:
     model.eval()
-    some = batch(LENGTHS)
+    examples = batch(LENGTHS)
     with torch.autocast("cpu", torch.bfloat16):
-        logits = model(some)
-    click_loss(logits, some.label).backward()
-    torch.testing.assert_close(logits.float(), model(some), rtol=0.02, atol=0.02)
+        logits = model(examples)
+    click_loss(logits, examples.label).backward()
+    torch.testing.assert_close(logits.float(), model(examples), rtol=0.02, atol=0.02)
 
 
-def test_output_dim_is_what_the_mlp_reads(model) -> None:
+def test_output_dim_is_the_input_width_of_the_mlp(model) -> None:
     assert model.output_dim() == model.head[0].in_features
 
 
@@ -156,21 +158,21 @@ def test_sparse_tables_get_the_same_gradients(model, request) -> None:
     sparse.load_state_dict(model.state_dict())
     for table in sparse.embedding.tables.values():
         table.sparse = True
-    some = batch(LENGTHS)
-    for each in (model, sparse):
-        click_loss(each(some), some.label).backward()
-    for table, other in zip(
+    examples = batch(LENGTHS)
+    for trained in (model, sparse):
+        click_loss(trained(examples), examples.label).backward()
+    for table, sparse_table in zip(
         model.embedding.tables.values(), sparse.embedding.tables.values(), strict=True
     ):
-        assert other.weight.grad.is_sparse
-        torch.testing.assert_close(other.weight.grad.to_dense(), table.weight.grad)
+        assert sparse_table.weight.grad.is_sparse
+        torch.testing.assert_close(sparse_table.weight.grad.to_dense(), table.weight.grad)
         assert (table.weight.grad[0] == 0).all()
 
 
-def learn(model: Any, some: Batch, steps: int = 150) -> float:
+def learn(model: Any, examples: Batch, steps: int = 150) -> float:
     optimizer = torch.optim.Adam(model.parameters(), lr=0.01)
     for _ in range(steps):
-        loss = click_loss(model(some), some.label)
+        loss = click_loss(model(examples), examples.label)
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
@@ -178,51 +180,55 @@ def learn(model: Any, some: Batch, steps: int = 150) -> float:
 
 
 @pytest.mark.parametrize("name", [name for name in MODELS if name != "dien-aigru"])
-def test_learns_whether_the_category_was_met(name: str) -> None:
+def test_models_learn_whether_the_history_has_the_category(name: str) -> None:
     torch.manual_seed(0)
-    some = batch([5] * 256)
-    met = (some.features["history_category"] == some.features["category"][:, None]).any(1)
-    assert learn(MODELS[name](), some._replace(label=met.float())) < 0.25
+    examples = batch([5] * 256)
+    is_in_history = (
+        examples.features["history_category"] == examples.features["category"][:, None]
+    ).any(1)
+    assert learn(MODELS[name](), examples._replace(label=is_in_history.float())) < 0.25
 
 
-def test_order_matters_to_recurrence_alone() -> None:
-    some = batch([6] * 5)
+def test_only_recurrent_models_depend_on_order() -> None:
+    examples = batch([6] * 5)
     flipped = {
         name: ids.flip(1) if name.startswith("history") else ids
-        for name, ids in some.features.items()
+        for name, ids in examples.features.items()
     }
     for name, build in MODELS.items():
         torch.manual_seed(0)
         model = build().eval()
         for table in model.embedding.tables.values():
             nn.init.normal_(table.weight[1:])
-        same = torch.allclose(model(some), model(some._replace(features=flipped)), atol=1e-5)
-        assert same == (not name.startswith(("gru", "dien"))), name
+        is_equal = torch.allclose(
+            model(examples), model(examples._replace(features=flipped)), atol=1e-5
+        )
+        assert is_equal == (not name.startswith(("gru", "dien"))), name
 
 
-def test_sum_pooling_is_the_mlp_of_context_and_sum() -> None:
+def test_sum_pooling_is_an_mlp_of_context_and_sum() -> None:
     model = MODELS["sum-pool"]().eval()
-    some = batch(LENGTHS)
-    interest = model.embedding.keys(some).sum(1)
-    x = torch.cat([*model.embedding.context(some), interest], -1)
-    torch.testing.assert_close(model(some), model.head(x).squeeze(-1))
+    examples = batch(LENGTHS)
+    interest = model.embedding.keys(examples).sum(1)
+    x = torch.cat([*model.embedding.context(examples), interest], -1)
+    torch.testing.assert_close(model(examples), model.head(x).squeeze(-1))
 
 
-def test_shared_tables_pad_with_zero_and_queries_stand_beside_their_keys() -> None:
+def test_tables_are_shared_with_zero_padding_and_queries_match_keys() -> None:
     embedding = FeatureEmbedding(schema(), 8)
     assert set(embedding.tables) == {"user", "item", "category", "tags"}
     assert embedding.tables["item"].num_embeddings == SIZES["item"] + 2
-    some = batch([1, 1, 0])
-    features = dict(some.features)
+    examples = batch([1, 1, 0])
+    features = dict(examples.features)
     features["item"], features["category"] = (
         features["history_item"][:, 0],
         features["history_category"][:, 0],
     )
-    some = some._replace(features=features)
-    keys = embedding.keys(some)[:, 0]
-    assert torch.equal(embedding.query(some), keys)
+    examples = examples._replace(features=features)
+    keys = embedding.keys(examples)[:, 0]
+    assert torch.equal(embedding.query(examples), keys)
     assert (keys[2] == 0).all()
-    context = torch.cat(embedding.context(some), -1)
+    context = torch.cat(embedding.context(examples), -1)
     assert context.shape == (3, embedding.context_dim) == (3, 4 * 8 + 1 + 3)
 
 
@@ -249,7 +255,7 @@ def test_shared_tables_pad_with_zero_and_queries_stand_beside_their_keys() -> No
         ),
     ],
 )
-def test_refuses_a_schema_without_one_history(features, message: str) -> None:
+def test_a_schema_without_a_valid_history_is_refused(features, message: str) -> None:
     with pytest.raises(DataError, match=message):
         FeatureEmbedding(schema(features), 8)
 
@@ -267,15 +273,15 @@ SEVERAL = (
 
 
 def several() -> Batch:
-    """Clicks with a sign each, and carts of other lengths."""
-    some, carts = batch(LENGTHS), batch([2, 3, 0, 1, 1, 3], seed=1)
-    inside = some.features["history_item"] > 0
+    """Return a batch with signed clicks, and carts of other lengths."""
+    examples, carts = batch(LENGTHS), batch([2, 3, 0, 1, 1, 3], seed=1)
+    inside = examples.features["history_item"] > 0
     sign = torch.randint(2, 5, inside.shape, generator=torch.Generator().manual_seed(2)) * inside
-    return some._replace(
-        features={**some.features, "sign": sign, "cart_item": carts.features["history_item"]},
+    return examples._replace(
+        features={**examples.features, "sign": sign, "cart_item": carts.features["history_item"]},
         lengths={
-            **some.lengths,
-            "sign": some.lengths["history_item"],
+            **examples.lengths,
+            "sign": examples.lengths["history_item"],
             "cart_item": carts.lengths["history_item"],
         },
     )
@@ -294,37 +300,40 @@ def test_every_model_reads_several_histories(name: str, history: str | None) -> 
     model = net(name, schema(SEVERAL), **sizes).eval()
     for table in model.embedding.tables.values():
         nn.init.normal_(table.weight[1:])
-    some = several()
-    before = model(some)
+    examples = several()
+    before = model(examples)
     for feature in SEVERAL:
-        value = some.features[feature.name]
-        changed = some.features | {feature.name: torch.where(value > 1, 1, value)}
-        assert not torch.allclose(before, model(some._replace(features=changed)))
+        value = examples.features[feature.name]
+        changed = examples.features | {feature.name: torch.where(value > 1, 1, value)}
+        assert not torch.allclose(before, model(examples._replace(features=changed)))
     wider = {
-        key: nn.functional.pad(value, (0, 3)) if key in some.lengths else value
-        for key, value in some.features.items()
+        key: nn.functional.pad(value, (0, 3)) if key in examples.lengths else value
+        for key, value in examples.features.items()
     }
-    torch.testing.assert_close(model(some._replace(features=wider)), before)
+    torch.testing.assert_close(model(examples._replace(features=wider)), before)
 
 
-def test_din_attends_each_history_by_itself() -> None:
+def test_din_attends_to_each_history_separately() -> None:
     model = Din(schema(SEVERAL), DinConfig(width=4))
-    embedding, some = model.embedding, several()
-    assert [(each.name, each.dim) for each in embedding.apart] == [("clicks", 12), ("carts", 4)]
-    clicks, carts = model.attention(embedding, some)
+    embedding, examples = model.embedding, several()
+    assert [(history.name, history.dim) for history in embedding.separate_histories] == [
+        ("clicks", 12),
+        ("carts", 4),
+    ]
+    clicks, carts = model.attention(embedding, examples)
     torch.testing.assert_close(
         clicks,
         model.attention.each[0](
-            embedding.query(some), embedding.keys(some), some.lengths["history_item"]
+            embedding.query(examples), embedding.keys(examples), examples.lengths["history_item"]
         ),
     )
-    assert (embedding.query(some)[:, 8:] == 0).all(), "a candidate has no sign"
+    assert (embedding.query(examples)[:, 8:] == 0).all(), "a candidate has no sign"
     carts_alone = Din(schema(SEVERAL), DinConfig(width=4, history="carts"))
     assert carts_alone.embedding.context_dim == 4 * (3 + 1 + 3)
     assert carts.shape == (len(LENGTHS), carts_alone.embedding.history_dim)
 
 
-def test_a_history_that_is_not_there_is_named() -> None:
+def test_an_unknown_history_is_named() -> None:
     with pytest.raises(DataError, match="no history 'likes'; there are clicks, carts"):
         Din(schema(SEVERAL), DinConfig(history="likes"))
     lonely = (*SEVERAL, Sequence("sign_of_likes", history="likes"))
@@ -332,7 +341,7 @@ def test_a_history_that_is_not_there_is_named() -> None:
         FeatureEmbedding(schema(lonely), 4)
 
 
-def test_pretrained_rows_begin_where_their_file_says(tmp_path: Path) -> None:
+def test_pretrained_rows_start_from_their_file(tmp_path: Path) -> None:
     path = tmp_path / "vectors.npy"
     vectors = np.random.default_rng(0).normal(size=(SIZES["item"] + 5, 8)).astype(np.float32)
     np.save(path, vectors)
@@ -367,5 +376,5 @@ def test_compiles_in_one_graph_for_every_shape(name: str, training: bool) -> Non
     model = MODELS[name]().train(training)
     compiled = torch.compile(model, dynamic=True, fullgraph=True)
     for lengths in ([5, 0, 3, 2], [1, 7, 4], [0, 2, 9, 9, 9]):
-        some = batch(lengths)
-        torch.testing.assert_close(compiled(some), model(some))
+        examples = batch(lengths)
+        torch.testing.assert_close(compiled(examples), model(examples))

@@ -1,7 +1,7 @@
-"""DIEN beside DeepCTR-Torch's, FuxiCTR's and RecBole's, from their weights.
+"""DIEN with the weights of DeepCTR-Torch, FuxiCTR and RecBole.
 
-Each stands here twice: its equations anew, upon weights under its names; and where the package is
-installed (the ``peers`` extra), as itself.
+Every peer is tested twice: by its equations, written out for weights under its names, and, if the
+package is installed (the ``peers`` extra), by its own code.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from recops_models.click.dien import Dien, DienConfig
 from recops_models.click.dien_peers import load_interests
 from recops_models.layers.next_event import draw_events, rows_of
 
-# As near as float32 sums in another order come, over so many steps.
+# The error of float32 sums in another order over this number of steps.
 CLOSE = {"rtol": 1e-5, "atol": 1e-5}
 WIDTH, ATTENTION, AUXILIARY = 8, (12, 6), (100, 50)
 D = 2 * WIDTH  # An item and its category.
@@ -41,7 +41,7 @@ def dien(peer: str, cell: Any, auxiliary: Any = "none") -> Dien:
 
 
 def inputs() -> tuple[Tensor, Tensor]:
-    """The candidates ``[B, d]`` and their events ``[B, T, d]``."""
+    """Return candidates ``[B, d]`` and their events ``[B, T, d]``."""
     torch.manual_seed(2)
     return torch.randn(len(LENGTHS), D), torch.randn(len(LENGTHS), int(LENGTHS.max()), D)
 
@@ -57,19 +57,23 @@ def gru_names(prefix: str) -> dict[str, tuple[int, ...]]:
 
 
 def state_of(peer: str, cell: str) -> dict[str, Tensor]:
-    """Random weights under the peer's names."""
+    """Return random weights under the peer's names."""
     if peer == "fuxictr":
         extractor, evolution = "extraction_modules.0.", "evolving_modules.0."
         names = ("x2h.weight", "h2h.weight", "x2h.bias", "h2h.bias")
         inner, attention = "gru_cell.", {"attention_modules.0.W_kernel": (D, D)}
     else:
-        ours = peer == "deepctr-torch"
-        extractor = "interest_extractor.gru." if ours else "interset_extractor.gru."
-        evolution = "interest_evolution." + ("interest_evolution." if ours else "dynamic_rnn.")
+        is_deepctr = peer == "deepctr-torch"
+        extractor = "interest_extractor.gru." if is_deepctr else "interset_extractor.gru."
+        evolution = "interest_evolution." + (
+            "interest_evolution." if is_deepctr else "dynamic_rnn."
+        )
         names, inner = ("weight_ih", "weight_hh", "bias_ih", "bias_hh"), "rnn."
         prefix = "interest_evolution."
-        prefix += "attention.local_att.dnn.linears." if ours else "attention_layer.att_mlp_layers."
-        dense = prefix.rsplit(".", 3 if ours else 2)[0] + ".dense"
+        prefix += (
+            "attention.local_att.dnn.linears." if is_deepctr else "attention_layer.att_mlp_layers."
+        )
+        dense = prefix.rsplit(".", 3 if is_deepctr else 2)[0] + ".dense"
         widths, attention = (4 * D, *ATTENTION), {}
         for i, (read, written) in enumerate(pairwise(widths)):
             attention |= {f"{prefix}{i}.weight": (written, read), f"{prefix}{i}.bias": (written,)}
@@ -85,11 +89,11 @@ def state_of(peer: str, cell: str) -> dict[str, Tensor]:
 
 
 def equations(peer: str, cell: str, state: dict[str, Tensor]) -> Tensor:
-    """What the peer makes of them, in float64, row by row and step by step."""
+    """Return the peer's interests in float64, by its equations, row by row and step by step."""
     weights = [w.double() for w in state.values()]  # in the order above: GRU, attention, cell
     (w_ih, w_hh, b_ih, b_hh), scorer, second = weights[:4], weights[4:-4], weights[-4:]
-    query, events = (each.double() for each in inputs())
-    found = []
+    query, events = (tensor.double() for tensor in inputs())
+    interests_of_rows = []
     for q, row, length in zip(query, events, LENGTHS.tolist(), strict=True):
         h, states = torch.zeros(D).double(), []
         for x in row[:length]:
@@ -116,8 +120,8 @@ def equations(peer: str, cell: str, state: dict[str, Tensor]) -> Tensor:
             new = torch.tanh(i["n"] + torch.sigmoid(i["r"] + g["r"]) * g["n"])
             u = a * (torch.sigmoid(i["u"] + g["u"]) if cell == "augru" else 1)
             h = (1 - u) * h + u * new
-        found.append(h)
-    return torch.stack(found)
+        interests_of_rows.append(h)
+    return torch.stack(interests_of_rows)
 
 
 def torch_gru(i: Tensor, g: Tensor, h: Tensor) -> Tensor:
@@ -128,14 +132,14 @@ def torch_gru(i: Tensor, g: Tensor, h: Tensor) -> Tensor:
 
 @pytest.mark.parametrize("cell", CELLS)
 @pytest.mark.parametrize("peer", FORMS)
-def test_weights_of_a_peer_give_its_interests(peer: Any, cell: str) -> None:
+def test_a_peers_weights_give_its_interests(peer: Any, cell: str) -> None:
     model, state = dien(peer, cell), state_of(peer, cell)
     load_interests(model, peer, state)
-    due = equations(peer, cell, state).float()
-    torch.testing.assert_close(interests(model, *inputs()), due, **CLOSE)
+    expected = equations(peer, cell, state).float()
+    torch.testing.assert_close(interests(model, *inputs()), expected, **CLOSE)
 
 
-def test_refuses_what_does_not_fit() -> None:
+def test_unfit_weights_are_refused() -> None:
     model, state = dien("deepctr-torch", "augru"), state_of("deepctr-torch", "augru")
     with pytest.raises(ValueError, match="no peer 'keras'"):
         load_interests(model, "keras", state)  # type: ignore[arg-type]
@@ -148,8 +152,8 @@ def test_refuses_what_does_not_fit() -> None:
         load_interests(wider, "deepctr-torch", state)
 
 
-def unpressed(module: nn.Module) -> nn.Module:
-    """With weights large enough to tell gates apart."""
+def with_large_weights(module: nn.Module) -> nn.Module:
+    """Draw weights that are large enough to distinguish the gates."""
     torch.manual_seed(4)
     for parameter in module.parameters():
         nn.init.normal_(parameter, std=D**-0.5)
@@ -159,8 +163,8 @@ def unpressed(module: nn.Module) -> nn.Module:
 @pytest.mark.parametrize("cell", CELLS)
 def test_deepctr_torch(cell: str) -> None:
     from_package = pytest.importorskip("deepctr_torch.models.dien")
-    extractor = unpressed(from_package.InterestExtractor(D, use_neg=True))
-    evolving = unpressed(
+    extractor = with_large_weights(from_package.InterestExtractor(D, use_neg=True))
+    evolving = with_large_weights(
         from_package.InterestEvolving(D, cell.upper(), True, 0.1, ATTENTION, "sigmoid", True)
     )
     peer = nn.ModuleDict({"interest_extractor": extractor, "interest_evolution": evolving})
@@ -171,13 +175,13 @@ def test_deepctr_torch(cell: str) -> None:
     negatives = F.pad(rows_of(events, drawn), (0, 0, 1, 0))
     with torch.no_grad():
         states, auxiliary = extractor(events, LENGTHS, negatives)
-        due = evolving(query, states, LENGTHS)
+        expected = evolving(query, states, LENGTHS)
         scores = model.auxiliary.scores(model.states(events, LENGTHS)[:, :-1], events, drawn)
-    torch.testing.assert_close(interests(model, query, events), due, **CLOSE)
-    there = torch.arange(1, events.shape[1]) < LENGTHS[:, None]
-    # It takes the mean over both terms, half of ours.
-    ours = torch.cat([F.softplus(-scores[0][there]), F.softplus(scores[1][there])]).mean()
-    torch.testing.assert_close(ours, auxiliary, **CLOSE)
+    torch.testing.assert_close(interests(model, query, events), expected, **CLOSE)
+    is_event = torch.arange(1, events.shape[1]) < LENGTHS[:, None]
+    # The peer's loss is the mean over both terms, half of ours.
+    loss = torch.cat([F.softplus(-scores[0][is_event]), F.softplus(scores[1][is_event])]).mean()
+    torch.testing.assert_close(loss, auxiliary, **CLOSE)
 
 
 @pytest.mark.parametrize("cell", CELLS)
@@ -185,16 +189,18 @@ def test_recbole(cell: str) -> None:
     from_package = pytest.importorskip("recbole.model.sequential_recommender.dien")
     sizes = [4 * D, *ATTENTION]
     mask = torch.arange(int(LENGTHS.max()))[None]
-    extractor = unpressed(from_package.InterestExtractorNetwork(D, D, [2 * D, 3, 1]))
-    evolving = unpressed(from_package.InterestEvolvingLayer(mask, D, D, sizes, gru=cell.upper()))
+    extractor = with_large_weights(from_package.InterestExtractorNetwork(D, D, [2 * D, 3, 1]))
+    evolving = with_large_weights(
+        from_package.InterestEvolvingLayer(mask, D, D, sizes, gru=cell.upper())
+    )
     peer = nn.ModuleDict({"interset_extractor": extractor, "interest_evolution": evolving})
     model = dien("recbole", cell)
     load_interests(model, "recbole", peer.state_dict())
     query, events = inputs()
     with torch.no_grad():
         states, _ = extractor(events, LENGTHS, torch.zeros_like(events))
-        due = evolving(query, states, LENGTHS)
-    torch.testing.assert_close(interests(model, query, events), due, **CLOSE)
+        expected = evolving(query, states, LENGTHS)
+    torch.testing.assert_close(interests(model, query, events), expected, **CLOSE)
 
 
 @pytest.mark.parametrize("cell", CELLS)
@@ -207,19 +213,21 @@ def test_fuxictr(cell: str) -> None:
     second = from_package.DynamicGRU(D, D, gru_type=cell.upper()) if attended else None
     peer.evolving_modules = nn.ModuleList([second or nn.GRU(D, D, batch_first=True)])
     peer.attention_modules = nn.ModuleList([from_package.AttentionLayer(D)])
-    unpressed(peer)
+    with_large_weights(peer)
     model = dien("fuxictr", cell)
     load_interests(model, "fuxictr", peer.state_dict())
     query, events = inputs()
-    there = torch.arange(events.shape[1]) < LENGTHS[:, None]
+    is_event = torch.arange(events.shape[1]) < LENGTHS[:, None]
     with torch.no_grad():
-        packed, states = from_package.DIEN.interest_extraction(peer, 0, events, there)
-        if cell == "aigru":  # Its own multiplies [B, T, d] by [B, T], and fails.
-            attention = peer.attention_modules[0](states, query, there)
+        packed, states = from_package.DIEN.interest_extraction(peer, 0, events, is_event)
+        if cell == "aigru":  # Its own code multiplies [B, T, d] by [B, T] and fails.
+            attention = peer.attention_modules[0](states, query, is_event)
             packed = nn.utils.rnn.pack_padded_sequence(
                 states * attention[..., None], LENGTHS, batch_first=True, enforce_sorted=False
             )
-            due = peer.evolving_modules[0](packed)[1][0]
+            expected = peer.evolving_modules[0](packed)[1][0]
         else:
-            due = from_package.DIEN.interest_evolution(peer, 0, packed, states, query, there)
-    torch.testing.assert_close(interests(model, query, events), due, **CLOSE)
+            expected = from_package.DIEN.interest_evolution(
+                peer, 0, packed, states, query, is_event
+            )
+    torch.testing.assert_close(interests(model, query, events), expected, **CLOSE)

@@ -1,4 +1,4 @@
-"""MIMN and HPMN: their formulas, candidates upon one memory, quirks of released code, streams."""
+"""MIMN and HPMN: formulas, streams, requests, quirks, regularisers, learning."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def _one_thread(set_threads: Any) -> None:
 
 
 def memory(name: str, **sizes: Any) -> Any:
-    """The same weights for the same sizes; tables larger than they begin, for sharper tests."""
+    """Return a model; equal sizes give equal weights, and large rows give sharper tests."""
     torch.manual_seed(0)
     fitted = replace(schema(), moments={"age": (3.0, 2.0)})
     model = net(name, fitted, **{"width": 4, "hidden": (8,), **sizes})
@@ -41,32 +41,40 @@ def memory(name: str, **sizes: Any) -> Any:
 
 
 @pytest.mark.parametrize("pool", ["sum", "mean"])
-def test_mimn_is_the_mlp_of_what_its_memory_tells(pool: str) -> None:
+def test_mimn_is_an_mlp_of_what_it_reads_from_memory(pool: str) -> None:
     model = memory("mimn", slots=3, state=5, pool=pool).eval()
-    some, embedding, config = batch(LENGTHS), model.embedding, model.config
-    query, events, lengths = embedding.query(some), embedding.keys(some), embedding.lengths(some)
+    examples, embedding, config = batch(LENGTHS), model.embedding, model.config
+    query, events, lengths = (
+        embedding.query(examples),
+        embedding.keys(examples),
+        embedding.lengths(examples),
+    )
     params = model.memory.params()
     options = {"utilization": config.utilization, "induction_topk": config.induction_topk}
     _, state = recops.reference.mimn_scan(events, params, lengths=lengths, **options)
     rows = torch.arange(len(LENGTHS))
     output, _, channels = recops.reference.mimn_read(state, rows, query, params, **options)
     over = lengths.clamp(min=1)[:, None] if pool == "mean" else 1
-    of_channels = model.attention(query, channels, torch.full_like(rows, 3))
-    parts = [events.sum(1) / over, output, state.added / over * query, of_channels]
-    x = torch.cat([*embedding.context(some), *parts], -1)
-    torch.testing.assert_close(model(some), model.head(x).squeeze(-1), rtol=1e-4, atol=1e-5)
+    attended = model.attention(query, channels, torch.full_like(rows, 3))
+    parts = [events.sum(1) / over, output, state.added / over * query, attended]
+    x = torch.cat([*embedding.context(examples), *parts], -1)
+    torch.testing.assert_close(model(examples), model.head(x).squeeze(-1), rtol=1e-4, atol=1e-5)
 
 
-def test_hpmn_is_the_mlp_of_what_its_slots_tell() -> None:
+def test_hpmn_is_an_mlp_of_what_it_reads_from_slots() -> None:
     model = memory("hpmn", splits=(2, 3), state=5).eval()
     assert model.config.periods == (1, 2, 6)
-    some, embedding = batch(LENGTHS), model.embedding
-    query, events, lengths = embedding.query(some), embedding.keys(some), embedding.lengths(some)
+    examples, embedding = batch(LENGTHS), model.embedding
+    query, events, lengths = (
+        embedding.query(examples),
+        embedding.keys(examples),
+        embedding.lengths(examples),
+    )
     params = model.memory.params()
     _, state = recops.reference.hpmn_scan(events, params, periods=(1, 2, 6), lengths=lengths)
     read, _ = recops.reference.hpmn_read(query, state, torch.arange(len(LENGTHS)), params)
-    x = torch.cat([*embedding.context(some), read], -1)
-    torch.testing.assert_close(model(some), model.head(x).squeeze(-1), rtol=1e-4, atol=1e-5)
+    x = torch.cat([*embedding.context(examples), read], -1)
+    torch.testing.assert_close(model(examples), model.head(x).squeeze(-1), rtol=1e-4, atol=1e-5)
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -88,29 +96,29 @@ def test_candidates_of_one_user_read_one_memory(name: str) -> None:
         ("hpmn", {}),
     ],
 )
-def test_histories_that_begin_alike_are_written_once(name: str, sizes: dict[str, Any]) -> None:
-    """With all the same numbers, whoever reads them."""
+def test_shared_beginnings_of_histories_are_written_once(name: str, sizes: dict[str, Any]) -> None:
+    """Logits have the same bits; gradients differ only in the order of sums."""
     batches = prefix_batches([3, 7, 0, 6, 6])
     models = [memory(name, **sizes) for _ in range(2)]
-    scores = [model.eval()(each) for model, each in zip(models, batches, strict=True)]
+    scores = [model.eval()(examples) for model, examples in zip(models, batches, strict=True)]
     assert torch.equal(*scores)
-    for model, each in zip(models, batches, strict=True):
+    for model, examples in zip(models, batches, strict=True):
         torch.manual_seed(1)  # The auxiliary loss draws.
-        training_loss(model.train(), each).backward()
-    for (named, a), b in zip(models[0].named_parameters(), models[1].parameters(), strict=True):
+        training_loss(model.train(), examples).backward()
+    for (parameter, a), b in zip(models[0].named_parameters(), models[1].parameters(), strict=True):
         if a.grad is None:
             assert b.grad is None
         else:
-            torch.testing.assert_close(b.grad, a.grad, rtol=1e-3, atol=1e-6, msg=named)
+            torch.testing.assert_close(b.grad, a.grad, rtol=1e-3, atol=1e-6, msg=parameter)
 
 
 @pytest.mark.parametrize("name", NAMES)
 @pytest.mark.parametrize("cut", [0, 1, 4])
-def test_a_stream_ends_where_the_scan_does(name: str, cut: int) -> None:
-    """What a store of users' states is made of, bit for bit."""
+def test_a_stream_of_events_ends_in_the_state_of_a_scan(name: str, cut: int) -> None:
+    """A store of states depends on it, bit for bit."""
     model = memory(name).eval()
-    some = batch([6, 6, 6])
-    events, params = model.embedding.keys(some), model.memory.params()
+    examples = batch([6, 6, 6])
+    events, params = model.embedding.keys(examples), model.memory.params()
     lengths = torch.full((3,), 6)
     if name == "mimn":
         expected = model.write(events, lengths)[1]
@@ -130,32 +138,36 @@ def test_a_stream_ends_where_the_scan_does(name: str, cut: int) -> None:
         assert torch.equal(pool.state_dict()[key], value), key
 
 
-def written(model: Any, some: Batch) -> torch.Tensor:
-    """The memory that a model's write makes of a batch."""
+def written_memory(model: Any, examples: Batch) -> torch.Tensor:
+    """Return the memory that the model writes for a batch."""
     states = []
     write = model.write
-    model.write = lambda *given: states.append(write(*given)) or states[-1]
-    model(some)
+    model.write = lambda *arguments: states.append(write(*arguments)) or states[-1]
+    model(examples)
     return states[0][1].memory
 
 
 @pytest.mark.parametrize("name", NAMES)
-@pytest.mark.parametrize(("compat", "alike"), [((), True), (("target",), False)])
-def test_the_candidate_stays_out_of_the_memory_unless_asked_for(
-    name: str, compat: tuple[str, ...], alike: bool
+@pytest.mark.parametrize(("compat", "is_equal"), [((), True), (("target",), False)])
+def test_the_candidate_is_written_only_with_the_quirk_target(
+    name: str, compat: tuple[str, ...], is_equal: bool
 ) -> None:
-    some = batch(LENGTHS)
-    other = some._replace(features=some.features | {"item": some.features["item"] % 7 + 2})
-    found = [written(memory(name, compat=compat).eval(), each) for each in (some, other)]
-    assert torch.equal(*found) is alike
+    examples = batch(LENGTHS)
+    other = examples._replace(
+        features=examples.features | {"item": examples.features["item"] % 7 + 2}
+    )
+    memories = [
+        written_memory(memory(name, compat=compat).eval(), variant) for variant in (examples, other)
+    ]
+    assert torch.equal(*memories) is is_equal
 
 
 def released_channels(
     events: torch.Tensor, lengths: torch.Tensor, model: Any
 ) -> tuple[torch.Tensor, Any]:
-    """Event by event as in the released code: the buffer of outputs and the state of the scan.
+    """Return the released code's buffer of outputs and the state, event by event.
 
-    Its cell reads ``previous · (1 − moved) + new · moved`` where ``previous`` is never written.
+    Its cell computes ``previous · (1 − moved) + new · moved``, where ``previous`` is never written.
     """
     config, params = model.config, model.memory.params()
     options = {"utilization": config.utilization, "induction_topk": config.induction_topk}
@@ -165,8 +177,8 @@ def released_channels(
     for step in range(events.shape[1]):
         weights = recops.reference.mimn_read(state, users, events[:, step], params, **options)[1]
         inside = (lengths > step).long()
-        one = events[:, step : step + 1]
-        state = recops.reference.mimn_scan(one, params, state, lengths=inside, **options)[1]
+        event = events[:, step : step + 1]
+        state = recops.reference.mimn_scan(event, params, state, lengths=inside, **options)[1]
         moved = torch.zeros_like(weights)
         moved.scatter_(1, weights.topk(config.induction_topk, dim=1).indices, 1.0)
         output = state.channels * moved[..., None]  # A previous output of zero adds nothing.
@@ -178,10 +190,14 @@ def released_channels(
 def test_released_channels_are_those_of_the_last_event(topk: int) -> None:
     model = memory("mimn", slots=3, compat=("channels",), induction_topk=topk).eval()
     assert type(model) is ReleasedMimn
-    some, embedding = batch(LENGTHS), model.embedding
-    query, events, lengths = embedding.query(some), embedding.keys(some), embedding.lengths(some)
+    examples, embedding = batch(LENGTHS), model.embedding
+    query, events, lengths = (
+        embedding.query(examples),
+        embedding.keys(examples),
+        embedding.lengths(examples),
+    )
     buffer, expected = released_channels(events, lengths, model)
-    state = model.written(some, query)
+    state = model.batch_state(examples, query)
     torch.testing.assert_close(state.channels, buffer, rtol=1e-4, atol=1e-6)
     zero = (state.channels == 0).all(-1).sum(1)
     assert zero.tolist() == [3 if not length else 3 - topk for length in LENGTHS]
@@ -193,14 +209,14 @@ def test_released_channels_are_those_of_the_last_event(topk: int) -> None:
     over = lengths.clamp(min=1)[:, None]
     attended = model.attention(query, buffer, torch.full_like(users, 3))
     parts = [events.sum(1) / over, output, expected.added / over * query, attended]
-    x = torch.cat([*embedding.context(some), *parts], -1)
-    torch.testing.assert_close(model(some), model.head(x).squeeze(-1), rtol=1e-4, atol=1e-5)
+    x = torch.cat([*embedding.context(examples), *parts], -1)
+    torch.testing.assert_close(model(examples), model.head(x).squeeze(-1), rtol=1e-4, atol=1e-5)
 
 
-def test_released_channels_leave_outputs_and_memory_alone() -> None:
+def test_released_channels_change_neither_outputs_nor_memory() -> None:
     plain, released = memory("mimn"), memory("mimn", compat=("channels",))
-    some = batch(LENGTHS)
-    histories = plain.histories(some, plain.embedding.query(some))
+    examples = batch(LENGTHS)
+    histories = plain.histories(examples, plain.embedding.query(examples))
     (outputs, state), (others, other) = (model.scanned(*histories) for model in (plain, released))
     assert torch.equal(outputs, others)
     for name, values in state.state_dict().items():
@@ -214,24 +230,24 @@ def test_released_channels_are_off_by_default() -> None:
         Mimn(schema(), MimnConfig(compat=("channels",)))
 
 
-def test_regularisers_are_their_formulas() -> None:
-    some = batch(LENGTHS)
+def test_regularisers_follow_their_formulas() -> None:
+    examples = batch(LENGTHS)
     for name, setting in (("mimn", "utilization_weight"), ("hpmn", "covariance_weight")):
         without, plain = (memory(name, **{setting: weight}) for weight in (0.0, 0.5))
-        x, added = plain.bottom(some)
-        events, lengths = plain.embedding.histories(some)
-        written = plain.write(events, lengths)[1]
+        x, added = plain.bottom(examples)
+        events, lengths = plain.embedding.histories(examples)
+        state = plain.write(events, lengths)[1]
         if name == "mimn":
-            usage = written.usage / lengths.clamp(min=1)[:, None]
+            usage = state.usage / lengths.clamp(min=1)[:, None]
             expected = (usage - usage.mean(1, keepdim=True)).square().sum(1).mean()
         else:
-            centred = written.memory - written.memory.mean(2, keepdim=True)
+            centred = state.memory - state.memory.mean(2, keepdim=True)
             covariance = centred @ centred.mT / centred.shape[2]
             off = covariance - torch.diag_embed(covariance.diagonal(dim1=1, dim2=2))
             expected = off.square().sum((1, 2)).sqrt().mean()
         torch.testing.assert_close(added, 0.5 * expected, rtol=1e-4, atol=1e-6)
-        assert torch.equal(without.bottom(some)[0], x)
-        assert plain.eval().bottom(some)[1] is None
+        assert torch.equal(without.bottom(examples)[0], x)
+        assert plain.eval().bottom(examples)[1] is None
 
 
 def released_covariance_loss(states: torch.Tensor) -> torch.Tensor:
@@ -282,15 +298,15 @@ def test_a_model_stored_before_covariances_had_a_form_still_loads(tmp_path: Path
     stored = load_model(path)
     assert isinstance(stored, ClickModel)
     assert stored.config == model.config
-    some = batch(LENGTHS)
-    assert torch.equal(stored.eval()(some), model.eval()(some))
+    examples = batch(LENGTHS)
+    assert torch.equal(stored.eval()(examples), model.eval()(examples))
 
 
 def test_squared_covariances_are_an_option() -> None:
-    some = batch(LENGTHS)
+    examples = batch(LENGTHS)
     model: Any = memory("hpmn", covariance="squared", covariance_weight=0.5)
-    expected = recops.memory_covariance(written(model, some)).mean() / 2
-    torch.testing.assert_close(model.bottom(some)[1], expected)
+    expected = recops.memory_covariance(written_memory(model, examples)).mean() / 2
+    torch.testing.assert_close(model.bottom(examples)[1], expected)
 
 
 @pytest.mark.parametrize(
@@ -306,7 +322,7 @@ def test_squared_covariances_are_an_option() -> None:
         ("hpmn", {"compat": ("target", "norm"), "splits": ()}),
     ],
 )
-def test_it_learns_from_any_lengths(name: str, sizes: dict[str, Any]) -> None:
+def test_gradients_are_finite_for_any_lengths(name: str, sizes: dict[str, Any]) -> None:
     for lengths in (LENGTHS, [0], [1], [0, 0, 4]):
         model: ClickModel = memory(name, **sizes)
         loss = training_loss(model, batch(lengths))
@@ -317,26 +333,26 @@ def test_it_learns_from_any_lengths(name: str, sizes: dict[str, Any]) -> None:
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_it_learns_what_was_met(name: str) -> None:
-    some = batch([6] * 64)
+def test_memory_models_learn_whether_the_history_has_the_item(name: str) -> None:
+    examples = batch([6] * 64)
     model = memory(name, width=8, hidden=(16,), activation="relu")
-    target, history = some.features["item"], some.features["history_item"]
-    some = some._replace(label=(target[:, None] == history).any(1).float())
-    met = torch.randint(6, (64,))
-    half = torch.arange(64) % 2 == 0
-    items = torch.where(half, history[torch.arange(64), met], target)
-    some = some._replace(features=some.features | {"item": items})
-    some = some._replace(label=(items[:, None] == history).any(1).float())
+    target, history = examples.features["item"], examples.features["history_item"]
+    examples = examples._replace(label=(target[:, None] == history).any(1).float())
+    position = torch.randint(6, (64,))
+    is_positive = torch.arange(64) % 2 == 0
+    items = torch.where(is_positive, history[torch.arange(64), position], target)
+    examples = examples._replace(features=examples.features | {"item": items})
+    examples = examples._replace(label=(items[:, None] == history).any(1).float())
     optimizer = torch.optim.Adam(model.parameters(), lr=0.01)
     for _ in range(150):
         optimizer.zero_grad()
-        training_loss(model, some).backward()
+        training_loss(model, examples).backward()
         optimizer.step()
-    assert click_loss(model.eval()(some), some.label) < 0.3
+    assert click_loss(model.eval()(examples), examples.label) < 0.3
 
 
 @pytest.mark.parametrize(
-    ("name", "sizes", "said"),
+    ("name", "sizes", "message"),
     [
         ("mimn", {"compat": ("channel",)}, "compat must be of target, channels, got 'channel'"),
         ("mimn", {"compat": ("channels",), "induction_topk": 0}, "channels needs induction_topk"),
@@ -353,12 +369,12 @@ def test_it_learns_what_was_met(name: str) -> None:
         ),
     ],
 )
-def test_bad_settings(name: str, sizes: dict[str, Any], said: str) -> None:
-    with pytest.raises(ValueError, match=said):
+def test_unfit_settings_are_refused(name: str, sizes: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
         memory(name, **sizes)
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_a_batch_of_nobody_costs_nothing(name: str) -> None:
+def test_an_empty_batch_has_zero_loss(name: str) -> None:
     model = memory(name).train()
     assert training_loss(model, batch([])) == 0

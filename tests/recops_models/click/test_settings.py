@@ -1,4 +1,4 @@
-"""Every setting of every click model changes what the model gives, wherever it is said to."""
+"""Every setting of every click model changes its loss or its logits."""
 
 from __future__ import annotations
 
@@ -23,41 +23,43 @@ OTHERS: Mapping[str, tuple[Any, ...]] = {
     "network": ((16, 4),),
     "pairs": (("item:history_item",),),
 }
-"""Values that the type does not tell."""
+"""Values of settings that cannot be derived from their types."""
 
-ELSEWHERE: Mapping[str, tuple[str, tuple[Any, ...]]] = {
+WITHOUT_EFFECT: Mapping[str, tuple[str, tuple[Any, ...]]] = {
     "attention_hidden": ("attention_form", ("bilinear",)),
     "attention_activation": ("attention_form", ("bilinear",)),
     "auxiliary_hidden": ("auxiliary", ("none", "inner")),
     "auxiliary_weight": ("auxiliary", ("none",)),
     "update": ("evolution", ("agru", "aigru", "none")),
 }
-"""Settings without a say where another one has such a value, as their docstrings tell."""
+"""Settings that have no effect for these values of another setting, as documented."""
 
 CONTEXTS: Mapping[str, tuple[Mapping[str, Any], ...]] = {
     "dien": ({}, {"attention_form": "bilinear"}, {"evolution": "none"}, {"auxiliary": "inner"}),
     "can": ({"base": "dien"},),
 }
 
-NOT_HERE = {
+TESTED_ELSEWHERE = {
     *(("can", setting) for setting in ("base", "interaction", "min_count")),
     ("can", "combination_independent"),
     *((name, "table_std") for name in CLICK),
 }
-"""What other tests test: a table of pairs is fitted first, pairs share a feature; tables that begin
-larger, for sharper tests, hide how they began.
+"""Covered by other tests: a table of pairs is fitted before, pairs share a feature. The large
+initial rows of these tests hide ``table_std``.
 """
 
 
 def changes(field: dataclasses.Field[Any], hint: Any, value: Any) -> Iterator[Any]:
-    """Other values of a setting."""
+    """Yield other values of a setting."""
     if field.name in OTHERS:
         yield from OTHERS[field.name]
         return
     options = [hint, *typing.get_args(hint)] if NoneType in typing.get_args(hint) else [hint]
     for option in options:
         if typing.get_origin(option) is Literal:
-            yield from (each for each in typing.get_args(option) if each != value)
+            yield from (
+                option_value for option_value in typing.get_args(option) if option_value != value
+            )
         elif option is bool:
             yield not value
         elif option is int:
@@ -65,11 +67,11 @@ def changes(field: dataclasses.Field[Any], hint: Any, value: Any) -> Iterator[An
         elif option is float:
             yield value / 2 if value > 1e-3 else 0.5
         elif typing.get_origin(option) is tuple:
-            (of_each, *_) = typing.get_args(option)
-            if typing.get_origin(of_each) is Literal:
-                yield from ((each,) for each in typing.get_args(of_each))
+            (item_type, *_) = typing.get_args(option)
+            if typing.get_origin(item_type) is Literal:
+                yield from ((option_value,) for option_value in typing.get_args(item_type))
             else:
-                yield tuple(each + 1 for each in value)
+                yield tuple(option_value + 1 for option_value in value)
 
 
 def cases() -> Iterator[tuple[str, Mapping[str, Any], str, Any]]:
@@ -79,9 +81,9 @@ def cases() -> Iterator[tuple[str, Mapping[str, Any], str, Any]]:
         for context in CONTEXTS.get(name, ({},)):
             for field in dataclasses.fields(sizes):
                 value = {**vars(sizes), **SMALL, **context}[field.name]
-                if field.name in context or (name, field.name) in NOT_HERE:
+                if field.name in context or (name, field.name) in TESTED_ELSEWHERE:
                     continue
-                other, silent = ELSEWHERE.get(field.name, ("", ()))
+                other, silent = WITHOUT_EFFECT.get(field.name, ("", ()))
                 if {**vars(sizes), **context}.get(other) in silent:
                     continue
                 for changed in changes(field, hints[field.name], value):
@@ -89,16 +91,16 @@ def cases() -> Iterator[tuple[str, Mapping[str, Any], str, Any]]:
 
 
 def outcome(name: str, settings: Mapping[str, Any]) -> tuple[float, ...]:
-    """The loss of a step and the logits after it, from one seed."""
+    """Return the loss of a step and the logits after it, for a fixed seed."""
     torch.manual_seed(0)
-    some = batch([5, 0, 3, 1, 7, 2])
+    examples = batch([5, 0, 3, 1, 7, 2])
     model = net(name, replace(schema(), moments={"age": (3.0, 2.0)}), **{**SMALL, **settings})
     for table in model.embedding.tables.values():
         torch.nn.init.normal_(table.weight[1:])
-    loss = training_loss(model, some)
+    loss = training_loss(model, examples)
     loss.backward()
     model.eval()
-    return (loss.item(), *model(some).tolist(), *sorted(map(float, shapes(model))))
+    return (loss.item(), *model(examples).tolist(), *sorted(map(float, shapes(model))))
 
 
 def shapes(model: torch.nn.Module) -> list[int]:
@@ -106,19 +108,19 @@ def shapes(model: torch.nn.Module) -> list[int]:
 
 
 @pytest.mark.parametrize(("name", "context", "setting", "value"), [*cases()])
-def test_a_setting_changes_the_model(
+def test_a_setting_changes_the_result(
     name: str, context: Mapping[str, Any], setting: str, value: Any
 ) -> None:
     try:
-        found = outcome(name, {**context, setting: value})
+        result = outcome(name, {**context, setting: value})
     except ValueError as error:
-        found = str(error)
-    assert found != outcome(name, context)
-    assert not isinstance(found, str) or setting in found
+        result = str(error)
+    assert result != outcome(name, context)
+    assert not isinstance(result, str) or setting in result
 
 
 @pytest.mark.parametrize("name", CLICK)
-def test_tables_begin_as_far_apart_as_said(name: str) -> None:
+def test_initial_rows_have_the_configured_deviation(name: str) -> None:
     fitted = replace(schema(), moments={"age": (3.0, 2.0)})
     for std in (0.01, 0.3):
         torch.manual_seed(0)

@@ -102,7 +102,7 @@ def test_histories_of_different_lengths_are_streamed(tmp_path) -> None:
     assert batch.lengths["history"].max() == batch.lengths["click_sign"].max() == 3
     assert batch.lengths["cart"].max() == 1
     model = Din(data.fitted, DinConfig(width=4))
-    assert [history.name for history in model.embedding.apart] == ["clicks", "carts"]
+    assert [history.name for history in model.embedding.separate_histories] == ["clicks", "carts"]
     assert model(batch).isfinite().all()
 
 

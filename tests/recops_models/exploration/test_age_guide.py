@@ -1,4 +1,4 @@
-"""What the guide to AGE says, done."""
+"""The code of the guide to AGE, and of docstrings, runs."""
 
 from __future__ import annotations
 
@@ -17,7 +17,9 @@ from synthetic_histories import write_ring
 GUIDE = Path(__file__).resolve().parents[3] / "docs" / "guide" / "age.md"
 
 
-def test_its_blocks_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, one_thread: None) -> None:
+def test_the_code_of_the_guide_runs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, one_thread: None
+) -> None:
     monkeypatch.chdir(tmp_path)
     write_ring(tmp_path / "shop", users=40)
     command = re.search(r"^recops (train age .*)$", GUIDE.read_text("utf-8"), re.M)
@@ -38,6 +40,6 @@ def test_its_blocks_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, one_thr
 
 @pytest.mark.parametrize("module", [age_scores, policy])
 def test_examples_in_docstrings_run(module: object) -> None:
-    found = doctest.testmod(module)  # type: ignore[arg-type]
-    assert found.attempted > 3
-    assert found.failed == 0
+    result = doctest.testmod(module)  # type: ignore[arg-type]
+    assert result.attempted > 3
+    assert result.failed == 0

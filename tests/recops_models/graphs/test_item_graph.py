@@ -1,4 +1,4 @@
-"""Weights of item graphs, the random control, files, and where new items begin."""
+"""Item graphs: weights, the random control, files, and new items."""
 
 from __future__ import annotations
 
@@ -15,7 +15,9 @@ from synthetic_histories import histories
 
 def counts(items: int = 30, users: int = 60, seed: int = 0) -> NeighbourCounts:
     rng = np.random.default_rng(seed)
-    rows = [rng.integers(2, items - 1, size=12) for _ in range(users)]  # The last item is not met.
+    rows = [
+        rng.integers(2, items - 1, size=12) for _ in range(users)
+    ]  # The last item has no events.
     return cooccurrence_counts(histories(rows), items, window=2)
 
 
@@ -33,33 +35,33 @@ def test_rows_sum_to_one(weights: EdgeWeights) -> None:
     assert (np.diag(matrix)[1:] > 0).all()
     assert graph.offsets[1] == 0  # Padding has no edge.
     assert (matrix[:, 0] == 0).all()
-    assert matrix[-1, -1] == 1  # Who has no neighbours is alone.
+    assert matrix[-1, -1] == 1  # An item without neighbours has only its self-loop.
     assert (np.diff(graph.offsets)[2:-1] == 6).all()
 
 
-def test_an_average_weighs_all_alike_and_counts_by_how_often() -> None:
+def test_average_weights_are_equal_and_count_weights_follow_counts() -> None:
     rows = [np.array([0, 1])] * 3 + [np.array([0, 2])]
-    found = cooccurrence_counts(histories(rows), 3)
-    assert dense(ItemGraph.of(found))[0] == pytest.approx([1 / 3] * 3)
-    by_count = ItemGraph.of(found, weights="counts", self_weight=2)
-    assert dense(by_count)[0] == pytest.approx([6 / 10, 3 / 10, 1 / 10])  # The loop: 2 · 3.
-    assert dense(ItemGraph.of(found, neighbours=1))[0] == pytest.approx([1 / 2, 1 / 2, 0])
+    pairs = cooccurrence_counts(histories(rows), 3)
+    assert dense(ItemGraph.of(pairs))[0] == pytest.approx([1 / 3] * 3)
+    by_count = ItemGraph.of(pairs, weights="counts", self_weight=2)
+    assert dense(by_count)[0] == pytest.approx([6 / 10, 3 / 10, 1 / 10])  # Self-loop: 2 · 3.
+    assert dense(ItemGraph.of(pairs, neighbours=1))[0] == pytest.approx([1 / 2, 1 / 2, 0])
 
 
-def test_gcn_is_symmetric_with_degrees_of_what_is_kept() -> None:
+def test_gcn_is_symmetric_with_degrees_of_this_graph() -> None:
     graph = ItemGraph.of(counts(), neighbours=3, weights="gcn", without=1)
     matrix = dense(graph)
     assert np.array_equal(matrix, matrix.T)
     degree = np.diff(graph.offsets)
-    one, other = graph.items, graph.neighbours
-    assert graph.weights == pytest.approx(1 / np.sqrt(degree[one] * degree[other]))
+    item, other = graph.items, graph.neighbours
+    assert graph.weights == pytest.approx(1 / np.sqrt(degree[item] * degree[other]))
     top = counts().top(3)
     assert {*zip(top.items.tolist(), top.neighbours.tolist(), strict=True)} <= {
-        *zip(one.tolist(), other.tolist(), strict=True)
+        *zip(item.tolist(), other.tolist(), strict=True)
     }
 
 
-def test_random_neighbours_are_each_items_own() -> None:
+def test_random_neighbours_are_drawn_per_item() -> None:
     graph = ItemGraph.of(counts(), neighbours=5, without=1)
     control = graph.at_random(0)
     assert np.array_equal(control.offsets, graph.offsets)
@@ -73,7 +75,7 @@ def test_random_neighbours_are_each_items_own() -> None:
     assert not np.array_equal(graph.at_random(1).neighbours, control.neighbours)
 
 
-def test_there_must_be_enough_to_draw_from() -> None:
+def test_a_random_graph_needs_enough_items() -> None:
     offsets, nothing = np.array([0, 0, 2]), np.array([0, 1], dtype=np.int32)
     graph = ItemGraph(offsets, nothing, np.ones(2, dtype=np.float32))
     with pytest.raises(ValueError, match="more edges than there are items"):
@@ -82,14 +84,14 @@ def test_there_must_be_enough_to_draw_from() -> None:
 
 def test_effective_neighbours() -> None:
     graph = ItemGraph.of(counts(), neighbours=5, without=1)
-    lone = 2  # The unknown, and the item that nobody met.
+    lone = 2  # The unknown item, and the item without events.
     mean = ((30 - 1 - lone) / 6 + lone) / (30 - 1)
     assert graph.effective_neighbours() == pytest.approx(1 / mean)
     empty = ItemGraph(np.zeros(4, dtype=np.int64), graph.neighbours[:0], graph.weights[:0])
     assert empty.effective_neighbours() == 1
 
 
-def test_new_items_lead_to_known_ones_alone() -> None:
+def test_new_items_have_only_known_neighbours() -> None:
     rows = [np.array([5, 2, 6]), np.array([3, 5]), np.array([2, 5]), np.array([6, 7])]
     graph = ItemGraph.of_new(cooccurrence_counts(histories(rows), 8), 5)
     assert dense(graph).tolist() == [[0, 0, 0.5, 0.5], [0, 0, 1, 0], [0, 0, 0, 0]]
@@ -97,14 +99,14 @@ def test_new_items_lead_to_known_ones_alone() -> None:
     assert dense(first)[0].tolist() == [0, 0, 1]
 
 
-def test_a_file_is_of_one_key(tmp_path: Path) -> None:
+def test_a_graph_file_has_a_key(tmp_path: Path) -> None:
     graph, path = ItemGraph.of(counts(), neighbours=5, without=1), tmp_path / "graph.safetensors"
     graph.save(path, "ids")
-    found = ItemGraph.load(path, "ids")
-    assert found is not None
+    loaded = ItemGraph.load(path, "ids")
+    assert loaded is not None
     for name in ("offsets", "neighbours", "weights"):
-        assert np.array_equal(getattr(found, name), getattr(graph, name))
-        assert getattr(found, name).dtype == getattr(graph, name).dtype
+        assert np.array_equal(getattr(loaded, name), getattr(graph, name))
+        assert getattr(loaded, name).dtype == getattr(graph, name).dtype
     assert ItemGraph.load(path, "others") is None
     path.write_bytes(path.read_bytes()[:-5])
     with pytest.raises(CorruptFileError):
@@ -112,6 +114,6 @@ def test_a_file_is_of_one_key(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("weight", [0.0, -1.0, float("nan")])
-def test_a_loop_must_weigh_something(weight: float) -> None:
+def test_the_self_weight_must_be_positive(weight: float) -> None:
     with pytest.raises(ValueError, match="self_weight must be > 0"):
         ItemGraph.of(counts(), self_weight=weight)

@@ -1,4 +1,4 @@
-"""Knowledge at rest: files, versions, its window, and the control that shuffles it."""
+"""Stored knowledge: files, versions, the window, and the shuffled control."""
 
 from __future__ import annotations
 
@@ -22,22 +22,24 @@ from recops_models.graphs.knowledge import (
 
 
 @pytest.mark.parametrize("coding", ["float32", "bfloat16", "int8"])
-def test_a_file_brings_it_all_back(coding: str, tmp_path: Path) -> None:
+def test_a_file_restores_all_knowledge(coding: str, tmp_path: Path) -> None:
     path = tmp_path / "knowledge.safetensors"
-    names = Lookup(pa.array([f"user {place:02}" for place in range(18)]))
+    names = Lookup(pa.array([f"user {number:02}" for number in range(18)]))
     lookups = {**knowledge().lookups, "user": names}
     saved = replace(knowledge(), lookups=lookups).coded(coding)
     saved.save(path)
-    found = Knowledge.load(path)
+    loaded = Knowledge.load(path)
     for name in ("user", "item"):
-        assert torch.equal(found.tables[name].values, saved.tables[name].values)
-        assert found.tables[name].coding == coding
-        assert torch.equal(found.tables[name].decoded(), saved.tables[name].decoded())
-    assert found.lookups["user"].keys == names.keys
-    assert found.pair.keys() == saved.pair.keys()
-    assert all(torch.equal(found.pair[key], saved.pair[key]) for key in found.pair)
-    told = ("version", "source", "tasks", "window", "width", "nbytes")
-    assert [getattr(found, name) for name in told] == [getattr(saved, name) for name in told]
+        assert torch.equal(loaded.tables[name].values, saved.tables[name].values)
+        assert loaded.tables[name].coding == coding
+        assert torch.equal(loaded.tables[name].decoded(), saved.tables[name].decoded())
+    assert loaded.lookups["user"].keys == names.keys
+    assert loaded.pair.keys() == saved.pair.keys()
+    assert all(torch.equal(loaded.pair[key], saved.pair[key]) for key in loaded.pair)
+    attributes = ("version", "source", "tasks", "window", "width", "nbytes")
+    assert [getattr(loaded, name) for name in attributes] == [
+        getattr(saved, name) for name in attributes
+    ]
 
 
 def test_damaged_foreign_and_newer_files_are_refused(tmp_path: Path) -> None:
@@ -62,36 +64,36 @@ def test_damaged_foreign_and_newer_files_are_refused(tmp_path: Path) -> None:
 
 
 def test_the_window_must_end_before_the_first_example() -> None:
-    known = knowledge(last=99)
-    known.check_before(100, data="ads", seconds=True)
+    table = knowledge(last=99)
+    table.check_before(100, data="ads", seconds=True)
     for first in (99, 50):
         with pytest.raises(
             LeakageError,
             match=r"of events before ads's first example at 1970-01-01 00:0\d:\d\d, got that of "
             "shop, 1970-01-01 00:00:00 to 1970-01-01 00:01:39",
         ):
-            known.check_before(first, data="ads", seconds=True)
+            table.check_before(first, data="ads", seconds=True)
     with pytest.raises(LeakageError, match="must both have times"):
-        known.check_before(100, data="ads", seconds=False)
+        table.check_before(100, data="ads", seconds=False)
     with pytest.raises(LeakageError, match="must both have times"):
-        replace(known, window=Window(0, 9, False)).check_before(100, data="ads", seconds=True)
+        replace(table, window=Window(0, 9, False)).check_before(100, data="ads", seconds=True)
     assert issubclass(LeakageError, KnowledgeError)
 
 
-def test_shuffled_knowledge_is_the_same_rows_of_others() -> None:
+def test_shuffled_knowledge_has_the_same_rows_in_another_order() -> None:
     before = knowledge()
     for coding in ("float32", "int8"):
         table = before.coded(coding)
         after = table.shuffled(3)
         assert torch.equal(after.tables["item"].values, table.shuffled(3).tables["item"].values)
         for name in ("user", "item"):
-            ours, theirs = table.tables[name].decoded(), after.tables[name].decoded()
-            assert (theirs[:2] == 0).all()
-            assert not torch.equal(ours, theirs)
-            assert torch.equal(ours.sort(0).values, theirs.sort(0).values)
+            rows, shuffled_rows = table.tables[name].decoded(), after.tables[name].decoded()
+            assert (shuffled_rows[:2] == 0).all()
+            assert not torch.equal(rows, shuffled_rows)
+            assert torch.equal(rows.sort(0).values, shuffled_rows.sort(0).values)
 
 
-def test_a_version_is_of_the_weights_to_the_bit() -> None:
+def test_a_version_depends_on_every_bit_of_the_weights() -> None:
     weights = {"a": torch.randn(3), "b": torch.zeros((), dtype=torch.int64)}
     version = version_of(weights, ("click",))
     assert len(version) == 12

@@ -1,4 +1,4 @@
-"""Modules by the names of columns, those that torch keeps for itself among them."""
+"""Modules by the names of columns, including names that torch reserves."""
 
 from __future__ import annotations
 
@@ -15,20 +15,20 @@ def modules() -> ColumnModules:
     return ColumnModules({name: nn.Linear(1, 1) for name in NAMES})
 
 
-def test_every_name_has_a_module_of_its_own() -> None:
-    made = modules()
-    assert len(made) == len(NAMES)
-    assert len({id(made[name]) for name in NAMES}) == len(NAMES)
-    assert all(name in made for name in NAMES)
-    assert "float" not in made
+def test_every_name_has_a_separate_module() -> None:
+    first = modules()
+    assert len(first) == len(NAMES)
+    assert len({id(first[name]) for name in NAMES}) == len(NAMES)
+    assert all(name in first for name in NAMES)
+    assert "float" not in first
     with pytest.raises(KeyError):
-        made["float"]
+        first["float"]
 
 
-def test_a_state_is_read_again_under_the_same_names() -> None:
-    made, other = modules(), modules()
-    other.load_state_dict(made.state_dict())
+def test_a_state_is_restored_under_the_same_names() -> None:
+    first, other = modules(), modules()
+    other.load_state_dict(first.state_dict())
     for name in NAMES:
-        assert torch.equal(made[name].weight, other[name].weight), name
-    keys = made.state_dict()
+        assert torch.equal(first[name].weight, other[name].weight), name
+    keys = first.state_dict()
     assert {"item.weight", "type_.weight", "a%2Eb.weight"} <= keys.keys()

@@ -1,4 +1,4 @@
-"""Random numbers by keys: independent of order, uniform, the same whatever stands beside."""
+"""Counter-based random numbers: reproducible per key and independent of order."""
 
 from __future__ import annotations
 
@@ -12,23 +12,23 @@ KEYS = [1870370275294774236, 1124107688328493206]
 DROPS = [[1, 0, 0, 0, 1, 1, 0, 0, 1], [0, 1, 0, 0, 1, 1, 1, 0, 1]]
 
 
-def test_a_row_has_its_numbers_wherever_it_stands() -> None:
+def test_a_row_has_the_same_numbers_in_any_order() -> None:
     order = torch.randperm(len(ROWS))
     for shuffled in (order, order[:7], order[:1]):
-        keys, some = keys_of(5, ROWS, ROWS % 3), keys_of(5, shuffled, shuffled % 3)
-        assert torch.equal(keys[shuffled], some)
-        assert torch.equal(drops(keys, 13, 0.3)[shuffled], drops(some, 13, 0.3))
-        assert torch.equal(uniform(keys, 3)[shuffled], uniform(some, 3))
+        keys, part = keys_of(5, ROWS, ROWS % 3), keys_of(5, shuffled, shuffled % 3)
+        assert torch.equal(keys[shuffled], part)
+        assert torch.equal(drops(keys, 13, 0.3)[shuffled], drops(part, 13, 0.3))
+        assert torch.equal(uniform(keys, 3)[shuffled], uniform(part, 3))
 
 
-def test_numbers_are_these() -> None:
-    """A file of masks from another day, or another device, has the same."""
+def test_numbers_have_fixed_values() -> None:
+    """Stored masks, and those of other devices, stay reproducible."""
     keys = keys_of(7, torch.tensor([0, 1]), torch.tensor([3, -4], dtype=torch.int32))
     assert keys.tolist() == KEYS
     assert drops(keys, 9, 0.5, stream=2).int().tolist() == DROPS
 
 
-def test_seed_ids_and_stream_matter() -> None:
+def test_numbers_depend_on_seed_ids_and_stream() -> None:
     keys = keys_of(5, ROWS, ROWS % 3)
     assert len(keys.unique()) == len(ROWS)
     for other in (keys_of(6, ROWS, ROWS % 3), keys_of(5, ROWS, ROWS % 3 + 1), keys_of(-5, ROWS)):
@@ -38,11 +38,11 @@ def test_seed_ids_and_stream_matter() -> None:
 
 
 @pytest.mark.parametrize("p", [0.01, 0.3, 0.99])
-def test_units_are_dropped_with_p_independently(p: float) -> None:
-    found = torch.stack([drops(keys_of(0, ROWS), 37, p, stream=s) for s in range(9)]).double()
-    error = (p * (1 - p) / found.numel()) ** 0.5
-    assert abs(found.mean() - p) < 4 * error
-    correlation = torch.corrcoef(found.permute(1, 0, 2).reshape(-1, 37).T)
+def test_units_are_dropped_independently_with_probability_p(p: float) -> None:
+    masks = torch.stack([drops(keys_of(0, ROWS), 37, p, stream=s) for s in range(9)]).double()
+    error = (p * (1 - p) / masks.numel()) ** 0.5
+    assert abs(masks.mean() - p) < 4 * error
+    correlation = torch.corrcoef(masks.permute(1, 0, 2).reshape(-1, 37).T)
     assert (correlation - torch.eye(37)).abs().max() < 6 / 18000**0.5
 
 

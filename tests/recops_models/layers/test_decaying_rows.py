@@ -1,4 +1,4 @@
-"""Rows that decay when they are next looked at: the same as decay at every step."""
+"""Lazy decay of embedding rows, compared with decay at every step."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from recops_models.training.rowwise_adagrad import RowwiseAdagrad
 V, D, LAMBDA = 12, 3, 4.0
 
 
-def start() -> Tensor:
+def initial_rows() -> Tensor:
     return torch.randn(V, D, generator=torch.Generator().manual_seed(0))
 
 
@@ -31,7 +31,7 @@ def loss_of(rows: Tensor) -> Tensor:
 
 
 def rate(step: int) -> float:
-    return 0.05 / (1 + step)  # Every step has another.
+    return 0.05 / (1 + step)
 
 
 class Lazy(torch.nn.Module):
@@ -40,11 +40,11 @@ class Lazy(torch.nn.Module):
         self.rows = DecayingRows(V, D, decay=LAMBDA)
         self.head = torch.nn.Linear(D, 1)
         with torch.no_grad():
-            self.rows.weight.copy_(start())
+            self.rows.weight.copy_(initial_rows())
 
 
-def lazily(tables: str, steps: int) -> DecayingRows:
-    """By the trainer's own optimizers."""
+def train_lazily(tables: str, steps: int) -> DecayingRows:
+    """Train with the trainer's optimizers and lazy decay."""
     model = Lazy()
     config = TrainingConfig(tables=tables, table_learning_rate=1.0)  # type: ignore[arg-type]
     optimizers = make_optimizers(model, config)
@@ -61,9 +61,9 @@ def lazily(tables: str, steps: int) -> DecayingRows:
     return model.rows
 
 
-def densely(make: Any, steps: int) -> Tensor:
-    """All rows at every step, before the optimizer's own change."""
-    weight = torch.nn.Parameter(start())
+def train_densely(make: Any, steps: int) -> Tensor:
+    """Train with decay of all rows at every step, before the optimizer's update."""
+    weight = torch.nn.Parameter(initial_rows())
     optimizer = make([weight])
     for step, ids in enumerate(batches(steps)):
         optimizer.param_groups[0]["lr"] = rate(step)
@@ -82,14 +82,14 @@ def densely(make: Any, steps: int) -> Tensor:
         ("rowwise-adagrad", lambda rows: RowwiseAdagrad(rows, lr=1.0)),
     ],
 )
-def test_lazy_decay_is_dense_decay(tables: str, make: Any) -> None:
-    lazy, dense = lazily(tables, 40), densely(make, 40)
-    assert not torch.allclose(lazy.weight, dense, rtol=1e-3)  # Some rows are behind.
+def test_lazy_decay_equals_dense_decay(tables: str, make: Any) -> None:
+    lazy, dense = train_lazily(tables, 40), train_densely(make, 40)
+    assert not torch.allclose(lazy.weight, dense, rtol=1e-3)  # Decay is pending in some rows.
     lazy.settle()
     torch.testing.assert_close(lazy.weight.detach(), dense, rtol=1e-5, atol=1e-7)
 
 
-def test_rows_between_two_looks_do_not_move() -> None:
+def test_rows_decay_only_when_they_are_touched() -> None:
     rows = DecayingRows(V, D, decay=LAMBDA)
     before = rows.weight.detach().clone()
     for _ in range(5):
@@ -101,11 +101,11 @@ def test_rows_between_two_looks_do_not_move() -> None:
     torch.testing.assert_close(rows.weight[3], before[3] * 0.6**5)
 
 
-@pytest.mark.parametrize("whole", [False, True])
-def test_evaluation_is_never_behind(whole: bool) -> None:
+@pytest.mark.parametrize("touches_all", [False, True])
+def test_evaluation_applies_all_pending_decay(touches_all: bool) -> None:
     rows = DecayingRows(V, D, decay=LAMBDA)
     before = rows.weight.detach().clone()
-    rows.touch(None if whole else torch.tensor([2]))
+    rows.touch(None if touches_all else torch.tensor([2]))
     for _ in range(3):
         rows.advance(0.05)
     rows.eval()
@@ -126,12 +126,12 @@ def test_without_decay_nothing_is_touched() -> None:
     assert rows.clock == 0
 
 
-def test_they_have_no_other_decay_and_the_rate_of_their_group() -> None:
+def test_rows_have_no_further_decay_and_the_learning_rate_of_their_group() -> None:
     model = Lazy()
     config = TrainingConfig(tables="adamw", weight_decay=0.5, table_learning_rate=0.01)
     (optimizer,) = make_optimizers(model, config)
-    mine = [g for g in optimizer.param_groups if any(p is model.rows.weight for p in g["params"])]
-    assert [group["weight_decay"] for group in mine] == [0]
+    groups = [g for g in optimizer.param_groups if any(p is model.rows.weight for p in g["params"])]
+    assert [group["weight_decay"] for group in groups] == [0]
     before = model.rows.weight.detach().clone()
     set_learning_rate([optimizer], config, 1.0)  # After the warm-up: the peak, within a per mille.
     model.rows.touch(None)

@@ -1,4 +1,4 @@
-"""Dropout by 16 random bits a unit."""
+"""Dropout with 16 random bits per unit."""
 
 from __future__ import annotations
 
@@ -11,25 +11,25 @@ from recops_models.layers.dropout import Dropout
 
 
 @pytest.mark.parametrize("p", [0.01, 0.3, 0.9])
-def test_drops_as_many_as_it_says_and_keeps_means(p: float) -> None:
+def test_share_of_dropped_units_and_mean_are_exact(p: float) -> None:
     torch.manual_seed(0)
     out = Dropout(p)(torch.ones(1000, 1000))
     dropped = (out == 0).float().mean().item()
     assert dropped == pytest.approx(p, abs=5 * math.sqrt(p * (1 - p)) / 1000)
-    kept = out[out > 0]
-    assert kept.min() == kept.max()
-    assert kept[0].item() == pytest.approx(1 / (1 - p), rel=2e-3)
+    nonzero = out[out > 0]
+    assert nonzero.min() == nonzero.max()
+    assert nonzero[0].item() == pytest.approx(1 / (1 - p), rel=2e-3)
     assert out.mean().item() == pytest.approx(1, abs=5 * math.sqrt(p / (1 - p)) / 1000)
 
 
-def test_units_beside_each_other_are_dropped_apart() -> None:
+def test_adjacent_units_are_dropped_independently() -> None:
     torch.manual_seed(1)
-    kept = (Dropout(0.5)(torch.ones(100_000, 8)) > 0).float()
-    together = torch.corrcoef(kept.T) - torch.eye(8)
-    assert together.abs().max() < 5 / math.sqrt(100_000)
+    is_kept = (Dropout(0.5)(torch.ones(100_000, 8)) > 0).float()
+    correlation = torch.corrcoef(is_kept.T) - torch.eye(8)
+    assert correlation.abs().max() < 5 / math.sqrt(100_000)
 
 
-def test_gradients_pass_where_values_did() -> None:
+def test_gradients_have_the_mask_of_the_values() -> None:
     torch.manual_seed(0)
     x = torch.randn(7, 5, requires_grad=True)  # 35 units do not fill the last word.
     out = Dropout(0.4)(x)
@@ -38,7 +38,7 @@ def test_gradients_pass_where_values_did() -> None:
     assert torch.equal(x.grad * x, out)
 
 
-def test_follows_torch_seed() -> None:
+def test_masks_follow_torchs_seed() -> None:
     x, drop = torch.randn(64, 64), Dropout(0.3)
     first, second = (drop(x) for _ in range(2) if torch.manual_seed(3))
     assert torch.equal(first, second)
@@ -52,13 +52,13 @@ def test_keeps_shape_and_dtype(shape: tuple[int, ...], dtype: torch.dtype) -> No
     assert (out.shape, out.dtype) == (torch.Size(shape), dtype)
 
 
-def test_does_nothing_in_evaluation_or_at_zero() -> None:
+def test_input_is_unchanged_in_evaluation_or_with_p_zero() -> None:
     x = torch.randn(5, 5)
     assert Dropout(0.5).eval()(x) is x
     assert torch.equal(Dropout(0.0)(x), x)
 
 
-def test_compiled_code_draws_by_torch() -> None:
+def test_compiled_code_uses_torchs_dropout() -> None:
     torch.manual_seed(0)
     compiled = torch.compile(Dropout(0.25), backend="eager", fullgraph=True)
     out = compiled(torch.ones(400, 400))
@@ -66,6 +66,6 @@ def test_compiled_code_draws_by_torch() -> None:
 
 
 @pytest.mark.parametrize("p", [-0.1, 1.0, float("nan")])
-def test_share_out_of_range_is_refused(p: float) -> None:
+def test_a_probability_out_of_range_is_refused(p: float) -> None:
     with pytest.raises(ValueError, match=r"p must lie within \[0, 1\)"):
         Dropout(p)

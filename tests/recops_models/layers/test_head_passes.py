@@ -1,4 +1,4 @@
-"""A head with units dropped, and its gradient by its input."""
+"""Monte Carlo dropout and gradients of a click model's head."""
 
 from __future__ import annotations
 
@@ -30,24 +30,24 @@ def rows(number: int) -> torch.Tensor:
 
 @pytest.mark.parametrize("activation", ACTIVATIONS)
 @pytest.mark.parametrize("dropout", [0.0, 0.5])
-def test_passes_are_those_of_masks_written_out(activation: str, dropout: float) -> None:
+def test_passes_equal_explicitly_masked_layers(activation: str, dropout: float) -> None:
     head, x = mlp(activation, dropout=dropout), rows(11)
     keys = keys_of(3, torch.arange(11))
-    found = list(HeadPasses(head).dropped(x, keys, p=0.3, passes=3))
+    passes = list(HeadPasses(head).dropped(x, keys, p=0.3, passes=3))
     layers = [layer for layer in head if not isinstance(layer, nn.Dropout)]
-    for number, logits in enumerate(found):
-        y, place = x, 0
+    for number, logits in enumerate(passes):
+        y, index = x, 0
         for layer in layers:
             if isinstance(layer, nn.Linear) and layer is not layers[0]:
-                kept = ~drops(keys, y.shape[1], 0.3, stream=64 * number + place)
-                y, place = y * kept / (1 - sixteenth_bits(0.3)), place + 1
+                mask = ~drops(keys, y.shape[1], 0.3, stream=64 * number + index)
+                y, index = y * mask / (1 - sixteenth_bits(0.3)), index + 1
             y = layer(y)
         torch.testing.assert_close(logits, y.squeeze(-1), rtol=1e-12, atol=1e-12)
-    assert not torch.equal(found[0], found[1])
+    assert not torch.equal(passes[0], passes[1])
 
 
-def test_variance_of_dropout_before_a_linear_layer() -> None:
-    """``p / (1 − p) Σ w² x²``, and a mean that is not moved (§8.5 of our notes on the paper)."""
+def test_dropout_before_a_linear_layer_has_its_exact_variance() -> None:
+    """The variance is ``p / (1 − p) Σ w² x²``, and the mean is unchanged."""
     head = nn.Sequential(nn.Linear(8, 8), nn.Linear(8, 1)).double().eval()
     with torch.no_grad():
         head[0].weight.copy_(torch.eye(8))
@@ -63,7 +63,7 @@ def test_variance_of_dropout_before_a_linear_layer() -> None:
 
 
 @pytest.mark.parametrize("activation", ACTIVATIONS)
-def test_gradient_is_that_of_each_row(activation: str) -> None:
+def test_gradient_equals_finite_differences_per_row(activation: str) -> None:
     passes, x = HeadPasses(mlp(activation)), rows(5)
     z, gradient = passes.gradient(x)
     assert torch.equal(z, passes.logits(x))
@@ -78,7 +78,7 @@ def test_gradient_is_that_of_each_row(activation: str) -> None:
 
 @pytest.mark.parametrize("activation", ["relu", "sigmoid", "prelu", "dice"])
 @pytest.mark.parametrize("bias", [True, False])
-def test_the_weight_gradient_norm_is_that_of_each_row(activation: str, bias: bool) -> None:
+def test_the_weight_gradient_norm_equals_autograd_per_row(activation: str, bias: bool) -> None:
     net, x = mlp(activation, dropout=0.5), rows(5)
     linear = [layer for layer in net if isinstance(layer, nn.Linear)]
     if not bias:
@@ -93,7 +93,7 @@ def test_the_weight_gradient_norm_is_that_of_each_row(activation: str, bias: boo
     assert all(weight.grad is None for weight in weights)
 
 
-def test_gradient_leaves_nothing_behind() -> None:
+def test_gradient_is_detached_and_leaves_no_weight_gradients() -> None:
     head, x = mlp(), rows(4)
     for context in (torch.no_grad(), torch.inference_mode()):
         with context:
@@ -106,7 +106,10 @@ def test_gradient_leaves_nothing_behind() -> None:
 def test_no_rows() -> None:
     passes = HeadPasses(mlp())
     keys = keys_of(0, torch.arange(0))
-    assert [each.shape for each in passes.dropped(rows(0), keys, p=0.5, passes=2)] == [(0,), (0,)]
+    assert [logits.shape for logits in passes.dropped(rows(0), keys, p=0.5, passes=2)] == [
+        (0,),
+        (0,),
+    ]
     assert passes.gradient(rows(0))[1].shape == (0, 6)
 
 

@@ -1,4 +1,4 @@
-"""Dice, the MLP, and target attention beside its written-out form."""
+"""Dice, the MLP, and target attention compared with its definition."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from recops_models.layers.target_attention import PairLinear, TargetAttention
 from tolerances import AGREEMENT
 
 LENGTHS = torch.tensor([3, 0, 5, 1])
-"""Events are few, so that they alone are scored."""
+"""So few events that only the events are scored."""
 FULL = torch.tensor([30, 0, 29, 28])
-"""Most of the places hold an event, so that all are scored."""
+"""Most positions hold an event, so all positions are scored."""
 
 
 def inputs(rows: int = 4, events: int = 5, width: int = 6) -> tuple[Tensor, Tensor]:
@@ -24,7 +24,7 @@ def inputs(rows: int = 4, events: int = 5, width: int = 6) -> tuple[Tensor, Tens
 
 
 def written_out(layer: TargetAttention, query: Tensor, keys: Tensor, lengths: Tensor) -> Tensor:
-    """The definition: every pair of query and key as one row of 4d numbers, row by row."""
+    """Return the attention by its definition, with 4d numbers per pair of query and key."""
     pooled = []
     for q, row, length in zip(query, keys, lengths.tolist(), strict=True):
         k = row[:length]
@@ -41,7 +41,7 @@ def written_out(layer: TargetAttention, query: Tensor, keys: Tensor, lengths: Te
 @pytest.mark.parametrize("weights", ["softmax", "raw"])
 @pytest.mark.parametrize("name", ["sigmoid", "prelu"])
 @pytest.mark.parametrize("hidden", [(7,), (7, 3)])
-def test_attention_is_its_written_out_form_forward_and_backward(
+def test_attention_equals_its_definition_forward_and_backward(
     weights, name, hidden, lengths
 ) -> None:
     layer = TargetAttention(6, hidden, activation_name=name, weights=weights).double()
@@ -49,10 +49,10 @@ def test_attention_is_its_written_out_form_forward_and_backward(
     outputs = [layer(query, keys, lengths), written_out(layer, query, keys, lengths)]
     torch.testing.assert_close(*outputs, **AGREEMENT[torch.float64])
     towards = torch.randn_like(outputs[0])
-    wanted = [query, keys, *layer.parameters()]
-    gradients = [torch.autograd.grad((out * towards).sum(), wanted) for out in outputs]
-    for ours, theirs in zip(*gradients, strict=True):
-        torch.testing.assert_close(ours, theirs, **AGREEMENT[torch.float64])
+    inputs_and_weights = [query, keys, *layer.parameters()]
+    gradients = [torch.autograd.grad((out * towards).sum(), inputs_and_weights) for out in outputs]
+    for gradient, expected in zip(*gradients, strict=True):
+        torch.testing.assert_close(gradient, expected, **AGREEMENT[torch.float64])
 
 
 @pytest.mark.parametrize("weights", ["softmax", "raw"])
@@ -61,10 +61,10 @@ def test_attention_ignores_padding_and_gives_zero_for_no_history(weights) -> Non
     query, keys = inputs()
     pooled = layer(query, keys, LENGTHS)
     assert (pooled[1] == 0).all()
-    spoilt = keys.detach().clone()
+    changed = keys.detach().clone()
     for row, length in enumerate(LENGTHS.tolist()):
-        spoilt[row, length:] = 1e6
-    torch.testing.assert_close(layer(query, spoilt, LENGTHS), pooled, rtol=0, atol=0)
+        changed[row, length:] = 1e6
+    torch.testing.assert_close(layer(query, changed, LENGTHS), pooled, rtol=0, atol=0)
     shares = layer.attention(query, keys, LENGTHS)
     assert (shares[torch.arange(5) >= LENGTHS[:, None]] == 0).all()
     if weights == "softmax":
@@ -73,7 +73,7 @@ def test_attention_ignores_padding_and_gives_zero_for_no_history(weights) -> Non
     assert all(p.grad.isfinite().all() for p in [query, keys, *layer.parameters()])
 
 
-def test_uniform_attention_is_the_mean_of_what_is_there() -> None:
+def test_uniform_attention_is_the_mean_of_the_events() -> None:
     layer = TargetAttention(6, weights="uniform")
     query, keys = inputs()
     pooled = layer(query, keys, LENGTHS)
@@ -90,7 +90,7 @@ def test_attention_of_odd_shapes(rows: int, events: int) -> None:
     assert TargetAttention(6).double()(query, keys, lengths).shape == (rows, 6)
 
 
-def test_pair_linear_starts_as_the_layer_it_stands_for() -> None:
+def test_pair_linear_starts_as_the_equivalent_linear_layer() -> None:
     torch.manual_seed(1)
     pair = PairLinear(6, 7)
     torch.manual_seed(1)
@@ -105,12 +105,12 @@ def test_pair_linear_starts_as_the_layer_it_stands_for() -> None:
         ({"weights": "hard"}, "weights must be softmax, raw or uniform"),
     ],
 )
-def test_attention_refuses(arguments: dict[str, object], message: str) -> None:
+def test_attention_refuses_unfit_settings(arguments: dict[str, object], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         TargetAttention(6, **arguments)
 
 
-def test_dice_in_training_is_its_definition_on_the_batch() -> None:
+def test_dice_in_training_uses_the_statistics_of_the_batch() -> None:
     dice = Dice(3).double()
     nn.init.uniform_(dice.alpha)
     x = torch.randn(8, 3, dtype=torch.float64) * 5 + 2
@@ -118,7 +118,7 @@ def test_dice_in_training_is_its_definition_on_the_batch() -> None:
     torch.testing.assert_close(dice(x), gate * x + (1 - gate) * dice.alpha * x)
 
 
-def test_dice_in_evaluation_does_not_look_at_the_batch() -> None:
+def test_dice_in_evaluation_uses_running_averages() -> None:
     dice = Dice(3)
     for _ in range(300):
         dice(torch.randn(64, 3) * 5 + 2)
@@ -130,7 +130,7 @@ def test_dice_in_evaluation_does_not_look_at_the_batch() -> None:
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float64])
-def test_dice_keeps_the_averages_of_a_batch_norm(dtype: torch.dtype) -> None:
+def test_dice_has_the_running_averages_of_a_batch_norm(dtype: torch.dtype) -> None:
     dice = Dice(3, momentum=0.3).to(dtype)
     norm = nn.BatchNorm1d(3, momentum=0.3, affine=False).to(dtype)
     for rows in (2, 5, 1000):
@@ -143,7 +143,7 @@ def test_dice_keeps_the_averages_of_a_batch_norm(dtype: torch.dtype) -> None:
     torch.testing.assert_close(dice.running_var, norm.running_var, **close)
 
 
-def test_dice_of_every_batch_keeps_no_averages() -> None:
+def test_dice_with_always_batch_has_no_running_averages() -> None:
     dice = Dice(3, always_batch=True)
     x = torch.randn(8, 3)
     trained = dice(x)
@@ -153,7 +153,7 @@ def test_dice_of_every_batch_keeps_no_averages() -> None:
 
 
 @pytest.mark.parametrize("rows", [0, 1])
-def test_dice_learns_no_distribution_from_one_row_or_none(rows: int) -> None:
+def test_dice_ignores_the_statistics_of_at_most_one_row(rows: int) -> None:
     dice = Dice(3)
     x = torch.randn(rows, 3)
     trained = dice(x)
@@ -175,7 +175,7 @@ def test_mlp_learns_with_every_activation(name) -> None:
     assert loss.item() < 0.35  # log 2 = 0.69 without the hidden layers.
 
 
-def test_mlp_without_hidden_layers_is_linear_and_dropout_rests_in_evaluation() -> None:
+def test_mlp_without_hidden_layers_is_linear_and_evaluation_has_no_dropout() -> None:
     assert len(MLP(4, (), 2)) == 1
     mlp = MLP(4, (8,), 1, dropout=0.5).eval()
     x = torch.randn(5, 4)

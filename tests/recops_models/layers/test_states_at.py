@@ -1,4 +1,4 @@
-"""What beginnings share is read once, and gives the states of each by itself, to the bits."""
+"""Recurrences over shared beginnings: read once, with the bits of separate histories."""
 
 from __future__ import annotations
 
@@ -26,8 +26,8 @@ def hpmn(events: Tensor, lengths: Tensor, state: recops.HpmnState | None) -> rec
     return recops.hpmn_scan(events, HPMN, state, lengths=lengths, periods=(1, 2, 4))[1]
 
 
-BEGINNINGS = pytest.mark.parametrize(
-    "places",
+EACH_BEGINNINGS = pytest.mark.parametrize(
+    "beginnings",
     [
         [(0, 3), (0, 9), (0, 4), (0, 5), (1, 1), (2, 0), (1, 7), (0, 4)],
         [(0, 0), (1, 0), (2, 0)],
@@ -35,63 +35,63 @@ BEGINNINGS = pytest.mark.parametrize(
         [(2, 2), (1, 2), (0, 2), (1, 2), (1, 3)],
     ],
 )
-"""Histories, and how many of their events are read."""
+"""Per row, a history and the number of its events that are read."""
 
 
-@BEGINNINGS
+@EACH_BEGINNINGS
 @pytest.mark.parametrize("write", [mimn, hpmn])
-def test_it_gives_the_state_of_every_beginning(
-    write: Callable[..., Any], places: list[tuple[int, int]]
+def test_states_at_equals_separate_recurrences(
+    write: Callable[..., Any], beginnings: list[tuple[int, int]]
 ) -> None:
     torch.manual_seed(0)
     events = torch.randn(USERS, T, D)
-    history, ends = (torch.tensor(column) for column in zip(*places, strict=True))
-    once, apart = (events.clone().requires_grad_() for _ in range(2))
-    found = states_at(write, once, history, ends)
-    expected = write(apart[history], ends, None)
+    history, ends = (torch.tensor(column) for column in zip(*beginnings, strict=True))
+    shared, separate = (events.clone().requires_grad_() for _ in range(2))
+    result = states_at(write, shared, history, ends)
+    expected = write(separate[history], ends, None)
     for name, value in expected.state_dict().items():
-        assert torch.equal(found.state_dict()[name], value), name
+        assert torch.equal(result.state_dict()[name], value), name
     weight = torch.randn_like(expected.memory)
-    for state in (found, expected):
+    for state in (result, expected):
         (state.memory * weight).sum().backward()
-    torch.testing.assert_close(once.grad, apart.grad, rtol=1e-4, atol=1e-6)
+    torch.testing.assert_close(shared.grad, separate.grad, rtol=1e-4, atol=1e-6)
 
 
-def test_what_is_shared_is_read_once() -> None:
-    written = 0
+def test_a_shared_beginning_is_read_once() -> None:
+    events_read = 0
 
-    def counted(
+    def counting_hpmn(
         events: Tensor, lengths: Tensor, state: recops.HpmnState | None
     ) -> recops.HpmnState:
-        nonlocal written
-        written += int(lengths.sum())
+        nonlocal events_read
+        events_read += int(lengths.sum())
         return hpmn(events, lengths, state)
 
-    places = torch.tensor([0, 0, 1, 0]), torch.tensor([6, 8, 2, 8])
-    states_at(counted, torch.randn(2, T, D), *places)
-    assert written == 6 + 2 + (0 + 2 + 0 + 2)
+    beginnings = torch.tensor([0, 0, 1, 0]), torch.tensor([6, 8, 2, 8])
+    states_at(counting_hpmn, torch.randn(2, T, D), *beginnings)
+    assert events_read == 6 + 2 + (0 + 2 + 0 + 2)
 
 
-@BEGINNINGS
-def test_it_gives_the_states_along_every_beginning(places: list[tuple[int, int]]) -> None:
+@EACH_BEGINNINGS
+def test_states_along_equals_separate_recurrences(beginnings: list[tuple[int, int]]) -> None:
     torch.manual_seed(0)
     gru, read = Recurrent(D, D), []
     events = torch.randn(USERS, T, D)
-    history, ends = (torch.tensor(column) for column in zip(*places, strict=True))
-    once, apart = (events.clone().requires_grad_() for _ in range(2))
+    history, ends = (torch.tensor(column) for column in zip(*beginnings, strict=True))
+    shared, separate = (events.clone().requires_grad_() for _ in range(2))
 
     def along(events: Tensor, lengths: Tensor) -> Tensor:
         read.append(int(lengths.sum()))
         states: Tensor = gru(events, lengths)[0]
         return states
 
-    found, expected = states_along(along, once, history, ends), along(apart[history], ends)
-    assert torch.equal(found, expected)
+    result, expected = states_along(along, shared, history, ends), along(separate[history], ends)
+    assert torch.equal(result, expected)
     assert read == [
-        sum(max(end for u, end in places if u == user) for user in range(USERS)),
-        sum(end for _, end in places),
+        sum(max(end for u, end in beginnings if u == user) for user in range(USERS)),
+        sum(end for _, end in beginnings),
     ]
     weight = torch.randn_like(expected)
-    for states in (found, expected):
+    for states in (result, expected):
         (states * weight).sum().backward()
-    torch.testing.assert_close(once.grad, apart.grad, rtol=1e-4, atol=1e-6)
+    torch.testing.assert_close(shared.grad, separate.grad, rtol=1e-4, atol=1e-6)

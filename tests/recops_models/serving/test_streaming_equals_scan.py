@@ -43,7 +43,7 @@ def scanned(model: MemoryModel[Any], dataset: Dataset, user: int, count: int) ->
     """The state of a user after the first ``count`` events, in one scan."""
     rows = [event for event in events_of(dataset) if event["user_id"] == user][:count]
     items = dataset.item_vocabulary.index([row["item_id"] for row in rows])
-    fitted, history = model.schema, model.embedding.apart[0]
+    fitted, history = model.schema, model.embedding.separate_histories[0]
     of_items = encoded(item_columns(dataset), fitted)
     ids = {}
     for name, target in zip(history.sequences, history.targets, strict=True):
