@@ -20,7 +20,8 @@ from recops_models.generative.ensemble import Ensemble
 from recops_models.generative.unirec import UniRec
 from recops_models.recipes.files import load_model
 from recops_models.recipes.job import save_job
-from recops_models.recipes.run import MODEL, PREDICTIONS, load_trained, task_of
+from recops_models.recipes.predictions import PREDICTIONS
+from recops_models.recipes.run import MODEL, load_trained, task_of
 from recops_models.recipes.semantic_ids import SIDS, TOKENIZER, VECTORS
 from recops_models.training.path_task import PathTask
 

@@ -16,7 +16,7 @@ from recops_models.evaluation.bootstrap import Statistic
 from recops_models.evaluation.metrics import gains, hits
 from recops_models.evaluation.weighted_auc import WeightedAuc, WeightedGauc
 from recops_models.evaluation.weighted_ratio import WeightedRatio
-from recops_models.recipes.run import PREDICTIONS
+from recops_models.recipes.predictions import PREDICTIONS
 
 
 def prediction_draws(folder: Path, metrics: Iterable[str]) -> UserDraws:

@@ -1,4 +1,4 @@
-"""The main job: a catalogue and its interactions in, recommendations and a report out."""
+"""Quickstart: from interactions to trained recommenders, recommendations and a report."""
 
 from recops_models.quickstart.outcome import Outcome
 from recops_models.quickstart.pipeline import quickstart

@@ -1,8 +1,8 @@
-"""What a run found, and the three forms in which it is told: metrics, recommendations, report."""
+"""Results of a run, and their forms: metrics, recommendations and report."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from shlex import quote
 
@@ -10,7 +10,7 @@ import numpy as np
 from torch import Tensor
 
 import recops
-from recops_models.data.attributes import Attribute, item_titles
+from recops_models.data.attributes import item_titles
 from recops_models.data.dataset import Dataset
 from recops_models.data.splits import Examples
 from recops_models.evaluation.bootstrap import paired_bootstrap
@@ -29,17 +29,28 @@ from recops_models.training.curve import Epoch
 from recops_models.versions import versions
 
 MODELS = {"unirec": "UniRec", "sasrec": "SASRec", "popularity": "popularity"}
-"""The models of a run, the main one first, and how they are called."""
+"""Display names of a run's models; the first is the main model."""
 
 _PAIRS = (("unirec", "sasrec"), ("unirec", "popularity"), ("sasrec", "popularity"))
-"""What is compared; the first pair is the report's headline, whoever wins."""
+"""Pairs of models to compare; the first pair is the report's headline."""
 
-_LISTED, _PAST, _SAMPLES_OF_A_KIND = 10, 10, 2
+_LISTED, _PAST, _SAMPLES_PER_KIND = 10, 10, 2
 
 
 @dataclass(frozen=True, eq=False)
-class Tested:
-    """One model: its lists ``items [U, k]`` and ranks ``[U]`` on the test, and how it got there."""
+class TestedModel:
+    """Test results and training of one model.
+
+    Attributes:
+        items: ``[U, k]``, recommendations to the test users.
+        ranks: ``[U]``, rank of each user's held-out item.
+        test: test metrics.
+        validation: validation metrics.
+        curve: epochs of the training.
+        seconds: training time.
+    """
+
+    __test__ = False  # This is no test class for pytest.
 
     items: Tensor
     ranks: Tensor
@@ -51,40 +62,54 @@ class Tested:
 
 @dataclass(frozen=True, eq=False)
 class Outcome:
-    """Everything that a run found. ``paths [N, m + L]`` are the items' tokens, by item index."""
+    """Results of a run.
+
+    Attributes:
+        settings: the configuration.
+        dataset: the data set.
+        examples: test users, their histories and held-out items.
+        attributes: values of the item attributes in a path, by column.
+        paths: ``[N, m + L]``, tokens of each item.
+        vocab_sizes: number of tokens at each of the m + L positions.
+        trie: trie of the paths.
+        counts: ``[N]``, training events of each item.
+        sid_metrics: quality of the semantic IDs.
+        models: results by model.
+        seconds: time of each stage.
+    """
 
     settings: Settings
     dataset: Dataset
     examples: Examples
-    attributes: tuple[Attribute, ...]
+    attributes: Mapping[str, Sequence[str]]
     paths: Tensor
     vocab_sizes: tuple[int, ...]
     trie: recops.SidTrie
     counts: Tensor
     sid_metrics: Mapping[str, object]
-    models: Mapping[str, Tested]
+    models: Mapping[str, TestedModel]
     seconds: Mapping[str, float]
 
     @property
     def real_items(self) -> float:
-        """The share of the main model's recommendations whose path stands in the trie."""
+        """Share of the main model's recommendations whose path is in the trie."""
         items = self.models["unirec"].items[:, :_LISTED]
         return float(self.trie.contains(self.paths[items[items >= 0]]).double().mean())
 
     def differences(self) -> list[Difference]:
-        """HR@10 of one model less that of another, with paired bootstrap intervals over users."""
-        found = {name: hits(model.ranks, 10).numpy() for name, model in self.models.items()}
+        """Return differences in HR@10 of two models, with paired bootstrap intervals over users."""
+        rates = {name: hits(model.ranks, 10).numpy() for name, model in self.models.items()}
         differences = []
         for model, against in _PAIRS:
-            low, high = paired_bootstrap(found[model], found[against], seed=self.settings.seed)
-            value = float(found[model].mean() - found[against].mean())
+            low, high = paired_bootstrap(rates[model], rates[against], seed=self.settings.seed)
+            value = float(rates[model].mean() - rates[against].mean())
             names = (MODELS[model], MODELS[against])
             differences.append(Difference(*names, "hr@10", value, low, high))
         return differences
 
 
 def metrics(outcome: Outcome) -> dict[str, object]:
-    """The content of ``metrics.json``."""
+    """Return the content of ``metrics.json``."""
     main, *baselines = MODELS
     return {
         "data": outcome.dataset.name,
@@ -109,7 +134,7 @@ def metrics(outcome: Outcome) -> dict[str, object]:
     }
 
 
-def _figures(model: Tested) -> dict[str, object]:
+def _figures(model: TestedModel) -> dict[str, object]:
     return {
         "test": dict(model.test),
         "validation": dict(model.validation),
@@ -118,7 +143,7 @@ def _figures(model: Tested) -> dict[str, object]:
 
 
 def recommendations(outcome: Outcome) -> dict[str, object]:
-    """The content of ``recommendations.json``: the sampled users, by ids and titles."""
+    """Return the content of ``recommendations.json``: sampled users with ids and titles."""
     titles = item_titles(outcome.dataset)
     keys = outcome.dataset.item_keys
 
@@ -147,7 +172,7 @@ def recommendations(outcome: Outcome) -> dict[str, object]:
 
 
 def report(outcome: Outcome) -> Report:
-    """The content of ``report.html``."""
+    """Return the content of ``report.html``."""
     dataset, settings = outcome.dataset, outcome.settings
     titles = item_titles(dataset)
     return Report(
@@ -184,7 +209,7 @@ def _row(epoch: Epoch) -> dict[str, float]:
 
 
 def _levels(outcome: Outcome) -> list[Level]:
-    levels = [Level(attribute.column, attribute.values) for attribute in outcome.attributes]
+    levels = [Level(column, values) for column, values in outcome.attributes.items()]
     for number, size in enumerate(outcome.vocab_sizes[len(levels) :], 1):
         levels.append(Level(f"code {number}", [str(code) for code in range(size)]))
     return levels
@@ -204,7 +229,7 @@ def _configuration(outcome: Outcome) -> dict[str, str]:
 
 
 def _command(settings: Settings) -> str:
-    """What gives the same again."""
+    """Return the command that repeats the run."""
     words = ["recops quickstart", f"--data {quote(settings.data)}", f"--seed {settings.seed}"]
     if settings.text_encoder != Settings.text_encoder:
         words.append(f"--text-encoder {settings.text_encoder}")
@@ -216,13 +241,13 @@ def _command(settings: Settings) -> str:
 
 
 def _sampled_rows(outcome: Outcome) -> list[int]:
-    """Test users by row: two with a hit of the main model, two without, where there are any."""
+    """Return rows of test users: up to two with a hit of the main model, and two without."""
     rng = np.random.default_rng(outcome.settings.seed)
     hit = (outcome.models["unirec"].ranks < _LISTED).numpy()
     rows: list[int] = []
     for kind in (hit, ~hit):
         candidates = rng.permutation(np.flatnonzero(kind))
-        rows += candidates[:_SAMPLES_OF_A_KIND].tolist()
+        rows += candidates[:_SAMPLES_PER_KIND].tolist()
     return rows
 
 

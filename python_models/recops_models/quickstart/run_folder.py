@@ -1,4 +1,4 @@
-"""The folder of one run: one configuration, and the stages that are finished."""
+"""Folder of one run: its configuration and its finished stages."""
 
 from __future__ import annotations
 
@@ -16,21 +16,20 @@ _CONFIG, _JOURNAL = "config.json", "journal.json"
 
 
 class RunFolder:
-    """Opens ``path`` for a run, or for going on with it.
+    """Folder of a new run, or of a run to resume.
 
-    ``config.json`` says whose files these are; ``journal.json``, written after a stage has saved
-    what it made, names the finished stages and their seconds. A run that is stopped anywhere, by
-    whatever, goes on from the last line of the journal.
+    ``config.json`` holds the configuration. ``journal.json`` holds the time of each finished stage,
+    and is written after the stage has saved its result. An interrupted run can always resume after
+    the last stage of the journal.
 
     Args:
-        path: a new or empty folder, or that of a run with the same configuration.
-        config: everything the run's results depend on.
-        outputs: the files that the run writes; a fresh start removes those that are there.
-        resume: go on from the finished stages, and from what the next one has kept, rather than
-            starting afresh.
+        path: a new or empty folder, or the folder of a run with the same configuration.
+        config: everything that the results depend on.
+        outputs: names of the files that the run writes; a new run removes existing ones.
+        resume: continue after the finished stages; False: start a new run.
 
     Raises:
-        ValueError: the folder holds a run of another configuration, or something else.
+        ValueError: the folder holds a run of another configuration, or other files.
         CorruptFileError: a file of the run is damaged.
     """
 
@@ -40,12 +39,12 @@ class RunFolder:
         self.path = path
         self.seconds: dict[str, float] = {}
         path.mkdir(parents=True, exist_ok=True)
-        begun = (path / _CONFIG).exists()
-        if begun:
+        has_run = (path / _CONFIG).exists()
+        if has_run:
             self._refuse_another(config)
         elif any(path.iterdir()):
             raise ValueError(f"{path} holds files, but no run: name a new folder with --out")
-        if resume and begun:
+        if resume and has_run:
             if (path / _JOURNAL).exists():
                 self.seconds = read_json(path / _JOURNAL, kind="journal")["seconds"]
         else:
@@ -64,7 +63,14 @@ class RunFolder:
         save: Callable[[_Value], None],
         load: Callable[[], _Value],
     ) -> _Value:
-        """What the stage made: now, or when it was finished in an earlier start of this run."""
+        """Return the result of a stage, which runs unless it is finished.
+
+        Args:
+            name: name of the stage.
+            make: runs the stage.
+            save: saves the result, before the stage counts as finished.
+            load: loads the result of a finished stage.
+        """
         if name in self.seconds:
             return load()
         started = time.perf_counter()
@@ -75,10 +81,10 @@ class RunFolder:
         return value
 
     def _refuse_another(self, config: JsonObject) -> None:
-        found = read_json(self.path / _CONFIG, kind="config")
-        for key in (*config, *found):
-            if config.get(key) != found.get(key):
+        recorded = read_json(self.path / _CONFIG, kind="config")
+        for key in (*config, *recorded):
+            if config.get(key) != recorded.get(key):
                 raise ValueError(
-                    f"{self.path} holds a run with {key} {found.get(key)}, not {config.get(key)}: "
-                    "name another folder with --out"
+                    f"{self.path} holds a run with {key} {recorded.get(key)}, not "
+                    f"{config.get(key)}: name another folder with --out"
                 )

@@ -1,4 +1,4 @@
-"""What a run is asked to do; its results depend on nothing else."""
+"""Configuration of a quickstart run."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ from recops_models.recipes.registry import recipe_of
 from recops_models.recipes.sid_config import SidConfig
 from recops_models.training.config import TrainingConfig
 
-# Sized so that the whole run takes minutes on two cores. Rates and dropout are those of the best
-# trials by validation, equally many of each model (`recops reproduce unirec`).
+# A run takes minutes on two cores. Learning rates and dropout are those of the best validation
+# trials, with the same number of trials per model (`recops reproduce unirec`).
 _UNIREC = UniRecConfig(heads=2, head_hidden=128, dropout=0.1, negatives=1600, item_loss=4.0)
 _UNIREC_TRAINING = TrainingConfig(epochs=15, learning_rate=4e-3)
 _INPUTS = InputConfig()
@@ -27,22 +27,22 @@ _SASREC, _SASREC_TRAINING = SASRecConfig(dropout=0.2), TrainingConfig(learning_r
 
 @dataclass(frozen=True)
 class Settings:
-    """The configuration of one run.
+    """Configuration of one run; its results depend on nothing else.
 
     Attributes:
         data: a named data set, or a folder.
         seed: of every random draw.
-        text_encoder: how item text becomes numbers.
-        vectors: a file of item vectors to use instead of made ones.
+        text_encoder: encoder of item texts.
+        vectors: a file of item vectors; None: vectors are built from texts, attributes and events.
         order: the item of each row of ``vectors``; see
             :func:`~recops_models.item_vectors.row_order.check_order`.
-        levels: codes of a semantic ID.
-        codes: codewords per level; fewer where there are fewer items.
-        inputs: which columns the generative model reads beside the events.
+        levels: codes per semantic ID.
+        codes: codewords per level; at most the number of items.
+        inputs: columns that the generative model reads in addition to the events.
         unirec: sizes of the generative model.
-        unirec_training: how it is trained.
+        unirec_training: its training.
         sasrec: sizes of the baseline.
-        sasrec_training: how it is trained.
+        sasrec_training: its training.
     """
 
     data: str = "ml-100k"
@@ -59,7 +59,7 @@ class Settings:
     sasrec_training: TrainingConfig = _SASREC_TRAINING
 
     def quick(self) -> Settings:
-        """Two epochs of each model: a look at the pipeline rather than at figures."""
+        """Return settings with two epochs per model, to try the pipeline."""
         return dataclasses.replace(
             self,
             unirec_training=dataclasses.replace(self.unirec_training, epochs=2),
@@ -67,7 +67,7 @@ class Settings:
         )
 
     def job(self, model: str) -> Job:
-        """The training of one of the run's models: unirec, sasrec or popularity."""
+        """Return the job of a model: unirec, sasrec or popularity."""
         own: Parts = {}
         if model == "sasrec":
             own = {"sizes": self.sasrec, "training": self.sasrec_training}
@@ -89,7 +89,7 @@ class Settings:
         return Job(model, self.data, self.seed, "leave-one-out", parts)
 
     def config(self) -> dict[str, Any]:
-        """As JSON brings it back, nested as the attributes are."""
+        """Return the content of ``config.json``, as it is after a round trip through JSON."""
         content = {"command": "quickstart", **dataclasses.asdict(self)}
         config: dict[str, Any] = json.loads(json.dumps(content))
         return config

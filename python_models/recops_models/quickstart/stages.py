@@ -1,4 +1,4 @@
-"""What each stage makes, and the file in which it is kept."""
+"""Stages of the quickstart, and the files that they write."""
 
 from __future__ import annotations
 
@@ -11,20 +11,20 @@ from torch import Tensor
 from recops.files import load_tensors, save_tensors
 from recops_models.callbacks import Callbacks
 from recops_models.data.dataset import Dataset
-from recops_models.data.splits import Examples
 from recops_models.evaluation.metrics import evaluate
 from recops_models.generative.ranker import Recommender
 from recops_models.quickstart.run_folder import RunFolder
 from recops_models.quickstart.settings import Settings
 from recops_models.recipes.run import MODEL, train_job
-from recops_models.recipes.semantic_ids import SIDS, TOKENIZER, TRIE, VECTORS
+from recops_models.recipes.semantic_ids import SID_FILES
 from recops_models.recipes.stage import TrainResult
+from recops_models.training.ranking_task import RankingTask
 from recops_models.training.trainer import CHECKPOINT
 
 TRAINED = ("unirec", "sasrec", "popularity")
 
 OUTPUTS = (
-    *(f"unirec/{file}" for file in (VECTORS, TOKENIZER, SIDS, TRIE)),
+    *(f"unirec/{file}" for file in SID_FILES),
     *(f"{model}/{file}" for model in ("unirec", "sasrec") for file in (CHECKPOINT, "curves.json")),
     *(f"{model}/{file}" for model in TRAINED for file in ("config.json", MODEL)),
     "test.safetensors",
@@ -32,11 +32,18 @@ OUTPUTS = (
     "recommendations.json",
     "report.html",
 )
-"""What a run leaves in its folder, beside config.json, journal.json and TensorBoard events."""
+"""Files of a run, except config.json, journal.json and TensorBoard events."""
 
 
 class Stages:
-    """The stages of one run; a finished one is loaded rather than made."""
+    """Stages of one run; the results of finished ones are loaded.
+
+    Args:
+        settings: the configuration of the run.
+        folder: the folder of the run.
+        callbacks: receive the stages and their progress.
+        resume: continue trainings from their checkpoints.
+    """
 
     def __init__(
         self, settings: Settings, folder: RunFolder, callbacks: Callbacks, *, resume: bool
@@ -44,52 +51,49 @@ class Stages:
         self.settings, self.folder = settings, folder
         self.callbacks, self.resume = callbacks, resume
 
-    def trained(self, name: str, dataset: Dataset) -> TrainResult:
-        """A model by its recipe, in a folder of its own, as ``recops train`` leaves it.
-
-        The trainer's own checkpoint keeps every finished epoch.
-        """
+    def train(self, name: str, dataset: Dataset) -> TrainResult:
+        """Train a model in a folder of its name, with the files of ``recops train``."""
         job = self.settings.job(name)
-        place = self.folder / name
-        place.mkdir(exist_ok=True)
+        path = self.folder / name
+        path.mkdir(exist_ok=True)
         timed = _TimedStages(self.callbacks, name)
 
         def train() -> TrainResult:
-            result = train_job(job, dataset, place, resume=self.resume, callbacks=timed)
+            result = train_job(job, dataset, path, resume=self.resume, callbacks=timed)
             self.folder.seconds |= timed.seconds
             return result
 
+        # A finished training resumes from its last checkpoint and runs no epoch.
         return self.folder.stage(name, make=train, save=lambda _: None, load=train)
 
-    def test_lists(
-        self, results: Mapping[str, TrainResult], test: Examples, num_items: int
-    ) -> dict[str, Tensor]:
-        """Each model's recommendations to the test users: ``[U, k]`` item indices, best first."""
+    def recommend(self, results: Mapping[str, TrainResult]) -> dict[str, Tensor]:
+        """Return each model's recommendations to the test users, best first: ``[U, k]`` items."""
         path: Path = self.folder / "test.safetensors"
 
-        def make() -> dict[str, Tensor]:
+        def recommend() -> dict[str, Tensor]:
             lists = {}
             for number, (name, result) in enumerate(results.items()):
                 self.callbacks.advance(number / len(results), name)
                 assert isinstance(result.model, Recommender)
-                lists[name] = evaluate(result.model, test, num_items).items
+                assert isinstance(result.task, RankingTask)
+                lists[name] = evaluate(result.model, result.task.test, result.task.num_items).items
             return lists
 
         self.callbacks.start("test")
         return self.folder.stage(
             "test",
-            make=make,
+            make=recommend,
             save=lambda lists: save_tensors(path, lists, kind="test-lists"),
             load=lambda: load_tensors(path, kind="test-lists")[0],
         )
 
 
 class _TimedStages(Callbacks):
-    """Callbacks that pass the stages of one training on, and time those before the last.
+    """Callbacks that forward the stages of one training, and time those before the last.
 
     Args:
         outer: receive the stages.
-        model: the recipe's name, which its last stage has too.
+        model: name of the recipe and of its last stage.
     """
 
     def __init__(self, outer: Callbacks, model: str) -> None:

@@ -1,4 +1,4 @@
-"""From a job to a folder from which to evaluate and recommend."""
+"""Train a job into a folder, and open the folder of a trained job."""
 
 from __future__ import annotations
 
@@ -8,26 +8,25 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TypeAlias
 
+import torch
 from torch import nn
 
 from recops.files import read_json, write_json
 from recops_models.callbacks import Callbacks
 from recops_models.click.model import ClickModel
-from recops_models.data.dataset import Dataset
 from recops_models.data.sets import load
-from recops_models.data.storage import write_table
 from recops_models.examples.open_click import open_events
 from recops_models.out_folder import TRAINING_KIND
 from recops_models.recipes.catalogue import (
     CATALOGUE,
-    catalogue,
     check_catalogue,
-    check_unchanged,
+    open_catalogue,
     save_catalogue,
     with_recorded_categories,
 )
 from recops_models.recipes.files import load_model, save_model
 from recops_models.recipes.job import CONFIG, Job, load_job, save_job
+from recops_models.recipes.predictions import write_predictions
 from recops_models.recipes.recipe import Recipe
 from recops_models.recipes.registry import recipe_of
 from recops_models.recipes.stage import CURVES, Data, StageContext, TrainResult
@@ -36,7 +35,7 @@ from recops_models.training.task import AnyTask
 from recops_models.training.tensorboard import figure_events
 from recops_models.versions import versions
 
-MODEL, METRICS, PREDICTIONS = "model.safetensors", "metrics.json", "predictions.parquet"
+MODEL, METRICS = "model.safetensors", "metrics.json"
 
 Figures: TypeAlias = dict[str, float | None]
 
@@ -44,27 +43,24 @@ Figures: TypeAlias = dict[str, float | None]
 def train_job(
     job: Job, data: Data, folder: Path, *, resume: bool = False, callbacks: Callbacks | None = None
 ) -> TrainResult:
-    """Run a job's trainings, each with its best epoch kept, and leave the model in ``folder``.
+    """Run the stages of a job, and save the model of the last one in ``folder``.
 
     Args:
-        job: what.
-        data: what ``job.data`` names; or, for a click model, examples made by hand.
-        folder: exists. Trainings before the last one have folders of their own in it.
-        resume: go on from the folder's checkpoints, if it has a training.
+        job: the job.
+        data: the data that ``job.data`` names; for a click model also examples.
+        folder: an existing folder. Stages before the last one have folders of their names in it.
+        resume: continue from the checkpoints in ``folder``, if it has a training.
         callbacks: receive stages, progress and metrics.
 
     Raises:
-        ValueError: ``resume`` with another job than the folder's, or with other items or events;
-            data that cannot be split.
-        KeyboardInterrupt: handed on; the folder keeps the last checkpoint.
+        ValueError: ``resume`` with another job than that of ``folder``, or with changed data; data
+            that cannot be split; settings that contradict each other.
+        KeyboardInterrupt: the training was stopped; the folder has the last checkpoint.
     """
     resume = resume and (folder / CONFIG).exists()
     if resume:
         _refuse_another(job, folder)
-        data = with_recorded_categories(folder, data)
-        check_catalogue(folder, job, data)
-        check_unchanged(folder, data)
-
+    data, record = open_catalogue(folder, job, data, resume=resume)
     *before, last = (stage for stage in job.recipe.stages() if stage.is_enabled(job.parts))
 
     folders = [folder, *(folder / stage.name for stage in before)]
@@ -73,11 +69,10 @@ def train_job(
 
     @functools.cache
     def start_output() -> None:
-        numbered = catalogue(job, data)  # Refuses what is unfit, so nothing is lost.
-        for path in stale:  # What is there would be taken for this job's, were it stopped.
+        for path in stale:
             path.unlink(missing_ok=True)
         save_job(folder, job)
-        save_catalogue(folder, numbered)
+        save_catalogue(folder, record)
 
     earlier: dict[str, nn.Module] = {}
     context = StageContext(
@@ -90,13 +85,14 @@ def train_job(
         callbacks or Callbacks(),
         earlier,
         start_output,
+        torch.device("cpu"),
     )
     for stage in (*before, last):
         stage.check(context)
     for stage in before:
-        place = folder / stage.name
-        place.mkdir(exist_ok=True)
-        earlier[stage.name] = stage.run(dataclasses.replace(context, folder=place)).model
+        path = folder / stage.name
+        path.mkdir(exist_ok=True)
+        earlier[stage.name] = stage.run(dataclasses.replace(context, folder=path)).model
     result = last.run(context)
     save_model(folder / MODEL, *job.recipe.kept(result.model, job.parts))
     return result
@@ -126,27 +122,28 @@ def run_job(
     test: bool = True,
     callbacks: Callbacks | None = None,
 ) -> TrainResult:
-    """:func:`train_job`, and measure once on test.
+    """Train a job by :func:`train_job`, and measure its model on validation and once on test.
 
-    Leaves ``config.json``, ``catalogue.json`` of a data set, ``model.safetensors``,
-    ``metrics.json``, ``curves.json``, TensorBoard events, ``predictions.parquet``, and whatever
-    else the recipe tells of. A model without epochs has a curve without rows, and its figures as
-    events.
+    Writes ``config.json``, ``catalogue.json`` for a data set, ``model.safetensors``,
+    ``metrics.json``, ``curves.json``, TensorBoard events, ``predictions.parquet`` and the files of
+    the recipe. A model without epochs has an empty curve, and its metrics as events.
 
     Args:
-        job: see :func:`train_job`, as for ``data``, ``folder``, ``resume`` and ``callbacks``.
-        test: False leaves the test part alone, as tuning must; ``metrics.json`` then has an empty
+        job: see :func:`train_job`, also for ``data``, ``folder``, ``resume`` and ``callbacks``.
+        test: False: do not read the test part, as for tuning; ``metrics.json`` has an empty
             ``"test"``.
 
     Returns:
-        The model that ``model.safetensors`` holds, with the content of ``metrics.json``.
+        The model of ``model.safetensors``, with the content of ``metrics.json``.
     """
     result = train_job(job, data, folder, resume=resume, callbacks=callbacks)
     task, model = result.task, result.model
-    figures: dict[str, Figures] = {
-        "test": _measure_test(task, model, data, folder) if test else {},
-        "validation": finite(task.measure(model, "validation")[0]),
-    }
+    figures: dict[str, Figures] = {"test": {}}
+    if test:
+        test_metrics, predictions = task.measure(model, "test")
+        figures["test"] = finite(test_metrics)
+        write_predictions(folder, predictions, data)
+    figures["validation"] = finite(task.measure(model, "validation")[0])
     metrics = {
         "data": task.name,
         "model": job.model,
@@ -157,7 +154,7 @@ def run_job(
         "versions": versions(),
     }
     write_json(folder / METRICS, metrics, kind="metrics")
-    if not result.curve:  # No epochs, so the stage has written no curve.
+    if not result.curve:  # A stage without epochs writes no curve.
         write_json(folder / CURVES, {"rows": []}, kind="curves")
         figure_events(folder, figures)
     _, kept = job.recipe.kept(model, job.parts)
@@ -165,11 +162,11 @@ def run_job(
 
 
 def load_trained(folder: Path) -> tuple[Job, nn.Module]:
-    """The job whose files are in ``folder``, and its model.
+    """Load the job and the model of a training's folder.
 
     Raises:
-        FileNotFoundError: there are none, or it is not finished.
-        CorruptFileError: a file is damaged, not a training's, or of another version.
+        FileNotFoundError: the folder holds no training, or an unfinished one.
+        CorruptFileError: a file is damaged, of another kind, or of an incompatible version.
     """
     job = load_job(folder)
     if not (folder / MODEL).exists():
@@ -181,17 +178,16 @@ def load_trained(folder: Path) -> tuple[Job, nn.Module]:
 
 
 def open_data(job: Job, model: nn.Module | None = None, folder: Path | None = None) -> Data:
-    """What ``job.data`` names, as it is now.
+    """Open the data that ``job.data`` names.
 
     Args:
-        job: what is trained, or was.
-        model: what it became; streamed examples are read with its vocabularies.
-        folder: what its training left: data in which its items, or whatever else it knows by
-            number, have other numbers by now are refused
-            (:mod:`~recops_models.recipes.catalogue`). None: nothing is compared.
+        job: a job, trained or not.
+        model: its trained model, whose vocabularies are used for streamed examples.
+        folder: folder of its training, to refuse data that numbers items or names otherwise
+            (:mod:`~recops_models.recipes.catalogue`). None: no such check.
 
     Raises:
-        UnknownDataError: ``job.data`` names nothing.
+        UnknownDataError: ``job.data`` is unknown.
         DataError: the data is missing, damaged or unfit.
     """
     if job.data_kind == "click":
@@ -220,20 +216,8 @@ def task_of(job: Job, data: Data, model: nn.Module | None = None) -> AnyTask:
     return task
 
 
-def _measure_test(task: AnyTask, model: nn.Module, data: Data, folder: Path) -> Figures:
-    metrics, predictions = task.measure(model, "test")
-    if isinstance(data, Dataset) and (keys := data.text_keys("user")) is not None:
-        import pyarrow as pa
-
-        place = data.user_vocabulary.index(predictions["user"].to_numpy(), missing="mark")
-        named = keys.take(pa.array(place, mask=place < 0))
-        predictions = predictions.append_column("user_key", named)
-    write_table(folder / PREDICTIONS, predictions)
-    return finite(metrics)
-
-
 def holds(folder: Path, job: Job) -> bool:
-    """Whether the folder has a training of just this job, begun or finished."""
+    """Return whether the folder has a training of this job, unfinished or finished."""
     return (folder / CONFIG).exists() and _parts(load_job(folder)) == _parts(job)
 
 
@@ -243,7 +227,7 @@ def _refuse_another(job: Job, folder: Path) -> None:
         if ours.get(name) != theirs.get(name):
             raise ValueError(
                 f"{folder} holds a training with {name} {theirs.get(name)}, not {ours.get(name)}: "
-                "leave out --resume to start anew, or name another folder with --out"
+                "leave out --resume to start again, or name another folder with --out"
             )
 
 

@@ -90,7 +90,7 @@ class PathTask(RankingTask[PathRanker, PathWindows]):
 
     def held_out(self, part: str) -> HeldOutEvents:
         """Return all events to predict of ``"validation"`` or ``"test"``."""
-        return self._held_out(self._examples(part), part)
+        return self._held_out(getattr(self, part), part)
 
     def start_epoch(
         self, model: PathRanker, size: int, *, seed: int, epoch: int, skip: int

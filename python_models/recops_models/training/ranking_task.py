@@ -30,6 +30,7 @@ class RankingTask(RecommenderTask[ModelT, BatchT]):
         parts: the split data.
         train: training histories of all users.
         validation: the next event of each validation user.
+        test: the next event of each test user.
         epoch_validation: the events of ``validation`` that choose the best epoch.
         num_items: size of the catalogue, N.
 
@@ -48,13 +49,15 @@ class RankingTask(RecommenderTask[ModelT, BatchT]):
         self.name, self.dataset = dataset.name, dataset
         self.split, self.parts = named_split(dataset, split)
         self.train = self.parts.histories()
-        self.validation = self._examples("validation")
+        self.validation, self.test = (
+            self.parts.examples(part).next_events() for part in ("validation", "test")
+        )
         self.num_items = dataset.items.num_rows
         if not len(self.validation.users):
             raise ValueError(
                 f"{dataset.name}: no user has three events, so nothing can be held out"
             )
-        if not len(self._examples("test").users):
+        if not len(self.test.users):
             raise ValueError(
                 f"{dataset.name}: test must ask about a user whom training knows, got none by "
                 f"split {self.split}"
@@ -65,7 +68,7 @@ class RankingTask(RecommenderTask[ModelT, BatchT]):
         import pyarrow as pa
 
         assert isinstance(model, Recommender)
-        examples = self.validation if part == "validation" else self._examples(part)
+        examples: Examples = getattr(self, part)
         result = evaluate(model, examples, self.num_items)
         users = self.dataset.user_vocabulary.ids[examples.users]
         return result.metrics, pa.table({"user": users, "rank": result.ranks.numpy()})
@@ -73,9 +76,6 @@ class RankingTask(RecommenderTask[ModelT, BatchT]):
     def recommend(self, model: nn.Module, user: int, k: int) -> Ranking:
         assert isinstance(model, Recommender)
         return model.recommend(user_history(self.dataset, user), k)
-
-    def _examples(self, part: str) -> Examples:
-        return self.parts.examples(part).next_events()
 
 
 def user_history(dataset: Dataset, user: int) -> Histories:

@@ -185,14 +185,14 @@ def test_a_path_begins_with_the_coarsest_attribute(small: Dataset, tmp_path: Pat
     first = [values[0] for values in small.items["class"].to_pylist()]
     assert [attribute.values[token] for token in attribute.tokens] == first
     outcome = start(small, tmp_path)
-    assert [each.column for each in outcome.attributes] == ["class"]
+    assert outcome.attributes == {"class": attribute.values}
     assert outcome.paths[:, 0].tolist() == attribute.tokens.tolist()
 
 
 def test_data_without_attributes_have_paths_of_codes_alone(small: Dataset, tmp_path: Path) -> None:
     items = small.items.select(["item_id", "movie_title"])
     outcome = start(replace(small, items=items), tmp_path)
-    assert outcome.attributes == ()
+    assert outcome.attributes == {}
     assert outcome.paths.shape[1] == SETTINGS.levels
 
 

@@ -20,7 +20,7 @@ from recops_models.data import Dataset
 from recops_models.data.storage import write_table
 from recops_models.evaluation.floors import floors
 from recops_models.recipes.parts import part
-from recops_models.recipes.run import PREDICTIONS
+from recops_models.recipes.predictions import PREDICTIONS
 from recops_models.training.curve import finite
 from recops_models.training.example_config import ExampleConfig
 
