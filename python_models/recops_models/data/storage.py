@@ -14,6 +14,7 @@ import pyarrow as pa
 import pyarrow.parquet
 
 from recops.files import SEAL, CorruptFileError, read_json, read_sealed, write_json, write_sealed
+from recops_models.callbacks import Callbacks
 from recops_models.data.categories import integer_categories, with_categories
 from recops_models.data.dataset import Dataset
 from recops_models.data.errors import DataError
@@ -65,16 +66,23 @@ def _parse(data: bytes) -> pa.Table:
     )
 
 
-def save_dataset(dataset: Dataset, folder: Path) -> None:
+def save_dataset(dataset: Dataset, folder: Path, callbacks: Callbacks | None = None) -> None:
     """Write ``dataset`` into ``folder``, which is created if missing; replace a stored data set.
 
     If the write is interrupted, readers refuse the folder.
+
+    Args:
+        dataset: the data set.
+        folder: where to write it.
+        callbacks: receive the share of tables that are written.
     """
+    callbacks = callbacks or Callbacks()
     folder.mkdir(parents=True, exist_ok=True)
     binding = folder / "dataset.json"
     write_json(binding, _UNFINISHED, kind=_KIND)
     digests = {}
-    for name in _TABLES:
+    for number, name in enumerate(_TABLES):
+        callbacks.advance(number / len(_TABLES), name)
         file = folder / f"{name}.parquet"
         write_table(file, getattr(dataset, name))
         digests[name] = hashlib.sha256(file.read_bytes()).hexdigest()
