@@ -86,7 +86,7 @@ def _scorer(job: Job, data: Dataset, seed: int, folder: Path) -> Callable[[], to
     assert isinstance(stage, TrainingStage)
     task, untrained = stage.begin(StageContext(data, job.split, job.parts, seed, folder))
     assert isinstance(task, ExampleTask)
-    _, model = job.recipe.kept(untrained, job.parts)
+    _, model = job.recipe.for_saving(untrained, job.parts)
     model.eval()
     user = seed % len(data.user_vocabulary.ids)
     examples = part(job.parts, "examples", ExampleConfig)

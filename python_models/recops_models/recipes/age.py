@@ -1,4 +1,4 @@
-"""The recipe of ``age``: any click model, with a gate beside it."""
+"""Recipe of ``age``: a click model with a gate for exploration."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _BASE = "base."
 
 
 class AgeRecipe(Recipe):
-    """Settings of the base are dotted: ``base.hidden``."""
+    """Recipe of a base model and its gate; settings of the base are dotted (``base.hidden``)."""
 
     name = "age"
     data_kind = "click"
@@ -33,21 +33,21 @@ class AgeRecipe(Recipe):
     derived = frozenset({"base_sizes"})
 
     def defaults(self) -> dict[str, PartSettings]:
-        """Sizes, training and examples."""
+        """See :meth:`Recipe.defaults`."""
         return {"sizes": self.sizes, **example_parts()}
 
     def nets(self, chosen: Mapping[str, object]) -> dict[str, PartSettings]:
-        """``base``."""
+        """See :meth:`Recipe.nets`: the part ``base``."""
         return base_part(self.name, chosen, self.sizes.base)
 
     def stages(self) -> Sequence[AnyStage]:
-        """One training of base and gate."""
+        """See :meth:`Recipe.stages`: one training of base and gate."""
         from recops_models.recipes.age_stage import AgeStage
 
         return (AgeStage(self.name, self.build),)
 
     def build(self, data: ClickData, context: StageContext) -> Age:
-        """The base first: it begins as it would alone."""
+        """Return a new model for ``data``; the base starts with the weights it has alone."""
         config = part(context.settings, "sizes", AgeConfig)
         base = click_net(self.name, config.base).build(data, context.with_sizes("base"))
         sizes = dataclasses.asdict(context.settings["base"])

@@ -1,4 +1,4 @@
-"""The recipe of ``can``, whose table of pairs is fitted before it."""
+"""Recipe of ``can``; a table of feature pairs is fitted before the model is built."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 class CanRecipe(ClickRecipe[CanConfig]):
-    """CAN; where its interaction is a table of pairs, that of the training part's first pass."""
+    """Recipe of CAN; with a table of pairs, that of one pass over the training part."""
 
     def build(self, data: ClickData, context: StageContext) -> Can:
         """See :meth:`ClickRecipe.build`."""

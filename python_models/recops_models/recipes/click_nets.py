@@ -1,4 +1,4 @@
-"""The click models that a wrapper may be told to take, by name."""
+"""Click models by name, as the nets of wrappers such as ``age`` and ``rocket``."""
 
 from __future__ import annotations
 
@@ -14,33 +14,34 @@ NetRecipe: TypeAlias = ClickRecipe[ClickConfig]
 
 
 def click_net(wrapper: str, name: str | None) -> NetRecipe:
-    """The recipe of the click model ``name``.
+    """Return the recipe of the click model ``name``.
 
     Raises:
-        ValueError: there is none; the text names ``wrapper``.
+        ValueError: unknown model; the message names ``wrapper``.
     """
-    found = recipe_of(name) if name in names() and name is not None else None
-    if not isinstance(found, ClickRecipe):
-        there = [each for each in names() if isinstance(recipe_of(each), ClickRecipe)]
-        raise ValueError(f"{wrapper}: no net {name!r}; there are {', '.join(there)}")
-    return found
+    recipe = recipe_of(name) if name in names() and name is not None else None
+    if not isinstance(recipe, ClickRecipe):
+        known = [each for each in names() if isinstance(recipe_of(each), ClickRecipe)]
+        raise ValueError(f"{wrapper}: no net {name!r}; there are {', '.join(known)}")
+    return recipe
 
 
 def base_part(wrapper: str, chosen: Mapping[str, object], usual: str) -> dict[str, PartSettings]:
-    """The part ``base``: the default sizes of the net that ``chosen`` settings name, else those of
-    ``usual``.
+    """Return the part ``base``: default sizes of the net in ``chosen``, or of the net ``usual``.
 
     Raises:
-        ValueError: no such net.
+        ValueError: unknown net.
     """
     return {"base": click_net(wrapper, str(chosen.get("base", usual))).sizes}
 
 
 def light_and_booster(chosen: Mapping[str, object]) -> tuple[NetRecipe, NetRecipe | None]:
-    """The recipes of a rocket's two nets; with ``light`` none, the booster's is that of both.
+    """Return the recipes of a rocket's light net and booster.
+
+    Without a setting ``light``, both nets have the booster's recipe.
 
     Raises:
-        ValueError: no such net, or no light net.
+        ValueError: unknown net, or neither net is set.
     """
     light, booster = (
         None if chosen[net] in (None, "none") else str(chosen[net]) for net in ("light", "booster")

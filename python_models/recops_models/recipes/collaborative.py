@@ -1,4 +1,4 @@
-"""The training before semantic IDs that are made of a SASRec's item table."""
+"""Item vectors for semantic IDs from the item table of a SASRec, trained before."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _NAME = "collaborative"
 
 
 class CollaborativeStage(NextItemStage):
-    """Trains that SASRec on the training part, in a folder of its own, ``collaborative``.
+    """Training of the SASRec, in the folder ``collaborative``.
 
     Its settings are dotted: ``sasrec.dropout``, ``collaborating.epochs``.
     """
@@ -32,12 +32,12 @@ class CollaborativeStage(NextItemStage):
 
 
 def collaborative_nets() -> dict[str, PartSettings]:
-    """The settings of the stage, at their defaults."""
+    """Return the default settings of the stage."""
     return {"sasrec": SASRecConfig(), "collaborating": TrainingConfig()}
 
 
 def collaborative_vectors(context: StageContext, dataset: Dataset) -> ItemVectors:
-    """The item table that the stage left, ``[N, d]``, by ascending item id."""
+    """Return the item table of the stage's model, ``[N, d]``, by ascending item id."""
     model = context.earlier[_NAME]
     assert isinstance(model, SASRec)
     rows = model.item.weight[1:].detach().numpy().copy()

@@ -1,4 +1,4 @@
-"""The recipe of ``dien``."""
+"""Recipe of ``dien``."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The recipe of ``din``."""
+"""Recipe of ``din``."""
 
 from __future__ import annotations
 

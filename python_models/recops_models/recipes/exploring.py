@@ -1,4 +1,4 @@
-"""Lists that explore: what an AGE model recommends, with the items marked that explore."""
+"""Recommendations of an AGE model that explore."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ from recops_models.training.ranking_task import no_history_error
 
 
 class ExploringList(NamedTuple):
-    """The k items that one user is shown, first to last.
+    """The k items for one user, first to last.
 
     Attributes:
         items: ``[k]`` i64, item indices; −1 where there are no more.
-        scores: ``[k]`` f32, ŷ_e, by which the items were chosen; −inf where there are no more.
-        plain_scores: ``[k]`` f32, ŷ, the probabilities of a click without exploration.
-        explored: ``[k]`` bool, whether the k best items by ŷ lack the item.
+        scores: ``[k]`` f32, ŷ_e, which determines the choice; −inf where there are no more.
+        plain_scores: ``[k]`` f32, ŷ, click probabilities without exploration.
+        explored: ``[k]`` bool, whether the item is not among the k best by ŷ.
     """
 
     items: Tensor
@@ -38,21 +38,20 @@ class ExploringList(NamedTuple):
 def exploring_list(
     task: ExampleTask[Any], model: Age, user: int, k: int, *, seed: int
 ) -> ExploringList:
-    """Choose the k items with the highest ŷ_e among those that the user has not met.
+    """Return the k items with the highest ŷ_e among those outside the user's history.
 
-    The masks of Monte Carlo dropout depend on ``seed``, the user and the item alone. The number of
-    an item's events counts as its impressions, so that well-known items keep ŷ
-    (``max_impressions``).
+    The masks of Monte Carlo dropout depend only on ``seed``, the user and the item. An item's
+    number of events counts as its impressions, so well-known items keep ŷ (``max_impressions``).
 
     Args:
         task: gives the candidates.
-        model: in evaluation.
-        user: an index of the data set.
+        model: the model in evaluation mode.
+        user: index of the user.
         k: length of the list.
-        seed: of all draws; give every visit of a user another one.
+        seed: of all draws; use a different one for every visit of a user.
 
     Raises:
-        ValueError: the user has met nothing, or the task has no catalogue.
+        ValueError: the user has no events, or the task has no catalogue.
     """
     candidates = task.candidates
     seen = candidates.items_of(user)
@@ -94,10 +93,10 @@ def exploring_table(
     """Return :func:`~.many_users.ranking_table` with ``plain_score`` f32 and ``explored`` bool.
 
     Args:
-        lists: of equal length, one per user.
-        users: ``[U]``, whose they are.
-        user_ids: of all users, by index.
-        item_ids: of all items, by index.
+        lists: one list per user, of equal lengths.
+        users: ``[U]``, indices of the users.
+        user_ids: ids of all users, by index.
+        item_ids: ids of all items, by index.
     """
     items, scores, plain_scores, explored = (torch.stack(parts) for parts in _columns(lists))
     table = ranking_table(Ranking(items, scores), users, user_ids, item_ids)

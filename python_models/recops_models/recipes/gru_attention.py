@@ -1,4 +1,4 @@
-"""The recipe of ``gru-attention``."""
+"""Recipe of ``gru-attention``."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The recipe of ``hpmn``."""
+"""Recipe of ``hpmn``."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Recommendations to many users: the answers of single requests, in batches."""
+"""Recommendations to many users, in batches."""
 
 from __future__ import annotations
 
@@ -19,17 +19,17 @@ from recops_models.training.task import AnyTask
 
 
 def rankings(task: AnyTask, model: nn.Module, users: Int64Array, k: int) -> Iterator[Ranking]:
-    """What ``task.recommend`` answers each user, in order, some users at a time.
+    """Yield the results of ``task.recommend`` for batches of users, in order.
 
-    A ranker reads a batch at once. Matrix products of other sizes may round otherwise, so that a
-    score differs from that of a single request in its last bits, about 1e-6 of it, and items that
-    score as alike may change places. A click model is asked user by user.
+    A ranker processes a batch at once. Rounding depends on the size of a matrix product, so a score
+    may differ by about 1e-6 of its value from that of a single request. Items with nearly equal
+    scores can then change places. A click model processes one user at a time.
 
     Args:
         task: recommends with the model.
         model: trained.
-        users: ``[U]``, indices of users who have met something.
-        k: how many items.
+        users: ``[U]``, indices of users with events.
+        k: number of items.
     """
     if not isinstance(task, RankingTask):
         for user in users.tolist():
@@ -37,45 +37,49 @@ def rankings(task: AnyTask, model: nn.Module, users: Int64Array, k: int) -> Iter
         return
     assert isinstance(model, Recommender)
     data = task.dataset
-    met = Histories.of(data.interactions, data.user_vocabulary, data.item_vocabulary)
+    all_histories = Histories.of(data.interactions, data.user_vocabulary, data.item_vocabulary)
     for start in range(0, len(users), REQUESTS):
-        some = users[start : start + REQUESTS]
-        histories = met.take(some)
-        yield _told(task, model, some, histories).recommend(histories, k)
+        batch = users[start : start + REQUESTS]
+        histories = all_histories.take(batch)
+        yield _with_inputs(task, model, batch, histories).recommend(histories, k)
 
 
-def _told(
+def _with_inputs(
     task: RankingTask[Any, Any], model: Recommender, users: Int64Array, histories: Histories
 ) -> Recommender:
-    """``model``, told of each user what a single request tells it."""
+    """Return ``model`` with the inputs that a single request of each user has."""
     if not isinstance(task, PathTask):
         return model
     assert isinstance(model, PathRanker)
-    alone = zip(users.tolist(), in_batches(histories, 1), strict=True)
-    each = [task.request(model, user, known) for user, known in alone]
+    pairs = zip(users.tolist(), in_batches(histories, 1), strict=True)
+    requests = [task.request(model, user, history) for user, history in pairs]
     return Requests(
-        model, torch.cat([one.task for one in each]), torch.cat([one.user for one in each])
+        model,
+        torch.cat([request.task for request in requests]),
+        torch.cat([request.user for request in requests]),
     )
 
 
 def ranking_table(
-    found: Ranking, users: Int64Array, user_ids: pa.ChunkedArray, item_ids: pa.ChunkedArray
+    ranking: Ranking, users: Int64Array, user_ids: pa.ChunkedArray, item_ids: pa.ChunkedArray
 ) -> pa.Table:
-    """A row an item that was found: ``user``, ``place`` i64 from 1, ``item``, ``score`` f32.
+    """Return a table with a row per recommended item.
+
+    Its columns are ``user``, ``place`` i64 from 1, ``item`` and ``score`` f32.
 
     Args:
-        found: of :func:`rankings`, all of them as one.
-        users: ``[U]``, whose they are.
-        user_ids: of all users, by index.
-        item_ids: of all items, by index.
+        ranking: the concatenated results of :func:`rankings`.
+        users: ``[U]``, indices of the users.
+        user_ids: ids of all users, by index.
+        item_ids: ids of all items, by index.
     """
-    row, column = (found.items >= 0).nonzero(as_tuple=True)
-    items = found.items[row, column].numpy()
+    row, column = (ranking.items >= 0).nonzero(as_tuple=True)
+    items = ranking.items[row, column].numpy()
     return pa.table(
         {
             "user": user_ids.take(pa.array(users[row.numpy()])),
             "place": pa.array(column.numpy().astype(np.int64) + 1),
             "item": item_ids.take(pa.array(items)),
-            "score": pa.array(found.scores[row, column].float().numpy()),
+            "score": pa.array(ranking.scores[row, column].float().numpy()),
         }
     )

@@ -1,4 +1,4 @@
-"""The recipe of ``mimn``."""
+"""Recipe of ``mimn``."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""New items for a trained UniRec: vectors, codes by its tokenizer, a place in its catalogue."""
+"""New items for a trained UniRec: vectors, codes by its tokenizer, entries in its catalogue."""
 
 from __future__ import annotations
 
@@ -35,10 +35,10 @@ from recops_models.recipes.sid_config import SidConfig
 from recops_models.training.alignment_config import AlignmentConfig
 
 _CONTENT_WIDTH = 64
-"""As :func:`~recops_models.item_vectors.build_item_vectors` makes it."""
+"""Width of the content part of :func:`~recops_models.item_vectors.build_item_vectors`."""
 _SAME_SPACE = 0.99
-"""Mean cosine of items' vectors, made anew, with those of training: a corrected title or two, and
-the rounding of another machine, stay above."""
+"""Lowest accepted mean cosine of the items' new vectors with those of training. A few corrected
+titles, and the rounding of another machine, stay above it."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,10 +46,10 @@ class InsertedItems:
     """A trained model with further items, whose indices follow those of its data set.
 
     Attributes:
-        live: the catalogue, and the model over it.
-        keys: the new items' ids, as the file has them.
-        titles: how they are called.
-        codes: ``[n, L]``, their semantic IDs.
+        live: the catalogue with the new items, and its model.
+        keys: ids of the new items, as in the file.
+        titles: titles of the new items.
+        codes: ``[n, L]``, semantic IDs of the new items.
     """
 
     live: LiveItems
@@ -61,26 +61,25 @@ class InsertedItems:
 def insert_new_items(
     job: Job, dataset: Dataset, model: UniRec, folder: Path, path: Path
 ) -> InsertedItems:
-    """Give the items of a file a place among those that ``model`` decodes; nothing is trained.
+    """Add the items of a file to those that ``model`` can recommend, without training.
 
-    Their vectors are made as those of training were: from columns of the same names, in the space
-    that the data set's own items span, with zeros where events would stand; or, where training took
-    vectors from a file, they stand in ``path`` as one list column of floats. The tokenizer that
-    training left, which stays as it is, makes codes of them.
+    Their vectors are built as in training: from columns of the same names, in the space of the data
+    set's items, with zeros for the part of the events. If training read vectors from a file,
+    ``path`` has them as one list column of floats. The tokenizer of the training encodes them.
 
     Args:
-        job: what the model was trained by.
-        dataset: what it was trained on.
-        model: trained.
-        folder: what training left.
+        job: the job that was trained.
+        dataset: the data set of the training.
+        model: the trained model.
+        folder: folder of the training.
         path: see :func:`~recops_models.data.new_items.read_new_items`.
 
     Raises:
         CorruptFileError: a file in ``folder`` is damaged.
-        DataError: an unfit file; an attribute's value that training did not know; a data set whose
-            items, their descriptions or attributes are no longer those of training.
-        FileNotFoundError: ``folder`` holds no tokenizer.
-        ValueError: the attributes were shuffled, or the codes are made of events alone.
+        DataError: the file is unfit; an attribute value is unknown from training; the items of the
+            data set, their descriptions or attributes have changed since training.
+        FileNotFoundError: ``folder`` has no tokenizer.
+        ValueError: the attributes were shuffled, or the codes depend on events only.
     """
     inputs = part(job.parts, "inputs", InputConfig)
     if inputs.shuffle_attributes:
@@ -93,12 +92,12 @@ def insert_new_items(
         )
     check_catalogue(folder, job, dataset)
     table = read_new_items(path, dataset)
-    made = load_semantic_ids(_with_tokenizer(job, folder))
+    sids = load_semantic_ids(_sid_folder(job, folder))
     if config.vectors is not None:
-        vectors = _own_vectors(path, table, made)
+        vectors = _file_vectors(path, table, sids)
     else:
-        vectors = _vectors(dataset, table, config, made, job.seed)
-    codes = made.tokenizer.encode(torch.from_numpy(vectors))
+        vectors = _content_vectors(dataset, table, config, sids, job.seed)
+    codes = sids.tokenizer.encode(torch.from_numpy(vectors))
     attributes = chosen_attributes(dataset, inputs, job.seed)
     columns = [_tokens(path, table, attribute) for attribute in attributes]
     live = LiveItems(model)
@@ -106,37 +105,42 @@ def insert_new_items(
     return InsertedItems(live, table[KEY].to_pylist(), item_titles(dataset, table), codes)
 
 
-def _with_tokenizer(job: Job, folder: Path) -> Path:
-    """Where training left its semantic IDs: in the folder of the first stage, if there were two.
+def _sid_folder(job: Job, folder: Path) -> Path:
+    """Return the folder of the semantic IDs: that of the first stage, if there are two.
 
-    The job tells, and not the files: one that was trained before into the same folder may have left
-    a first stage there.
+    The job decides, because an earlier training in the same folder may have left such a folder.
     """
-    two = part(job.parts, "alignment", AlignmentConfig).align != "none"
-    return folder / job.model if two else folder
+    has_alignment = part(job.parts, "alignment", AlignmentConfig).align != "none"
+    return folder / job.model if has_alignment else folder
 
 
-def _vectors(
-    dataset: Dataset, table: pa.Table, config: SidConfig, made: SemanticIds, seed: int
+def _content_vectors(
+    dataset: Dataset, table: pa.Table, config: SidConfig, sids: SemanticIds, seed: int
 ) -> Float32Array:
-    """Content as :func:`~recops_models.item_vectors.build_item_vectors` has it, and no company."""
+    """Return content vectors, with zeros for the part of the events.
+
+    See :func:`~recops_models.item_vectors.build_item_vectors`.
+    """
     if config.text_encoder == "minilm":
         content = minilm_vectors(dataset, table)
     else:
         encoder = ContentEncoder(dataset, dim=_CONTENT_WIDTH, seed=seed)
-        _check_space(dataset, encoder.vectors, made.vectors.vectors)
+        _check_space(dataset, encoder.vectors, sids.vectors.vectors)
         content = encoder.encode(table)
-    width = made.vectors.vectors.shape[1]
+    width = sids.vectors.vectors.shape[1]
     return np.pad(content, ((0, 0), (0, width - content.shape[1])))
 
 
 def _check_space(dataset: Dataset, now: Float32Array, trained: Float32Array) -> None:
-    """Words and directions are found anew: of other texts, or other numbers, they are others, and
-    codes in them would say nothing. ``now [N, d]`` are unit rows, ``trained [N, ≥ d]`` begin so.
+    """Check that the content space is that of training.
+
+    Vocabulary and directions are fitted again, so other texts or numbers give another space, in
+    which codes are meaningless. ``now [N, d]`` has unit rows; so have the first d columns of
+    ``trained``.
     """
     width = min(now.shape[1], trained.shape[1])
-    alike = (now[:, :width] * trained[:, :width]).sum(1)[now.any(axis=1)]
-    cosine = float(alike.mean()) if len(alike) else 1.0
+    cosines = (now[:, :width] * trained[:, :width]).sum(1)[now.any(axis=1)]
+    cosine = float(cosines.mean()) if len(cosines) else 1.0
     if not cosine >= _SAME_SPACE:
         raise DataError(
             f"{dataset.name} describes its items otherwise than in training (their vectors, made "
@@ -145,17 +149,17 @@ def _check_space(dataset: Dataset, now: Float32Array, trained: Float32Array) -> 
         )
 
 
-def _own_vectors(path: Path, table: pa.Table, made: SemanticIds) -> Float32Array:
+def _file_vectors(path: Path, table: pa.Table, sids: SemanticIds) -> Float32Array:
     if path.suffix != ".parquet":
         raise DataError(f"{path}: must be Parquet with a vector an item, as training had its own")
-    given = load_item_vectors(path, np.arange(len(table)), table[KEY])
-    width = made.vectors.vectors.shape[1]
-    if given.vectors.shape[1] != width:
+    vectors = load_item_vectors(path, np.arange(len(table)), table[KEY])
+    width = sids.vectors.vectors.shape[1]
+    if vectors.vectors.shape[1] != width:
         raise DataError(
             f"{path}: vectors must be of {width} numbers, as those of training, got "
-            f"{given.vectors.shape[1]}"
+            f"{vectors.vectors.shape[1]}"
         )
-    return given.vectors
+    return vectors.vectors
 
 
 def _tokens(path: Path, table: pa.Table, attribute: Attribute) -> Tensor:

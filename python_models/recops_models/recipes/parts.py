@@ -1,4 +1,4 @@
-"""The settings of a training, part by part."""
+"""Settings of a job by part."""
 
 from __future__ import annotations
 
@@ -11,18 +11,18 @@ if TYPE_CHECKING:
 PartSettings: TypeAlias = "DataclassInstance"
 
 Parts: TypeAlias = Mapping[str, PartSettings]
-"""By name: ``"sizes"`` of the model, ``"training"``, ``"examples"`` …"""
+"""Settings by the part's name: ``"sizes"`` of the model, ``"training"``, ``"examples"``, …"""
 
 _Kind = TypeVar("_Kind")
 
 
 def part(parts: Parts, name: str, kind: type[_Kind]) -> _Kind:
-    """The part of that name, which must be of that kind.
+    """Return the part ``name``, which must have the type ``kind``.
 
     Raises:
-        TypeError: it is of another kind, or there is none.
+        TypeError: the part is missing, or has another type.
     """
-    found = parts.get(name)
-    if not isinstance(found, kind):
-        raise TypeError(f"{name} must be {kind.__name__}, got {type(found).__name__}")
-    return found
+    settings = parts.get(name)
+    if not isinstance(settings, kind):
+        raise TypeError(f"{name} must be {kind.__name__}, got {type(settings).__name__}")
+    return settings

@@ -1,4 +1,4 @@
-"""The recipe of ``popularity``."""
+"""Recipe of ``popularity``."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ if TYPE_CHECKING:
 
 
 class PopularityRecipe(Recipe):
-    """Counts of the training part."""
+    """Recipe of item counts of the training part."""
 
     name = "popularity"
 
     def defaults(self) -> dict[str, PartSettings]:
-        """None."""
+        """See :meth:`Recipe.defaults`: there are none."""
         return {}
 
     def stages(self) -> Sequence[AnyStage]:
-        """One, which counts."""
+        """See :meth:`Recipe.stages`: one, which counts."""
         from recops_models.recipes.ranking import CountingStage
 
         return (CountingStage(self.name, Popularity),)

@@ -49,7 +49,7 @@ class Recipe(ABC):
     def nets(self, chosen: Mapping[str, object]) -> dict[str, PartSettings]:
         """Return the default settings of the nets that ``chosen`` settings name.
 
-        Each net is a part of its own, whose settings are dotted: ``net.width``.
+        Each net is a separate part, and its settings are dotted: ``net.width``.
 
         Raises:
             ValueError: unknown net.
@@ -87,6 +87,6 @@ class Recipe(ABC):
             schema: schema of a click model; None for other models.
         """
 
-    def kept(self, model: nn.Module, parts: Parts) -> tuple[str, nn.Module]:
+    def for_saving(self, model: nn.Module, parts: Parts) -> tuple[str, nn.Module]:
         """Return the module to save, and the name of the recipe that restores it."""
         return self.name, model

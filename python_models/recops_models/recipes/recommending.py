@@ -1,4 +1,4 @@
-"""A trained model, ready to recommend: new items too, and in a task."""
+"""Trained model for recommendations, optionally with new items, a scene or exploration."""
 
 from __future__ import annotations
 
@@ -27,15 +27,15 @@ from recops_models.training.task import AnyTask
 
 @dataclass(frozen=True, eq=False)
 class ReadyModel:
-    """What it takes to ask a model about users, and to read its answers.
+    """Model with the data for its recommendations.
 
     Attributes:
-        dataset: whose users they are, and whose items.
-        model: over all items that there are.
+        dataset: users and items.
+        model: the model, over all items.
         task: measures the model and recommends with it.
-        item_ids: as the source has them, by index; new items' behind all others.
-        titles: how items are called, by index.
-        seed: of the draws of lists that explore; None: lists do not explore.
+        item_ids: ids of the source, by index; new items come last.
+        titles: titles of the items, by index.
+        seed: of exploring lists; None: lists do not explore.
     """
 
     dataset: Dataset
@@ -46,20 +46,22 @@ class ReadyModel:
     seed: int | None = None
 
     def exploring_list(self, user: int, k: int) -> ExploringList:
-        """The ``k`` items that an AGE model with a ``seed`` shows a user."""
+        """Return the ``k`` items of an AGE model with a ``seed`` for one user."""
         assert isinstance(self.model, Age)
         assert isinstance(self.task, ExampleTask)
         assert self.seed is not None
         return exploring_list(self.task, self.model, user, k, seed=self.seed)
 
     def many(self, users: Int64Array, k: int, answered: Callable[[int], None]) -> pa.Table:
-        """The ``k`` best items of each user; see :func:`~.many_users.ranking_table`, and with a
-        ``seed`` :func:`~.exploring.exploring_table`.
+        """Return a table of the ``k`` best items of each user.
+
+        See :func:`~.many_users.ranking_table`. With a ``seed`` the columns are those of
+        :func:`~.exploring.exploring_table`.
 
         Args:
-            users: ``[U]``, indices of users who have met something.
-            k: how many items.
-            answered: is told of how many users, whenever some are.
+            users: ``[U]``, indices of users with events.
+            k: number of items.
+            answered: receives the number of users of each finished batch.
         """
         user_ids = entity_keys(self.dataset, "user")
         if self.seed is not None:
@@ -68,11 +70,11 @@ class ReadyModel:
                 lists.append(self.exploring_list(user, k))
                 answered(1)
             return exploring_table(lists, users, user_ids, self.item_ids)
-        found = []
-        for some in rankings(self.task, self.model, users, k):
-            found.append(some)
-            answered(len(some.items))
-        return ranking_table(concatenate(found, k), users, user_ids, self.item_ids)
+        results = []
+        for ranking in rankings(self.task, self.model, users, k):
+            results.append(ranking)
+            answered(len(ranking.items))
+        return ranking_table(concatenate(results, k), users, user_ids, self.item_ids)
 
 
 def ready_model(
@@ -85,20 +87,21 @@ def ready_model(
     scene: str | None = None,
     seed: int | None = None,
 ) -> ReadyModel:
-    """A model that :func:`~recops_models.recipes.run.load_trained` loaded, ready to be asked.
+    """Prepare a model of :func:`~recops_models.recipes.run.load_trained` for recommendations.
 
     Args:
-        folder: what training left.
-        job: what was trained.
-        model: what it became.
-        dataset: as it is now.
-        new_items: a file, see :func:`~recops_models.recipes.new_items.insert_new_items`.
-        scene: where users are now; None: where their last events were.
+        folder: folder of the training.
+        job: the job that was trained.
+        model: the trained model.
+        dataset: the current data set.
+        new_items: a file of new items; see
+            :func:`~recops_models.recipes.new_items.insert_new_items`.
+        scene: current scene of all users; None: the scene of each user's last event.
         seed: of exploration; None, or a model other than AGE: lists do not explore.
 
     Raises:
-        DataError: an unfit file of new items.
-        ValueError: new items, or a scene, for a model that takes none; no such scene.
+        DataError: the file of new items is unfit.
+        ValueError: new items or a scene for a model that takes none; unknown scene.
     """
     new = None
     if new_items is not None or scene is not None:
@@ -111,7 +114,7 @@ def ready_model(
             new = insert_new_items(job, dataset, model, folder, new_items)
             model = new.live.model
     task = task_of(job, dataset, model)
-    dataset = task.dataset or dataset  # A model of a part of it counts that part's items.
+    dataset = task.dataset or dataset  # KEEP's model numbers the items of its domain.
     item_ids, titles = entity_keys(dataset, "item"), item_titles(dataset)
     if new is not None:
         item_ids, titles = _with_new(item_ids, new.keys), titles + new.titles
@@ -123,7 +126,7 @@ def ready_model(
 
 
 def _with_new(known: pa.ChunkedArray, keys: list[str]) -> pa.ChunkedArray:
-    """Ids with new ones behind; text, if it is so of the old ones, or a new one is no integer."""
+    """Append new ids; the result is text if old ids are, or if a new one is no integer."""
     new = pa.chunked_array([keys], pa.string())
     if pa.types.is_int64(known.type):
         numbers, faults = parse_integer_ids(new, "item_id")

@@ -1,4 +1,4 @@
-"""The recipes by name; one is imported when it is first asked for."""
+"""Registry of recipes by name; each is imported at its first use."""
 
 from __future__ import annotations
 
@@ -31,50 +31,52 @@ _RECIPES = {
 }
 
 
-def register(name: str, place: str) -> None:
-    """Name a recipe without importing it.
+def register(name: str, target: str) -> None:
+    """Register a recipe without importing it.
 
-    A package may do so without a call, by an entry point of the group ``recops.recipes``.
+    An installed package can use an entry point of the group ``recops.recipes`` instead.
 
     Args:
-        name: as the command line is to take it.
-        place: ``"module:attribute"``.
+        name: name on the command line.
+        target: the recipe, as ``"module:attribute"``.
 
     Raises:
-        ValueError: the name is taken by another recipe, or ``place`` is not written so.
+        ValueError: another recipe has the name, or ``target`` has another form.
     """
-    module, separator, attribute = place.partition(":")
+    module, separator, attribute = target.partition(":")
     if not (module and separator and attribute):
-        raise ValueError(f"register: place must be 'module:attribute', got {place!r}")
-    if _RECIPES.get(name, place) != place:
+        raise ValueError(f"register: target must be 'module:attribute', got {target!r}")
+    if _RECIPES.get(name, target) != target:
         raise ValueError(f"register: {name!r} must be a new name, got that of {_RECIPES[name]}")
-    _RECIPES[name] = place
+    _RECIPES[name] = target
 
 
 def names() -> tuple[str, ...]:
-    """Of all recipes."""
+    """Return the names of all recipes."""
     _installed()
     return tuple(_RECIPES)
 
 
 def recipe_of(name: str) -> Recipe:
-    """The recipe of that name.
+    """Return a recipe by name.
 
     Raises:
-        ValueError: there is none.
-        ImportError: it cannot be imported.
+        ValueError: unknown name.
+        ImportError: the recipe cannot be imported.
     """
     if name not in _RECIPES:
         _installed()
     if name not in _RECIPES:
         raise ValueError(f"no model {name!r}; there are {', '.join(_RECIPES)}")
     module, _, attribute = _RECIPES[name].partition(":")
-    from recops_models.recipes.recipe import Recipe  # Which imports torch; names() does not.
+    from recops_models.recipes.recipe import (
+        Recipe,  # This imports torch, which names() does without.
+    )
 
-    found = getattr(importlib.import_module(module), attribute)
-    if not isinstance(found, Recipe):
-        raise ImportError(f"{_RECIPES[name]} must be a Recipe, got {type(found).__name__}")
-    return found
+    recipe = getattr(importlib.import_module(module), attribute)
+    if not isinstance(recipe, Recipe):
+        raise ImportError(f"{_RECIPES[name]} must be a Recipe, got {type(recipe).__name__}")
+    return recipe
 
 
 @cache

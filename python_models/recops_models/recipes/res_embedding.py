@@ -47,7 +47,7 @@ class ResEmbeddingRecipe(Recipe):
         """Raise ValueError: a file holds the base model, under the base's name."""
         raise ValueError("res-embedding: a file holds the base, under its own name")
 
-    def kept(self, model: nn.Module, parts: Parts) -> tuple[str, nn.Module]:
+    def for_saving(self, model: nn.Module, parts: Parts) -> tuple[str, nn.Module]:
         """Return the base model with a plain table, and its recipe's name."""
         return part(parts, "sizes", ResEmbeddingConfig).base, model
 

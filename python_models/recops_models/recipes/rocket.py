@@ -1,4 +1,4 @@
-"""The recipe of ``rocket``: two click models trained as one, of which the light one is kept."""
+"""Recipe of ``rocket``: a light net is trained with a booster, and saved alone."""
 
 from __future__ import annotations
 
@@ -22,24 +22,24 @@ _LIGHT_HIDDEN = (16, 8)
 
 
 class RocketRecipe(Recipe):
-    """Settings of its nets are dotted: ``light.hidden``, ``booster.width``."""
+    """Recipe of both nets; their settings are dotted (``light.hidden``, ``booster.width``)."""
 
     name = "rocket"
     data_kind = "click"
     sizes = RocketConfig()
 
     def defaults(self) -> dict[str, PartSettings]:
-        """Sizes, training and examples."""
+        """See :meth:`Recipe.defaults`: sizes, training and examples."""
         return {"sizes": self.sizes, **example_parts()}
 
     def nets(self, chosen: Mapping[str, object]) -> dict[str, PartSettings]:
-        """``light``, and ``booster`` unless there is none."""
+        """See :meth:`Recipe.nets`: the part ``light``, and ``booster`` if there is one."""
         light, booster = light_and_booster({**vars(self.sizes), **chosen})
         nets: dict[str, PartSettings] = {} if booster is None else {"booster": booster.sizes}
         return {**nets, "light": dataclasses.replace(light.sizes, hidden=_LIGHT_HIDDEN)}
 
     def stages(self) -> Sequence[AnyStage]:
-        """One training of both nets."""
+        """See :meth:`Recipe.stages`: one training of both nets."""
         from recops_models.recipes.rocket_stage import RocketStage
 
         return (RocketStage(),)
@@ -47,11 +47,11 @@ class RocketRecipe(Recipe):
     def restore(
         self, weights: Mapping[str, Tensor], sizes: PartSettings | None, schema: FittedSchema | None
     ) -> nn.Module:
-        """Never: a file holds the light net, under its own name."""
+        """Raise ValueError: a file holds the light net under that net's name."""
         raise ValueError("rocket: a file holds the light net, under its own name")
 
-    def kept(self, model: nn.Module, parts: Parts) -> tuple[str, nn.Module]:
-        """The light net, under its own name."""
+    def for_saving(self, model: nn.Module, parts: Parts) -> tuple[str, nn.Module]:
+        """See :meth:`Recipe.for_saving`: the light net, under its own name."""
         assert isinstance(model, Rocket)
         light, _ = light_and_booster(vars(part(parts, "sizes", RocketConfig)))
         return light.name, model.export()

@@ -122,7 +122,7 @@ def _teacher(path: Path, schema: FittedSchema) -> ClickModel:
     teacher = load_model(path)
     if not isinstance(teacher, ClickModel):
         raise ValueError(f"rocket: {path} must hold a click model, got {type(teacher).__name__}")
-    ours, theirs = schema.state()[0], teacher.schema.state()[0]
-    if ours.keys() != theirs.keys() or any(not torch.equal(ours[k], theirs[k]) for k in ours):
+    own, other = schema.state()[0], teacher.schema.state()[0]
+    if own.keys() != other.keys() or any(not torch.equal(own[k], other[k]) for k in own):
         raise ValueError(f"rocket: {path} was trained with other vocabularies than this data's")
     return teacher

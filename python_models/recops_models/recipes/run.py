@@ -94,7 +94,7 @@ def train_job(
         path.mkdir(exist_ok=True)
         earlier[stage.name] = stage.run(dataclasses.replace(context, folder=path)).model
     result = last.run(context)
-    save_model(folder / MODEL, *job.recipe.kept(result.model, job.parts))
+    save_model(folder / MODEL, *job.recipe.for_saving(result.model, job.parts))
     return result
 
 
@@ -157,8 +157,8 @@ def run_job(
     if not result.curve:  # A stage without epochs writes no curve.
         write_json(folder / CURVES, {"rows": []}, kind="curves")
         figure_events(folder, figures)
-    _, kept = job.recipe.kept(model, job.parts)
-    return dataclasses.replace(result, model=kept, metrics=metrics)
+    _, saved = job.recipe.for_saving(model, job.parts)
+    return dataclasses.replace(result, model=saved, metrics=metrics)
 
 
 def load_trained(folder: Path) -> tuple[Job, nn.Module]:
@@ -222,11 +222,11 @@ def holds(folder: Path, job: Job) -> bool:
 
 
 def _refuse_another(job: Job, folder: Path) -> None:
-    ours, theirs = _parts(job), _parts(load_job(folder))
-    for name in dict.fromkeys([*ours, *theirs]):
-        if ours.get(name) != theirs.get(name):
+    new, recorded = _parts(job), _parts(load_job(folder))
+    for name in dict.fromkeys([*new, *recorded]):
+        if new.get(name) != recorded.get(name):
             raise ValueError(
-                f"{folder} holds a training with {name} {theirs.get(name)}, not {ours.get(name)}: "
+                f"{folder} holds a training with {name} {recorded.get(name)}, not {new.get(name)}: "
                 "leave out --resume to start again, or name another folder with --out"
             )
 

@@ -1,4 +1,4 @@
-"""The recipe of ``sasrec``."""
+"""Recipe of ``sasrec``."""
 
 from __future__ import annotations
 
@@ -18,19 +18,19 @@ if TYPE_CHECKING:
 
 
 class SASRecRecipe(Recipe):
-    """One training on next items."""
+    """Recipe of SASRec: one training on next items."""
 
     name = "sasrec"
     sizes = SASRecConfig()
 
     def defaults(self) -> dict[str, PartSettings]:
-        """Sizes and training."""
+        """See :meth:`Recipe.defaults`: sizes and training."""
         from recops_models.training.config import ChoiceConfig, TrainingConfig
 
         return {"sizes": self.sizes, "training": TrainingConfig(), "choice": ChoiceConfig()}
 
     def stages(self) -> Sequence[AnyStage]:
-        """One training."""
+        """See :meth:`Recipe.stages`: one training."""
         from recops_models.recipes.ranking import NextItemStage
 
         return (NextItemStage(self.name, _make),)

@@ -1,4 +1,4 @@
-"""Semantic IDs of a data set's items, from their vectors, kept in a training's folder."""
+"""Semantic IDs of a data set's items, and their files in a training's folder."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ SID_FILES = (VECTORS, TOKENIZER, SIDS, TRIE)
 
 @dataclass(frozen=True, eq=False)
 class SemanticIds:
-    """What items' semantic IDs were made of, and the ``codes [N, L]`` i32, by item index."""
+    """Item vectors, tokenizer, and ``codes [N, L]`` i32 by item index."""
 
     vectors: ItemVectors
     tokenizer: RQKMeans
@@ -56,9 +56,9 @@ class SemanticIds:
 def make_semantic_ids(
     dataset: Dataset, train: pa.Table, config: SidConfig, context: StageContext
 ) -> SemanticIds:
-    """Item vectors, their tokenizer and their codes; what an interrupted start left is taken."""
+    """Return item vectors, their tokenizer and codes; a resumed stage loads existing files."""
     vectors = _vectors(dataset, train, config, context)
-    if context.resume and _kept(context.folder, TOKENIZER, SIDS):
+    if context.resume and _exist(context.folder, TOKENIZER, SIDS):
         return load_semantic_ids(context.folder)
     points, ids = torch.from_numpy(vectors.vectors), torch.from_numpy(vectors.item_ids)
     kind: type[RQKMeans] = RQKMeans
@@ -77,28 +77,28 @@ def make_semantic_ids(
 
 
 def make_paths(dataset: Dataset, train: pa.Table, context: StageContext) -> ItemPaths:
-    """Return each item's path: the attributes that the settings name, then its semantic ID.
+    """Return each item's path: the attributes in the settings, then the semantic ID.
 
     Raises:
-        DataError: there is no such attribute; nothing was made.
+        DataError: unknown attribute.
     """
     inputs = part(context.settings, "inputs", InputConfig)
     attributes = chosen_attributes(dataset, inputs, context.seed)
-    made = make_semantic_ids(dataset, train, part(context.settings, "sids", SidConfig), context)
-    return item_paths(made.codes, made.tokenizer.vocab_sizes, attributes)
+    sids = make_semantic_ids(dataset, train, part(context.settings, "sids", SidConfig), context)
+    return item_paths(sids.codes, sids.tokenizer.vocab_sizes, attributes)
 
 
 def chosen_attributes(dataset: Dataset, inputs: InputConfig, seed: int) -> list[Attribute]:
-    """Those that ``inputs`` names, shuffled by ``seed`` where it says so."""
+    """Return the attributes in ``inputs``, shuffled with ``seed`` if ``inputs`` says so."""
     attributes = item_attributes(dataset, inputs.attributes)
     return shuffled(attributes, seed) if inputs.shuffle_attributes else attributes
 
 
 def load_semantic_ids(folder: Path) -> SemanticIds:
-    """What :func:`make_semantic_ids` left.
+    """Load the files of :func:`make_semantic_ids`.
 
     Raises:
-        FileNotFoundError: nothing, or not all of it.
+        FileNotFoundError: a file is missing.
         CorruptFileError: a file is damaged.
     """
     codes = torch.from_numpy(load_sids(folder / SIDS).codes)
@@ -110,8 +110,8 @@ def load_semantic_ids(folder: Path) -> SemanticIds:
 def _vectors(
     dataset: Dataset, train: pa.Table, config: SidConfig, context: StageContext
 ) -> ItemVectors:
-    """Those learnt before, the user's own, or what is made of text, attributes and events."""
-    if context.resume and _kept(context.folder, VECTORS):
+    """Return the vectors of a SASRec, of a file, or of texts, attributes and events."""
+    if context.resume and _exist(context.folder, VECTORS):
         return read_item_vectors(context.folder / VECTORS)
     context.callbacks.start("item vectors")
     if config.collaborative:
@@ -132,5 +132,5 @@ def _vectors(
     return vectors
 
 
-def _kept(folder: Path, *names: str) -> bool:
+def _exist(folder: Path, *names: str) -> bool:
     return all((folder / name).exists() for name in names)

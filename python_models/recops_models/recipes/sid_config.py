@@ -1,4 +1,4 @@
-"""How a generative model's semantic IDs are made."""
+"""Settings of the semantic IDs of a generative model."""
 
 from __future__ import annotations
 
@@ -11,23 +11,23 @@ from recops_models.setting_checks import check_at_least
 
 @dataclass(frozen=True)
 class SidConfig:
-    """How semantic IDs are made: ``levels`` of at most ``codes`` codewords, of which vectors.
+    """Levels, codewords, item vectors and method of semantic IDs.
 
     Attributes:
-        levels: codes of a semantic ID.
-        codes: codewords a level; fewer where there are fewer items.
-        text_encoder: how item text becomes numbers.
-        vectors: a file of item vectors to use instead of made ones.
+        levels: codes per semantic ID.
+        codes: codewords per level; at most the number of items.
+        text_encoder: encoder of item texts.
+        vectors: a file of item vectors; None: vectors are built from texts, attributes and events.
         vectors_order: the item of each row of ``vectors``, if that is a ``.npy`` file: ``"id"``
             (ascending item ids), or a file of item ids.
-        collaborative: whether the vectors are the item table of a SASRec that is trained before, on
-            the same training part, instead: items that follow like items then share codes. An item
-            that nobody has met can't have such codes.
-        method: ``"rq-kmeans"``, or ``"balanced-rq"``, whose codes all carry about as many training
-            events.
+        collaborative: whether the vectors are the item table of a SASRec, which is trained first
+            on the same training part. Items in similar sequences then share codes. New items
+            cannot get such codes.
+        method: ``"rq-kmeans"``, or ``"balanced-rq"``, which balances the training events of the
+            codes.
 
     Raises:
-        ValueError: no level, no code; a file of vectors, and vectors that are to be learnt.
+        ValueError: ``levels`` or ``codes`` below 1; ``vectors`` with ``collaborative``.
     """
 
     levels: int = 3

@@ -1,4 +1,4 @@
-"""The recipe of ``sum-pool``."""
+"""Recipe of ``sum-pool``."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The recipe of ``tiger``: semantic IDs, their trie, and the encoder–decoder upon them."""
+"""Recipe of ``tiger``: semantic IDs, their trie, and an encoder–decoder of their tokens."""
 
 from __future__ import annotations
 
@@ -18,17 +18,17 @@ if TYPE_CHECKING:
 
 
 class TIGERRecipe(Recipe):
-    """One training on next items, upon semantic IDs that are made before it.
+    """Recipe of TIGER: semantic IDs, then one training on next items.
 
-    It leaves ``item_vectors.safetensors``, ``tokenizer.safetensors``, ``sids.parquet`` and
-    ``trie.safetensors`` as well.
+    It also writes ``item_vectors.safetensors``, ``tokenizer.safetensors``, ``sids.parquet`` and
+    ``trie.safetensors``.
     """
 
     name = "tiger"
     sizes = TIGERConfig()
 
     def defaults(self) -> dict[str, PartSettings]:
-        """Sizes, training and semantic IDs."""
+        """See :meth:`Recipe.defaults`: sizes, training and semantic IDs."""
         from recops_models.recipes.sid_config import SidConfig
         from recops_models.training.config import ChoiceConfig, TrainingConfig
 
@@ -40,13 +40,13 @@ class TIGERRecipe(Recipe):
         }
 
     def nets(self, chosen: Mapping[str, object]) -> dict[str, PartSettings]:
-        """The SASRec that collaborative semantic IDs are made of."""
+        """See :meth:`Recipe.nets`: the SASRec of collaborative semantic IDs."""
         from recops_models.recipes.collaborative import collaborative_nets
 
         return collaborative_nets()
 
     def stages(self) -> Sequence[AnyStage]:
-        """Item vectors, with ``collaborative=true``, and one training."""
+        """See :meth:`Recipe.stages`: a SASRec with ``collaborative=true``, and one training."""
         from recops_models.recipes.collaborative import CollaborativeStage
         from recops_models.recipes.ranking import NextItemStage
         from recops_models.recipes.semantic_ids import SID_FILES
@@ -58,7 +58,7 @@ class TIGERRecipe(Recipe):
     ) -> TIGER:
         """See :meth:`Recipe.restore`."""
         assert isinstance(sizes, TIGERConfig)
-        paths = weights["paths"][1:] - 1  # Inside, tokens count from 1 below a row of padding.
+        paths = weights["paths"][1:] - 1  # The model counts tokens from 1, below a padding row.
         vocab_sizes = [len(weights[f"token.{i}.weight"]) - 1 for i in range(paths.shape[1])]
         return TIGER(paths, vocab_sizes, weights["prior"], sizes)
 
@@ -71,11 +71,11 @@ def _make(task: NextItemTask, context: StageContext) -> TIGER:
     from recops_models.recipes.sid_config import SidConfig
     from recops_models.tokenizers.collisions import resolve_collisions
 
-    made = make_semantic_ids(
+    sids = make_semantic_ids(
         task.dataset, task.parts.train, part(context.settings, "sids", SidConfig), context
     )
     sizes = part(context.settings, "sizes", TIGERConfig)
-    paths, vocab_sizes = made.codes, list(made.tokenizer.vocab_sizes)
+    paths, vocab_sizes = sids.codes, list(sids.tokenizer.vocab_sizes)
     if sizes.collision_token:
         paths = torch.from_numpy(resolve_collisions(paths.numpy())[0])
         vocab_sizes.append(int(paths[:, -1].max()) + 1)

@@ -1,4 +1,4 @@
-"""The recipe of ``unirec``: semantic IDs, their trie, and the decoder upon them."""
+"""Recipe of ``unirec``: semantic IDs, their trie, and a decoder of their tokens."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from recops_models.recipes.stage import AnyStage, StageContext
     from recops_models.training.path_task import PathTask
 
-# What arXiv 2604.12234 does differently from the defaults, where a setting has it; sizes stay.
+# Settings with which arXiv 2604.12234 differs from the defaults; sizes are left out.
 _PAPER = {
     "events": "concat",
     "history_layers": 0,
@@ -30,11 +30,11 @@ _PAPER = {
 
 
 class UniRecRecipe(Recipe):
-    """A training on next items, upon semantic IDs that are made before it, and another upon that.
+    """Recipe of UniRec: next-token training on semantic IDs, optionally followed by alignment.
 
-    The first leaves ``item_vectors.safetensors``, ``tokenizer.safetensors``, ``sids.parquet`` and
-    ``trie.safetensors`` as well; where a second one follows, all this is in a folder of its own,
-    ``unirec``. With ``collaborative=true`` a SASRec is trained before, see
+    The first stage also writes ``item_vectors.safetensors``, ``tokenizer.safetensors``,
+    ``sids.parquet`` and ``trie.safetensors``. With an alignment, its files are in the folder
+    ``unirec``. With ``collaborative=true`` a SASRec is trained first; see
     :mod:`~recops_models.recipes.collaborative`.
     """
 
@@ -44,7 +44,7 @@ class UniRecRecipe(Recipe):
     presets = MappingProxyType({"paper": _PAPER})
 
     def defaults(self) -> dict[str, PartSettings]:
-        """Sizes, semantic IDs, inputs, and what both trainings read."""
+        """See :meth:`Recipe.defaults`: sizes, semantic IDs, inputs and settings of both stages."""
         from recops_models.recipes.input_config import InputConfig
         from recops_models.recipes.path_stages import path_parts
         from recops_models.recipes.sid_config import SidConfig
@@ -57,14 +57,15 @@ class UniRecRecipe(Recipe):
         }
 
     def nets(self, chosen: Mapping[str, object]) -> dict[str, PartSettings]:
-        """The SASRec that collaborative semantic IDs are made of."""
+        """See :meth:`Recipe.nets`: the SASRec of collaborative semantic IDs."""
         from recops_models.recipes.collaborative import collaborative_nets
 
         return collaborative_nets()
 
     def stages(self) -> Sequence[AnyStage]:
-        """Item vectors, with ``collaborative=true``; next tokens; then, unless ``align=none``,
-        rewards and preferences.
+        """See :meth:`Recipe.stages`.
+
+        A SASRec with ``collaborative=true``; next tokens; alignment unless ``align=none``.
         """
         from recops_models.recipes.collaborative import CollaborativeStage
         from recops_models.recipes.path_stages import AlignmentStage, NextTokenStage
@@ -78,7 +79,7 @@ class UniRecRecipe(Recipe):
     ) -> UniRec:
         """See :meth:`Recipe.restore`."""
         assert isinstance(sizes, UniRecConfig)
-        paths = weights["paths"][1:] - 1  # Inside, tokens count from 1 below a row of padding.
+        paths = weights["paths"][1:] - 1  # The model counts tokens from 1, below a padding row.
         vocab_sizes = [len(weights[f"prefix.token.{i}.weight"]) - 1 for i in range(paths.shape[1])]
         users = weights.get("user.values")
         return UniRec(paths, vocab_sizes, weights["prior"], sizes, users)

@@ -1,1 +1,1 @@
-"""Training: one trainer for every model that learns by gradient. It knows no model by name."""
+"""Trainer, tasks, optimizers and checkpoints for all models that are trained by gradient."""

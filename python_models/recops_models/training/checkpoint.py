@@ -1,4 +1,4 @@
-"""The whole state of a training run, in one sealed file."""
+"""State of a training in one sealed file."""
 
 from __future__ import annotations
 
@@ -20,16 +20,16 @@ _KIND = "training-state"
 
 @dataclass
 class State:
-    """Where a training stands, beside its model and optimizers.
+    """Progress of a training, without its model and optimizers.
 
     Attributes:
         curve: the finished epochs.
-        best: the weights of the best of them.
-        step: steps done of the epoch in progress.
-        total: the sum of its losses over targets.
-        targets: how many there were.
-        seconds: it took so far.
-        rng: torch's generator after the last step; None before the first one.
+        best: weights of the best epoch.
+        step: finished steps of the current epoch.
+        total: sum of the current epoch's losses over targets.
+        targets: number of these targets.
+        seconds: time of the current epoch so far.
+        rng: state of torch's generator after the last step; None before the first step.
     """
 
     curve: list[Epoch] = field(default_factory=list)
@@ -41,7 +41,7 @@ class State:
     rng: Tensor | None = None
 
     def finish_epoch(self, epoch: Epoch) -> None:
-        """Add its row to the curve; the next one begins at its start."""
+        """Add an epoch to the curve, and reset the state of the current one."""
         self.curve.append(epoch)
         self.step, self.total, self.targets, self.seconds, self.rng = 0, 0.0, 0, 0.0, None
 
@@ -52,19 +52,19 @@ _SUMS = ("step", "total", "targets", "seconds")
 def save_checkpoint(
     path: Path, model: nn.Module, optimizers: Sequence[Optimizer], state: State
 ) -> None:
-    """Write weights, those of the best epoch, the optimizers' moments and ``state``, in one piece.
+    """Write the weights, those of the best epoch, the optimizers' moments and ``state``.
 
     Raises:
-        OSError: no room; a checkpoint that was there stays.
+        OSError: the file cannot be written; an existing checkpoint stays as it is.
     """
     tensors = {f"model.{name}": value for name, value in model.state_dict().items()}
     tensors |= {f"best.{name}": value for name, value in state.best.items()}
     numbers: dict[str, float] = {}  # SparseAdam counts its steps in a plain int.
-    for place, optimizer in enumerate(optimizers):
+    for number, optimizer in enumerate(optimizers):
         for index, entries in optimizer.state_dict()["state"].items():
             for name, value in entries.items():
-                kept = tensors if isinstance(value, Tensor) else numbers
-                kept[f"optimizer.{place}.{index}.{name}"] = value
+                target = tensors if isinstance(value, Tensor) else numbers
+                target[f"optimizer.{number}.{index}.{name}"] = value
     if state.rng is not None:
         tensors["rng"] = state.rng
     meta = {name: getattr(state, name) for name in _SUMS}
@@ -73,18 +73,18 @@ def save_checkpoint(
 
 
 def load_checkpoint(path: Path, model: nn.Module, optimizers: Sequence[Optimizer]) -> State:
-    """Put a checkpoint's weights and moments in place; where the training stood.
+    """Load a checkpoint into ``model`` and ``optimizers``, and return its state.
 
     Raises:
         CorruptFileError: the file is damaged, or no checkpoint.
-        ValueError: of another model, or of other optimizers.
+        ValueError: the checkpoint belongs to another model, or to other optimizers.
     """
     tensors, meta = load_tensors(path, kind=_KIND)
     try:
         model.load_state_dict(below("model.", tensors))
         entries = below("optimizer.", {**tensors, **meta["numbers"]})
-        for place, optimizer in enumerate(optimizers):
-            _load_optimizer(optimizer, below(f"{place}.", entries))
+        for number, optimizer in enumerate(optimizers):
+            _load_optimizer(optimizer, below(f"{number}.", entries))
     except (RuntimeError, ValueError, KeyError) as error:
         raise ValueError(f"{path}: of another model or other optimizers than these") from error
     sums = {name: meta[name] for name in _SUMS}

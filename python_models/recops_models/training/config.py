@@ -1,4 +1,4 @@
-"""How to train: what every model's training can be told."""
+"""Training configuration of all models."""
 
 from __future__ import annotations
 
@@ -14,30 +14,30 @@ Precision = Literal["float32", "bf16"]
 
 @dataclass(frozen=True)
 class TrainingConfig:
-    """How to train.
+    """Training configuration of one stage.
 
     Attributes:
-        epochs: at most so many passes over the training part.
-        batch: examples (windows, for next-item models) per step.
-        learning_rate: the peak, after ``warmup_epochs`` of linear rise.
-        weight_decay: decoupled, on matrices and, with ``tables="adamw"``, on tables.
-        warmup_epochs: how long the rate rises; 0: not at all.
-        decay: over ``epochs``, the rate falls along half a cosine to this share of its peak.
-        clip: the gradient's norm is cut to this; 0: never.
-        patience: stop after so many epochs without a better validation ``select``.
-        select: the validation metric whose best epoch is kept; "last" keeps the last one.
-        tables: the optimizer of embedding tables. ``"adamw"`` and ``"adam"`` (no weight decay)
-            visit every row at every step; ``"sparse-adam"`` and ``"rowwise-adagrad"`` the rows of
-            the batch alone, the latter with one number of state a row.
-        table_learning_rate: the tables' own peak; None: ``learning_rate``.
+        epochs: maximum number of passes over the training part.
+        batch: examples per step (windows for next-item models).
+        learning_rate: peak rate, reached after ``warmup_epochs`` of linear increase.
+        weight_decay: decoupled weight decay of matrices and, with ``tables="adamw"``, of tables.
+        warmup_epochs: length of the linear increase in epochs; 0: none.
+        decay: share of the peak rate after ``epochs``; the rate falls along half a cosine.
+        clip: maximum norm of the gradient; 0: no clipping.
+        patience: number of epochs without a better validation ``select`` before training stops.
+        select: validation metric that chooses the best epoch; "last": the last epoch.
+        tables: optimizer of embedding tables. ``"adamw"`` and ``"adam"`` (without weight decay)
+            update every row at every step. ``"sparse-adam"`` and ``"rowwise-adagrad"`` update only
+            the rows of the batch; the latter stores one number of state per row.
+        table_learning_rate: peak rate of the tables; None: ``learning_rate``.
         precision: ``"bf16"`` runs matrix products of training steps in bfloat16 (autocast);
             weights, optimizers and evaluation stay float32.
-        compile: the loss and its gradient through :func:`torch.compile`.
-        checkpoint_minutes: how often the state is kept within an epoch; 0: after every step. It is
-            kept after every epoch in any case. It changes no result.
+        compile: whether :func:`torch.compile` compiles the loss and its gradient.
+        checkpoint_minutes: time between checkpoints within an epoch; 0: after every step. There is
+            always a checkpoint after every epoch. It changes no result.
 
     Raises:
-        ValueError: no epoch, no example a step, no patience; another number that is below 0 or not
+        ValueError: ``epochs``, ``batch`` or ``patience`` below 1; another number negative or not
             finite.
     """
 
@@ -62,7 +62,7 @@ class TrainingConfig:
         check_at_least("training", self, warmup_epochs=0, decay=0, clip=0, checkpoint_minutes=0)
 
     def rate(self, peak: float, epoch: float) -> float:
-        """The learning rate after ``epoch`` epochs: linear warm-up, then half a cosine down."""
+        """Return the learning rate after ``epoch`` epochs: linear warm-up, then cosine decay."""
         warmup = min(1.0, (epoch + 0.01) / self.warmup_epochs) if self.warmup_epochs else 1.0
         cosine = 0.5 * (1 + math.cos(math.pi * epoch / self.epochs))
         return peak * warmup * (self.decay + (1 - self.decay) * cosine)
@@ -70,14 +70,14 @@ class TrainingConfig:
 
 @dataclass(frozen=True)
 class ChoiceConfig:
-    """By whom a ranker's best epoch is chosen.
+    """Validation users that choose a ranker's best epoch.
 
     Attributes:
-        validation_users: at most so many users of the validation part are asked after every epoch,
-            drawn once, the same whatever the seed; None: all. What is told in the end is of all.
+        validation_users: maximum number of users to evaluate after every epoch; None: all. The
+            sample does not depend on the seed. The final metrics cover all users.
 
     Raises:
-        ValueError: fewer than one.
+        ValueError: ``validation_users`` below 1.
     """
 
     validation_users: int | None = None

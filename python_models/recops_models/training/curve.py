@@ -1,4 +1,4 @@
-"""What training reports: one row an epoch, and which one was best."""
+"""Training curve: one row per epoch, and the best epoch."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from dataclasses import dataclass
 from recops_models.training.config import TrainingConfig
 
 LAST = "last"
-"""The ``select`` that keeps the last epoch, whatever it reached: of a training along a stream."""
+"""Value of ``select`` that keeps the last epoch, for training on a stream."""
 
 LOWER_IS_BETTER = ("logloss", "ece", "objective", "nmse")
-"""Of the figures that epochs, or settings of whatever is fitted, may be chosen by."""
+"""Metrics of which lower values are better, when epochs or settings are chosen."""
 
 
 @dataclass(frozen=True)
@@ -35,7 +35,7 @@ class Epoch:
 
 
 def best_epoch(curve: list[Epoch], config: TrainingConfig) -> int:
-    """The index of the best epoch by ``config.select``, the earliest among equals."""
+    """Return the index of the best epoch by ``config.select``; the earliest among equals."""
     if config.select == LAST:
         return len(curve) - 1
     values = [epoch.validation[config.select] for epoch in curve]
@@ -43,7 +43,7 @@ def best_epoch(curve: list[Epoch], config: TrainingConfig) -> int:
 
 
 def is_finished(curve: list[Epoch], config: TrainingConfig) -> bool:
-    """Whether all epochs are done, or patience has run out."""
+    """Return whether all epochs are done, or patience has run out."""
     if not curve:
         return False
     waited = len(curve) - 1 - best_epoch(curve, config)
@@ -51,7 +51,7 @@ def is_finished(curve: list[Epoch], config: TrainingConfig) -> bool:
 
 
 def finite(row: Mapping[str, float | None]) -> dict[str, float | None]:
-    """JSON knows neither NaN nor infinity: what is not defined is null, or was so before."""
+    """Replace NaN and infinity by None, because JSON has neither."""
     return {
         name: None if value is None or not math.isfinite(value) else value
         for name, value in row.items()

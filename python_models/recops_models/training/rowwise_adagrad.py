@@ -1,4 +1,4 @@
-"""Adagrad with one accumulator a row, for embedding tables."""
+"""Adagrad with one accumulator per row, for embedding tables."""
 
 from __future__ import annotations
 
@@ -12,21 +12,20 @@ from torch import Tensor
 class RowwiseAdagrad(torch.optim.Optimizer):
     """``s_r ← s_r + mean_d g_rd²``, then ``w_r ← w_r − lr · g_r / (√s_r + eps)``.
 
-    The state of a table ``[R, d]`` is ``[R]``, 1/(2d) of Adam's. A row without gradient stays as it
-    is, bit for bit, so that the sparse gradients of ``nn.Embedding(sparse=True)`` and dense ones
-    lead to the same table; sparse ones cost O(rows of the batch · d). Repeated rows of a sparse
-    gradient are summed first.
+    The state of a table ``[R, d]`` is ``[R]``, 1/(2d) of Adam's. Rows without a gradient do not
+    change, so sparse gradients of ``nn.Embedding(sparse=True)`` and dense ones give the same table,
+    bit for bit. Sparse gradients cost O(rows of the batch · d); repeated rows are summed first.
 
     Source: Duchi et al., Adaptive Subgradient Methods, 2011, with its diagonal averaged over each
     row, as Mudigere et al., 2022 (arXiv 2104.05158), §4.1.4, do for large tables.
 
     Args:
-        params: matrices; dimensions after the first count as one.
-        lr: the learning rate.
-        eps: keeps the first steps of rows with tiny gradients finite.
+        params: matrices; dimensions after the first are flattened.
+        lr: learning rate.
+        eps: avoids division by zero for rows with tiny gradients.
 
     Raises:
-        ValueError: a rate or ``eps`` out of range; a parameter of no dimension.
+        ValueError: ``lr`` or ``eps`` out of range; a scalar parameter.
     """
 
     def __init__(self, params: Iterable[Any], lr: float = 1e-2, *, eps: float = 1e-8) -> None:
@@ -37,14 +36,14 @@ class RowwiseAdagrad(torch.optim.Optimizer):
             for table in group["params"]:
                 if table.ndim < 1:
                     raise ValueError("RowwiseAdagrad: parameters must have rows, got a scalar")
-                # Made now rather than at the first gradient, so that a checkpoint has one shape.
+                # Checkpoints have the state of every table, also before its first gradient.
                 self.state[table]["sum"] = torch.zeros(
                     len(table), dtype=torch.float32, device=table.device
                 )
 
     @torch.no_grad()
     def step(self, closure: Callable[[], Any] | None = None) -> Any:
-        """One step; the value of ``closure``, if there is one."""
+        """Update the parameters, and return the value of ``closure`` if there is one."""
         loss = None
         if closure is not None:
             with torch.enable_grad():

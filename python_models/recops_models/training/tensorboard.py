@@ -18,7 +18,7 @@ class TensorBoard(Callbacks):
     """Callbacks that write metrics as TensorBoard events, for use in a ``with`` statement.
 
     Args:
-        folder: exists; its earlier events are removed.
+        folder: an existing folder; its earlier events are removed.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -37,21 +37,21 @@ class TensorBoard(Callbacks):
 
 
 def figure_events(folder: Path, figures: Mapping[str, Mapping[str, float | None]]) -> None:
-    """Leave the figures of each part in TensorBoard events, which begin anew, as ``part/figure``.
+    """Write metrics of each part as TensorBoard events ``part/metric``; remove earlier events.
 
     Args:
-        folder: exists.
-        figures: by part; None: not defined, left out.
+        folder: an existing folder.
+        figures: metrics by part; None: undefined, left out.
     """
     with _new_events(folder) as writer:
-        for part, told in figures.items():
-            for name, value in told.items():
+        for part, metrics in figures.items():
+            for name, value in metrics.items():
                 if value is not None:
                     writer.add_scalar(f"{part}/{name}", value)
 
 
 def _new_events(folder: Path) -> SummaryWriter:
-    """Takes the place of the events that are there."""
+    """Return a writer for new events, after removing earlier ones."""
     from torch.utils.tensorboard import SummaryWriter
 
     for old in folder.glob("events.out.tfevents.*"):

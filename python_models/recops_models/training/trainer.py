@@ -154,8 +154,8 @@ def _run_epoch(
             torch.manual_seed(torch_seed)
         else:
             torch.set_rng_state(state.rng)
-        for done, batch in batches:
-            set_learning_rate(optimizers, config, epoch + done)
+        for share, batch in batches:
+            set_learning_rate(optimizers, config, epoch + share)
             with bf16:
                 loss, count = step(batch)
             value = loss.item()
@@ -167,7 +167,7 @@ def _run_epoch(
             state.step += 1
             state.total += value * int(count)
             state.targets += int(count)
-            callbacks.advance((epoch + done) / config.epochs, loss=value)
+            callbacks.advance((epoch + share) / config.epochs, loss=value)
             now = time.perf_counter()
             if now - saved >= 60 * config.checkpoint_minutes:
                 state.seconds, state.rng = before + now - started, torch.get_rng_state()

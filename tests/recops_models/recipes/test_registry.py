@@ -97,7 +97,7 @@ def test_recipes_on_click_examples_have_settings_of_examples(name: str) -> None:
 def test_a_name_is_taken_once() -> None:
     with pytest.raises(ValueError, match="'din' must be a new name, got that of"):
         register("din", "elsewhere:recipe")
-    with pytest.raises(ValueError, match="place must be 'module:attribute', got 'elsewhere'"):
+    with pytest.raises(ValueError, match="target must be 'module:attribute', got 'elsewhere'"):
         register("mine", "elsewhere")
     with pytest.raises(ValueError, match="no model 'mine'; there are popularity, "):
         recipe_of("mine")
