@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+import dataclasses
 import typing
 from collections.abc import Iterator
 from types import NoneType, UnionType
 from typing import Any, Literal, Union
 
-from recops_models.recipes.job import _setting_names
 from recops_models.recipes.registry import names, recipe_of
 from recops_models.tokenizers import METHODS
 
@@ -27,11 +27,14 @@ def setting_names() -> dict[str, set[str]]:
 def _recipe_settings(model: str) -> Iterator[str]:
     recipe = recipe_of(model)
     nets = recipe.nets({})
-    parts = {**recipe.defaults(), **nets}
-    for name, part in _setting_names(recipe, parts, nets).items():
-        field = name.removeprefix(f"{part}.")
-        for kind in _kinds(typing.get_type_hints(type(parts[part]))[field]):
-            yield f"{model}: --set {name}, {part}.{field} in config.json: {kind}"
+    for part, settings in {**recipe.defaults(), **nets}.items():
+        hints = typing.get_type_hints(type(settings))
+        for field in dataclasses.fields(settings):
+            if field.name in recipe.derived:
+                continue
+            name = f"{part}.{field.name}" if part in nets else field.name
+            for kind in _kinds(hints[field.name]):
+                yield f"{model}: --set {name}, {part}.{field.name} in config.json: {kind}"
 
 
 def _kinds(hint: Any) -> Iterator[str]:
