@@ -10,6 +10,7 @@ load_ops()
 # After load_ops(): these modules register fakes and gradients for ops that must already exist.
 from recops._flush_subnormals import flush_subnormals  # noqa: E402
 from recops.integrations.index_json import read_index_json  # noqa: E402
+from recops.ops._composite import register_composites  # noqa: E402
 from recops.ops.balance_assignment.balance_assignment import balance_assignment  # noqa: E402
 from recops.ops.coaction.coaction import coaction  # noqa: E402
 from recops.ops.coaction.coaction_gather import coaction_gather  # noqa: E402
@@ -52,6 +53,8 @@ from recops.state.item_bans import ItemBans  # noqa: E402
 from recops.state.item_mask import ItemMask  # noqa: E402
 from recops.state.mimn import MimnParams, MimnState  # noqa: E402
 from recops.state.trie import SidTrie  # noqa: E402
+
+register_composites()
 
 __version__ = str(build_info()["version"])
 

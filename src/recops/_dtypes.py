@@ -13,6 +13,11 @@ def compute_dtype(dtype: torch.dtype) -> torch.dtype:
     return torch.float64 if dtype == torch.float64 else torch.float32
 
 
+def widest_dtype(device: torch.device) -> torch.dtype:
+    """Return the widest floating dtype of a device: float64, but float32 on MPS."""
+    return torch.float32 if device.type == "mps" else torch.float64
+
+
 def parameter_dtypes(x: Tensor) -> tuple[torch.dtype, ...]:
     """Return the dtypes that parameters may have for the input ``x``.
 

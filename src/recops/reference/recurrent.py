@@ -72,10 +72,11 @@ def recurrent_scan(
         gates, lengths = gates[gates_index.long()], lengths[gates_index.long()]
     h = gates.new_zeros(len(gates), w_hh.shape[1]) if h0 is None else widened(h0)
     outputs = []
-    for t in range(steps):
-        a = None if attention is None else attention[:, t]
+    attentions = [None] * steps if attention is None else attention.unbind(1)
+    # The gradient of unbind is a stack; that of an index would fill all steps at every step.
+    for t, (gate, a) in enumerate(zip(gates.unbind(1), attentions, strict=True)):
         new = recurrent_step(
-            h, gates[:, t], w_hh, b_hh, attention=a, cell=cell, reset=reset, update=update
+            h, gate, w_hh, b_hh, attention=a, cell=cell, reset=reset, update=update
         )
         live = (t < lengths)[:, None]
         h = torch.where(live, new, h)

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from recops._checks import FLOATS, check_number, check_tensor
-from recops._dtypes import compute_dtype, widened
+from recops._dtypes import compute_dtype, widened, widest_dtype
 from recops._load import ops
 from recops.ops._codewords import check_codewords, check_rows
 
@@ -77,6 +77,7 @@ def balance_assignment(
         raise ValueError(f"{op}: codebook must hold at least one codeword, got none")
     check_tensor(op, "weight", weight, ndim=1, dtypes=FLOATS, device=x.device)
     check_rows(op, "weight", weight, x)
+    amounts = widest_dtype(x.device)
     if isinstance(capacity, Tensor):
         check_tensor(op, "capacity", capacity, ndim=(0, 1), dtypes=FLOATS, device=x.device)
         if capacity.ndim == 1 and capacity.shape[0] != codebook.shape[0]:
@@ -84,14 +85,14 @@ def balance_assignment(
                 f"{op}: capacity must have {codebook.shape[0]} entries, one per codeword, "
                 f"got {capacity.shape[0]}"
             )
-        limits = capacity.detach().double()
+        limits = capacity.detach().to(amounts)
     else:
         check_number(op, "capacity", capacity, least=0, most=math.inf)
-        limits = x.new_full((), float(capacity), dtype=torch.float64)
+        limits = x.new_full((), float(capacity), dtype=amounts)
     x, codebook = widened(x.detach()), codebook.detach().to(compute_dtype(x.dtype))
     nearest, _ = ops.nearest_codes(x, codebook, 1)
     return ops.repair_assignment(
-        x, codebook, weight.detach().double(), limits.expand(codebook.shape[0]), nearest[:, 0]
+        x, codebook, weight.detach().to(amounts), limits.expand(codebook.shape[0]), nearest[:, 0]
     )
 
 

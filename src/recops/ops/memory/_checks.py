@@ -60,8 +60,7 @@ def rows_of_pool(op: str, rows: Tensor, pool: int) -> Tensor:
     Raises:
         IndexError: a row is outside the pool.
     """
-    index = rows.long()
-    return ops.memory_rows(index, pool, op) if index.device.type in ("cpu", "meta") else index
+    return ops.memory_rows(rows.long(), pool, op)
 
 
 def check_contiguous(op: str, *tensors: Tensor) -> None:

@@ -64,11 +64,6 @@ def hpmn_step_(
     check_pool(op, pool.memory, x)
     check_index(op, "rows", rows, x.shape[0], x)
     check_contiguous(op, pool.memory, pool.count)
-    if x.device.type not in ("cpu", "meta"):
-        from recops.reference.memory import hpmn_step_ as composite
-
-        composite(pool, rows, x, params, periods=divided)
-        return
     dtype = pool.memory.dtype
     w_ih = [tensor.detach().to(dtype) for tensor in params.w_ih]
     w_hh, bias = params.w_hh.detach().to(dtype), params.bias.detach().to(dtype)

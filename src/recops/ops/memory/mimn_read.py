@@ -65,12 +65,6 @@ def mimn_read(
     check_state(op, "pool", pool, params, target)
     check_pool(op, pool.memory, target)
     check_index(op, "rows", rows, target.shape[0], target)
-    if target.device.type not in ("cpu", "meta"):
-        from recops.reference.memory import mimn_read as composite
-
-        return composite(
-            pool, rows, target, params, utilization=utilization, induction_topk=induction_topk
-        )
     state, tensors = pool.floats(), op_tensors(params, pool.memory.dtype)
     differentiated = [target, *state, *tensors.all()]
     if torch.is_grad_enabled() and any(tensor.requires_grad for tensor in differentiated):

@@ -112,17 +112,6 @@ def mimn_scan(
     if lengths is not None:
         check_index(op, "lengths", lengths, rows, x)
         lengths = lengths.long()
-    if x.device.type not in ("cpu", "meta"):
-        from recops.reference.memory import mimn_scan as composite
-
-        return composite(
-            x,
-            params,
-            state,
-            lengths=lengths,
-            utilization=utilization,
-            induction_topk=induction_topk,
-        )
     floats = [tensor.to(dtype) for tensor in state.floats()]
     tensors = op_tensors(params, dtype)
     outputs, hidden, read, memory, usage, added, channels, pooled, _, _ = ops.mimn_scan(

@@ -68,11 +68,6 @@ def mimn_step_(
     check_pool(op, pool.memory, x)
     check_index(op, "rows", rows, x.shape[0], x)
     check_contiguous(op, *pool.floats(), pool.count)
-    if x.device.type not in ("cpu", "meta"):
-        from recops.reference.memory import mimn_step_ as composite
-
-        composite(pool, rows, x, params, utilization=utilization, induction_topk=induction_topk)
-        return
     ops.mimn_step_(
         pool.floats(),
         pool.count,

@@ -126,6 +126,8 @@ def _directions(name: str, codebook: Tensor, x: Tensor) -> Tensor:
 def _length(x: Tensor) -> Tensor:
     """Return the norm of each row ``[N, 1]`` in the dtype of computation, NaN if not finite."""
     wide = widened(x)
+    if wide.device.type != "cpu":  # A branch would wait for the device, and MPS has no float64.
+        return _scaled_length(wide)
     length: Tensor = torch.linalg.vector_norm(wide, dim=1, keepdim=True)
     extreme = ~((length > _MIN_NORM) & (length < 1 / _MIN_NORM))
     if extreme.any():  # float32 cannot hold these squares, but float64 may.
@@ -133,6 +135,16 @@ def _length(x: Tensor) -> Tensor:
         length = torch.where(extreme, exact.to(length.dtype), length)
         length = length.where(length.isfinite(), torch.nan)
     return length
+
+
+def _scaled_length(wide: Tensor) -> Tensor:
+    """Return the norm of each row ``[N, 1]`` without overflow of squares, NaN if not finite."""
+    if wide.shape[1] == 0:
+        return wide.new_zeros((len(wide), 1))
+    largest = wide.abs().amax(1, keepdim=True)
+    scale = largest.where((largest > 0) & largest.isfinite(), 1)
+    length: Tensor = torch.linalg.vector_norm(wide / scale, dim=1, keepdim=True) * scale
+    return length.where(length.isfinite(), torch.nan)
 
 
 _cosine_nearest_codes.register_fake(fake_nearest)

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from recops._checks import FLOATS, INT64_MAX, check_integer, check_tensor
-from recops._dtypes import compute_dtype
+from recops._dtypes import compute_dtype, widest_dtype
 from recops._load import ops
 from recops.ops.residual_quantization._codebooks import matching_codewords
 
@@ -85,7 +85,7 @@ def code_flip_rate(
             for begin in range(0, rows, block)
         ]
         counts = torch.stack(parts).sum(0)
-    counts = counts.double()
+    counts = counts.to(widest_dtype(counts.device))
     return (counts[:-1] / (counts[-1] * samples)).to(compute_dtype(x.dtype))
 
 

@@ -69,6 +69,26 @@ def hpmn_read(
     return q.to(query.dtype), torch.stack(weights, 1)
 
 
+def updated_memory(
+    memory: Tensor,
+    count: Tensor,
+    x: Tensor,
+    live: Tensor,
+    w_ih: Sequence[Tensor],
+    w_hh: Tensor,
+    bias: Tensor,
+    periods: Sequence[int],
+) -> Tensor:
+    """Return the memory after one event of every live row, updating slots from the lowest up."""
+    slots, below = [], x
+    for j, (old, period) in enumerate(zip(memory.unbind(1), periods, strict=True)):
+        is_updated = live & ((count + 1) % period == 0)
+        new = gru(below, old, w_ih[j], w_hh[j], bias[j])
+        below = torch.where(is_updated[:, None], new, old)
+        slots.append(below)
+    return torch.stack(slots, 1)
+
+
 def _step(
     memory: Tensor,
     count: Tensor,
@@ -77,12 +97,4 @@ def _step(
     p: HpmnParams,
     periods: Sequence[int],
 ) -> Tensor:
-    """Return the memory after one event of every live row, updating slots from the lowest up."""
-    slots, below = [], x
-    for j, period in enumerate(periods):
-        is_updated = live & ((count + 1) % period == 0)
-        old = memory[:, j]
-        new = gru(below, old, p.w_ih[j], p.w_hh[j], p.bias[j])
-        below = torch.where(is_updated[:, None], new, old)
-        slots.append(below)
-    return torch.stack(slots, 1)
+    return updated_memory(memory, count, x, live, p.w_ih, p.w_hh, p.bias, periods)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -14,6 +15,8 @@ from codebook_overlap_inputs import KERNELS, every_kernel, shares
 from recops import reference
 from recops.ops.codebook_overlap.codebook_overlap import OverlapKernel
 from tolerances import AGREEMENT, DTYPES
+
+pytestmark = pytest.mark.composites
 
 LAYOUTS: dict[str, Callable[[Tensor], Tensor]] = {
     "contiguous": lambda x: x,

@@ -10,6 +10,8 @@ import torch
 
 import recops
 
+pytestmark = pytest.mark.composites
+
 BOOK, USAGE = torch.randn(5, 3), torch.full((5,), 0.2)
 
 NAN_BOOK = BOOK.index_fill(0, torch.tensor([3]), torch.nan)

@@ -16,6 +16,8 @@ from embedding_inputs import INDICES, example, gradients
 from recops import reference
 from tolerances import AGREEMENT, DTYPES
 
+pytestmark = pytest.mark.composites
+
 WIDTHS = [1, 3, 4, 8, 18, 64, 131]
 LAYOUTS: dict[str, Callable[[Tensor], Tensor]] = {
     "contiguous": lambda x: x,
@@ -100,6 +102,7 @@ def test_an_empty_table_with_no_ids() -> None:
 
 @pytest.mark.parametrize("width", WIDTHS)
 @pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.composites(False)
 def test_rows_and_gradients_equal_those_of_torch(width: int, dtype: torch.dtype) -> None:
     weight = torch.randn(50, width).to(dtype).requires_grad_()
     ids = torch.randint(50, (400,))
@@ -113,6 +116,7 @@ def test_rows_and_gradients_equal_those_of_torch(width: int, dtype: torch.dtype)
 
 @pytest.mark.parametrize("width", WIDTHS)
 @pytest.mark.parametrize("each", [1, 2, 100])
+@pytest.mark.composites(False)
 def test_sums_are_in_order_of_occurrence_to_the_bit(width: int, each: int) -> None:
     weight, ids = torch.randn(50, width, requires_grad=True), torch.randint(50, (40, each))
     rows = torch.randint(50, (40,))

@@ -10,6 +10,8 @@ import torch
 import recops
 from embedding_inputs import INDICES
 
+pytestmark = pytest.mark.composites
+
 WEIGHT, IDS = torch.randn(5, 3), torch.tensor([[0, 4], [1, 2]])
 
 ERRORS: list[tuple[dict[str, Any], type[Exception], str]] = [
@@ -71,6 +73,7 @@ def test_bad_ids_deep_in_a_batch_are_found(index: torch.dtype) -> None:
         recops.embedding_bags([(WEIGHT, ids)])
 
 
+@pytest.mark.composites(False)
 def test_the_gradient_checks_its_arguments() -> None:
     backward = torch.ops.recops.embedding_bags_backward
     name = "^embedding_bags_backward: "

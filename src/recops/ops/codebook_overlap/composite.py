@@ -1,0 +1,82 @@
+"""Composite of codebook overlap, over blocks of rows of the pairs."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+
+import torch
+from torch import Tensor
+
+from recops.ops._composite import first_index
+
+_BLOCK_VALUES = 1 << 24
+"""Largest number of coordinates of codeword pairs per block."""
+
+
+def codebook_overlap(
+    codebook: Tensor, usage: Tensor, sigma: float, kernel: str
+) -> tuple[Tensor, Tensor]:
+    """Compute ``recops::codebook_overlap``.
+
+    Much slower than a dedicated kernel: differences of all pairs, ``[K, K, D]``, go through memory,
+    in blocks of rows.
+    """
+    _check_finite("codebook", codebook)
+    _check_finite("usage", usage)
+    sums = [_kernel(differences, sigma, kernel)[0] @ usage for _, differences in _blocks(codebook)]
+    row_sums = torch.cat(sums)
+    return (usage * row_sums).sum(), row_sums
+
+
+def codebook_overlap_backward(
+    grad_overlap: Tensor,
+    grad_row_sums: Tensor,
+    codebook: Tensor,
+    usage: Tensor,
+    sigma: float,
+    kernel: str,
+) -> tuple[Tensor, Tensor]:
+    """Compute the gradients of codebook and usage, with κ symmetric.
+
+    With r = κ u and a = g_overlap · u + g_rows, they are
+    ``∂c_i = Σ_j (a_i u_j + a_j u_i) · κ'_ij · 2 (c_i − c_j)`` and ``∂u = κ a + g_overlap · r``.
+    Slower than a dedicated kernel, as in the forward pass.
+    """
+    weight = grad_overlap * usage + grad_row_sums
+    grad_codebook, grad_usage = [], []
+    for rows, differences in _blocks(codebook):
+        overlap, slope = _kernel(differences, sigma, kernel)
+        pairs = weight[rows, None] * usage + usage[rows, None] * weight
+        grad_codebook.append((2 * (pairs * slope)[:, :, None] * differences).sum(1))
+        grad_usage.append(overlap @ weight + grad_overlap * (overlap @ usage))
+    return torch.cat(grad_codebook), torch.cat(grad_usage)
+
+
+def _blocks(codebook: Tensor) -> Iterator[tuple[slice, Tensor]]:
+    """Yield blocks of rows and their differences ``[rows, K, D]`` to all codewords."""
+    size = max(1, _BLOCK_VALUES // max(1, codebook.numel()))
+    for first in range(0, len(codebook), size):
+        rows = slice(first, first + size)
+        yield rows, codebook[rows, None] - codebook
+
+
+def _kernel(differences: Tensor, sigma: float, kernel: str) -> tuple[Tensor, Tensor]:
+    """Return κ of pairs of codewords and its derivative by the squared distance."""
+    sq_distance = differences.square().sum(2)
+    if kernel == "minimum":
+        scale = 2 * math.sqrt(2) * sigma
+        is_distinct = sq_distance > 0
+        distance = sq_distance.where(is_distinct, 1).sqrt()
+        overlap = torch.erfc(distance / scale).where(is_distinct, 1)
+        density = torch.exp(-sq_distance / scale**2) / (math.sqrt(math.pi) * scale)
+        return overlap, (-density / distance).where(is_distinct, 0)
+    width = {"bhattacharyya": 8, "product": 4}[kernel] * sigma**2
+    overlap = torch.exp(-sq_distance / width)
+    return overlap, -overlap / width
+
+
+def _check_finite(name: str, values: Tensor) -> None:
+    index = first_index(~values.isfinite())
+    if index is not None:
+        raise ValueError(f"codebook_overlap: {name} must be finite, got {name}[{index[0]}]")

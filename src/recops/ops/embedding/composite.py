@@ -1,0 +1,69 @@
+"""Composite of sums of rows of embedding tables."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from recops._dtypes import widened
+from recops.ops._composite import check_range, sum_by_row
+
+
+def embedding_bags(
+    weights: Sequence[Tensor], ids: Sequence[Tensor], tables: Sequence[int], padding_idx: int
+) -> Tensor:
+    """Compute ``recops::embedding_bags``. Gathers rows ``[B, T, d]``, which a kernel never does."""
+    outputs = []
+    for feature, (feature_ids, table) in enumerate(zip(ids, tables, strict=True)):
+        weight = weights[table]
+        _check_ids("embedding_bags", feature, feature_ids, len(weight))
+        rows = widened(weight[feature_ids.long()])
+        if feature_ids.ndim == 1:
+            rows = rows[:, None]
+        if padding_idx >= 0:
+            is_padding = (feature_ids == padding_idx).view(*rows.shape[:2], 1)
+            rows = rows.masked_fill(is_padding, 0)
+        outputs.append(rows.sum(1).to(weight.dtype))
+    return torch.cat(outputs, 1)
+
+
+def embedding_bags_backward(
+    grad: Tensor,
+    ids: Sequence[Tensor],
+    tables: Sequence[int],
+    num_rows: Sequence[int],
+    widths: Sequence[int],
+    padding_idx: int,
+) -> list[Tensor]:
+    """Compute the gradient of each table, or an empty tensor where ``num_rows`` is −1.
+
+    Much slower than a dedicated kernel: the gradients of all occurrences of ids are sorted and
+    summed in log₂ passes (:func:`recops.ops._composite.sum_by_row`).
+    """
+    parts: list[list[tuple[Tensor, Tensor]]] = [[] for _ in widths]
+    columns = grad.split([widths[table] for table in tables], 1)
+    for feature, (feature_ids, table, part) in enumerate(zip(ids, tables, columns, strict=True)):
+        if num_rows[table] < 0:
+            continue
+        _check_ids("embedding_bags_backward", feature, feature_ids, num_rows[table])
+        rows = feature_ids.long()
+        rows = rows[:, None] if rows.ndim == 1 else rows
+        if padding_idx >= 0:
+            rows = rows.masked_fill(rows == padding_idx, -1)
+        values = widened(part)[:, None].expand(-1, rows.shape[1], -1)
+        parts[table].append((rows.flatten(), values.flatten(0, 1)))
+    grads = []
+    for features, size, width in zip(parts, num_rows, widths, strict=True):
+        if not features:
+            grads.append(grad.new_zeros((max(size, 0), width)))
+            continue
+        rows = torch.cat([rows for rows, _ in features])
+        values = torch.cat([values for _, values in features])
+        grads.append(sum_by_row(values, rows, size).to(grad.dtype))
+    return grads
+
+
+def _check_ids(op: str, feature: int, ids: Tensor, size: int) -> None:
+    check_range(op, f"bags[{feature}]: ids", ids, 0, size - 1)

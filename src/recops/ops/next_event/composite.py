@@ -1,0 +1,77 @@
+"""Composite of DIEN's next-event loss, over all cells with a mask."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from recops.ops._composite import check_range, sum_by_row, vector_jacobian
+
+
+def next_event_loss(
+    states: Tensor,
+    events: Tensor,
+    drawn: Tensor,
+    lengths: Tensor,
+    layers: Sequence[Tensor],
+    differentiate: bool,
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Compute ``recops::next_event_loss``.
+
+    Slower than a dedicated kernel: hidden units of all cells go through memory, padding included,
+    and gradients of drawn events are sorted and summed in log₂ passes.
+    """
+    op, like = "next_event_loss", layers[0]
+    rows, steps, width = states.shape
+    check_range(op, "lengths", lengths, 0, steps, error=ValueError)
+    cells = max(steps - 1, 0)
+    is_cell = torch.arange(1, cells + 1, device=states.device) < lengths[:, None]
+    drawn = drawn.where(is_cell, 0)
+    check_range(op, "drawn", drawn.where(is_cell, 0), 0, max(rows * steps - 1, 0))
+
+    def read(values: Tensor) -> Tensor:
+        """Return values ``[B, T − 1, d]`` in the dtype of computation, zero in padding."""
+        return values.to(like.dtype).where(is_cell[:, :, None], 0)
+
+    negatives = events.flatten(0, 1)[drawn] if rows * cells else events[:, :cells]
+    inputs = [read(states[:, :cells]), read(events[:, 1:]), read(negatives)]
+
+    def loss(states: Tensor, positive: Tensor, negative: Tensor, *layers: Tensor) -> list[Tensor]:
+        is_different = is_cell & (positive != negative).any(-1)
+        terms = F.softplus(-_scores(states, positive, layers)).where(is_cell, 0)
+        drawn_terms = F.softplus(_scores(states, negative, layers)).where(is_different, 0)
+        return [(terms + drawn_terms).sum()]
+
+    (total,) = loss(*inputs, *layers)
+    if not differentiate:
+        empty = like.new_empty(0)
+        return total, empty, empty.clone(), empty.clone()
+    leaves = [*inputs, *layers]
+    of_states, of_positive, of_negative, *of_layers = vector_jacobian(
+        loss, leaves, [torch.ones_like(total)]
+    )
+    grad_states = F.pad(of_states, (0, 0, 0, steps - cells))
+    grad_events = F.pad(of_positive, (0, 0, steps - cells, 0))
+    of_drawn = sum_by_row(
+        of_negative.flatten(0, 1), drawn.where(is_cell, -1).flatten(), rows * steps
+    )
+    grad_events = grad_events + of_drawn.view(rows, steps, width)
+    return total, grad_states, grad_events, torch.cat([grad.flatten() for grad in of_layers])
+
+
+def next_event_loss_backward(
+    grad: Tensor, grad_states: Tensor, grad_events: Tensor, grad_parameters: Tensor
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Multiply the gradients of the loss by the gradient of the loss itself."""
+    return grad * grad_states, grad * grad_events, grad * grad_parameters
+
+
+def _scores(states: Tensor, events: Tensor, layers: Sequence[Tensor]) -> Tensor:
+    """Return the scores ``[B, T − 1]`` of events after states."""
+    hidden = torch.cat([states, events], -1)
+    for weight, bias in zip(layers[:-2:2], layers[1:-2:2], strict=True):
+        hidden = F.linear(hidden, weight, bias).sigmoid()
+    return F.linear(hidden, layers[-2], layers[-1])[..., 0]
