@@ -25,12 +25,13 @@ def dice_backward(
 ) -> tuple[Tensor, Tensor]:
     """Compute the gradients of x and α. Recomputes the forward pass, as the kernel does."""
 
-    def forward(x: Tensor, alpha: Tensor) -> list[Tensor]:
-        statistics = _statistics(widened(x)) if of_batch else (mean, var)
-        return [_activate(x, alpha, *statistics, eps)]
+    def forward(values: Tensor, alpha: Tensor) -> list[Tensor]:
+        statistics = _statistics(values) if of_batch else (mean, var)
+        return [_activate(values, alpha, *statistics, eps)]
 
-    grad_x, grad_alpha = vector_jacobian(forward, [x, alpha], [grad])
-    return grad_x, grad_alpha
+    values = widened(x)
+    grad_x, grad_alpha = vector_jacobian(forward, [values, alpha], [grad.to(values.dtype)])
+    return grad_x.to(x.dtype), grad_alpha
 
 
 def _statistics(values: Tensor) -> tuple[Tensor, Tensor]:
