@@ -21,7 +21,7 @@ import pytest
 from centers import events_of, untrained
 from recops.files import read_json
 from recops_models.cli import run
-from recops_models.cli.uic.candidates import candidates_of
+from recops_models.cli.uic.candidates import read_candidates
 from recops_models.cli.uic.refresh import _more
 from recops_models.cli.uic.shared import snapshots_folder
 from recops_models.data import DataError, Dataset
@@ -87,9 +87,9 @@ def test_a_center_from_events_to_scores_and_on(
     assert Path(path).parent == tmp_path / "store" / "snapshots"
     assert uic("forget", "1")[:2] == (0, "user 1: forgotten\n")
     code, out, _ = uic("forget", "1")
-    assert (code, out.partition(";")[0]) == (0, "user 1: was not known")
+    assert (code, out.partition(";")[0]) == (0, "user 1: has no state")
     assert "give --through SEQ" in out
-    assert uic("forget", "1", "--through", "9")[:2] == (0, "user 1: was not known\n")
+    assert uic("forget", "1", "--through", "9")[:2] == (0, "user 1: has no state\n")
     code, out, _ = uic("restore", path)
     assert (code, out.partition(" users")[0]) == (0, "59")
     assert uic("rollback", "--to", Path(path).name[:8])[0] == 0
@@ -121,15 +121,15 @@ def test_candidates_of_a_file(tmp_path: Path, name: str, content: bytes | None) 
         pq.write_table(pa.table({"title": ["a", "b", "c"], "item_id": [5, 6, 7]}), path)
     else:
         path.write_bytes(content)
-    assert [str(item) for item in candidates_of(str(path))] == ["5", "6", "7"]
+    assert [str(item) for item in read_candidates(str(path))] == ["5", "6", "7"]
 
 
 def test_candidates_that_are_named() -> None:
     ids = [str(number) for number in range(1000)]
-    assert candidates_of(",".join(ids)) == ids
+    assert read_candidates(",".join(ids)) == ids
     for alone in ("5", "v1.2", "a b"):
-        assert candidates_of(alone) == [alone]
-    assert candidates_of("song.mp3,") == ["song.mp3"]
+        assert read_candidates(alone) == [alone]
+    assert read_candidates("song.mp3,") == ["song.mp3"]
 
 
 @pytest.mark.parametrize(
@@ -151,7 +151,7 @@ def test_candidates_that_cannot_be_read(
     if content is not None:
         path.write_bytes(content)
     with pytest.raises((DataError, FileNotFoundError), match=re.escape(said)):
-        candidates_of(str(path))
+        read_candidates(str(path))
 
 
 @pytest.mark.parametrize(
@@ -162,7 +162,7 @@ def test_candidates_that_cannot_be_read(
         (["score", "--user", "1", "--candidates", "nowhere.txt"], 1, "nowhere.txt: no such file"),
         (["score", "--user", "1", "--candidates", ","], 1, "candidates must be 1 to 10,000 ids"),
         (["ingest", "--events", "nowhere.jsonl"], 1, "nowhere.jsonl: no such file"),
-        (["ingest", "--events", "nowhere.jsonl", "--follow"], 2, "--follow is for a stream"),
+        (["ingest", "--events", "nowhere.jsonl", "--follow"], 2, "--follow requires a stream"),
         (["rollback"], 1, "no snapshot"),
         (["rollback", "--to", "2020"], 1, "no snapshot of 2020"),
         (["restore", "nowhere"], 1, "nowhere"),
@@ -250,7 +250,7 @@ def test_a_file_of_no_events_at_all_is_a_failure(
     code, out, err = uic("ingest", "--model", str(folder / "mimn"), "--events", str(path))
     count = max(1, content.count(b"\n"))
     assert (code, json.loads(out)["refused"]) == (1, count)
-    assert f"events: each of {count} events was refused" in err.splitlines()[-1]
+    assert f"events: all {count} events were refused" in err.splitlines()[-1]
 
 
 def test_damaged_records_are_told_on_stderr(

@@ -1,4 +1,4 @@
-"""``recops uic``: the User Interest Center, one file a command."""
+"""``recops uic``: commands of the User Interest Center, one module per command."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ COMMANDS = (
     "forget",
     "expire",
 )
-"""The modules of this package that each add a command, in the order of ``recops uic --help``."""
+"""Modules of this package with one command each, in the order of ``recops uic --help``."""
 
 for _command in COMMANDS:
     importlib.import_module(f"{__name__}.{_command}")

@@ -1,4 +1,4 @@
-"""Items to be scored, as ``recops uic score --candidates`` names them."""
+"""Candidates of ``recops uic score --candidates``, from the command line or a file."""
 
 from __future__ import annotations
 
@@ -16,45 +16,46 @@ from recops_models.data.importers.text_files import read_delimited
 
 _KEY = "item_id"
 _DELIMITERS = {".csv": ",", ".tsv": "\t"}
-_LIKE_A_FILE = re.compile(r"/|\.[A-Za-z][A-Za-z0-9]*$")
+_FILE_PATTERN = re.compile(r"/|\.[A-Za-z][A-Za-z0-9]*$")
 
 
-def candidates_of(named: str) -> Sequence[object]:
-    """Items' ids.
+def read_candidates(argument: str) -> Sequence[object]:
+    """Return the item ids that the argument lists or names a file of.
 
     Args:
-        named: ``1,2,3``; or a file: ``.parquet``, ``.csv`` or ``.tsv`` with a header line, of which
-            ``item_id`` is a column; ``.json``, a list; any other has an id a line.
+        argument: ids such as ``1,2,3``; or the path of a file. Supported are ``.parquet``, ``.csv``
+            and ``.tsv`` with a column ``item_id``, ``.json`` with a list, and text with one id per
+            line.
 
     Raises:
-        FileNotFoundError: it looks like a file's name, and there is none. With a comma behind it,
-            it is an id.
-        DataError: the file cannot be read as what its name says; the text names it.
+        FileNotFoundError: the argument looks like a path, and the file does not exist. A trailing
+            comma marks it as an id.
+        DataError: the file cannot be read in the format of its suffix.
     """
-    path = Path(named)
+    path = Path(argument)
     if not _is_file(path):
-        if "," not in named and _LIKE_A_FILE.search(named):
+        if "," not in argument and _FILE_PATTERN.search(argument):
             raise FileNotFoundError(
-                f"{named}: no such file of candidates; to score an item of that id, put a comma "
-                "behind it"
+                f"{argument}: no such file of candidates; to score an item with this id, append a "
+                "comma"
             )
-        return [item.strip() for item in named.split(",") if item.strip()]
+        return [item.strip() for item in argument.split(",") if item.strip()]
     if path.suffix in (".csv", ".tsv", ".parquet"):
-        return _of_table(path)
-    text = _text(path)
+        return _read_table(path)
+    text = _read_text(path)
     if path.suffix == ".json":
-        return _of_json(path, text)
+        return _parse_json(path, text)
     return [line.strip() for line in text.split("\n") if line.strip()]
 
 
 def _is_file(path: Path) -> bool:
     try:
         return path.is_file()
-    except OSError:  # Many ids are longer than a name may be.
+    except OSError:  # A long list of ids exceeds the limit of a file name.
         return False
 
 
-def _of_table(path: Path) -> list[str]:
+def _read_table(path: Path) -> list[str]:
     if path.suffix == ".parquet":
         raw = read_parquet(path)
     else:
@@ -66,18 +67,18 @@ def _of_table(path: Path) -> list[str]:
     return ids
 
 
-def _text(path: Path) -> str:
+def _read_text(path: Path) -> str:
     try:
         return read_bounded(path).decode("utf-8-sig")
     except (OSError, ValueError) as error:
         raise DataError(f"{path}: not readable as text ({error})") from error
 
 
-def _of_json(path: Path, text: str) -> list[object]:
+def _parse_json(path: Path, text: str) -> list[object]:
     try:
-        found: object = json.loads(text)
+        content: object = json.loads(text)
     except (ValueError, RecursionError) as error:
         raise DataError(f"{path}: must be JSON ({error})") from error
-    if not isinstance(found, list):
-        raise DataError(f"{path}: must be a list of ids, got {found!r:.40}")
-    return found
+    if not isinstance(content, list):
+        raise DataError(f"{path}: must be a list of ids, got {content!r:.40}")
+    return content

@@ -1,4 +1,4 @@
-"""Events that commands of ``recops uic`` read, and what they tell of them meanwhile."""
+"""Event sources and progress of the ``recops uic`` commands."""
 
 from __future__ import annotations
 
@@ -15,36 +15,36 @@ if TYPE_CHECKING:
 
 
 def is_stream(events: str) -> bool:
-    """Whether `--events` names a stream, and no file or data set."""
+    """Return whether `--events` names a stream."""
     return events.startswith("redis-stream:")
 
 
-def batches_of(events: str, batch: int) -> Iterator[list[object]]:
-    """Of a file, or of a data set by its name or folder."""
+def read_batches(events: str, batch: int) -> Iterator[list[object]]:
+    """Yield batches of events of a file, or of a data set by its name or folder."""
     from recops_models.serving.sources import file_events
 
-    if _is_data(events):
-        return _of_data(events, batch)
+    if _is_dataset(events):
+        return _read_dataset(events, batch)
     return file_events(Path(events), batch=batch)
 
 
-def growing_batches_of(events: str, batch: int) -> Callable[[], Iterator[list[object]]]:
-    """:func:`batches_of`, where each call goes on behind the last one: a file may grow."""
+def growing_batches(events: str, batch: int) -> Callable[[], Iterator[list[object]]]:
+    """Return a function whose calls yield the batches that were appended since the last call."""
     from recops_models.serving.sources import growing_events
 
-    if _is_data(events):
-        once = _of_data(events, batch)
+    if _is_dataset(events):
+        once = _read_dataset(events, batch)
         return lambda: once
     return growing_events(Path(events), batch=batch)
 
 
-def _is_data(events: str) -> bool:
+def _is_dataset(events: str) -> bool:
     from recops_models.data import NAMED_SETS
 
     return events in NAMED_SETS or Path(events).is_dir()
 
 
-def _of_data(name: str, batch: int) -> Iterator[list[object]]:
+def _read_dataset(name: str, batch: int) -> Iterator[list[object]]:
     from recops_models.data import load
     from recops_models.serving.sources import dataset_events
 
@@ -53,18 +53,18 @@ def _of_data(name: str, batch: int) -> Iterator[list[object]]:
 
 @contextmanager
 def progress(total: IngestReport) -> Iterator[ReportCallback]:
-    """What takes the report of a batch, adds it to the total, and names the first refused ones."""
+    """Yield a callback that adds reports to ``total`` and prints the first refused events."""
     from rich.console import Console
 
     console = Console(stderr=True)
     with console.status("no events yet") as status:
 
-        def told(report: IngestReport) -> None:
-            named = len(total.refused)
+        def on_report(report: IngestReport) -> None:
+            num_printed = len(total.refused)
             total.join(report)
-            for refusal in total.refused[named:]:
+            for refusal in total.refused[num_printed:]:
                 line = f"refused: event {refusal.index + 1}: {refusal.field} {refusal.error}"
                 console.print(printable(line), markup=False, soft_wrap=True)
             status.update(", ".join(f"{count:,} {name}" for name, count in total.counts().items()))
 
-        yield told
+        yield on_report

@@ -1,4 +1,4 @@
-"""``recops uic expire``: users who did nothing for long."""
+"""``recops uic expire``: forget inactive users."""
 
 from __future__ import annotations
 
@@ -7,7 +7,14 @@ from typing import Annotated
 
 import typer
 
-from recops_models.cli.uic.shared import AllowLoss, Expected, StoreUrl, opened_store, uic, warned
+from recops_models.cli.uic.shared import (
+    AllowLoss,
+    Expected,
+    StoreUrl,
+    open_checked_store,
+    print_warning,
+    uic,
+)
 
 
 @uic.command()
@@ -16,12 +23,16 @@ def expire(
     days: Annotated[
         float | None,
         typer.Option(
-            min=0, help="Forget who did nothing for so long; timestamps are Unix seconds."
+            min=0,
+            help="Forget users without events for this number of days. Timestamps must be Unix "
+            "seconds.",
         ),
     ] = None,
     before: Annotated[
         float | None,
-        typer.Option(help="Forget who did nothing since this timestamp.", show_default=False),
+        typer.Option(
+            help="Forget users whose last event is before this timestamp.", show_default=False
+        ),
     ] = None,
     model: Expected = None,
     allow_loss: AllowLoss = False,
@@ -33,8 +44,8 @@ def expire(
     from recops_models.serving.forgetting import expire_users
 
     if (days is None) == (before is None):
-        raise typer.BadParameter("give --days or --before, one of the two")
+        raise typer.BadParameter("give either --days or --before")
     limit = before if days is None else time.time() - 86_400 * days
     assert limit is not None
-    with opened_store(store, model, allow_loss) as opened:
-        typer.echo(f"{expire_users(opened, limit, on_warning=warned):,} users forgotten")
+    with open_checked_store(store, model, allow_loss) as opened:
+        typer.echo(f"{expire_users(opened, limit, on_warning=print_warning):,} users forgotten")

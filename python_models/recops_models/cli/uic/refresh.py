@@ -1,4 +1,4 @@
-"""``recops uic refresh``: a new model in the place of the one that is served."""
+"""``recops uic refresh``: replace the served model."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ from typing import Annotated
 
 import typer
 
-from recops_models.cli.uic.events import growing_batches_of, is_stream, progress
+from recops_models.cli.uic.events import growing_batches, is_stream, progress
 from recops_models.cli.uic.shared import (
     AllowLoss,
     DataOption,
     ModelOption,
     StoreUrl,
-    data_named,
-    opened_store,
+    dataset_loader,
+    open_checked_store,
+    print_warning,
     uic,
-    warned,
 )
 
 
@@ -30,26 +30,28 @@ def refresh(
     events: Annotated[
         list[str],
         typer.Option(
-            help="Where all events so far are, as of `ingest`, and once for each source, the "
-            "oldest first. Of a stream, all that it holds is read; to a JSONL file lines may be "
-            "appended meanwhile.",
+            help="Source of events, as for `ingest`. Repeat it for several sources, oldest first. "
+            "Together they must contain all events. A stream is read completely, and a JSONL file "
+            "may grow meanwhile.",
             show_default=False,
         ),
     ],
     allow_behind: Annotated[
         bool,
         typer.Option(
-            "--allow-behind", help="Switch even though users are behind, or events were skipped."
+            "--allow-behind",
+            help="Activate the new model even if users are behind or events were skipped.",
         ),
     ] = False,
     data: DataOption = None,
     allow_loss: AllowLoss = False,
 ) -> None:
-    """Warm a new model up on all events, beside the one that is served, then switch at once.
+    """Replay all events for a new model while the old one is served, then switch atomically.
 
-    It switches when no user has seen less than in the old model's states; what is open goes over at
-    its next request. Stopped, or refused because users are behind, it goes on where it was when it
-    is called again. Where events were skipped that the old states have, it begins again.
+    The switch requires that no user's new state has seen fewer events than the old one. Running
+    servers load the new model at their next request. If the command is interrupted, or refused
+    because users are behind, the next call continues. If the replay skipped events that the old
+    states contain, it starts again.
 
     Example: `recops uic refresh --model runs/new --store lmdb:states --events log.jsonl`
     """
@@ -59,29 +61,29 @@ def refresh(
 
     total = IngestReport()
     with (
-        opened_store(store, None, allow_loss, create=True) as opened,
+        open_checked_store(store, None, allow_loss, create=True) as opened,
         progress(total) as on_report,
         ExitStack() as streams,
     ):
-        served = ServedModel.load(model, data=data_named(data))
-        sources = [_more(one, streams) for one in events]
+        served = ServedModel.load(model, data=dataset_loader(data))
+        sources = [_source(name, streams) for name in events]
         refresh_model(
             opened,
             served,
             sources,
             allow_behind=allow_behind,
             on_report=on_report,
-            on_warning=warned,
+            on_warning=print_warning,
         )
     typer.echo(json.dumps({**total.counts(), "model_version": served.version_text}))
 
 
-def _more(events: str, streams: ExitStack) -> Callable[[], Iterator[list[object]]]:
-    """A source for `refresh`: what a call has not given yet. ``streams`` closes it."""
+def _source(events: str, streams: ExitStack) -> Callable[[], Iterator[list[object]]]:
+    """Return a function that yields new batches at each call. ``streams`` closes the source."""
     from recops_models.serving.ingestion import BATCH
     from recops_models.serving.redis_stream import RedisStream
 
     if is_stream(events):
         stream = streams.enter_context(closing(RedisStream(events)))
         return partial(stream.replay, count=BATCH)
-    return growing_batches_of(events, BATCH)
+    return growing_batches(events, BATCH)

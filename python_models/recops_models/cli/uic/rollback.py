@@ -1,4 +1,4 @@
-"""``recops uic rollback``: the newest snapshot, or a day's, into service."""
+"""``recops uic rollback``: serve the newest snapshot, or the newest one of a day."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import typer
 from recops_models.cli.uic.restore import restore
 from recops_models.cli.uic.shared import (
     AllowLoss,
-    Moved,
+    SnapshotModel,
     Snapshots,
     StoreUrl,
     snapshots_folder,
@@ -23,22 +23,23 @@ def rollback(
     to: Annotated[
         str | None,
         typer.Option(
-            help="The newest snapshot whose name begins so, such as 20260131; default: the newest.",
+            help="Restore the newest snapshot whose name starts with this, such as 20260131. "
+            "Default: the newest of all.",
             show_default=False,
         ),
     ] = None,
     snapshots: Snapshots = None,
-    model: Moved = None,
+    model: SnapshotModel = None,
     allow_loss: AllowLoss = False,
 ) -> None:
-    """Restore the newest snapshot, or that of a day.
+    """Restore the newest snapshot, or the newest one of a day.
 
     Example: `recops uic rollback --store lmdb:states --to 20260131`
     """
     from recops_models.serving.snapshot_files import snapshots_in
 
     folder = snapshots_folder(store, snapshots)
-    found = [path for path in snapshots_in(folder) if path.name.startswith(to or "")]
-    if not found:
+    paths = [path for path in snapshots_in(folder) if path.name.startswith(to or "")]
+    if not paths:
         raise ValueError(f"{folder}: no snapshot{f' of {to}' if to else ''}")
-    restore(found[-1], store, model, allow_loss)
+    restore(paths[-1], store, model, allow_loss)

@@ -1,4 +1,4 @@
-"""``recops uic score``: candidates for a user."""
+"""``recops uic score``: score candidates for a user."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from recops_models.cli.uic.shared import (
     DataOption,
     ModelOption,
     StoreUrl,
-    data_named,
+    dataset_loader,
     uic,
 )
 
@@ -21,12 +21,12 @@ from recops_models.cli.uic.shared import (
 def score(
     model: ModelOption,
     store: StoreUrl,
-    user: Annotated[str, typer.Option(help="The user's id.", show_default=False)],
+    user: Annotated[str, typer.Option(help="User id.", show_default=False)],
     candidates: Annotated[
         str,
         typer.Option(
-            help="Items' ids: `1,2,3`, or a file: `.csv`, `.tsv` or `.parquet` with a column "
-            "`item_id`, `.json` with a list, any other with an id a line.",
+            help="Item ids such as `1,2,3`, or a file: `.csv`, `.tsv` or `.parquet` with a column "
+            "`item_id`, `.json` with a list, or text with one id per line.",
             show_default=False,
         ),
     ],
@@ -36,33 +36,33 @@ def score(
     data: DataOption = None,
     allow_loss: AllowLoss = False,
 ) -> None:
-    """Score candidates for a user, upon the user's state; prints JSON.
+    """Score candidates with a user's state, and print JSON.
 
-    `unknown_candidates` lists the positions, from 0, of candidates that training did not know.
+    `unknown_candidates` lists the positions, from 0, of candidates that were not in training.
 
     Example: `recops uic score --model runs/mimn --store lmdb:states --user 1 --candidates 5,6,7`
     """
-    from recops_models.cli.uic.candidates import candidates_of
+    from recops_models.cli.uic.candidates import read_candidates
     from recops_models.serving.center import Center
 
     try:
-        given = json.loads(features)
+        feature_values = json.loads(features)
     except ValueError as error:
         raise typer.BadParameter(f"--features must be a JSON object ({error})") from error
-    if not isinstance(given, dict):
+    if not isinstance(feature_values, dict):
         raise typer.BadParameter("--features must be a JSON object")
-    items = candidates_of(candidates)
+    items = read_candidates(candidates)
     with Center.open(
-        model, store, allow_loss=allow_loss, data=data_named(data), create=False
+        model, store, allow_loss=allow_loss, data=dataset_loader(data), create=False
     ) as center:
-        found = center.score(user, items, given)
-    answer: dict[str, object] = {
+        result = center.score(user, items, feature_values)
+    content: dict[str, object] = {
         "user_id": user,
         "candidates": items,
-        "scores": found.scores.tolist(),
-        "model_version": found.model_version,
-        "events": found.events,
-        "known": found.known,
-        "unknown_candidates": found.unknown_candidates,
+        "scores": result.scores.tolist(),
+        "model_version": result.model_version,
+        "events": result.events,
+        "known": result.known,
+        "unknown_candidates": result.unknown_candidates,
     }
-    typer.echo(json.dumps(answer))
+    typer.echo(json.dumps(content))

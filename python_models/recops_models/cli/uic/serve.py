@@ -1,4 +1,4 @@
-"""``recops uic serve``: the center over HTTP."""
+"""``recops uic serve``: HTTP service of the User Interest Center."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from recops_models.cli.uic.shared import (
     DataOption,
     ModelOption,
     StoreUrl,
-    data_named,
+    dataset_loader,
     uic,
 )
 from recops_models.printable import printable
@@ -23,26 +23,29 @@ def serve(
     model: ModelOption,
     store: StoreUrl,
     host: Annotated[
-        str, typer.Option(help="An address of this machine; one that others reach takes a token.")
+        str,
+        typer.Option(
+            help="Address of this machine. One that others can reach requires --token-file."
+        ),
     ] = "127.0.0.1",
-    port: Annotated[int, typer.Option(min=0, max=65535, help="0 takes one that is free.")] = 8080,
+    port: Annotated[int, typer.Option(min=0, max=65535, help="Port; 0 selects a free one.")] = 8080,
     token_file: Annotated[
         Path | None,
         typer.Option(
-            help="Holds the token that requests must bear: `Authorization: Bearer TOKEN`.",
+            help="File with the token that requests must send: `Authorization: Bearer TOKEN`.",
             show_default=False,
         ),
     ] = None,
     max_body: Annotated[
-        int, typer.Option(min=1, help="Bytes of a request; a larger one is answered 413.")
+        int, typer.Option(min=1, help="Largest request body in bytes; larger ones get 413.")
     ] = 1 << 20,
     data: DataOption = None,
     allow_loss: AllowLoss = False,
 ) -> None:
-    """Take events and give scores over HTTP, until Ctrl-C or SIGTERM, which finish what came.
+    """Accept events and return scores over HTTP. Ctrl-C or SIGTERM finishes open requests.
 
     POST /v1/events, /v1/score and /v1/forget; GET /healthz, /metrics (Prometheus) and /, a page
-    that shows what goes on. Once `recops uic refresh` has switched, the data set is read anew, too.
+    with live metrics. When `recops uic refresh` replaces the model, the data set is loaded again.
 
     Example: `recops uic serve --model runs/mimn --store lmdb:states`
     """
@@ -51,7 +54,7 @@ def serve(
     from recops_models.serving.http.server import serve as serve_center
 
     token = None if token_file is None else read_token(token_file)
-    with Center.open(model, store, allow_loss=allow_loss, data=data_named(data)) as center:
+    with Center.open(model, store, allow_loss=allow_loss, data=dataset_loader(data)) as center:
         serve_center(
             center,
             host=host,

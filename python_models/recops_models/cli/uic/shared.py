@@ -1,4 +1,4 @@
-"""The group of ``recops uic``, and what its commands share."""
+"""Command group ``recops uic``, and options and helpers of its commands."""
 
 from __future__ import annotations
 
@@ -19,22 +19,22 @@ if TYPE_CHECKING:
 
 uic = typer.Typer(
     no_args_is_help=True,
-    help="The User Interest Center: users' states in a store, moved by events, read by requests.",
+    help="User Interest Center: user states in a store, updated by events and read by requests.",
 )
 app.add_typer(uic, name="uic")
 
 
-def _store_url(given: str) -> str:
+def _store_url(url: str) -> str:
     from recops_models.serving.stores.store_url import check_store_url
 
     try:
-        return check_store_url(given)
+        return check_store_url(url)
     except ValueError as error:
         raise typer.BadParameter(str(error)) from error
 
 
 ModelOption = Annotated[
-    Path, typer.Option("--model", help="What `recops train mimn|hpmn` left.", show_default=False)
+    Path, typer.Option("--model", help="Folder of `recops train mimn|hpmn`.", show_default=False)
 ]
 StoreUrl = Annotated[
     str,
@@ -46,47 +46,50 @@ StoreUrl = Annotated[
     ),
 ]
 AllowLoss = Annotated[
-    bool, typer.Option("--allow-loss", help="Take a Redis that may lose acknowledged events.")
+    bool,
+    typer.Option("--allow-loss", help="Accept a Redis server that may lose acknowledged events."),
 ]
 DataOption = Annotated[
     str | None,
     typer.Option(
         "--data",
-        help="The data set whose users and items are known, by name or folder; default: the "
-        "training's.",
+        help="Data set with the current users and items, by name or folder. Default: the data set "
+        "of the training.",
         show_default=False,
     ),
 ]
 Expected = Annotated[
     Path | None,
-    typer.Option("--model", help="Refuse a store with another model's states.", show_default=False),
+    typer.Option(
+        "--model", help="Refuse a store with states of another model.", show_default=False
+    ),
 ]
-Moved = Annotated[
+SnapshotModel = Annotated[
     Path | None,
     typer.Option(
         "--model",
-        help="Where the snapshot's model is now; default: where it was then.",
+        help="Folder of the snapshot's model. Default: the folder at the time of the snapshot.",
         show_default=False,
     ),
 ]
 Snapshots = Annotated[
     Path | None,
     typer.Option(
-        "--snapshots", help="The folder of snapshots; default: `PATH/snapshots` of `lmdb:PATH`."
+        "--snapshots", help="Folder of snapshots. Default: `PATH/snapshots` for `lmdb:PATH`."
     ),
 ]
 
 
-def data_named(name: str | None) -> Callable[[], Dataset] | None:
-    """Loads the data set that `--data` names: as it is by then, whenever a model is loaded."""
+def dataset_loader(name: str | None) -> Callable[[], Dataset] | None:
+    """Return a function that loads the data set of `--data`; None without the option."""
     return None if name is None else partial(load_data, name)
 
 
 @contextmanager
-def opened_store(
+def open_checked_store(
     url: str, model: Path | None, allow_loss: bool, *, create: bool = False
 ) -> Iterator[Store]:
-    """The store, whose states are those of the model, if one is named; ``make`` a missing one."""
+    """Open a store, and check that its states are of ``model`` if one is given."""
     from recops_models.serving.errors import ModelVersionError
     from recops_models.serving.generations import read_active
     from recops_models.serving.open_store import open_store
@@ -99,10 +102,10 @@ def opened_store(
         yield store
 
 
-def snapshots_folder(url: str, given: Path | None) -> Path:
-    """Where snapshots of a store are: as given, or beside its states."""
-    if given is not None:
-        return given
+def snapshots_folder(url: str, folder: Path | None) -> Path:
+    """Return the folder of a store's snapshots: the given one, or a folder within an LMDB store."""
+    if folder is not None:
+        return folder
     from recops_models.serving.stores.store_url import lmdb_folder, redact_url
 
     if not url.startswith("lmdb:"):
@@ -110,6 +113,6 @@ def snapshots_folder(url: str, given: Path | None) -> Path:
     return lmdb_folder(url) / "snapshots"
 
 
-def warned(text: str) -> None:
-    """Tells on stderr what an operation over all users left out."""
+def print_warning(text: str) -> None:
+    """Print a warning to stderr."""
     typer.echo(printable(f"warning: {text}"), err=True)

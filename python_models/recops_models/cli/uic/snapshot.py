@@ -1,4 +1,4 @@
-"""``recops uic snapshot``: the states of one moment in a file."""
+"""``recops uic snapshot``: write a consistent copy of all states to a file."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from recops_models.cli.uic.shared import (
     Expected,
     Snapshots,
     StoreUrl,
-    opened_store,
+    open_checked_store,
+    print_warning,
     snapshots_folder,
     uic,
-    warned,
 )
 from recops_models.printable import printable
 
@@ -24,14 +24,14 @@ def snapshot(
     model: Expected = None,
     allow_loss: AllowLoss = False,
 ) -> None:
-    """Write the states of one moment to a file, and keep the seven newest; once a day, say.
+    """Write a consistent copy of all states to a file, and keep the seven newest files.
 
-    Redis has no transactions for readers: events wait meanwhile.
+    With Redis, which has no read transactions, events wait meanwhile.
 
     Example: `recops uic snapshot --store lmdb:states`
     """
     from recops_models.serving.snapshots import take_snapshot
 
     folder = snapshots_folder(store, snapshots)
-    with opened_store(store, model, allow_loss) as opened:
-        typer.echo(printable(str(take_snapshot(opened, folder, on_warning=warned))))
+    with open_checked_store(store, model, allow_loss) as opened:
+        typer.echo(printable(str(take_snapshot(opened, folder, on_warning=print_warning))))
