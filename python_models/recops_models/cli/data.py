@@ -1,4 +1,4 @@
-"""``recops data``: list, get, describe and import data sets."""
+"""``recops data``: list, fetch, describe and import data sets."""
 
 from __future__ import annotations
 
@@ -11,14 +11,12 @@ import typer
 from recops_models.cli.application import app, load_data, make_folder, print_findings
 from recops_models.printable import printable
 
-data = typer.Typer(
-    no_args_is_help=True, help="Data sets: list them, fetch one, look into one, bring your own."
-)
+data = typer.Typer(no_args_is_help=True, help="List, fetch, describe and import data sets.")
 app.add_typer(data, name="data")
 
 
 class SourceKind(str, Enum):
-    """The forms of data that can be imported."""
+    """Source formats that can be imported."""
 
     recbole = "recbole"
     s3rec = "s3rec"
@@ -30,7 +28,7 @@ class SourceKind(str, Enum):
 
 
 class Ids(str, Enum):
-    """How ids are read."""
+    """Types of ids."""
 
     auto = "auto"
     integer = "integer"
@@ -39,7 +37,7 @@ class Ids(str, Enum):
 
 @data.command("list")
 def list_sets() -> None:
-    """The data sets known by name, and whether they are ready to use.
+    """List the data sets with a name, and whether they are ready to use.
 
     Example: `recops data list`
     """
@@ -48,7 +46,7 @@ def list_sets() -> None:
 
     from recops_models.data import NAMED_SETS
 
-    table = Table("name", "state", "what it is", box=None, pad_edge=False)
+    table = Table("name", "state", "description", box=None, pad_edge=False)
     for name, known in NAMED_SETS.items():
         table.add_row(name, known.available(), known.summary)
     Console().print(table)
@@ -60,7 +58,7 @@ def get(
         str, typer.Argument(help="A name from `recops data list`.", show_default=False)
     ],
 ) -> None:
-    """Fetch a data set into the cache, or mend it there; verified by SHA-256, whole or not at all.
+    """Fetch a data set into the cache, or replace a damaged copy. SHA-256 verifies the files.
 
     Example: `recops data get ml-100k`
     """
@@ -89,7 +87,7 @@ def describe(
         str, typer.Argument(help="A name from `recops data list`, or a folder.", show_default=False)
     ],
 ) -> None:
-    """Counts, sparsity, history lengths, time range, columns, and the rows that were left out.
+    """Print counts, sparsity, history lengths, time range, columns and excluded rows.
 
     Examples: `recops data describe ml-100k`, `recops data describe my/folder`
     """
@@ -109,31 +107,35 @@ def describe(
 @data.command("import")
 def import_data(
     kind: Annotated[
-        SourceKind, typer.Argument(help="What is there, of the kinds above.", show_default=False)
+        SourceKind, typer.Argument(help="Source format, as listed above.", show_default=False)
     ],
-    path: Annotated[Path, typer.Argument(help="The folder or file to read.", show_default=False)],
-    out: Annotated[Path, typer.Option(help="The folder to write to.", show_default=False)],
+    path: Annotated[Path, typer.Argument(help="Folder or file to read.", show_default=False)],
+    out: Annotated[Path, typer.Option(help="Folder to write to.", show_default=False)],
     name: Annotated[
-        str | None, typer.Option(help="The data set's name; default: the file's or folder's.")
+        str | None,
+        typer.Option(help="Name of the data set. Default: the name of the file or folder."),
     ] = None,
     ids: Annotated[
-        Ids, typer.Option(help="Keep integer ids, or number string ids; auto looks at them.")
+        Ids,
+        typer.Option(
+            help="Keep integer ids, or map string ids to numbers. auto chooses by the values."
+        ),
     ] = Ids.auto,
 ) -> None:
-    """Bring data into the one form that every command reads; bad rows are counted and named.
+    """Convert data to the format that all commands read. Invalid rows are counted and reported.
 
-    Kinds: `recbole`, atomic files (`NAME.inter`, `NAME.item`, `NAME.user`); `s3rec`, one line a
-    user (`user item item …`, with `NAME_item2attributes.json` and `NAME_item2title.json` beside
-    it); `csv`, a folder with `interactions.csv` or `.parquet` (user_id, item_id, timestamp,
-    optionally rating, label, feedback, weight, position, propensity, domain, scene), and optionally
-    `items.*` (item_id, text and attribute columns) and `users.*`, or the file of interactions
-    alone;
-    `letter`, `NAME.inter.json` and `NAME.index.json`; `onerec`, `NAME.item.json`,
+    Kinds: `recbole`, atomic files (`NAME.inter`, `NAME.item`, `NAME.user`); `s3rec`, one line
+    per user (`user item item …`, with `NAME_item2attributes.json` and `NAME_item2title.json` in the
+    same folder); `csv`, a folder with `interactions.csv` or `.parquet` (user_id, item_id,
+    timestamp, optionally rating, label, feedback, weight, position, propensity, domain, scene), and
+    optionally `items.*` (item_id, text and attribute columns) and `users.*`, or the file of interactions
+    alone; `letter`, `NAME.inter.json` and `NAME.index.json`; `onerec`, `NAME.item.json`,
     `NAME.index.json` and `NAME_train|valid|test.csv`; `caserec`, a zip archive of `.dat` files;
     `movielens`, GroupLens' own `ratings.dat`, `ratings.csv` or `u.data` with films and users.
 
     Integer columns of items and users are categories if their names end in `_id`, or if they have
-    at most 50 values and 20 rows per value; other integers are numbers. The import prints which.
+    at most 50 values and at least 20 rows per value. Other integers are numbers. The import prints
+    the choice per column.
 
     Example: `recops data import csv shop/ --out data/shop && recops data describe data/shop`
     """

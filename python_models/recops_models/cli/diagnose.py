@@ -1,4 +1,4 @@
-"""``recops diagnose``: the science of semantic IDs."""
+"""``recops diagnose``: quality report of semantic IDs."""
 
 from __future__ import annotations
 
@@ -19,23 +19,23 @@ def diagnose(
     source: Annotated[
         str,
         typer.Argument(
-            help="The folder of `recops tokenize`, or of `recops train` for UniRec or TIGER; a "
-            "folder with your own sids.parquet; or a data set that has semantic IDs.",
+            help="Folder of `recops tokenize`, or of `recops train` for UniRec or TIGER; a folder "
+            "with your own sids.parquet; or a data set with semantic IDs.",
             metavar="DIR|DATA",
             show_default=False,
         ),
     ],
     data: Annotated[
         str | None,
-        typer.Option(help="The data set, where config.json names none or it has moved."),
+        typer.Option(help="Data set, if config.json names none or it has moved."),
     ] = None,
     vectors: Annotated[
-        Path | None, typer.Option(help="The vectors' file, where config.json's has moved.")
+        Path | None, typer.Option(help="File of vectors, if the one in config.json has moved.")
     ] = None,
     order: Annotated[
         str | None,
         typer.Option(
-            help="The item of each row of --vectors, a .npy file: `id` (ascending item ids), or a "
+            help="Item of each row of a .npy file of --vectors: `id` (ascending item ids), or a "
             "file of item ids. Default: the order in config.json.",
             metavar="id|FILE",
             show_default=False,
@@ -44,8 +44,8 @@ def diagnose(
     attributes: Annotated[
         str,
         typer.Option(
-            help="Columns of the items, coarse to fine, that a decoder would spell before the "
-            "codes; auto: the one with the fewest values.",
+            help="Item columns, coarse to fine, that a decoder would generate before the codes. "
+            "auto: the column with the fewest values.",
             metavar="NAME,…",
         ),
     ] = "auto",
@@ -54,18 +54,20 @@ def diagnose(
     ] = 0,
     out: Annotated[
         Path | None,
-        typer.Option(help="The folder; default: DIR, or runs/diagnose-DATA.", show_default=False),
+        typer.Option(
+            help="Output folder. Default: DIR, or runs/diagnose-DATA.", show_default=False
+        ),
     ] = None,
 ) -> None:
-    """Tell how good semantic IDs are: use, collisions, noise, exposure, behaviour, decoding cost.
+    """Measure semantic IDs: usage, collisions, noise, exposure, behaviour and decoding cost.
 
-    A lone `sids.parquet` (item_id, c0, c1, …; of any program) is enough for what codes alone tell.
-    Errors, noise and capacity need the tokenizer and the vectors beside it; exposure, retention and
-    AUC the data set that `config.json` names: training events, and held-out ones as pairs that the
-    vectors never saw. Its attributes tell how much of the codes they say, in bits, beside shuffled
-    ones. The page says what is missing, and why.
+    A `sids.parquet` of any program (item_id, c0, c1, …) is enough for the metrics of the codes.
+    Errors, noise and capacity also need the tokenizer and the vectors. Exposure, retention and AUC
+    need the data set that `config.json` names; held-out events serve as unseen pairs. For the
+    item attributes, the report gives their mutual information with the codes in bits, compared
+    with shuffled attributes. The page lists what is missing, and why.
 
-    Leaves `diagnosis.json` and `diagnosis.html`, one self-contained page.
+    Writes `diagnosis.json` and `diagnosis.html`, a self-contained page.
 
     Example: `recops diagnose runs/sids`
     """
@@ -78,45 +80,45 @@ def diagnose(
     from recops_models.versions import versions
 
     if order is not None and vectors is None:
-        raise typer.BadParameter("--order says what the rows of --vectors follow: name both")
+        raise typer.BadParameter("--order requires --vectors")
     columns = [name.strip() for name in attributes.split(",") if name.strip()]
-    found = _open(source, data, vectors, order, columns)
-    default = _default(source)
+    inputs = _open(source, data, vectors, order, columns)
+    default = _default_folder(source)
     kind = CONFIG_KIND
-    if (out or default).resolve() == Path(source).resolve() and found.is_of_training:
+    if (out or default).resolve() == Path(source).resolve() and inputs.is_of_training:
         kind = TRAINING_KIND
     with out_folder(make_folder(out or default), kind=kind) as folder:
-        codes = found.codes
+        codes = inputs.codes
         diagnosis = measure(
             codes,
-            found.tokenizer,
-            vectors=found.vectors,
-            exposure=found.exposure,
-            pairs=found.pairs,
-            attributes=found.attributes,
+            inputs.tokenizer,
+            vectors=inputs.vectors,
+            exposure=inputs.exposure,
+            pairs=inputs.pairs,
+            attributes=inputs.attributes,
             seed=seed,
         )
-        diagnosis["missing"] |= found.missing
+        diagnosis["missing"] |= inputs.missing
         page = render(
             diagnosis,
             codes.numpy(),
-            title=f"recops diagnose · {found.name}",
-            exposure=None if found.exposure is None else found.exposure.numpy(),
-            plane=plane_of(found),
-            details={"Configuration": found.config, "Versions": versions()},
+            title=f"recops diagnose · {inputs.name}",
+            exposure=None if inputs.exposure is None else inputs.exposure.numpy(),
+            plane=plane_of(inputs),
+            details={"Configuration": inputs.config, "Versions": versions()},
         )
-        content = {"source": found.name, "seed": seed, "config": found.config, **diagnosis}
+        content = {"source": inputs.name, "seed": seed, "config": inputs.config, **diagnosis}
         write_json(
             folder / "diagnosis.json", {**content, "versions": versions()}, kind="sid-diagnosis"
         )
         write_file(folder / "diagnosis.html", page.encode())
-    for what, why in diagnosis["missing"].items():
-        typer.echo(printable(f"missing: {what}: {why}"))
+    for name, reason in diagnosis["missing"].items():
+        typer.echo(printable(f"missing: {name}: {reason}"))
     paths = diagnosis["paths"]
     typer.echo(
         f"{diagnosis['items']:,} items, {paths['unique_sid']:,} semantic IDs, "
-        f"{paths['uniquely_identified_item_rate']:.1%} of items alone on theirs; "
-        f"the page: {folder / 'diagnosis.html'}"
+        f"{paths['uniquely_identified_item_rate']:.1%} of items have a unique one; "
+        f"report: {folder / 'diagnosis.html'}"
     )
 
 
@@ -128,7 +130,7 @@ def _open(
     path = Path(source)
     if find_sids(path) is not None:
         return open_folder(path, data=data, vectors=vectors, order=order, attributes=attributes)
-    if path.is_dir() and not _is_data(path):
+    if path.is_dir() and not _is_dataset(path):
         raise typer.BadParameter(
             f"{source}: holds no sids.parquet; name the folder of `recops tokenize --out`, or of "
             "`recops train unirec` or `tiger`"
@@ -136,11 +138,11 @@ def _open(
     return of_dataset(load_data(source), attributes)
 
 
-def _is_data(folder: Path) -> bool:
+def _is_dataset(folder: Path) -> bool:
     return any(folder.glob("interactions.*")) or any(folder.glob("*.inter.json"))
 
 
-def _default(source: str) -> Path:
+def _default_folder(source: str) -> Path:
     from recops_models.tokenizers.diagnosis.inputs import find_sids
 
     path = Path(source)

@@ -1,4 +1,4 @@
-"""``recops evaluate``: measure a trained model."""
+"""``recops evaluate``: evaluate a trained model."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from recops_models.cli.application import app, load_job_data
 
 @app.command()
 def evaluate(
-    folder: Annotated[Path, typer.Argument(help="What `recops train` left.", show_default=False)],
+    folder: Annotated[Path, typer.Argument(help="Folder of `recops train`.", show_default=False)],
 ) -> None:
-    """Measure a trained model again, on validation and test.
+    """Evaluate a trained model on validation and test.
 
-    Rankers: HR@10, HR@50, NDCG@10 and coverage; every item of the catalogue competes, those that a
-    user has already met are left out, for every model alike. Click models: AUC, gAUC, logloss and
-    how far the probabilities can be trusted (PCOC, ECE).
+    Rankers: HR@10, HR@50, NDCG@10 and coverage. All items of the catalogue are ranked, without
+    those that the user has already interacted with. Click models: AUC, gAUC, logloss, and
+    calibration of the probabilities (PCOC, ECE).
 
     Example: `recops evaluate runs/unirec`
     """
@@ -30,9 +30,9 @@ def evaluate(
 
     job, model = load_trained(folder)
     task = task_of(job, load_job_data(job, model, folder), model)
-    found = {part: task.measure(model, part)[0] for part in ("validation", "test")}
-    table = Table("", *found["test"], box=None, pad_edge=False)
-    for part, metrics in found.items():
-        told = ("undefined" if isnan(value) else f"{value:.4f}" for value in metrics.values())
-        table.add_row(part, *told)
+    results = {part: task.measure(model, part)[0] for part in ("validation", "test")}
+    table = Table("", *results["test"], box=None, pad_edge=False)
+    for part, metrics in results.items():
+        cells = ("undefined" if isnan(value) else f"{value:.4f}" for value in metrics.values())
+        table.add_row(part, *cells)
     Console().print(table)

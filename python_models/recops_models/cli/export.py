@@ -1,4 +1,4 @@
-"""``recops export``: a trained ranker as one compiled package."""
+"""``recops export``: compile a trained ranker to one package."""
 
 from __future__ import annotations
 
@@ -16,19 +16,17 @@ if TYPE_CHECKING:
 
 @app.command()
 def export(
-    folder: Annotated[Path, typer.Argument(help="What `recops train` left.", show_default=False)],
-    out: Annotated[
-        Path, typer.Option(help="The file to write; it ends in .pt2.", show_default=False)
-    ],
+    folder: Annotated[Path, typer.Argument(help="Folder of `recops train`.", show_default=False)],
+    out: Annotated[Path, typer.Option(help="File to write, ending in .pt2.", show_default=False)],
 ) -> None:
-    """Compile a trained ranker (sasrec, tiger, unirec) into a package that runs without its code.
+    """Compile a trained ranker (sasrec, tiger, unirec) to a package that runs without its code.
 
-    AOTInductor compiles the model's functions: reading a history, and a step of decoding for each
-    token (SASRec: the scores of all items). They take and give item ids and tensors, batches and
-    beams of any size; `recops.constrained_beam_search` decodes with them, and with the trie that is
-    left beside: `model.trie.safetensors` for `model.pt2`. A UniRec that knows scenes (`task`) or
-    fields of users takes those of each request too. A process that serves them needs torch and
-    recops, no model's Python code and no training data. It takes minutes and a C++ compiler.
+    AOTInductor compiles two functions: encoding a history, and one decoding step per token
+    (SASRec: the scores of all items). Batch and beam sizes are dynamic.
+    `recops.constrained_beam_search` decodes with these functions and a trie, which is written to
+    `model.trie.safetensors` for `model.pt2`. A UniRec with tasks or user fields also takes those
+    of each request. Serving needs torch and recops, but neither the model's Python code nor
+    training data. The export needs a C++ compiler and takes minutes.
 
     Example: `recops export runs/unirec --out unirec.pt2`
     """
@@ -42,9 +40,9 @@ def export(
     check_exportable(model, out, name=job.model)
     dataset = load_job_data(job, model, folder)
     if not isinstance(dataset, Dataset):
-        raise ValueError(f"{job.data} holds examples, but no catalogue to recommend from")
+        raise ValueError(f"{job.data} has examples, but no catalogue to recommend from")
     items, users = dataset.item_vocabulary.ids, dataset.user_vocabulary.ids
-    written = export_model(
+    paths = export_model(
         model,
         torch.from_numpy(items),
         out,
@@ -52,11 +50,11 @@ def export(
         user_ids=torch.from_numpy(users),
         tasks=_tasks(job, dataset),
     )
-    typer.echo(f"{job.model} in {' and '.join(map(str, written))}")
+    typer.echo(f"{job.model} in {' and '.join(map(str, paths))}")
 
 
 def _tasks(job: Job, dataset: Dataset) -> tuple[str, ...]:
-    """Names of the scenes that a training was told of; none of a model that is not told of any."""
+    """Return the names of the training's tasks; empty for a model without tasks."""
     from recops_models.examples.scenes import SceneConfig, Scenes
     from recops_models.recipes.parts import part
 

@@ -16,8 +16,8 @@ class FitBars(Callbacks):
     """One bar per stage of a tokenizer, all shown from the start.
 
     Args:
-        bars: where they are shown.
-        stages: of the tokenizer, in order.
+        bars: display of the bars.
+        stages: stages of the tokenizer, in order.
     """
 
     def __init__(self, bars: Progress, stages: Sequence[str]) -> None:

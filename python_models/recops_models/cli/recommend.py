@@ -1,4 +1,4 @@
-"""``recops recommend``: what a trained model shows a user, or many."""
+"""``recops recommend``: recommendations of a trained model for users."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ if TYPE_CHECKING:
 
 @app.command()
 def recommend(
-    folder: Annotated[Path, typer.Argument(help="What `recops train` left.", show_default=False)],
+    folder: Annotated[Path, typer.Argument(help="Folder of `recops train`.", show_default=False)],
     user: Annotated[
         str | None,
-        typer.Option(help="The user's id, as the data set has it.", show_default=False),
+        typer.Option(help="User id, as in the data set.", show_default=False),
     ] = None,
     users: Annotated[
         str | None,
         typer.Option(
-            help="A file of users' ids: `user_id` of a CSV or Parquet file, or one id a line; or "
-            "`all`: every user who has met something.",
+            help="File of user ids: a CSV or Parquet file with a column `user_id`, or text with one "
+            "id per line; or `all` for every user with interactions.",
             metavar="FILE|all",
             show_default=False,
         ),
@@ -34,60 +34,59 @@ def recommend(
     out: Annotated[
         Path | None,
         typer.Option(
-            help="With `--users`, the file to write; it ends in .parquet.", show_default=False
+            help="With `--users`, the file to write, ending in .parquet.", show_default=False
         ),
     ] = None,
-    k: Annotated[int, typer.Option("-k", min=1, help="How many items.")] = 10,
+    k: Annotated[int, typer.Option("-k", min=1, help="Number of items.")] = 10,
     new_items: Annotated[
         Path | None,
         typer.Option(
-            help="Parquet or CSV of items that training did not have: `item_id`, and columns as "
-            "the data set's items have them. UniRec alone.",
+            help="Parquet or CSV file of items that were not in training: `item_id`, and columns as "
+            "in the data set. UniRec only.",
             show_default=False,
         ),
     ] = None,
     task: Annotated[
         str | None,
         typer.Option(
-            help="The task: a value of the column that training read by `--set task=…` or "
-            "`--set objective=…`; with both, `purchase/feed`. Default: that of the user's last "
-            "event. UniRec alone.",
+            help="Task: a value of the column of `--set task=…` or `--set objective=…` in "
+            "training; with both, `purchase/feed`. Default: the task of the user's last event. UniRec only.",
             show_default=False,
         ),
     ] = None,
     plain: Annotated[
-        bool, typer.Option("--plain", help="AGE: rank by plain probabilities of a click.")
+        bool, typer.Option("--plain", help="AGE: rank by click probability, without exploration.")
     ] = False,
     seed: Annotated[
         int,
         typer.Option(
             min=0,
             max=LARGEST_SEED,
-            help="AGE: of what is explored; give every visit of a user another one.",
+            help="AGE: seed of the exploration. Use another one for every visit of a user.",
         ),
     ] = 0,
     timing: Annotated[
-        bool, typer.Option("--timing", help="Tell how long a request takes, part by part.")
+        bool, typer.Option("--timing", help="Print the latency of a request and its parts.")
     ] = False,
 ) -> None:
-    """Recommend items to one user, or to many, after everything they met.
+    """Recommend items to one user or many, given all their interactions.
 
-    `--user` prints a list with scores and titles. `--users` answers many at once: `--out` gets a
-    row an item, `user`, `place` (from 1), `item` and `score`, with ids as the data set has them. A
-    user named twice is answered once. The file is written whole at the end, or not at all.
+    `--user` prints a list with scores and titles. `--users` writes the lists of many users to
+    `--out`, one row per item: `user`, `place` (from 1), `item` and `score`, with the ids of the
+    data set. Repeated users get one list. The file appears only when it is complete.
 
-    AGE explores: it ranks by scores that add what it could learn. `explored` marks the items that
-    the list without exploration lacks; the file then also has `plain_score`, the probability of a
-    click. The same seed gives the same lists; `--plain` ranks by plain probabilities.
+    AGE explores: its ranking scores reward uncertainty. `explored` marks items that the list
+    without exploration lacks, and the file also has `plain_score`, the click probability. The same
+    seed gives the same lists; `--plain` ranks by click probability.
 
-    A click model scores the whole catalogue, for one user after the other; its scores are
-    probabilities. With `--new-items`, UniRec also decodes items that came after its training, by
-    codes of the tokenizer that training left; nothing is trained again. `--timing` asks a model
-    that spells items (unirec, tiger) again and again for one user, and tells the median
-    milliseconds of reading the history, of the model's steps and of the beam search.
+    A click model scores the whole catalogue for each user; its scores are probabilities. With
+    `--new-items`, UniRec also decodes items that were not in training, with the codes of its
+    tokenizer and without further training. `--timing` repeats the request of one user to a
+    generative model (unirec, tiger). It prints the median milliseconds of encoding the history, of
+    the decoding steps and of the beam search.
 
-    The data set may have more events and users than at the training. Other items are refused by
-    rankers, which know them by number, and by click models where ids are text.
+    The data set may have more events and users than in training. Rankers, and click models on text
+    ids, refuse new items.
 
     Example: `recops recommend runs/unirec --user 196 -k 10`
 
@@ -102,7 +101,7 @@ def recommend(
     job, model = load_trained(folder)
     dataset = load_job_data(job, model, folder)
     if not isinstance(dataset, Dataset):
-        raise ValueError(f"{job.data} holds examples, but no catalogue to recommend from")
+        raise ValueError(f"{job.data} has examples, but no catalogue to recommend from")
     exploration_seed = None if plain else seed
     ready = ready_model(
         folder, job, model, dataset, new_items=new_items, scene=task, seed=exploration_seed
@@ -127,15 +126,15 @@ def _check_usage(user: str | None, users: str | None, out: Path | None, timing: 
     if (user is None) == (users is None):
         raise typer.BadParameter("name either one user (--user) or many (--users)")
     if (users is None) != (out is None):
-        raise typer.BadParameter("--users and --out go together: whose lists, and the file of them")
+        raise typer.BadParameter("--users and --out go together")
     if timing and user is None:
-        raise typer.BadParameter("--timing is of one user: --user")
+        raise typer.BadParameter("--timing requires --user")
     if out is None:
         return
     if out.suffix != ".parquet":
         raise typer.BadParameter(f"--out must end in .parquet, got {out.name}")
     if out.is_dir() or not out.parent.is_dir():
-        raise typer.BadParameter(f"--out must be a file in a folder that is there, got {out}")
+        raise typer.BadParameter(f"--out must be a file in an existing folder, got {out}")
 
 
 def _show(ready: ReadyModel, user: int, k: int) -> None:
@@ -151,16 +150,16 @@ def _show(ready: ReadyModel, user: int, k: int) -> None:
         items, scores, _, explored = ready.exploring_list(user, k)
         marks = ["explored" if mark else "" for mark in explored.tolist()]
         table.add_column("")
-    for place, (item, score) in enumerate(zip(items.tolist(), scores.tolist(), strict=True)):
+    for index, (item, score) in enumerate(zip(items.tolist(), scores.tolist(), strict=True)):
         if item >= 0:
-            row = [str(place + 1), f"{score:.3f}", str(ready.item_ids[item])]
-            row += [printable(ready.titles[item]), *([] if marks is None else [marks[place]])]
+            row = [str(index + 1), f"{score:.3f}", str(ready.item_ids[item])]
+            row += [printable(ready.titles[item]), *([] if marks is None else [marks[index]])]
             table.add_row(*row)
     Console(markup=False).print(table)
 
 
 def _write(ready: ReadyModel, users: Int64Array, k: int, out: Path) -> None:
-    """Leave many users' lists in a file."""
+    """Write the lists of many users to a file."""
     from rich.console import Console
     from rich.progress import Progress
 

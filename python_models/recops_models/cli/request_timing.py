@@ -25,14 +25,20 @@ def request_timing(model: nn.Module, dataset: Dataset, task: AnyTask, user: int,
     known, beams = user_history(dataset, user), max(k, model.beams)
     history, lengths = last_windows(known, model.window)
     scene: int | Tensor = 0
-    who: Tensor | None = None
+    user_features: Tensor | None = None
     if isinstance(task, PathTask):
         request = task.request(model, user, known)
-        scene, who = request.task, request.user
-    found = latency(
-        model, history, lengths, beams=beams, banned=items_met(known), task=scene, user=who
+        scene, user_features = request.task, request.user
+    timing = latency(
+        model,
+        history,
+        lengths,
+        beams=beams,
+        banned=items_met(known),
+        task=scene,
+        user=user_features,
     )
     return (
-        f"{found.total:.2f} ms a request of {beams} beams: encode {found.encode:.2f}, "
-        f"steps {found.steps:.2f}, beam {found.beam:.2f}"
+        f"{timing.total:.2f} ms per request with {beams} beams: encode {timing.encode:.2f}, "
+        f"steps {timing.steps:.2f}, beam {timing.beam:.2f}"
     )

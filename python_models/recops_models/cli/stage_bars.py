@@ -1,4 +1,4 @@
-"""A bar a stage, on stderr."""
+"""Progress bars on stderr, one per stage."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _logger = logging.getLogger(__name__)
 
 
 class StageBars(Callbacks):
-    """One bar per stage with its progress, latest figure and time; finished bars stay."""
+    """One bar per stage with progress, time and latest metric. Finished bars stay visible."""
 
     def __init__(self) -> None:
         self._bars = Progress(

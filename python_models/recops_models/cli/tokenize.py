@@ -1,4 +1,4 @@
-"""``recops tokenize``: item vectors to semantic IDs."""
+"""``recops tokenize``: compute semantic IDs from item vectors."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 
 class ItemWeights(str, Enum):
-    """What an item counts for a method that balances loads."""
+    """Item weights of methods that balance the load of codes."""
 
     exposure = "exposure"
     items = "items"
@@ -41,10 +41,10 @@ class ItemWeights(str, Enum):
 @app.command()
 def tokenize(
     out: Annotated[
-        Path, typer.Option(help="The folder to write to.", file_okay=False, show_default=False)
+        Path, typer.Option(help="Folder to write to.", file_okay=False, show_default=False)
     ],
     data: Annotated[
-        str | None, typer.Option(help="A data set: a name from `recops data list`, or a folder.")
+        str | None, typer.Option(help="Data set: a name from `recops data list`, or a folder.")
     ] = None,
     vectors: Annotated[
         Path | None,
@@ -53,8 +53,8 @@ def tokenize(
     order: Annotated[
         str | None,
         typer.Option(
-            help="The item of each row of a .npy file: `id` (ascending item ids of --data), or a "
-            "file of item ids, one per row: the column item_id of .csv or .parquet, or one a line.",
+            help="Item of each row of a .npy file: `id` (ascending item ids of --data), or a file "
+            "with one item id per row: the column item_id of .csv or .parquet, or text lines.",
             metavar="id|FILE",
             show_default=False,
         ),
@@ -70,42 +70,53 @@ def tokenize(
     ] = None,
     pairs: Annotated[
         Path | None,
-        typer.Option(help="Your own pairs of items met together: .npy [E, 2], or Parquet."),
+        typer.Option(help="Your own pairs of items that occur together: .npy [E, 2], or Parquet."),
     ] = None,
     text_encoder: Annotated[
-        TextEncoderOption, typer.Option(help="For --data; minilm needs 'recops[minilm]'.")
+        TextEncoderOption,
+        typer.Option(help="Encoder of item text, with --data. minilm needs 'recops[minilm]'."),
     ] = TextEncoderOption.tfidf,
     weights: Annotated[
         ItemWeights | None,
         typer.Option(
-            help="What balanced-rq spreads evenly: training events, or items. Default: events, "
-            "where there are any.",
+            help="Load that balanced-rq distributes evenly: training events or items. Default: "
+            "events, if there are any.",
             show_default=False,
         ),
     ] = None,
     stream: Annotated[
-        bool, typer.Option("--stream", help="rq-kmeans from --vectors PARQUET larger than memory.")
+        bool,
+        typer.Option(
+            "--stream", help="Run rq-kmeans on a Parquet file of --vectors that exceeds memory."
+        ),
     ] = False,
-    resume: Annotated[bool, typer.Option("--resume", help="Go on from what is finished.")] = False,
-    seed: Annotated[int, typer.Option(min=0, max=LARGEST_SEED, help="Same seed, same codes.")] = 0,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Continue from the finished levels.")
+    ] = False,
+    seed: Annotated[
+        int,
+        typer.Option(
+            min=0, max=LARGEST_SEED, help="Random seed. The same seed gives the same codes."
+        ),
+    ] = 0,
 ) -> None:
-    """Turn every item into a semantic ID: a few codes, such that like items share the first ones.
+    """Compute a semantic ID for every item: a few codes, of which similar items share the first.
 
     With `--data`, vectors come from text, attributes and the training events (leave-one-out: each
-    user's last two events stay unseen), and so do the pairs of items and the exposures that some
-    methods learn from. With `--vectors`, vectors are yours; with both, yours must cover the data
-    set's items. A Parquet file names its items; of a `.npy` file, `--order` says which item each
-    row belongs to. Without `--data`, row i is item i unless `--order` names a file.
+    user's last two events are excluded). So do the item pairs and exposures that some methods use.
+    `--vectors` gives your own vectors; with `--data` they must cover the items of the data set. A
+    Parquet file names its items. For a `.npy` file, `--order` gives the item of each row. Without
+    `--data` and `--order`, row i is item i.
 
-    Leaves `sids.parquet` (item_id, c0, c1, …), `tokenizer.safetensors`, `config.json` and
-    `metrics.json` (reconstruction error, collisions, use of the codes) in `--out`; with `--data`,
-    `item_vectors.safetensors` too. Ctrl-C keeps finished levels; `--resume` goes on from there, to
-    the same bits.
+    Writes `sids.parquet` (item_id, c0, c1, …), `tokenizer.safetensors`, `config.json` and
+    `metrics.json` (reconstruction error, collisions, code usage) to `--out`; with `--data`, also
+    `item_vectors.safetensors`. Ctrl-C keeps the finished levels. `--resume` continues from them
+    with bitwise the same result.
 
     Example: `recops tokenize --data ml-100k --levels 3 --codes 64 --out runs/sids`
     """
     if data is None and vectors is None:
-        raise typer.BadParameter("name a data set (--data) or a file of vectors (--vectors)")
+        raise typer.BadParameter("give a data set (--data) or a file of vectors (--vectors)")
 
     from recops_models.item_vectors.row_order import BY_ID, check_order
     from recops_models.out_folder import out_folder
@@ -119,13 +130,13 @@ def tokenize(
         raise typer.BadParameter(str(error)) from error
     if tokenizer.uses_pairs and data is None and pairs is None:
         raise typer.BadParameter(
-            f"{method} learns from pairs of items met together: name a data set (--data) or a file "
-            "of them (--pairs)"
+            f"{method} uses pairs of items that occur together: give a data set (--data) or a file "
+            "of pairs (--pairs)"
         )
     if weights is ItemWeights.exposure and data is None:
-        raise typer.BadParameter("--weights exposure counts training events: name --data too")
+        raise typer.BadParameter("--weights exposure counts training events and requires --data")
     if stream and (data is not None or vectors is None or vectors.suffix != ".parquet"):
-        raise typer.BadParameter("--stream reads a Parquet file of --vectors, without --data")
+        raise typer.BadParameter("--stream requires a Parquet file in --vectors, without --data")
     row_ids = None if order is None or order == BY_ID else Path(order)
     weights = weights or (ItemWeights.items if data is None else ItemWeights.exposure)
     dataset = None if data is None else load_data(data)
@@ -146,25 +157,26 @@ def tokenize(
     catalogue: Catalogue | StreamedCatalogue
     catalogue = _stream(vectors) if stream else _catalogue(config, dataset, out if resume else None)
     catalogue.check(tokenizer)
-    kept = catalogue.items if isinstance(catalogue, Catalogue) and vectors is None else None
+    has_own_vectors = isinstance(catalogue, Catalogue) and vectors is None
+    items = catalogue.items if has_own_vectors else None
     with out_folder(make_folder(out), kind=sid_folder.CONFIG_KIND) as folder:
-        sid_folder.start(folder, config, kept, resume=resume)
+        sid_folder.start(folder, config, items, resume=resume)
         try:
-            tokenizer, seconds = _fitted(tokenizer, catalogue, seed, folder, resume)
+            tokenizer, seconds = _fit(tokenizer, catalogue, seed, folder, resume)
         except KeyboardInterrupt:
             raise RuntimeError(
-                f"interrupted; {folder} keeps what is finished: go on with --resume"
+                f"interrupted; {folder} has the finished levels: continue with --resume"
             ) from None
         metrics = sid_folder.finish(folder, config, tokenizer, catalogue, seconds)
     typer.echo(
         f"{metrics['items']:,} items, {metrics['unique_sids']:,} semantic IDs "
-        f"({metrics['collision_rate']:.1%} of items share theirs), "
+        f"({metrics['collision_rate']:.1%} of items share one), "
         f"{metrics['error_share']:.1%} of the variance unexplained; in {folder}"
     )
 
 
 def _catalogue(config: JsonObject, dataset: Dataset | None, finished: Path | None) -> Catalogue:
-    """The items; their vectors from the folder ``finished`` if it has them."""
+    """Return the items with their vectors, which may come from the folder ``finished``."""
     import torch
 
     from recops_models.item_vectors import (
@@ -177,14 +189,14 @@ def _catalogue(config: JsonObject, dataset: Dataset | None, finished: Path | Non
     from recops_models.tokenizers.sid_folder import VECTORS
 
     vectors = None if config["vectors"] is None else Path(config["vectors"])
-    kept = None if finished is None else finished / VECTORS
+    stored_vectors = None if finished is None else finished / VECTORS
 
     def make(dataset: Dataset, train: pa.Table) -> ItemVectors:
         if vectors is not None:
             ids, keys = dataset.item_vocabulary.ids, dataset.text_keys("item")
             return load_item_vectors(vectors, ids, keys, order=config["order"])
-        if kept is not None and kept.exists():
-            return read_item_vectors(kept)
+        if stored_vectors is not None and stored_vectors.exists():
+            return read_item_vectors(stored_vectors)
         encoder, seed = config["text_encoder"], config["seed"]
         return build_item_vectors(dataset, train, text_encoder=encoder, seed=seed)
 
@@ -209,26 +221,26 @@ def _stream(vectors: Path | None) -> StreamedCatalogue:
     return StreamedCatalogue(VectorFile(vectors))
 
 
-def _fitted(
+def _fit(
     tokenizer: Tokenizer,
     catalogue: Catalogue | StreamedCatalogue,
     seed: int,
     folder: Path,
     resume: bool,
 ) -> tuple[Tokenizer, float]:
-    """The tokenizer, fitted under a bar a stage, and the seconds that its last sitting took."""
+    """Return the fitted tokenizer, and the seconds of the last run. Shows a bar per stage."""
     from rich.console import Console
     from rich.progress import Progress
 
     from recops_models.cli.fit_bars import FitBars
     from recops_models.tokenizers.sid_folder import finished_tokenizer, seconds_of_fit
 
-    done = finished_tokenizer(folder) if resume else None
-    if done is not None:
-        return done, seconds_of_fit(folder)
+    finished = finished_tokenizer(folder) if resume else None
+    if finished is not None:
+        return finished, seconds_of_fit(folder)
     console = Console(stderr=True)
     started = time.perf_counter()
     with Progress(console=console, transient=True, disable=not console.is_terminal) as bars:
-        show = FitBars(bars, tokenizer.stages)
-        catalogue.fit(tokenizer, seed=seed, callbacks=show, folder=folder, resume=resume)
+        callbacks = FitBars(bars, tokenizer.stages)
+        catalogue.fit(tokenizer, seed=seed, callbacks=callbacks, folder=folder, resume=resume)
     return tokenizer, time.perf_counter() - started

@@ -1,4 +1,4 @@
-"""``recops train``: a model on a data set."""
+"""``recops train``: train a model on a data set."""
 
 from __future__ import annotations
 
@@ -34,60 +34,66 @@ def train(
     ],
     data: Annotated[
         str,
-        typer.Option(help="A name from `recops data list`, or a folder.", show_default=False),
+        typer.Option(help="Name from `recops data list`, or a folder.", show_default=False),
     ],
     split: Annotated[
         SplitChoice | None,
-        typer.Option(help="How the data is cut; the default is told above.", show_default=False),
+        typer.Option(help="Split of the data. The defaults are listed above.", show_default=False),
     ] = None,
     settings: Annotated[
         list[str] | None,
-        typer.Option("--set", help="Change a setting, as `--set width=128`; repeatable."),
+        typer.Option("--set", help="Change a setting, such as `--set width=128`. Repeatable."),
     ] = None,
     preset: Annotated[
         str | None,
         typer.Option(
-            help="Start from settings that belong together, such as `paper` of unirec; `--set` "
-            "overrides them. An unknown name lists those of the model.",
+            help="Named settings, such as `paper` for unirec. `--set` overrides them. An unknown "
+            "name lists the presets of the model.",
             show_default=False,
         ),
     ] = None,
     quick: Annotated[
-        bool, typer.Option("--quick", help="Two epochs: a look, not a figure.")
+        bool, typer.Option("--quick", help="Train for two epochs, to check the pipeline.")
     ] = False,
     resume: Annotated[
-        bool, typer.Option("--resume", help="Go on from the last checkpoint.")
+        bool, typer.Option("--resume", help="Continue from the last checkpoint.")
     ] = False,
-    seed: Annotated[int, typer.Option(min=0, max=LARGEST_SEED, help="Same seed, same model.")] = 0,
+    seed: Annotated[
+        int,
+        typer.Option(
+            min=0, max=LARGEST_SEED, help="Random seed. The same seed gives the same model."
+        ),
+    ] = 0,
     out: Annotated[
         Path | None,
-        typer.Option(help="The folder to write to; default: runs/MODEL.", show_default=False),
+        typer.Option(help="Folder to write to. Default: runs/MODEL.", show_default=False),
     ] = None,
 ) -> None:
-    """Train a recommender, or a model of clicks.
+    """Train a ranker or a click model.
 
-    Rankers (popularity, sasrec, tiger, unirec): each user's last event is kept for test, the one
-    before for validation. unirec may go on by rewards and preferences behind next tokens
-    (`--set align=both`). `--preset paper` trains unirec as its paper describes it: its network, two
-    attributes, balanced codes, rewards and preferences.
+    Rankers (popularity, sasrec, tiger, unirec): by default, the last event of each user is the test
+    set, and the event before it the validation set. unirec can continue with reward and preference
+    training after next-token training (`--set align=both`). `--preset paper` trains unirec as
+    published: its network, two attributes, balanced codes, rewards and preferences.
 
     Click models (sum-pool, din, gru-attention, dien, can, mimn, hpmn, rocket, age, res-embedding,
-    keep): the last tenth of the time is kept for test, the tenth before for validation, if times
-    are known; keep cuts by `until`, `validation` and `test`. rocket trains a light net beside a
-    booster, any of the other click models (`--set booster=din --set light.hidden=16,8`), and keeps
-    the light one; age puts a gate for exploring beside one (`--set base=din --set
-    base.hidden=200,80`); res-embedding trains its item table upon a graph of items; keep learns
-    from all domains first and plugs what it knows into a small one's model (`--set
-    domain_column=category --set domain=…`).
+    keep): by default, the last tenth of the time range is the test set, and the tenth before it the
+    validation set. keep splits at `until`, `validation` and `test`.
 
-    Where the source holds users out, they are tested on. `--split` chooses: after `global-time`,
-    rankers are asked for each user's next event; after `by-user`, for the last event of users not
-    trained on. The epoch with the best validation NDCG@10 or AUC (`--set select=…`) is kept.
+    Some click models extend others. rocket trains a light net together with a booster (`--set
+    booster=din --set light.hidden=16,8`) and keeps the light net. age adds an exploration gate to a
+    base model (`--set base=din --set base.hidden=200,80`). res-embedding shares item embeddings
+    along an item graph. keep pre-trains on all domains and adds the extracted knowledge to the
+    model of a small domain (`--set domain_column=category --set domain=…`).
 
-    A checkpoint is written every five minutes and after every epoch; `--resume` goes on from there,
-    to the same bits. Leaves `config.json`, `catalogue.json`, `model.safetensors`, `metrics.json`,
-    `curves.json`, `predictions.parquet`, `checkpoint.safetensors` and TensorBoard events in
-    `--out`.
+    If the source defines held-out users, they are the test set. `--split global-time` tests rankers
+    on each user's next event after the split, and `--split by-user` on the last event of users
+    outside training. The epoch with the best validation NDCG@10 or AUC (`--set select=…`) is kept.
+
+    A checkpoint is written every five minutes and after every epoch. `--resume` continues from it
+    with bitwise the same result. Writes `config.json`, `catalogue.json`, `model.safetensors`,
+    `metrics.json`, `curves.json`, `predictions.parquet`, `checkpoint.safetensors` and TensorBoard
+    events to `--out`.
 
     Example: `recops train din --data ml-100k --set epochs=3 --out runs/din`
     """
@@ -125,12 +131,12 @@ def train(
             with out_folder(folder, kind="training-config"):
                 trained = run_job(job, dataset, folder, resume=resume, callbacks=bar)
     except KeyboardInterrupt:
-        kept = (
-            f"{folder} keeps the last checkpoint: go on with --resume"
+        advice = (
+            f"{folder} has the last checkpoint: continue with --resume"
             if holds(folder, job)
-            else f"the training had not begun, and {folder} is as it was"
+            else f"the training had not started, and {folder} is unchanged"
         )
-        raise RuntimeError(f"interrupted; {kept}") from None
+        raise RuntimeError(f"interrupted; {advice}") from None
     for note in trained.task.notes:
         typer.echo(f"note: {note}")
     for part in ("validation", "test"):
@@ -143,7 +149,7 @@ def train(
 
 
 def _warn_of_ratings(dataset: Dataset, job: Job) -> None:
-    """Print a warning, before the training, if the threshold of ratings hardly divides them."""
+    """Print a warning if nearly all ratings lie on one side of the threshold."""
     from recops_models.examples.feedback import rating_warning
     from recops_models.training.example_config import ExampleConfig
 

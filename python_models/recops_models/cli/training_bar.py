@@ -13,11 +13,11 @@ _logger = logging.getLogger(__name__)
 
 
 class TrainingBar(Callbacks):
-    """One bar per stage, in one place.
+    """Progress bar of the current stage.
 
     Args:
-        bars: where the bar is shown.
-        model: the recipe's name.
+        bars: display of the bar.
+        model: name of the recipe.
     """
 
     def __init__(self, bars: Progress, model: str) -> None:

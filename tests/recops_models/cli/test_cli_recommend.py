@@ -136,8 +136,8 @@ def test_an_interrupt_leaves_the_file_that_was_there(
         (["--users", "all"], "--users and --out go together"),
         (["--user", "3", "--out", "lists.parquet"], "--users and --out go together"),
         (["--users", "all", "--out", "l.csv"], "--out must end in .parquet, got l.csv"),
-        (["--users", "all", "--out", "no/l.parquet"], "--out must be a file in a folder"),
-        (["--users", "all", "--out", "l.parquet", "--timing"], "--timing is of one user: --user"),
+        (["--users", "all", "--out", "no/l.parquet"], "--out must be a file in an existing folder"),
+        (["--users", "all", "--out", "l.parquet", "--timing"], "--timing requires --user"),
     ],
 )
 def test_bad_usage_is_told_before_anything_is_read(

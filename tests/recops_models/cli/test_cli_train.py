@@ -134,7 +134,7 @@ def test_timing_and_export_are_of_models_that_fit(
     assert run([*command, "--out", tiger]) == 0
     capsys.readouterr()
     assert run(["recommend", tiger, "--user", "3", "--timing"]) == 0
-    assert "ms a request of 50 beams: encode " in capsys.readouterr().out
+    assert "ms per request with 50 beams: encode " in capsys.readouterr().out
     assert run(["recommend", floor, "--user", "3", "--timing"]) == 1
     assert "--timing: Popularity has no steps; unirec and tiger have" in capsys.readouterr().err
     assert run(["export", floor, "--out", str(tmp_path / "floor.pt2")]) == 1
@@ -292,11 +292,11 @@ def test_an_interrupt_keeps_the_last_epoch_and_says_so(
     with monkeypatch.context() as patch:
         patch.setattr(next_item_task, "window_batches", stop_in_the_second)
         assert run(command) == 1
-    assert "keeps the last checkpoint: go on with --resume" in capsys.readouterr().err
+    assert "has the last checkpoint: continue with --resume" in capsys.readouterr().err
     with monkeypatch.context() as patch:
         patch.setattr(ranking, "NextItemTask", stop_in_the_second)
         assert run([*command, "--seed", "1"]) == 1
-    assert f"the training had not begun, and {out} is as it was" in capsys.readouterr().err
+    assert f"the training had not started, and {out} is unchanged" in capsys.readouterr().err
     assert run([*command, "--resume"]) == 0
     rows = read_json(out / "curves.json", kind="curves")["rows"]
     assert [row["epoch"] for row in rows] == [0, 1, 2]

@@ -22,7 +22,7 @@ from centers import events_of, untrained
 from recops.files import read_json
 from recops_models.cli import run
 from recops_models.cli.uic.candidates import read_candidates
-from recops_models.cli.uic.refresh import _more
+from recops_models.cli.uic.refresh import _source
 from recops_models.cli.uic.shared import snapshots_folder
 from recops_models.data import DataError, Dataset
 from recops_models.serving.center import Center
@@ -218,7 +218,7 @@ def test_a_folder_that_cannot_be_filled_is_told_before_events_are_applied(
     given = ("--model", str(folder / "mimn"), "--events", str(folder / "events.jsonl"))
     code, out, err = uic("ingest", *given, "--out", str(tmp_path / "out"))
     assert (code, out) == (2, "")
-    assert "a file is in the way" in err
+    assert "--out must be a folder, got the file" in err
     assert not (tmp_path / "store").exists()
 
 
@@ -293,7 +293,7 @@ def test_events_that_are_appended_during_a_refresh_are_read(tmp_path: Path) -> N
     path = tmp_path / "events.jsonl"
     path.write_text('{"seq": 1}\n')
     with ExitStack() as streams:
-        more = _more(str(path), streams)
+        more = _source(str(path), streams)
         assert list(more()) == [[{"seq": 1}]]
         with path.open("a") as file:
             file.write('{"seq": 2}\n')

@@ -395,7 +395,7 @@ def test_the_command_resumes_after_ctrl_c(
     )
     out = tmp_path / "stopped"
     assert cli.run([*arguments, "--out", str(out)]) == 1
-    assert "go on with --resume" in capsys.readouterr().err
+    assert "continue with --resume" in capsys.readouterr().err
     assert not (out / "sids.parquet").exists()
     monkeypatch.undo()
     assert cli.run([*arguments, "--out", str(out), "--resume", "--seed", "1"]) == 1

@@ -75,7 +75,7 @@ def test_contrast_without_pairs_is_an_error(
     np.save(tmp_path / "v.npy", items().numpy())
     arguments = ["tokenize", "--vectors", f"{tmp_path}/v.npy", "--method", "drq-vae-cl"]
     assert cli.run([*arguments, "--out", f"{tmp_path}/out"]) == 2
-    assert "name a data set (--data) or a file of them (--pairs)" in capsys.readouterr().err
+    assert "give a data set (--data) or a file of pairs (--pairs)" in capsys.readouterr().err
     assert not (tmp_path / "out").exists()
 
 
