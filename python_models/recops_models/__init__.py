@@ -1,1 +1,1 @@
-"""Complete recommenders on the kernels of recops: data, training, evaluation, command line."""
+"""Recommender systems on the kernels of recops: data, training, evaluation and command line."""

@@ -1,4 +1,4 @@
-"""What stands under dotted names, as a module's weights do."""
+"""Mappings with dotted names, such as the weights of a module."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ _Value = TypeVar("_Value")
 
 
 def below(prefix: str, entries: Mapping[str, _Value]) -> dict[str, _Value]:
-    """The entries whose names begin with ``prefix``, without it, in their order.
+    """Return the entries whose names start with ``prefix``, without the prefix, in order.
 
     Examples:
         >>> below("head.", {"head.0.weight": 1, "head.0.bias": 2, "item.weight": 3})

@@ -1,4 +1,4 @@
-"""A command's output folder: of the command that made it, and of one process at a time."""
+"""Output folder of a command: locked while in use, and reserved for one kind of command."""
 
 from __future__ import annotations
 
@@ -15,38 +15,37 @@ from pathlib import Path
 from recops.files import read_bounded
 
 TRAINING_KIND = "training-config"
-"""The kind of the file ``config.json`` that ``recops train`` leaves."""
+"""Kind of the ``config.json`` of ``recops train``."""
 
-_MAKERS = {
+_COMMANDS = {
     "dataset": "data import",
     "tokenizer-config": "tokenize",
     TRAINING_KIND: "train",
     "config": "quickstart",
     "results": "reproduce",
 }
-"""The kind of a command's own file, and the command."""
+"""Command by the kind of its identifying file."""
 _OWN_FILES = ("config.json", "dataset.json", "results.json")
-"""Files by which a command's folder is known, whichever command it is."""
+"""Files that identify the command of a folder."""
 _TEMPORARY = re.compile(r"\..+\.[0-9a-f]{8}\.tmp")
-"""The name of a file that :func:`recops.files.new_file` has not finished."""
+"""Name of an unfinished file of :func:`recops.files.new_file`."""
 
 
 @contextmanager
 def out_folder(path: Path, *, kind: str, source: Path | None = None) -> Iterator[Path]:
-    """The folder ``path``, for the command alone whose own file is of ``kind``.
+    """Lock the output folder ``path`` for a command whose identifying file is of ``kind``.
 
-    It is locked until the end, however the process ends: the lock is the kernel's, on the folder
-    itself, and leaves no file behind. A file system that knows no such locks locks nothing. What
-    the same command, killed, had not finished in it or its stages' folders is removed, which is
-    told on stderr.
+    The lock is a kernel lock on the folder, which ends with the process and leaves no file. File
+    systems without such locks are not protected. Unfinished files of an earlier run of the same
+    command are deleted, with a note on stderr.
 
     Args:
-        path: what ``--out`` names; it must be there.
-        kind: of the JSON file that says whose the folder is.
-        source: what the command reads: it may not write into it.
+        path: existing folder of ``--out``.
+        kind: kind of the JSON file that identifies the command.
+        source: path that the command reads and must not write to.
 
     Raises:
-        ValueError: the folder is another command's, holds ``source``, or is in use.
+        ValueError: the folder belongs to another command, holds ``source``, or is in use.
     """
     if source is not None and path.resolve() in (source.resolve(), source.resolve().parent):
         raise ValueError(f"--out {path}: holds the source {source}; name another folder")
@@ -54,7 +53,7 @@ def out_folder(path: Path, *, kind: str, source: Path | None = None) -> Iterator
     try:
         _lock(folder, path)
         if _is_own(path, kind):
-            _sweep(path)
+            _delete_unfinished(path)
         yield path
     finally:
         os.close(folder)
@@ -70,21 +69,25 @@ def _lock(folder: int, path: Path) -> None:
 
 
 def _is_own(path: Path, kind: str) -> bool:
-    """Whether the command was here before; raises ValueError where another one was."""
-    own = [name for name in _OWN_FILES if (path / name).exists()]
-    for name in own:
-        found = _kind(path / name)
-        if found != kind:
-            maker = _MAKERS.get(found or "")
-            whose = f"is of `recops {maker}`" if maker else "is not of this command"
-            raise ValueError(f"--out {path}: its {name} {whose}; name another folder")
-    return bool(own)
+    """Return whether the folder belongs to this command already.
+
+    Raises:
+        ValueError: it belongs to another command.
+    """
+    names = [name for name in _OWN_FILES if (path / name).exists()]
+    for name in names:
+        existing_kind = _kind(path / name)
+        if existing_kind != kind:
+            command = _COMMANDS.get(existing_kind or "")
+            owner = f"is of `recops {command}`" if command else "is not of this command"
+            raise ValueError(f"--out {path}: its {name} {owner}; name another folder")
+    return bool(names)
 
 
-def _sweep(path: Path) -> None:
-    """Remove what a killed command was about to rename (:mod:`recops.files`), and say so."""
-    near = itertools.chain(path.glob(".*.tmp"), path.glob("*/.*.tmp"))
-    leftovers = [file for file in near if _TEMPORARY.fullmatch(file.name) and file.is_file()]
+def _delete_unfinished(path: Path) -> None:
+    """Delete unfinished files of a killed command (:mod:`recops.files`), and print a note."""
+    candidates = itertools.chain(path.glob(".*.tmp"), path.glob("*/.*.tmp"))
+    leftovers = [file for file in candidates if _TEMPORARY.fullmatch(file.name) and file.is_file()]
     for file in leftovers:
         file.unlink()
     if leftovers:
@@ -95,7 +98,7 @@ def _sweep(path: Path) -> None:
 
 
 def _kind(file: Path) -> str | None:
-    """What a sealed JSON file says it is; None where it says nothing."""
+    """Return the kind of a sealed JSON file; None if it has none."""
     try:
         kind = json.loads(read_bounded(file))["format"]["kind"]
     except (ValueError, KeyError, TypeError, RecursionError):

@@ -1,4 +1,4 @@
-"""What settings must be: each check refuses in one line that names the setting."""
+"""Checks of settings, with one-line errors that name the setting."""
 
 from __future__ import annotations
 
@@ -7,17 +7,17 @@ from pathlib import Path
 
 
 def check_at_least(owner: str, settings: object, **least: float) -> None:
-    """The named numbers are finite and none is below its least; so is each one of a tuple.
+    """Check that numbers, or all numbers of a tuple, are finite and at least a bound.
 
-    None, where a setting has it, is no number and passes.
+    A setting that is None passes.
 
     Args:
-        owner: whose settings they are, for the text.
-        settings: has them as attributes.
-        least: of each, by name.
+        owner: owner of the settings, for error messages.
+        settings: object with the settings as attributes.
+        least: lower bound of each setting by name.
 
     Raises:
-        ValueError: one is not.
+        ValueError: a number is infinite, NaN or below its bound.
 
     Examples:
         >>> from types import SimpleNamespace
@@ -32,10 +32,10 @@ def check_at_least(owner: str, settings: object, **least: float) -> None:
 
 
 def check_above_zero(owner: str, settings: object, *names: str) -> None:
-    """The named numbers are finite and above 0; see :func:`check_at_least`.
+    """Check that numbers are finite and above 0; see :func:`check_at_least`.
 
     Raises:
-        ValueError: one is not.
+        ValueError: a number is not.
     """
     for name in names:
         if min(_finite(owner, settings, name), default=1) <= 0:
@@ -43,10 +43,10 @@ def check_above_zero(owner: str, settings: object, *names: str) -> None:
 
 
 def check_shares(owner: str, settings: object, *names: str) -> None:
-    """The named numbers lie within [0, 1), as a dropout must; see :func:`check_at_least`.
+    """Check that numbers lie in [0, 1), such as dropout rates; see :func:`check_at_least`.
 
     Raises:
-        ValueError: one does not.
+        ValueError: a number does not.
     """
     for name in names:
         if not all(0 <= number < 1 for number in _finite(owner, settings, name)):
@@ -56,10 +56,10 @@ def check_shares(owner: str, settings: object, *names: str) -> None:
 
 
 def check_lengths(owner: str, settings: object, **least: int) -> None:
-    """The named tuples are at least so long.
+    """Check that tuples have at least the given lengths.
 
     Raises:
-        ValueError: one is not.
+        ValueError: a tuple is shorter.
     """
     for name, length in least.items():
         value = getattr(settings, name)
@@ -68,30 +68,30 @@ def check_lengths(owner: str, settings: object, **least: int) -> None:
 
 
 def check_heads(owner: str, width: int, heads: int) -> None:
-    """The heads of an attention divide its width; both are 1 or more.
+    """Check that the number of attention heads divides the width; both are at least 1.
 
     Raises:
-        ValueError: they do not.
+        ValueError: it does not.
     """
     if width % heads:
         raise ValueError(f"{owner}: heads must divide width {width}, got {heads}")
 
 
 def check_file(owner: str, name: str, path: Path) -> None:
-    """There is a file where the setting ``name`` says so.
+    """Check that the file of the setting ``name`` exists.
 
     Raises:
-        FileNotFoundError: there is none.
+        FileNotFoundError: it does not.
     """
     if not path.is_file():
         raise FileNotFoundError(f"{owner}: {name} must be a file, got {path}: there is none")
 
 
 def _finite(owner: str, settings: object, name: str) -> tuple[float, ...]:
-    """The numbers of a setting.
+    """Return the numbers of a setting; an empty tuple for None.
 
     Raises:
-        ValueError: one is infinite or NaN.
+        ValueError: a number is infinite or NaN.
     """
     value = getattr(settings, name)
     numbers = () if value is None else value if isinstance(value, tuple) else (value,)

@@ -87,10 +87,10 @@ def _checked(name: str, kind: Any, value: Any) -> Any:
     return value
 
 
-def _check_finite(name: str, value: Any, given: object) -> None:
+def _check_finite(name: str, value: Any, original: object) -> None:
     for number in value if isinstance(value, tuple) else (value,):
         if isinstance(number, float) and not math.isfinite(number):
-            raise ValueError(f"setting {name} must be finite, got {given!r}")
+            raise ValueError(f"setting {name} must be finite, got {original!r}")
 
 
 def _is_of(kind: Any, value: Any) -> bool:

@@ -1,4 +1,4 @@
-"""What a result was made with."""
+"""Versions of the software that a result depends on."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ _PACKAGES = ("recops", "numpy", "pyarrow", "scikit-learn")
 
 
 def versions() -> dict[str, str]:
-    """The versions of Python and of the packages that can change a figure, for ``metrics.json``."""
-    # torch's own name for itself tells which build it is (2.15.0+cu132); its metadata does not.
+    """Return the versions of Python and of packages that affect results, for ``metrics.json``."""
+    # torch.__version__ includes the build (2.15.0+cu132), which the package metadata lacks.
     return {
         "python": platform.python_version(),
         "torch": str(torch.__version__),

@@ -124,14 +124,16 @@ def import_data(
 ) -> None:
     """Convert data to the format that all commands read. Invalid rows are counted and reported.
 
-    Kinds: `recbole`, atomic files (`NAME.inter`, `NAME.item`, `NAME.user`); `s3rec`, one line
-    per user (`user item item …`, with `NAME_item2attributes.json` and `NAME_item2title.json` in the
-    same folder); `csv`, a folder with `interactions.csv` or `.parquet` (user_id, item_id,
-    timestamp, optionally rating, label, feedback, weight, position, propensity, domain, scene), and
-    optionally `items.*` (item_id, text and attribute columns) and `users.*`, or the file of interactions
-    alone; `letter`, `NAME.inter.json` and `NAME.index.json`; `onerec`, `NAME.item.json`,
+    Kinds: `recbole`, atomic files (`NAME.inter`, `NAME.item`, `NAME.user`); `s3rec`, one line per
+    user (`user item item …`, with `NAME_item2attributes.json` and `NAME_item2title.json` in the
+    same folder); `csv`, a folder with `interactions.csv` or `.parquet` and optionally `items.*`
+    (item_id, text and attribute columns) and `users.*`, or the file of interactions alone;
+    `letter`, `NAME.inter.json` and `NAME.index.json`; `onerec`, `NAME.item.json`,
     `NAME.index.json` and `NAME_train|valid|test.csv`; `caserec`, a zip archive of `.dat` files;
     `movielens`, GroupLens' own `ratings.dat`, `ratings.csv` or `u.data` with films and users.
+
+    Interactions of `csv` have user_id, item_id, timestamp, and optionally rating, label, feedback,
+    weight, position, propensity, domain, scene.
 
     Integer columns of items and users are categories if their names end in `_id`, or if they have
     at most 50 values and at least 20 rows per value. Other integers are numbers. The import prints

@@ -25,8 +25,8 @@ def recommend(
     users: Annotated[
         str | None,
         typer.Option(
-            help="File of user ids: a CSV or Parquet file with a column `user_id`, or text with one "
-            "id per line; or `all` for every user with interactions.",
+            help="File of user ids: a CSV or Parquet file with a column `user_id`, or text with "
+            "one id per line; or `all` for every user with interactions.",
             metavar="FILE|all",
             show_default=False,
         ),
@@ -41,8 +41,8 @@ def recommend(
     new_items: Annotated[
         Path | None,
         typer.Option(
-            help="Parquet or CSV file of items that were not in training: `item_id`, and columns as "
-            "in the data set. UniRec only.",
+            help="Parquet or CSV file of items that were not in training: `item_id`, and columns "
+            "as in the data set. UniRec only.",
             show_default=False,
         ),
     ] = None,
@@ -50,7 +50,8 @@ def recommend(
         str | None,
         typer.Option(
             help="Task: a value of the column of `--set task=…` or `--set objective=…` in "
-            "training; with both, `purchase/feed`. Default: the task of the user's last event. UniRec only.",
+            "training; with both, `purchase/feed`. Default: the task of the user's last "
+            "event. UniRec only.",
             show_default=False,
         ),
     ] = None,

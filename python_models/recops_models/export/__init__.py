@@ -1,1 +1,1 @@
-"""Trained rankers as packages that run without their Python code, on torch and recops alone."""
+"""Export of trained rankers as compiled packages, which need only torch and recops."""

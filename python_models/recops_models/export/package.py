@@ -1,4 +1,4 @@
-"""A ranker's programs, compiled ahead of time into one file, and its trie beside it."""
+"""Ahead-of-time compilation of a ranker into one package file and a trie file."""
 
 from __future__ import annotations
 
@@ -17,29 +17,29 @@ from recops_models.export.programs import Scorer, programs
 from recops_models.generative.path_ranker import PathRanker, RequestInputs
 
 _FORMAT = "2"
-"""Since 2 ``encode`` may take who asks, and where, which readers of 1 do not give."""
+"""Format of the package. Since format 2 ``encode`` may take the task and the user of a request."""
 
 
 def trie_path(package: Path) -> Path:
-    """Where the trie of a package is: ``model.trie.safetensors`` beside ``model.pt2``."""
+    """Return the path of a package's trie: ``model.trie.safetensors`` for ``model.pt2``."""
     return package.with_suffix(".trie.safetensors")
 
 
 def check_exportable(model: nn.Module, path: Path, *, name: str) -> None:
-    """Whether :func:`export_model` would take them, at no cost.
+    """Check the arguments of :func:`export_model` without compiling.
 
     Raises:
-        ValueError: another ending than ``.pt2``; no folder for it; a model that neither spells nor
-            scores.
+        ValueError: ``path`` does not end in ``.pt2``, its folder does not exist, or the model is
+            neither a PathRanker nor a Scorer.
     """
     if path.suffix != ".pt2":
         raise ValueError(f"export: the file must end in .pt2, got {path.name}")
     if not path.parent.is_dir():
-        raise ValueError(f"export: {path.parent} must be a folder that is there")
+        raise ValueError(f"export: {path.parent} must be an existing folder")
     if not isinstance(model, PathRanker | Scorer):
         raise ValueError(
-            f"export: the model must be one that spells items or scores all of them, as unirec, "
-            f"tiger and sasrec; got {name}"
+            f"export: the model must be a generative model or score all items, such as unirec, "
+            f"tiger or sasrec, got {name}"
         )
 
 
@@ -52,42 +52,39 @@ def export_model(
     user_ids: Tensor | None = None,
     tasks: Sequence[str] = (),
 ) -> list[Path]:
-    """Compile a model's :func:`~recops_models.export.programs.programs` by AOTInductor to ``path``.
+    """Compile a model's :func:`~recops_models.export.programs.programs` with AOTInductor.
 
-    Of what spells, the trie is left at :func:`trie_path`, with items of one path in the order of
-    the model's prior, so that beam search needs no prior: a live catalogue swaps another one in.
-    What is compiled runs on CPUs that have the instructions of this one, and with this version of
-    torch.
+    The trie of a PathRanker is written to :func:`trie_path`. Items with the same path are ordered
+    by the model's prior, so that beam search needs no prior. A live catalogue can replace the trie.
+    The package runs on CPUs with the instruction set of this machine, and with this torch version.
 
-    Every program's metadata tell, all as text:
+    The metadata of every program is text:
 
     - ``recops_model``, ``recops_format``, ``recops_version``, ``torch_version`` and ``isa``;
-    - ``window``: T of the histories that it takes;
-    - ``told``: what ``encode`` takes beside them, such as ``task,user``; empty: nothing;
-    - ``steps``: how many there are;
-    - ``rescores``: ``yes`` where there is ``rescore``, else ``no``;
-    - of what spells ``beams``, the paths that a request follows unless more items are asked for;
-      ``vocab_sizes``, which its trie must have, as ``4,256,256``; and ``tasks``, a JSON list of
-      their names.
+    - ``window``: T, the length of the histories;
+    - ``told``: additional inputs of ``encode``, such as ``task,user``; empty for none;
+    - ``steps``: number of decoding steps;
+    - ``rescores``: ``yes`` if there is a program ``rescore``, else ``no``;
+    - for a PathRanker also ``beams``, the default number of beams; ``vocab_sizes`` of its trie,
+      such as ``4,256,256``; and ``tasks``, a JSON list of names.
 
     Args:
-        model: trained.
-        item_ids: ``[N]`` i64, ascending: the id of each of the model's items.
-        path: ends in ``.pt2``.
-        name: of the model.
-        user_ids: ``[U]`` i64, ascending: the id of each of the model's users, where it has fields
-            of them; else they are not looked at.
-        tasks: the names of the tasks that the model tells apart, in the order of their numbers; by
-            default they are called by these. Else they are not looked at.
+        model: trained model.
+        item_ids: ``[N]`` i64, ascending: id of each item of the model.
+        path: path of the package, ending in ``.pt2``.
+        name: name of the model.
+        user_ids: ``[U]`` i64, ascending: id of each user of the model. Used only if the model has
+            user fields.
+        tasks: names of the model's tasks in order; by default their numbers. Used only if the model
+            has tasks.
 
     Returns:
-        the files that were written.
+        paths of the files that were written.
 
     Raises:
-        ValueError: another ending; no folder for the file; ids or tasks of another number, or ids
-            that do not ascend; a model that cannot be exported.
-        OSError: no room; both files stay as they were, or the trie is missing, without which no
-            reader takes a package.
+        ValueError: an argument is invalid, or the model cannot be exported.
+        OSError: the disk is full. Both old files are unchanged, or the trie is missing, so that
+            no reader accepts the package.
         RuntimeError: there is no C++ compiler, or it failed.
     """
     from torch._inductor import aot_compile
@@ -98,20 +95,20 @@ def export_model(
     inputs = model.inputs if isinstance(model, PathRanker) else RequestInputs()
     _check_inputs(inputs, user_ids, tasks)
     trie = _trie(model, item_ids) if isinstance(model, PathRanker) else None
-    made = programs(model.eval(), item_ids, user_ids)
+    exported = programs(model.eval(), item_ids, user_ids)
     metadata = _metadata(model, name, tasks)
     options = {"aot_inductor.package": True, "aot_inductor.metadata": metadata}
     compiled = {}
-    for part, program in made.items():
+    for part, program in exported.items():
         files = aot_compile(program.module(), program.example_inputs[0], options=options)
-        assert isinstance(files, list)  # As it says of packages.
+        assert isinstance(files, list)  # The result for a package.
         compiled[part] = files
     with tempfile.TemporaryDirectory() as folder:
         package = Path(folder) / path.name
         package_aoti(str(package), compiled)
         with new_file(path) as file:
             file.write(package.read_bytes())
-            # Another package's trie would decode other items, were the new one not written.
+            # If writing the new trie fails, the old one must not decode with the new package.
             trie_path(path).unlink(missing_ok=True)
     if trie is None:
         return [path]
@@ -135,7 +132,7 @@ def _check_inputs(inputs: RequestInputs, user_ids: Tensor | None, tasks: Sequenc
 
 
 def _metadata(model: nn.Module, name: str, tasks: Sequence[str]) -> dict[str, str]:
-    """See :func:`export_model`."""
+    """Return the metadata that :func:`export_model` describes."""
     path_ranker = model if isinstance(model, PathRanker) else None
     inputs = RequestInputs() if path_ranker is None else path_ranker.inputs
     metadata = {
@@ -158,7 +155,7 @@ def _metadata(model: nn.Module, name: str, tasks: Sequence[str]) -> dict[str, st
 
 
 def _trie(model: PathRanker, item_ids: Tensor) -> recops.SidTrie:
-    """Of the items' own ids; of one path the one with the highest prior comes first."""
+    """Return the trie of the item ids. Items with the same path are in descending prior order."""
     if len(item_ids) != len(model.prior):
         raise ValueError(f"export: item_ids must be {len(model.prior)}, got {len(item_ids)}")
     order = model.prior.argsort(descending=True, stable=True)

@@ -1,4 +1,4 @@
-"""What of a ranker is exported: functions of tensors, batches and beams of any size."""
+"""Traced programs of a ranker, with dynamic batch and beam sizes."""
 
 from __future__ import annotations
 
@@ -12,30 +12,31 @@ from torch.export import Dim, ExportedProgram
 from recops_models.generative.path_ranker import PathRanker
 
 _REQUESTS, _BEAMS, _BEFORE = 3, 5, 4
-"""Of the examples that are traced: different, and no 1, which would be taken for a constant."""
+"""Sizes of the traced examples. They differ, and exceed 1, which tracing treats as a constant."""
 
 
 @runtime_checkable
 class Scorer(Protocol):
-    """A ranker that scores the whole catalogue at once."""
+    """Ranker that scores the whole catalogue at once."""
 
     @property
     def window(self) -> int:
-        """T: how many events of a history are read."""
+        """Number T of history events that the model reads."""
         ...
 
     def score_all(self, history: Tensor, lengths: Tensor) -> Tensor:
-        """``[B, N]`` after each history; see
-        :meth:`~recops_models.generative.ranker.Ranker.decode`.
+        """Return the scores ``[B, N]`` of all items for each history.
+
+        See :meth:`~recops_models.generative.ranker.Ranker.decode`.
         """
         ...
 
 
 class IdRows(nn.Module):
-    """Rows of items or of users in a model's tables, counted from 1, by their ids.
+    """Table from item or user ids to the rows of a model's tables, counted from 1.
 
     Args:
-        known: ``[N]`` i64, ascending: the id of each row.
+        known: ``[N]`` i64, ascending: id of each row.
     """
 
     known: Tensor
@@ -45,18 +46,18 @@ class IdRows(nn.Module):
         self.register_buffer("known", known)
 
     def forward(self, ids: Tensor) -> Tensor:
-        """Of ids of any shape; 0 for one that there was not in training."""
-        place = torch.searchsorted(self.known, ids).clamp(max=len(self.known) - 1)
-        return torch.where(self.known[place] == ids, place + 1, 0)
+        """Return the rows of ids of any shape; 0 for unknown ids."""
+        index = torch.searchsorted(self.known, ids).clamp(max=len(self.known) - 1)
+        return torch.where(self.known[index] == ids, index + 1, 0)
 
     def within(self, ids: Tensor, lengths: Tensor) -> Tensor:
-        """The same, and 0 behind each length."""
-        place = torch.arange(ids.shape[1], device=ids.device)
-        return torch.where(place < lengths[:, None], self(ids), 0)
+        """Return the rows of ids ``[B, T]``, and 0 from each length on."""
+        position = torch.arange(ids.shape[1], device=ids.device)
+        return torch.where(position < lengths[:, None], self(ids), 0)
 
 
-def _laid(tensors: list[Tensor]) -> list[Tensor]:
-    """Row-major: what is compiled takes the strides of its arguments for granted."""
+def _contiguous(tensors: list[Tensor]) -> list[Tensor]:
+    """Return the tensors in row-major layout, which compiled programs assume."""
     return [tensor.contiguous() for tensor in tensors]
 
 
@@ -67,7 +68,7 @@ class _Encode(nn.Module):
 
     def forward(self, ids: Tensor, lengths: Tensor) -> list[Tensor]:
         assert isinstance(self.model, PathRanker)
-        return _laid(self.model.encode_requests(self.rows.within(ids, lengths), lengths))
+        return _contiguous(self.model.encode_requests(self.rows.within(ids, lengths), lengths))
 
 
 class _EncodeWithInputs(nn.Module):
@@ -80,13 +81,13 @@ class _EncodeWithInputs(nn.Module):
         self.rows, self.model, self.names = IdRows(item_ids), model, names
         self.users = None if user_ids is None else IdRows(user_ids)
 
-    def forward(self, ids: Tensor, lengths: Tensor, *told: Tensor) -> list[Tensor]:
+    def forward(self, ids: Tensor, lengths: Tensor, *context: Tensor) -> list[Tensor]:
         assert isinstance(self.model, PathRanker)
-        inputs = dict(zip(self.names, told, strict=True))
+        inputs = dict(zip(self.names, context, strict=True))
         if self.users is not None:
             inputs["user"] = self.users(inputs["user"])
         rows = self.rows.within(ids, lengths)
-        return _laid(self.model.encode_requests(rows, lengths, **inputs))
+        return _contiguous(self.model.encode_requests(rows, lengths, **inputs))
 
 
 class _First(nn.Module):
@@ -96,8 +97,8 @@ class _First(nn.Module):
 
     def forward(self, read: list[Tensor]) -> tuple[Tensor, list[Tensor]]:
         assert isinstance(self.model, PathRanker)
-        logits, kept = self.model.next_token_logits(read, [], None, None)
-        return logits, _laid(kept)
+        logits, state = self.model.next_token_logits(read, [], None, None)
+        return logits, _contiguous(state)
 
 
 class _Step(nn.Module):
@@ -106,11 +107,11 @@ class _Step(nn.Module):
         self.model = model
 
     def forward(
-        self, read: list[Tensor], kept: list[Tensor], tokens: Tensor, parents: Tensor
+        self, read: list[Tensor], state: list[Tensor], tokens: Tensor, parents: Tensor
     ) -> tuple[Tensor, list[Tensor]]:
         assert isinstance(self.model, PathRanker)
-        logits, kept = self.model.next_token_logits(read, kept, tokens, parents)
-        return logits, _laid(kept)
+        logits, state = self.model.next_token_logits(read, state, tokens, parents)
+        return logits, _contiguous(state)
 
 
 class _Rescore(nn.Module):
@@ -137,24 +138,24 @@ class _Scores(nn.Module):
 def programs(
     model: nn.Module, item_ids: Tensor, user_ids: Tensor | None = None
 ) -> dict[str, ExportedProgram]:
-    """A model's functions, traced; batches and beams may be of any size.
+    """Trace the functions of a model, with dynamic batch and beam sizes.
 
     A :class:`PathRanker` with L tokens per path has ``encode(ids [B, T] i64, lengths [B] i64) ->
-    read``; ``step_0(read) -> (logits [B, 1, V], kept)``; ``step_t(read, kept, tokens [B, M] i32,
-    parents [B, M] i32) -> (logits [B, M, V], kept)`` for t from 1 to L − 1. ``read`` and ``kept``
-    are lists of tensors. If it rescores, ``rescore(read, ids [B, k]) -> [B, k]`` returns what is
-    added to the scores of the items found. A :class:`Scorer` has ``scores(ids, lengths) ->
-    [B, N]``. Histories hold item ids, right-padded; an id that training did not know is an event
-    without information.
+    read``; ``step_0(read) -> (logits [B, 1, V], state)``; ``step_t(read, state, tokens [B, M] i32,
+    parents [B, M] i32) -> (logits [B, M, V], state)`` for t from 1 to L − 1. ``read`` and ``state``
+    are lists of tensors. If it rescores, ``rescore(read, ids [B, k]) -> [B, k]`` returns the
+    adjustment of the scores of the decoded items. A :class:`Scorer` has ``scores(ids, lengths) ->
+    [B, N]``. Histories hold item ids, right-padded; an unknown id is an event without
+    information.
 
     If the model has :attr:`~PathRanker.inputs`, ``encode`` takes them too: ``encode(ids, lengths,
-    task [B] i64, user [B] i64)``. A user is given by id; one that training did not know has no
-    fields. The caller checks that no history is empty and that the task exists.
+    task [B] i64, user [B] i64)``. A user is given by id; an unknown user has no fields. The caller
+    checks that no history is empty and that the task exists.
 
     Args:
-        model: trained, in evaluation mode.
-        item_ids: ``[N]`` i64, ascending.
-        user_ids: ``[U]`` i64, ascending, of a model that has fields of users; others need none.
+        model: trained model in evaluation mode.
+        item_ids: ``[N]`` i64, ascending item ids.
+        user_ids: ``[U]`` i64, ascending user ids, for a model with user fields.
     """
     if isinstance(model, PathRanker):
         return _path_programs(model, item_ids, user_ids)
@@ -163,7 +164,7 @@ def programs(
 
 
 def _requests(window: int, item_ids: Tensor) -> tuple[tuple[Tensor, ...], dict[str, object]]:
-    """Example histories, and what may change in them."""
+    """Return example histories and their dynamic dimensions."""
     ids = item_ids[torch.arange(_REQUESTS * window) % len(item_ids)].view(_REQUESTS, window)
     lengths = torch.arange(_REQUESTS) % window + 1
     batch = Dim("requests", min=1)
@@ -173,7 +174,7 @@ def _requests(window: int, item_ids: Tensor) -> tuple[tuple[Tensor, ...], dict[s
 def _encoding(
     model: PathRanker, item_ids: Tensor, user_ids: Tensor | None
 ) -> tuple[nn.Module, tuple[Tensor, ...], dict[str, object]]:
-    """What reads requests, examples of them, and what may change in these."""
+    """Return the encoder of requests, its example arguments and their dynamic dimensions."""
     arguments, shapes = _requests(model.window, item_ids)
     inputs = model.inputs
     if not inputs.names:
@@ -185,40 +186,44 @@ def _encoding(
         assert user_ids is not None
         examples.append(user_ids[request % inputs.users])
     encode = _EncodeWithInputs(model, item_ids, inputs.names, user_ids if inputs.users else None)
-    return encode, (*arguments, *examples), {**shapes, "told": (shapes["lengths"],) * len(examples)}
+    return (
+        encode,
+        (*arguments, *examples),
+        {**shapes, "context": (shapes["lengths"],) * len(examples)},
+    )
 
 
 def _path_programs(
     model: PathRanker, item_ids: Tensor, user_ids: Tensor | None
 ) -> dict[str, ExportedProgram]:
     encode, arguments, shapes = _encoding(model, item_ids, user_ids)
-    found = {"encode": _traced(encode, arguments, shapes)}
+    exported = {"encode": _traced(encode, arguments, shapes)}
     read = encode(*arguments)
     batch, beams, before = (Dim(name, min=1) for name in ("requests", "beams", "before"))
     of_read = [{0: batch} for _ in read]
-    found["step_0"] = _traced(_First(model), (read,), {"read": of_read})
-    _, kept = model.next_token_logits(read, [], None, None)
+    exported["step_0"] = _traced(_First(model), (read,), {"read": of_read})
+    _, state = model.next_token_logits(read, [], None, None)
     for step in range(1, model.paths.shape[1]):
-        # The first beams are the one that each request begins with; later ones are of any number.
+        # The first step has one beam per request; later steps have any number.
         old, new = (1, _BEAMS) if step == 1 else (_BEFORE, _BEAMS)
-        kept = [tensor[:, :1].expand(-1, old, *[-1] * (tensor.dim() - 2)) for tensor in kept]
-        kept = _laid(kept)
+        state = [tensor[:, :1].expand(-1, old, *[-1] * (tensor.dim() - 2)) for tensor in state]
+        state = _contiguous(state)
         tokens, parents = (torch.zeros(_REQUESTS, new, dtype=torch.int32) for _ in range(2))
-        of_kept = [{0: batch} if step == 1 else {0: batch, 1: before} for _ in kept]
+        of_state = [{0: batch} if step == 1 else {0: batch, 1: before} for _ in state]
         of_beams = {0: batch, 1: beams}
-        found[f"step_{step}"] = _traced(
+        exported[f"step_{step}"] = _traced(
             _Step(model),
-            (read, kept, tokens, parents),
-            {"read": of_read, "kept": of_kept, "tokens": of_beams, "parents": of_beams},
+            (read, state, tokens, parents),
+            {"read": of_read, "state": of_state, "tokens": of_beams, "parents": of_beams},
         )
-        _, kept = model.next_token_logits(read, kept, tokens, parents)
+        _, state = model.next_token_logits(read, state, tokens, parents)
     if model.rescores:
-        found["rescore"] = _traced(
+        exported["rescore"] = _traced(
             _Rescore(model, item_ids),
             (read, arguments[0]),
             {"read": of_read, "ids": {0: batch, 1: beams}},
         )
-    return found
+    return exported
 
 
 def _traced(

@@ -130,10 +130,15 @@ def test_the_trie_has_the_data_sets_ids_and_the_prior_in_its_order() -> None:
     ("model", "ids", "name", "said"),
     [
         (tiger(), ITEM_IDS, "model.zip", "must end in .pt2, got model.zip"),
-        (tiger(), ITEM_IDS, "nowhere/model.pt2", "nowhere must be a folder that is there"),
+        (tiger(), ITEM_IDS, "nowhere/model.pt2", "nowhere must be an existing folder"),
         (tiger(), ITEM_IDS.flip(0), "model.pt2", "must be .N. and ascend"),
         (tiger(), ITEM_IDS[:-1], "model.pt2", "item_ids must be 40, got 39"),
-        (Popularity(torch.ones(3)), ITEM_IDS, "model.pt2", "spells items or scores .* got it"),
+        (
+            Popularity(torch.ones(3)),
+            ITEM_IDS,
+            "model.pt2",
+            "a generative model or score all items.* got it",
+        ),
     ],
 )
 def test_bad_input_is_named_and_nothing_written(
