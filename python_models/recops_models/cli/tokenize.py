@@ -157,8 +157,7 @@ def tokenize(
     catalogue: Catalogue | StreamedCatalogue
     catalogue = _stream(vectors) if stream else _catalogue(config, dataset, out if resume else None)
     catalogue.check(tokenizer)
-    has_own_vectors = isinstance(catalogue, Catalogue) and vectors is None
-    items = catalogue.items if has_own_vectors else None
+    items = catalogue.items if isinstance(catalogue, Catalogue) and vectors is None else None
     with out_folder(make_folder(out), kind=sid_folder.CONFIG_KIND) as folder:
         sid_folder.start(folder, config, items, resume=resume)
         try:
