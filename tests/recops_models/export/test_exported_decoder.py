@@ -26,11 +26,11 @@ SCENES = ("feed", "home", "search")
 EXAMPLE = Path(__file__).resolve().parents[3] / "examples" / "exported_decoder.py"
 
 Make = Callable[..., Any]
-"""A decoder of a model, whose package tells what is given by name."""
+"""Function that returns a decoder of a model; keywords override metadata of its package."""
 
 
 class Loaded:
-    """A program as load_package gives it, but that it is traced when it is first called."""
+    """Stand-in for the result of load_package, which traces the program at the first call."""
 
     def __init__(self, traced: Callable[[], ExportedProgram], metadata: dict[str, str]) -> None:
         self._program = cache(lambda: traced().module())
@@ -51,17 +51,19 @@ def make(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Make:
     example = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(example)
 
-    def made(model: TIGER | UniRec, trie: recops.SidTrie | None = None, **told: str) -> Any:
+    def exported(
+        model: TIGER | UniRec, trie: recops.SidTrie | None = None, **overrides: str
+    ) -> Any:
         package = tmp_path / "model.pt2"
         parts = cache(lambda: programs(model, ITEM_IDS, USER_IDS))
-        metadata = {**_metadata(model, "it", SCENES), **told}
+        metadata = {**_metadata(model, "it", SCENES), **overrides}
         monkeypatch.setattr(
             example, "load_package", lambda _, name: Loaded(lambda: parts()[name], metadata)
         )
         (trie or _trie(model, ITEM_IDS)).save(trie_path(package))
         return example.ExportedDecoder(package)
 
-    return made
+    return exported
 
 
 def tiger(beams: int) -> TIGER:
@@ -80,29 +82,29 @@ def unirec(beams: int, users: torch.Tensor | None = None, scenes: int = 1) -> Un
 
 @pytest.mark.parametrize(("kind", "beams", "k"), [(tiger, 5, 3), (unirec, 3, 2), (unirec, 3, 7)])
 @torch.no_grad()
-def test_it_follows_as_many_beams_as_its_model(
+def test_the_number_of_beams_is_that_of_the_model(
     kind: Callable[[int], TIGER | UniRec], beams: int, k: int, make: Make
 ) -> None:
     rows, lengths = torch.tensor([[1, 2, 3, 0], [7, 8, 9, 10]]), torch.tensor([3, 4])
-    met = [rows[0, :3] - 1, rows[1] - 1]
-    fewest, own, more = (kind(n).decode(rows, lengths, k, met) for n in (1, beams, 50))
-    found = make(kind(beams)).recommend([[100, 103, 106], [118, 121, 124, 127]], k)
-    assert torch.equal(found.item_ids, ITEM_IDS[own.items])
-    torch.testing.assert_close(found.scores, own.scores)
+    known_items = [rows[0, :3] - 1, rows[1] - 1]
+    fewest, own, more = (kind(n).decode(rows, lengths, k, known_items) for n in (1, beams, 50))
+    result = make(kind(beams)).recommend([[100, 103, 106], [118, 121, 124, 127]], k)
+    assert torch.equal(result.item_ids, ITEM_IDS[own.items])
+    torch.testing.assert_close(result.scores, own.scores)
     assert torch.equal(own.items, fewest.items) == (k > beams)  # Of max(k, 1) beams.
     assert not torch.equal(own.items, more.items)
 
 
 @torch.no_grad()
-def test_it_is_told_who_asks_and_where(make: Make) -> None:
+def test_tasks_and_users_are_inputs(make: Make) -> None:
     model = unirec(4, FIELDS, scenes=3)
     rows, lengths = torch.tensor([[1, 2, 3, 0]] * 4), torch.tensor([3] * 4)
     task, user = torch.tensor([0, 2, 2, 2]), torch.tensor([1, 1, 3, 0])
     expected = model.decode(rows, lengths, 3, [rows[0, :3] - 1] * 4, task, user=user)
-    told = {"tasks": [SCENES[i] for i in task], "users": [7, 7, 12, 8]}
-    found = make(model).recommend([[100, 103, 106]] * 4, 3, **told)
-    assert torch.equal(found.item_ids, ITEM_IDS[expected.items])
-    torch.testing.assert_close(found.scores, expected.scores)
+    inputs = {"tasks": [SCENES[i] for i in task], "users": [7, 7, 12, 8]}
+    result = make(model).recommend([[100, 103, 106]] * 4, 3, **inputs)
+    assert torch.equal(result.item_ids, ITEM_IDS[expected.items])
+    torch.testing.assert_close(result.scores, expected.scores)
     assert len({tuple(row) for row in expected.scores.tolist()}) == 4
 
 

@@ -56,7 +56,7 @@ def test_a_package_finds_what_its_model_finds(model: TIGER | UniRec, tmp_path: P
 
 
 @pytest.mark.slow
-def test_a_package_finds_what_its_model_finds_when_told(tmp_path: Path) -> None:
+def test_a_package_with_tasks_and_users_agrees_with_its_model(tmp_path: Path) -> None:
     package = tmp_path / "model.pt2"
     model = unirec(torch.tensor([[0], [1], [2]]), scenes=3, beams=4)
     names = ('the "feed"', "Suche, groß", "搜索")
@@ -65,25 +65,25 @@ def test_a_package_finds_what_its_model_finds_when_told(tmp_path: Path) -> None:
     rows, task = torch.tensor([[1, 2, 3, 0]] * 3), torch.tensor([1, 1, 2])
     lengths, user = torch.tensor([3, 3, 3]), torch.tensor([2, 0, 2])
     expected = model.decode(rows, lengths, 3, [rows[0, :3] - 1] * 3, task, user=user)
-    told = f"tasks={[names[i] for i in task]}, users=[9, 8, 9]"
-    item_ids, scores = recommended(package, f"[[100, 103, 106]] * 3, 3, {told}")
+    inputs = f"tasks={[names[i] for i in task]}, users=[9, 8, 9]"
+    item_ids, scores = recommended(package, f"[[100, 103, 106]] * 3, 3, {inputs}")
     assert torch.equal(item_ids, ITEM_IDS[expected.items])
     torch.testing.assert_close(scores, expected.scores, rtol=1e-5, atol=1e-5)
     assert len({tuple(row) for row in scores.tolist()}) == 3
 
 
-def recommended(package: Path, asked: str) -> tuple[torch.Tensor, torch.Tensor]:
-    """Items and scores that the example's decoder finds, in a process of its own."""
-    found = package.with_name("found.pt")
+def recommended(package: Path, arguments: str) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return items and scores of the example's decoder, run in a separate process."""
+    output = package.with_name("result.pt")
     run_alone(f"""
 import sys, torch
 from pathlib import Path
 sys.path.insert(0, {str(LOADER.parent)!r})
 from exported_decoder import ExportedDecoder
-found = ExportedDecoder(Path({str(package)!r})).recommend({asked})
-torch.save((found.item_ids, found.scores), {str(found)!r})
+result = ExportedDecoder(Path({str(package)!r})).recommend({arguments})
+torch.save((result.item_ids, result.scores), {str(output)!r})
 """)
-    item_ids, scores = torch.load(found, weights_only=True)
+    item_ids, scores = torch.load(output, weights_only=True)
     return item_ids, scores
 
 
@@ -99,21 +99,21 @@ import sys, torch
 import recops
 from torch._inductor.package import load_package
 scores = load_package({str(package)!r}, "scores")
-# 99 is no item; it stands behind the history's end.
+# 99 is not an item; it is padding after the end of the history.
 found = scores(torch.tensor([[100, 103, 106, 99], [118, 99, 99, 99]]), torch.tensor([3, 1]))
 torch.save(found, {str(tmp_path / "found.pt")!r})
 """)
-    found = torch.load(tmp_path / "found.pt", weights_only=True)
-    torch.testing.assert_close(found, expected, rtol=1e-5, atol=1e-5)
+    result = torch.load(tmp_path / "found.pt", weights_only=True)
+    torch.testing.assert_close(result, expected, rtol=1e-5, atol=1e-5)
 
 
 def run_alone(script: str) -> None:
-    """Run it in a process of its own, in which no module of recops_models may be needed."""
+    """Run a script in a separate process, and check that it imports no recops_models."""
     script += 'assert not any(name.startswith("recops_models") for name in sys.modules)'
-    told = subprocess.run(
+    process = subprocess.run(
         [sys.executable, "-c", script], capture_output=True, text=True, check=False
     )
-    assert told.returncode == 0, told.stderr
+    assert process.returncode == 0, process.stderr
 
 
 def test_the_trie_has_the_data_sets_ids_and_the_prior_in_its_order() -> None:
@@ -150,7 +150,7 @@ def test_bad_input_is_named_and_nothing_written(
 
 
 @pytest.mark.parametrize(
-    ("model", "told", "said"),
+    ("model", "arguments", "said"),
     [
         (unirec(scenes=3), {"tasks": ("a", "b")}, "tasks must be 3 names, got 2"),
         (unirec(torch.tensor([[0], [1]])), {}, "user_ids must be 1, got 0"),
@@ -158,9 +158,9 @@ def test_bad_input_is_named_and_nothing_written(
         (unirec(torch.tensor([[0], [1], [2]])), {"user_ids": torch.tensor([2, 1])}, "ascend"),
     ],
 )
-def test_what_a_model_is_told_of_must_fit(
-    model: UniRec, told: dict[str, Any], said: str, tmp_path: Path
+def test_invalid_request_inputs_are_refused(
+    model: UniRec, arguments: dict[str, Any], said: str, tmp_path: Path
 ) -> None:
     with pytest.raises(ValueError, match=said):
-        export_model(model, ITEM_IDS, tmp_path / "model.pt2", name="it", **told)
+        export_model(model, ITEM_IDS, tmp_path / "model.pt2", name="it", **arguments)
     assert not list(tmp_path.iterdir())

@@ -1,4 +1,4 @@
-"""What is traced computes what the model computes, for batches and beams of other sizes."""
+"""Traced programs agree with the model for other batch and beam sizes."""
 
 from __future__ import annotations
 
@@ -44,38 +44,38 @@ def unirec() -> UniRec:
 @pytest.mark.parametrize("model", [tiger(), unirec()], ids=["tiger", "unirec"])
 @torch.no_grad()
 def test_traced_steps_are_the_models_own(model: TIGER | UniRec) -> None:
-    made = {name: program.module() for name, program in programs(model, ITEM_IDS).items()}
+    exported = {name: program.module() for name, program in programs(model, ITEM_IDS).items()}
     rescores = model.rescores
-    assert list(made) == ["encode", "step_0", "step_1", "step_2", *["rescore"] * rescores]
+    assert list(exported) == ["encode", "step_0", "step_1", "step_2", *["rescore"] * rescores]
     for requests, widths in ((1, (1, 7)), (5, (6, 2))):
         rows = torch.randint(1, 1 + NUM_ITEMS, (requests, 4))
         lengths = torch.full((requests,), 4)
         read = model.encode_requests(rows, lengths)
-        torch.testing.assert_close(made["encode"](ITEM_IDS[rows - 1], lengths), read)
-        logits, kept = model.next_token_logits(read, [], None, None)
-        torch.testing.assert_close(made["step_0"](read)[0], logits)
+        torch.testing.assert_close(exported["encode"](ITEM_IDS[rows - 1], lengths), read)
+        logits, state = model.next_token_logits(read, [], None, None)
+        torch.testing.assert_close(exported["step_0"](read)[0], logits)
         for step, (before, beams) in enumerate(zip((1, widths[0]), widths, strict=True), 1):
             grown = torch.randint(0, 4, (requests, beams), dtype=torch.int32)
             parents = torch.randint(0, before, (requests, beams), dtype=torch.int32)
             parents[0, -1] = grown[0, -1] = -1  # A dead beam.
-            expected = model.next_token_logits(read, kept, grown, parents)
-            found = made[f"step_{step}"](read, kept, grown, parents)
-            torch.testing.assert_close(found, expected)
-            kept = expected[1]
+            expected = model.next_token_logits(read, state, grown, parents)
+            result = exported[f"step_{step}"](read, state, grown, parents)
+            torch.testing.assert_close(result, expected)
+            state = expected[1]
         if model.rescores:
             items = torch.randint(-1, NUM_ITEMS, (requests, 9))
             ids = ITEM_IDS[items].where(items >= 0, -1)
-            torch.testing.assert_close(made["rescore"](read, ids), model.rescore(read, items))
+            torch.testing.assert_close(exported["rescore"](read, ids), model.rescore(read, items))
 
 
 @torch.no_grad()
 def test_traced_scores_are_the_models_own() -> None:
     torch.manual_seed(0)
     model = SASRec(NUM_ITEMS, SASRecConfig(history=4, width=8, heads=2)).eval()
-    made = programs(model, ITEM_IDS)
-    assert list(made) == ["scores"]
+    exported = programs(model, ITEM_IDS)
+    assert list(exported) == ["scores"]
     rows, lengths = torch.tensor([[1, 2, 0, 0]]), torch.tensor([2])
     ids = torch.tensor([[100, 103, 0, 0]])
     torch.testing.assert_close(
-        made["scores"].module()(ids, lengths), model.score_all(rows, lengths)
+        exported["scores"].module()(ids, lengths), model.score_all(rows, lengths)
     )

@@ -21,23 +21,23 @@ def _one_thread(set_threads: Callable[[int], None]) -> None:
 
 @pytest.fixture(scope="session")
 def trained(small: Dataset, tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
-    """The folder of a model of the small data set, by name and settings, made once."""
-    made: dict[Any, Path] = {}
+    """Function that returns the folder of a model on the small data set; cached."""
+    folders: dict[Any, Path] = {}
     home = tmp_path_factory.mktemp("trained")
 
     def folder(name: str, *, seed: int = 0, **settings: str) -> Path:
         key = (name, seed, tuple(sorted(settings.items())))
-        if key not in made:
-            place = home / f"{name}-{len(made)}"
-            made[key] = untrained(name, small, home / "data", place, seed=seed, **settings)
-        return made[key]
+        if key not in folders:
+            path = home / f"{name}-{len(folders)}"
+            folders[key] = untrained(name, small, home / "data", path, seed=seed, **settings)
+        return folders[key]
 
     return folder
 
 
 @pytest.fixture(scope="session")
 def redis_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
-    """A durable one, whose databases tests share."""
+    """Durable Redis server, shared by the tests."""
     with RedisServer(tmp_path_factory.mktemp("redis"), *DURABLE) as server:
         yield server
 
@@ -52,7 +52,7 @@ def fresh_database(redis_server: RedisServer) -> int:
 
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
-    """What locks go by."""
+    """Clock of the locks, set by the test."""
     stopped = Clock()
     monkeypatch.setattr("recops_models.serving.locks.time.time", stopped.time)
     return stopped

@@ -1,4 +1,4 @@
-"""What is no event, no request or no state: a named error, and nothing changed."""
+"""Invalid events, requests and states cause a named error and change nothing."""
 
 from __future__ import annotations
 
@@ -152,12 +152,12 @@ def test_no_sequence_number_to_forget_through(center: Center, through: int) -> N
 
 
 @pytest.mark.parametrize("place", [0, 3, 10, 40, -1])
-def test_a_flipped_bit_of_a_state_is_one_named_error(center: Center, place: int) -> None:
+def test_a_flipped_bit_of_a_state_is_one_named_error(center: Center, position: int) -> None:
     center.ingest([GOOD])
     view = center.store.view([user_key(1, "1")])
     assert view.values[0] is not None
     damaged = bytearray(view.values[0])
-    damaged[place] ^= 4
+    damaged[position] ^= 4
     center.store.commit({user_key(1, "1"): bytes(damaged)}, clock=view.clock)
     with pytest.raises(CorruptStateError, match="the state of '1' is damaged"):
         center.score(1, [1])
@@ -278,7 +278,7 @@ def test_a_file_may_lack_pages_that_are_free(tmp_path: Path) -> None:
 
 
 def _shorter_than_it_tells(folder: Path, chance: random.Random) -> dict[bytes, bytes] | None:
-    """What a store holds whose file lacks pages; None: it lacks none."""
+    """Write a store whose file lacks pages, and return its content; None if no page is missing."""
     folder.mkdir()
     held: dict[bytes, bytes] = {}
     with lmdb.open(str(folder), map_size=1 << 30, sync=False) as environment:
@@ -310,8 +310,8 @@ def test_a_model_that_is_replaced_while_it_is_loaded(
         untrained("mimn", small, tmp_path / "data", folder, seed=seed)
         return small
 
-    found = ServedModel.load(folder, data=partial(retrain, 1))
-    assert found.version == before != version_of(folder)
+    loaded_model = ServedModel.load(folder, data=partial(retrain, 1))
+    assert loaded_model.version == before != version_of(folder)
     really = served_model.load_trained
 
     def slowly(folder: Path) -> Any:
@@ -324,7 +324,7 @@ def test_a_model_that_is_replaced_while_it_is_loaded(
         ServedModel.load(folder)
 
 
-def test_a_folder_that_is_open_keeps_its_bound(tmp_path: Path) -> None:
+def test_an_open_folder_keeps_its_size_bound(tmp_path: Path) -> None:
     url = f"lmdb:{tmp_path / 'store'}"
     with open_store(f"{url}?map_bytes=1048576") as store:
         open_store(url).close()
@@ -368,7 +368,7 @@ def test_threads_open_a_folder_once(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     assert stores[3].view([b"key"]) == (1, [b"value"])
 
 
-def test_nobody_answers_and_no_password_is_told() -> None:
+def test_an_unreachable_store_is_reported_without_the_password() -> None:
     with pytest.raises(StoreAwayError, match=r"^redis://127.0.0.1:1/0: no answer") as caught:
         open_store("redis://me:secret@127.0.0.1:1/0")
     assert "secret" not in str(caught.value)

@@ -1,4 +1,4 @@
-"""Events in, scores out: what a center tells is what the model's own forward does, bit for bit."""
+"""Scores and states of a center, bitwise compared with the model's forward."""
 
 from __future__ import annotations
 
@@ -66,10 +66,10 @@ def test_scores_are_those_of_the_models_own_forward(
             with torch.no_grad():
                 expected = model(batch)
             user_id = int(small.user_vocabulary.ids[user])
-            found = center.score(user_id, small.item_vocabulary.ids.tolist())
-            assert torch.equal(torch.from_numpy(found.logits), expected)
-            assert found.events == (small.interactions["user_id"].to_numpy() == user_id).sum()
-            assert found.known
+            result = center.score(user_id, small.item_vocabulary.ids.tolist())
+            assert torch.equal(torch.from_numpy(result.logits), expected)
+            assert result.events == (small.interactions["user_id"].to_numpy() == user_id).sum()
+            assert result.known
 
 
 def test_what_several_send_together_is_one_commit_and_reported_to_each(
@@ -91,7 +91,7 @@ def test_what_several_send_together_is_one_commit_and_reported_to_each(
     assert reports[0].refused == [Refusal(1, "seq", reports[0].refused[0].error)]
 
 
-def test_a_users_state_is_told_by_its_tensors(
+def test_the_status_of_a_user_has_the_tensors_of_the_state(
     trained: Callable[..., Path], small: Dataset, tmp_path: Path
 ) -> None:
     event = events_of(small)[0]
@@ -99,9 +99,9 @@ def test_a_users_state_is_told_by_its_tensors(
         empty = center.look_up(event["user_id"])
         assert (empty.known, empty.events, empty.last_seq) == (False, 0, 0)
         center.ingest([{**event, "seq": 3}])
-        found = center.look_up(event["user_id"])
-    assert (found.known, found.events, found.last_seq, found.skipped) == (True, 1, 3, 2)
-    assert found.timestamp == event["timestamp"]
-    assert found.tensors.keys() == empty.tensors.keys() > {"memory"}
-    moved = {name for name in found.tensors if (found.tensors[name] != empty.tensors[name]).any()}
+        result = center.look_up(event["user_id"])
+    assert (result.known, result.events, result.last_seq, result.skipped) == (True, 1, 3, 2)
+    assert result.timestamp == event["timestamp"]
+    assert result.tensors.keys() == empty.tensors.keys() > {"memory"}
+    moved = {name for name in result.tensors if (result.tensors[name] != empty.tensors[name]).any()}
     assert "memory" in moved

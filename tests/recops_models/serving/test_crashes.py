@@ -1,4 +1,4 @@
-"""SIGKILL at any moment while events flow: what was acknowledged is in the state, once."""
+"""SIGKILL at any moment: every acknowledged event is in the state exactly once."""
 
 from __future__ import annotations
 
@@ -46,15 +46,15 @@ def killable() -> Iterator[Killable]:
 
 
 def flow(dataset: Dataset, count: int) -> list[dict[str, Any]]:
-    """Events enough for so many kills, and every twentieth of them again a little later."""
+    """Yield enough events for the kills; every twentieth is repeated later."""
     events = [
         {**event, "user_id": f"{event['user_id']}-{copy}"}
         for copy in range(1 + count // 4)
         for event in events_of(dataset)
     ]
-    again = [(place + 7, event) for place, event in enumerate(events) if place % 20 == 0]
-    for place, event in reversed(again):
-        events.insert(place, event)
+    again = [(index + 7, event) for index, event in enumerate(events) if index % 20 == 0]
+    for index, event in reversed(again):
+        events.insert(index, event)
     return events
 
 
@@ -141,8 +141,8 @@ def test_a_killed_ingester_loses_nothing_and_repeats_nothing(
                 latest *= 1.2
             held = len(known)
         sender.finish()
-        whole = killable.run(command)
-        assert whole["code"] == 0, whole["said"]
+        expected = killable.run(command)
+        assert expected["code"] == 0, expected["said"]
         assert client.xpending(STREAM, GROUP)["pending"] == 0
         assert len(acknowledged(client)) == len(events)
     clean = f"lmdb:{tmp_path / 'clean'}"
@@ -157,7 +157,7 @@ def test_a_killed_ingester_loses_nothing_and_repeats_nothing(
 def test_a_killed_redis_loses_nothing_that_was_acknowledged(
     count: int, trained: Callable[..., Path], small: Dataset, tmp_path: Path
 ) -> None:
-    """Of the stream, and of the store, which lie in it both; the ingester waits, and goes on."""
+    """Redis holds both the stream and the store. The ingester waits for it and continues."""
     events, stop, total = flow(small, count), threading.Event(), IngestReport()
     (tmp_path / "redis").mkdir()
     with (

@@ -1,4 +1,4 @@
-"""What a model reads of events and requests, with a data set's tables and without."""
+"""Encoded events and requests, with and without the tables of a data set."""
 
 from __future__ import annotations
 
@@ -59,8 +59,8 @@ def one_user(candidates: int) -> Batch:
     )
 
 
-def given(some: Batch) -> dict[str, Any]:
-    """The features of candidates as a request tells them."""
+def request(some: Batch) -> dict[str, Any]:
+    """Return the features of candidates as fields of a request."""
     tags = [
         [id_of(row) for row in rows[:length]]
         for rows, length in zip(
@@ -82,10 +82,10 @@ def test_events_and_requests_may_bring_everything(streamed: Path, tmp_path: Path
         served, _ = center._serving
         events = [
             {
-                **{"user_id": "u", "item_id": id_of(item), "timestamp": 0, "seq": place + 1},
+                **{"user_id": "u", "item_id": id_of(item), "timestamp": 0, "seq": position + 1},
                 "category": id_of(category),
             }
-            for place, (item, category) in enumerate(
+            for position, (item, category) in enumerate(
                 zip(
                     some.features["history_item"][0].tolist(),
                     some.features["history_category"][0].tolist(),
@@ -95,18 +95,18 @@ def test_events_and_requests_may_bring_everything(streamed: Path, tmp_path: Path
         ]
         assert center.ingest(events).accepted == EVENTS
         items = [id_of(row) for row in some.features["item"].tolist()]
-        found = center.score("u", items, given(some))
+        result = center.score("u", items, request(some))
         with torch.no_grad():
             expected = served.model(some)
-        torch.testing.assert_close(torch.from_numpy(found.logits), expected, rtol=1e-6, atol=1e-6)
+        torch.testing.assert_close(torch.from_numpy(result.logits), expected, rtol=1e-6, atol=1e-6)
 
 
 @pytest.mark.parametrize("name", ["user", "category", "age", "picture", "tags"])
-def test_what_nobody_tells_is_an_error_by_its_name(
+def test_a_missing_feature_is_an_error_with_its_name(
     streamed: Path, tmp_path: Path, name: str
 ) -> None:
     some = one_user(2)
-    features = {key: value for key, value in given(some).items() if key != name}
+    features = {key: value for key, value in request(some).items() if key != name}
     with (
         Center.open(streamed, f"lmdb:{tmp_path / 'store'}") as center,
         pytest.raises(FieldError, match=f"{name} must be given"),
@@ -136,16 +136,14 @@ def test_what_nobody_tells_is_an_error_by_its_name(
 def test_a_wrong_value_is_an_error_by_its_name(
     streamed: Path, tmp_path: Path, name: str, value: object
 ) -> None:
-    features = {**given(one_user(2)), name: value}
+    features = {**request(one_user(2)), name: value}
     with Center.open(streamed, f"lmdb:{tmp_path / 'store'}") as center:
         with pytest.raises(FieldError) as caught:
             center.score("u", [1, 2], features)
         assert caught.value.field == name
 
 
-def test_an_event_without_a_feature_that_no_table_tells_is_refused(
-    streamed: Path, tmp_path: Path
-) -> None:
+def test_an_event_without_a_required_feature_is_refused(streamed: Path, tmp_path: Path) -> None:
     event = {"user_id": "u", "item_id": 5, "timestamp": 0, "seq": 1}
     with Center.open(streamed, f"lmdb:{tmp_path / 'store'}") as center:
         (refused,) = center.ingest([event]).refused
@@ -190,10 +188,10 @@ def test_a_request_goes_before_the_tables(trained: Callable[..., Path], tmp_path
 def test_what_an_event_said(trained: Callable[..., Path], small: Dataset, tmp_path: Path) -> None:
     with Center.open(trained("mimn"), f"lmdb:{tmp_path / 'store'}") as center:
         served, _ = center._serving
-        told = [{"rating": 3}, {"feedback": 1}, {"history_sign": 1}, {"rating": 3.5}]
-        told += [{"label": 1}, {"rating": 4}, {"feedback": 2}, {"label": 0}, {"rating": 2.5}]
+        feedback = [{"rating": 3}, {"feedback": 1}, {"history_sign": 1}, {"rating": 3.5}]
+        feedback += [{"label": 1}, {"rating": 4}, {"feedback": 2}, {"label": 0}, {"rating": 2.5}]
         encoded = served.events.encode(
-            [UserEvent("1", "2", 0.0, place + 1, one) for place, one in enumerate(told)]
+            [UserEvent("1", "2", 0.0, position + 1, one) for position, one in enumerate(feedback)]
         )
         signs = encoded.ids["history_sign"].tolist()
         assert signs[:4] == [signs[0]] * 4
@@ -209,12 +207,12 @@ def test_what_events_say_is_as_at_the_training(
 ) -> None:
     rating = small.interactions.column_names.index("rating")
     unrated = replace(small, interactions=small.interactions.remove_column(rating))
-    told = [UserEvent("1", "2", 0.0, n + 1, {"rating": n + 1}) for n in range(5)]
+    feedback = [UserEvent("1", "2", 0.0, n + 1, {"rating": n + 1}) for n in range(5)]
     explicit = ServedModel.load(trained("mimn", **settings), data=unrated)
-    assert explicit.events.encode(told).liked.tolist() == [False] * 3 + [True] * 2
+    assert explicit.events.encode(feedback).liked.tolist() == [False] * 3 + [True] * 2
     folder = untrained("mimn", unrated, tmp_path / "data", tmp_path / "model", **settings)
     implicit = ServedModel.load(folder, data=small)
-    assert implicit.events.encode(told).liked.tolist() == [True] * 5
+    assert implicit.events.encode(feedback).liked.tolist() == [True] * 5
 
 
 def test_string_ids_are_those_of_the_source(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""A disk, a map or a memory that is full: a named error, and nothing lost once there is room."""
+"""Full disks, maps and memory cause a named error and lose no event."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def events(small: Dataset) -> list[dict[str, Any]]:
 def clean(
     trained: Callable[..., Path], events: list[dict[str, Any]], tmp_path: Path
 ) -> dict[bytes, bytes]:
-    """What a store holds that was never full."""
+    """Return the content of a store that was never full."""
     with Center.open(trained("mimn"), f"lmdb:{tmp_path / 'clean'}") as center:
         center.ingest(events)
         return contents(center)
@@ -48,7 +48,7 @@ def clean(
 def fill(center: Center, events: list[dict[str, Any]], size: int, error: type[StoreError]) -> int:
     """Send events, ``size`` at a time, until a batch is not accepted; how many were."""
 
-    def taken(part: list[dict[str, Any]]) -> bool:
+    def num_applied(part: list[dict[str, Any]]) -> bool:
         try:
             center.ingest(part)
         except error:
@@ -56,7 +56,7 @@ def fill(center: Center, events: list[dict[str, Any]], size: int, error: type[St
         return True
 
     for start in range(0, len(events), size):
-        if not taken(events[start : start + size]):
+        if not num_applied(events[start : start + size]):
             return start
     raise AssertionError("the store was never full")
 
@@ -71,9 +71,9 @@ def test_a_full_map(
     with Center.open(trained("mimn"), f"{url}?map_bytes=131072") as center:
         applied = fill(center, events, 50, StoreFullError)
         assert 0 < applied < len(events)
-        for user in {event["user_id"] for event in events[:applied]}:  # Reading goes on.
-            met = sum(event["user_id"] == user for event in events[:applied])
-            assert center.score(user, [1]).events == met
+        for user in {event["user_id"] for event in events[:applied]}:  # Reads still work.
+            seen = sum(event["user_id"] == user for event in events[:applied])
+            assert center.score(user, [1]).events == seen
     with Center.open(trained("mimn"), url) as center:
         report = center.ingest(events)
         assert report.duplicates == applied
@@ -94,20 +94,20 @@ def test_a_full_disk_below_lmdb(
         arguments = ["uic", "ingest", "--model", str(trained("mimn"))]
         arguments += ["--store", store, "--events", stream]
 
-        def ingested(limit: int, sent: list[dict[str, Any]]) -> subprocess.CompletedProcess[str]:
+        def ingest(limit: int, sent: list[dict[str, Any]]) -> subprocess.CompletedProcess[str]:
             for event in sent:
                 client.xadd("full", {"event": json.dumps(event)})
             command = [sys.executable, "-c", LIMITED, str(limit), *arguments]
             return subprocess.run(command, capture_output=True, text=True, check=False)
 
-        assert ingested(1 << 40, events[:100]).returncode == 0
+        assert ingest(1 << 40, events[:100]).returncode == 0
         size = (tmp_path / "store" / "data.mdb").stat().st_size
-        found = ingested(size + 40_000, events[100:])
-        assert found.returncode == 1
-        assert found.stderr.startswith(f"recops: {store}: no room on the disk")
-        assert found.stderr.count("\n") == 1
+        failed = ingest(size + 40_000, events[100:])
+        assert failed.returncode == 1
+        assert failed.stderr.startswith(f"recops: {store}: no room on the disk")
+        assert failed.stderr.count("\n") == 1
         assert client.xpending("full", "center")["pending"] == len(events) - 100
-        assert ingested(1 << 40, []).returncode == 0
+        assert ingest(1 << 40, []).returncode == 0
         assert client.xpending("full", "center")["pending"] == 0
     with Center.open(trained("mimn"), store) as center:
         assert contents(center) == clean

@@ -1,4 +1,4 @@
-"""The Python of the guide's page runs as it stands."""
+"""The Python examples of the guide run unchanged."""
 
 from __future__ import annotations
 

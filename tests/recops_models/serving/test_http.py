@@ -1,4 +1,4 @@
-"""The center over HTTP, in a server of its own: what it answers, and what it refuses."""
+"""Responses and refusals of the HTTP service in a separate process."""
 
 from __future__ import annotations
 
@@ -80,17 +80,19 @@ def test_events_go_in_and_scores_come_out_as_of_the_center(
     assert answer.content["unknown_candidates"] == []
     assert answer.content["model_version"] == known.model_version
     assert answer.content["events"] == len(events)
-    told = client.get("/v1/state?user_id=in%20and%20out").content
-    assert told["events"] == len(events)
+    state_content = client.get("/v1/state?user_id=in%20and%20out").content
+    assert state_content["events"] == len(events)
     for name, values in state.tensors.items():  # To the bit, through JSON.
-        assert (np.array(told["tensors"][name], dtype=np.float32) == values).all()
+        assert (np.array(state_content["tensors"][name], dtype=np.float32) == values).all()
 
 
 def test_features_of_the_request(client: UicClient) -> None:
     asked = {"user_id": 1, "candidates": [5, 6]}
     plain = client.post("/v1/score", asked).content["scores"]
-    given = client.post("/v1/score", {**asked, "features": {"user_gender": "F"}}).content["scores"]
-    assert plain != given
+    changed = client.post("/v1/score", {**asked, "features": {"user_gender": "F"}}).content[
+        "scores"
+    ]
+    assert plain != changed
 
 
 def test_unknown_candidates_are_marked(client: UicClient) -> None:
@@ -119,7 +121,7 @@ def test_forgetting(client: UicClient) -> None:
     assert client.post("/v1/events", {"events": [ahead]}).content["duplicates"] == 1
 
 
-def test_refused_events_are_told_by_place_and_field(client: UicClient) -> None:
+def test_refused_events_are_reported_by_index_and_field(client: UicClient) -> None:
     events = [{**GOOD, "seq": 0}, GOOD, 5, {**GOOD, "rating": "good"}]
     content = client.post("/v1/events", {"events": events}).content
     assert content["accepted"] == 1
@@ -169,7 +171,7 @@ def test_refused_events_are_told_by_place_and_field(client: UicClient) -> None:
         ("/v1/forget", {"user_id": 1, "through": 2**63}, "through"),
     ],
 )
-def test_what_is_no_request_names_its_field(
+def test_an_invalid_request_names_its_field(
     client: UicClient, path: str, body: object, field: str
 ) -> None:
     answer = client.post(path, body)
@@ -188,7 +190,7 @@ def test_a_body_too_large_is_refused(server: UicServer, size: int) -> None:
     client.close()
 
 
-def test_who_asks_before_sending_is_told_at_once(server: UicServer) -> None:
+def test_expect_continue_is_refused_immediately(server: UicServer) -> None:
     head = "POST /v1/events HTTP/1.1\r\nHost: localhost\r\nExpect: 100-continue\r\n"
     with socket.create_connection((server.host, server.port), timeout=10) as connection:
         connection.sendall(f"{head}Content-Length: {MOST + 1}\r\n\r\n".encode())
@@ -208,13 +210,13 @@ def test_a_body_without_an_end_is_cut_off(server: UicServer) -> None:
     ("method", "path", "status"),
     [("get", "/nowhere", 404), ("get", "/v1/events", 405), ("get", "/docs", 404)],
 )
-def test_where_nothing_is(client: UicClient, method: str, path: str, status: int) -> None:
+def test_unknown_paths_and_methods(client: UicClient, method: str, path: str, status: int) -> None:
     answer = getattr(client, method)(path)
     assert answer.status == status
     assert answer.content["error"]
 
 
-def test_one_damaged_state_is_its_senders_trouble_alone(server: UicServer, home: Path) -> None:
+def test_a_damaged_state_fails_only_requests_on_it(server: UicServer, home: Path) -> None:
     client = server.client()
     event = {**GOOD, "user_id": "damaged"}
     assert client.post("/v1/events", {"events": [event]}).content["accepted"] == 1
@@ -262,7 +264,7 @@ def test_the_token(guarded: UicServer) -> None:
         ({"Host": "localhost:80", "Origin": "http://localhost:81"}, 403),
     ],
 )
-def test_pages_of_other_origins_may_not_ask(
+def test_pages_of_other_origins_are_refused(
     client: UicClient, headers: dict[str, str], status: int
 ) -> None:
     assert client.get("/healthz", **headers).status == status
@@ -276,7 +278,7 @@ def test_health(client: UicClient, trained: Callable[..., Path]) -> None:
 
 
 def samples(client: UicClient) -> dict[str, float]:
-    """Of /metrics."""
+    """Return a value of /metrics."""
     answer = client.get("/metrics")
     assert answer.headers["Content-Type"].startswith("text/plain; version=")
     lines = [line for line in answer.text.splitlines() if not line.startswith("#")]
@@ -324,7 +326,7 @@ def test_metrics_count_what_was_done(client: UicClient) -> None:
     assert after[f'recops_uic_model_info{{version="{version}"}}'] == 1
 
 
-def test_the_page_asks_nothing_of_another_host(client: UicClient) -> None:
+def test_the_page_loads_nothing_from_other_hosts(client: UicClient) -> None:
     page = client.get("/")
     assert page.status == 200
     assert page.headers["Content-Type"].startswith("text/html")
@@ -336,7 +338,7 @@ def test_the_page_asks_nothing_of_another_host(client: UicClient) -> None:
         assert metric in client.get("/metrics").text
 
 
-def test_open_api_tells_of_each_route(client: UicClient) -> None:
+def test_open_api_describes_each_route(client: UicClient) -> None:
     paths = client.get("/openapi.json").content["paths"]
     assert set(paths) >= {"/v1/events", "/v1/score", "/v1/forget", "/healthz", "/metrics"}
     schema = paths["/v1/score"]["post"]["requestBody"]["content"]["application/json"]["schema"]
@@ -358,7 +360,7 @@ def test_open_api_tells_of_each_route(client: UicClient) -> None:
         (["--port", "PORT"], "in use"),
     ],
 )
-def test_one_line_says_why_nothing_is_served(
+def test_start_errors_are_one_line(
     trained: Callable[..., Path],
     tmp_path: Path,
     server: UicServer,
@@ -368,15 +370,15 @@ def test_one_line_says_why_nothing_is_served(
 ) -> None:
     (tmp_path / "token").write_text(SECRET)
     (tmp_path / "empty").mkdir()
-    places = {name.upper(): str(tmp_path / name) for name in ("token", "empty")}
-    places["PORT"] = str(server.port)
-    given = [places.get(option, option) for option in options]
+    replacements = {name.upper(): str(tmp_path / name) for name in ("token", "empty")}
+    replacements["PORT"] = str(server.port)
+    arguments = [replacements.get(option, option) for option in options]
     store = f"lmdb:{tmp_path / 'store'}"
-    code = run(["uic", "serve", "--model", str(trained("mimn")), "--store", store, *given])
-    found = capsys.readouterr()
-    assert (code, found.out) == (1, "")
-    assert said in found.err
-    assert found.err.count("\n") == 1
+    code = run(["uic", "serve", "--model", str(trained("mimn")), "--store", store, *arguments])
+    result = capsys.readouterr()
+    assert (code, result.out) == (1, "")
+    assert said in result.err
+    assert result.err.count("\n") == 1
 
 
 def test_a_token_that_is_no_word(trained: Callable[..., Path], tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""The bench of the service runs, and a busy machine keeps up with a small load."""
+"""The load benchmark runs, and a busy machine sustains a small load."""
 
 from __future__ import annotations
 

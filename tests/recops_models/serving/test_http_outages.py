@@ -1,4 +1,4 @@
-"""The server is told to end under load; its Redis goes and comes back: nothing accepted is lost."""
+"""Shutdown under load and Redis outages lose no accepted event."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ ASKED = {"user_id": "good", "candidates": [1, 2]}
 
 
 class Sender(threading.Thread):
-    """Posts events of users of its own until the server is gone, and keeps those it was told of."""
+    """Thread that posts events of its users until the server stops, and records accepted ones."""
 
     def __init__(self, server: UicServer, events: list[dict[str, Any]], name: int) -> None:
         super().__init__()
@@ -52,7 +52,7 @@ class Sender(threading.Thread):
 @pytest.mark.parametrize(
     "number", [signal.SIGTERM, pytest.param(signal.SIGINT, marks=pytest.mark.slow)]
 )
-def test_a_server_that_is_asked_to_end_finishes_what_it_took_on(
+def test_a_server_finishes_open_requests_before_it_stops(
     trained: Callable[..., Path], small: Dataset, tmp_path: Path, number: signal.Signals
 ) -> None:
     store = f"lmdb:{tmp_path / 'store'}"
@@ -69,12 +69,14 @@ def test_a_server_that_is_asked_to_end_finishes_what_it_took_on(
         assert server.stderr() == ""
     assert {status for sender in senders for status in sender.statuses} == {200}
     with Center.open(trained("mimn"), store) as center:
-        told = [event for sender in senders for event in sender.accepted]
-        assert center.stats().events >= len(told) > 0
-        assert center.ingest(told).duplicates == len(told)
+        accepted_events = [event for sender in senders for event in sender.accepted]
+        assert center.stats().events >= len(accepted_events) > 0
+        assert center.ingest(accepted_events).duplicates == len(accepted_events)
 
 
-def test_redis_goes_and_comes_back(trained: Callable[..., Path], tmp_path: Path) -> None:
+def test_the_server_recovers_from_a_redis_outage(
+    trained: Callable[..., Path], tmp_path: Path
+) -> None:
     with (
         RedisServer(tmp_path, *DURABLE) as redis_server,
         UicServer(trained("mimn"), redis_server.url(), verbose=True) as server,
@@ -116,7 +118,7 @@ def test_redis_goes_and_comes_back(trained: Callable[..., Path], tmp_path: Path)
 
 
 @pytest.mark.slow
-def test_a_redis_that_hangs_is_away(trained: Callable[..., Path], tmp_path: Path) -> None:
+def test_a_hanging_redis_is_unavailable(trained: Callable[..., Path], tmp_path: Path) -> None:
     with (
         RedisServer(tmp_path, *DURABLE) as redis_server,
         UicServer(trained("mimn"), redis_server.url()) as server,

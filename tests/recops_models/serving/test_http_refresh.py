@@ -1,4 +1,4 @@
-"""A server whose store goes over to another model while it serves."""
+"""Replacement of the model of a running server."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ from uic_server import UicServer
 def test_a_server_follows_a_refresh_and_refuses_a_folder_of_another_model(
     trained: Callable[..., Path], small: Dataset, tmp_path: Path
 ) -> None:
-    url, folder, kept = f"lmdb:{tmp_path / 'store'}", tmp_path / "new", tmp_path / "kept"
+    url, folder, backup = f"lmdb:{tmp_path / 'store'}", tmp_path / "new", tmp_path / "kept"
     shutil.copytree(trained("hpmn", seed=3), folder)
-    shutil.copytree(folder, kept)
+    shutil.copytree(folder, backup)
     events = events_of(small)
     user = events[0]["user_id"]
     asked = {"user_id": user, "candidates": [1, 2, 3]}
@@ -35,7 +35,7 @@ def test_a_server_follows_a_refresh_and_refuses_a_folder_of_another_model(
         store = open_store(url)
         refresh_model(store, served, [lambda: iter([events[:500]])])
         store.close()
-        # Between the refresh and the server's next look, someone trains into the folder anew.
+        # The folder is retrained between the refresh and the server's next read.
         shutil.rmtree(folder)
         shutil.copytree(trained("mimn", seed=5), folder)
         for answer in (
@@ -48,7 +48,7 @@ def test_a_server_follows_a_refresh_and_refuses_a_folder_of_another_model(
 
         # It is put right, and nothing was lost.
         shutil.rmtree(folder)
-        shutil.copytree(kept, folder)
+        shutil.copytree(backup, folder)
         answer = client.post("/v1/score", asked)
         assert answer.status == 200
         assert answer.content["model_version"] == served.version_text != old["model_version"]
@@ -57,7 +57,7 @@ def test_a_server_follows_a_refresh_and_refuses_a_folder_of_another_model(
         assert (report["accepted"], report["duplicates"]) == (100, 20)
         scores = client.post("/v1/score", asked).content["scores"]
         client.close()
-    with Center.open(kept, f"lmdb:{tmp_path / 'clean'}") as clean:
+    with Center.open(backup, f"lmdb:{tmp_path / 'clean'}") as clean:
         clean.ingest(events[:600])
-        found = clean.score(user, [1, 2, 3])
-        assert np.float32(scores).tolist() == found.scores.tolist()
+        expected = clean.score(user, [1, 2, 3])
+        assert np.float32(scores).tolist() == expected.scores.tolist()

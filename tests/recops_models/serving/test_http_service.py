@@ -1,4 +1,4 @@
-"""The service within one process: who shares a commit, and who is sent away."""
+"""The service within one process: group commits, queues and limits."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def new_writer(center: Center, metrics: ServiceMetrics | None = None) -> GroupCo
 
 
 class Gate:
-    """Holds a center's method back until it is opened."""
+    """Gate that blocks a method of a center until it is opened."""
 
     def __init__(self, center: Center, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
         self.entered, self._open = threading.Event(), threading.Event()
@@ -71,7 +71,7 @@ async def until(condition: Callable[[], bool]) -> None:
         await asyncio.sleep(0.005)
 
 
-def test_who_comes_during_a_commit_shares_the_next(
+def test_requests_during_a_commit_share_the_next_commit(
     center: Center, small: Dataset, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     events = events_of(small)
@@ -85,7 +85,7 @@ def test_who_comes_during_a_commit_shares_the_next(
         await until(gate.entered.is_set)
         sending += [asyncio.create_task(writer.ingest([event])) for event in events[1:40]]
         await asyncio.sleep(0.01)
-        sending[7].cancel()  # Who hangs up has sent all the same.
+        sending[7].cancel()  # The events of a disconnected client are still written.
         gate.open()
         reports = await asyncio.gather(*sending, return_exceptions=True)
         assert isinstance(reports.pop(7), asyncio.CancelledError)
@@ -100,7 +100,7 @@ def test_who_comes_during_a_commit_shares_the_next(
     assert center.stats().events == 40
 
 
-def test_a_commit_has_room_for_so_many(
+def test_a_commit_has_a_bounded_number_of_events(
     center: Center, small: Dataset, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(group_commit, "BATCH", 10)
@@ -121,10 +121,10 @@ def test_a_commit_has_room_for_so_many(
 
     asyncio.run(story())
     assert metrics.waiting == 0
-    assert center.stats().commits == 1 + 3  # The first makes the store.
+    assert center.stats().commits == 1 + 3  # The first one creates the store.
 
 
-def test_what_came_before_the_end_is_written(center: Center, small: Dataset) -> None:
+def test_events_before_the_shutdown_are_written(center: Center, small: Dataset) -> None:
     async def story() -> None:
         writer = new_writer(center)
         sending = asyncio.create_task(writer.ingest(events_of(small)[:5]))
@@ -136,7 +136,7 @@ def test_what_came_before_the_end_is_written(center: Center, small: Dataset) -> 
     asyncio.run(story())
 
 
-def test_a_damaged_state_fails_its_sender_alone(center: Center, small: Dataset) -> None:
+def test_a_damaged_state_fails_only_its_request(center: Center, small: Dataset) -> None:
     events = events_of(small)
     center.ingest(events[:1])
     user = str(events[0]["user_id"])
@@ -206,7 +206,7 @@ def test_an_error_reaches_every_waiting_request_and_the_log(
         assert line.startswith(message.format(url=center.store.url))
 
 
-def test_too_many_events_are_sent_away(
+def test_too_many_events_are_refused(
     center: Center, small: Dataset, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(group_commit, "MAX_WAITING", 10)
@@ -214,7 +214,9 @@ def test_too_many_events_are_sent_away(
 
     async def story() -> None:
         writer = new_writer(center)
-        first = asyncio.create_task(writer.ingest(events[:30]))  # Alone, it may be larger.
+        first = asyncio.create_task(
+            writer.ingest(events[:30])
+        )  # A single request may exceed the limit.
         await asyncio.sleep(0.01)
         with pytest.raises(OverloadedError, match="30 events wait"):
             await writer.ingest(events[30:31])
@@ -227,7 +229,7 @@ def test_too_many_events_are_sent_away(
     asyncio.run(story())
 
 
-def test_too_many_scores_are_sent_away(center: Center, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_too_many_scores_are_refused(center: Center, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(service, "MAX_UNANSWERED", 3)
     gate = Gate(center, "score", monkeypatch)
     asked = ScoreRequest(user_id=1, candidates=[1])
@@ -240,7 +242,7 @@ def test_too_many_scores_are_sent_away(center: Center, monkeypatch: pytest.Monke
             with pytest.raises(OverloadedError, match="3 requests wait"):
                 await serving.score(asked)
             gate.open()
-            assert {found.events for found in await asyncio.gather(*waiting)} == {0}
+            assert {response.events for response in await asyncio.gather(*waiting)} == {0}
             assert (await serving.score(asked)).events == 0
 
     asyncio.run(story())
@@ -260,8 +262,8 @@ def test_scores_do_not_wait_for_the_writer(
             assert not writing.done()
             gate.open()
             await writing
-            found = await serving.score(ScoreRequest(user_id=1, candidates=[1]))
-            assert found.events > 0
+            response = await serving.score(ScoreRequest(user_id=1, candidates=[1]))
+            assert response.events > 0
 
     asyncio.run(story())
 
@@ -302,7 +304,7 @@ def test_every_error_is_one_line_with_a_status(error: Exception, status: int) ->
     assert content.get("field") == getattr(error, "field", None)
 
 
-def test_a_store_without_room_is_told(trained: Callable[..., Path], tmp_path: Path) -> None:
+def test_a_full_store_gets_status_507(trained: Callable[..., Path], tmp_path: Path) -> None:
     store = f"lmdb:{tmp_path / 'store'}?map_bytes=100000"
     events = [
         {"user_id": n, "item_id": 1, "timestamp": 0, "seq": 1, "rating": 5} for n in range(99)
@@ -320,7 +322,7 @@ def test_a_store_without_room_is_told(trained: Callable[..., Path], tmp_path: Pa
 
 
 async def _ask(app: Any, messages: list[Message]) -> list[Message]:
-    """What an ASGI application answers a POST that is sent in these messages."""
+    """Return the response of an ASGI application to a POST in these messages."""
     scope: Scope = {
         "type": "http",
         "http_version": "1.1",

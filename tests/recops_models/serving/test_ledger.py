@@ -1,4 +1,4 @@
-"""What becomes of an event, told by sequence numbers."""
+"""Outcomes of events by sequence number."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def test_what_was_skipped_is_late() -> None:
 
 
 @given(st.lists(st.integers(1, 60), max_size=120))
-def test_a_set_of_what_was_applied_says_the_same(seqs: list[int]) -> None:
+def test_the_ledger_agrees_with_a_set_of_applied_numbers(seqs: list[int]) -> None:
     ledger, applied = Ledger(), set[int]()
     for seq in seqs:
         fate = ledger.admit(seq)

@@ -1,4 +1,4 @@
-"""A user's record in bytes."""
+"""Encoding of a user's record."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def test_a_record_comes_back(record: UserRecord, user: str) -> None:
 
 
 def test_the_form_is_fixed() -> None:
-    """What stores hold already must be read by what comes later."""
+    """Later versions must read the records of existing stores."""
     record = UserRecord(b"v" * 16, b"\1\2\3\4", 1, 2, 3, Ledger(9, 4, ((3, 6),)), 5, 1.5)
     assert record.pack("user").hex() == (
         "55494301" + "76" * 16 + "0100000000000000"
@@ -54,9 +54,9 @@ def test_the_form_is_fixed() -> None:
 def test_any_flipped_bit_is_found(bit: int) -> None:
     record = UserRecord(b"v" * 16, bytes(12), 1, 2, 3, Ledger(9, 4, ((3, 6),)), 5, 1.5)
     data = record.pack("user")
-    for place in range(len(data)):
+    for index in range(len(data)):
         damaged = bytearray(data)
-        damaged[place] ^= 1 << bit
+        damaged[index] ^= 1 << bit
         with pytest.raises(CorruptStateError, match="damaged"):
             UserRecord.unpack("user", bytes(damaged))
 

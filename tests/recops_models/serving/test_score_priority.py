@@ -1,4 +1,4 @@
-"""Scores go before writing, for so long and no longer."""
+"""Scores have priority over writing for a bounded time."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Through the store and back, states are those of one scan, bit for bit."""
+"""States in a store are bitwise equal to those of one scan."""
 
 from __future__ import annotations
 
@@ -75,11 +75,11 @@ def test_any_split_order_and_batch_size_ends_where_the_scan_does(
     counts = {user: data.draw(st.integers(0, len(mine[user]))) for user in mine}
     queues = {user: mine[user][: counts[user]] for user in mine if counts[user]}
     order = data.draw(st.permutations([user for user in queues for _ in queues[user]]))
-    taken = dict.fromkeys(queues, 0)
+    positions = dict.fromkeys(queues, 0)
     events = []
     for user in order:
-        events.append(queues[user][taken[user]])
-        taken[user] += 1
+        events.append(queues[user][positions[user]])
+        positions[user] += 1
         if data.draw(st.integers(0, 9)) == 0:  # Sent again.
             events.append(data.draw(st.sampled_from(events)))
     with Center.open(folder, store_url) as center:
@@ -99,8 +99,8 @@ def test_any_split_order_and_batch_size_ends_where_the_scan_does(
                 assert record.ledger.last == record.seen == counts[user]
                 state = center.state(user)
                 assert state is not None
-                found = state.state_dict()
+                stored = state.state_dict()
                 for key, value in expected.state_dict().items():
-                    assert torch.equal(found[key], value), key
+                    assert torch.equal(stored[key], value), key
         finally:
             clear(center.store)

@@ -1,4 +1,4 @@
-"""Streams and files of events: in order, each until it is acknowledged, by one consumer."""
+"""Streams and files of events: order, acknowledgement, and a single active consumer."""
 
 from __future__ import annotations
 
@@ -68,8 +68,8 @@ def send(server: RedisServer, events: list[dict[str, Any]]) -> None:
 def drain(center: Center, url: str, **options: Any) -> IngestReport:
     total = IngestReport()
     stream = RedisStream(url)
-    given = {"follow": False, "stop": threading.Event(), "on_report": total.join, **options}
-    ingest_stream(center, stream, **given)
+    arguments = {"follow": False, "stop": threading.Event(), "on_report": total.join, **options}
+    ingest_stream(center, stream, **arguments)
     stream.close()
     return total
 
@@ -92,7 +92,7 @@ def test_a_stream_is_applied_and_acknowledged(
 def test_pending_entries_come_before_new_ones(
     center: Center, events: list[dict[str, Any]], stream_url: str, redis_server: RedisServer
 ) -> None:
-    """What a killed consumer of any name has read, and what one reads that only slept."""
+    """Pending entries of a killed consumer, and of one that was suspended."""
     mine = [event for event in events if event["user_id"] == 1]
     send(redis_server, mine[:6])
     with redis_server.client(3) as client:
@@ -112,7 +112,7 @@ def test_pending_entries_come_before_new_ones(
         assert client.xpending("events", "center")["pending"] == 0
 
 
-def test_entries_that_hold_no_event_are_refused_and_do_not_come_again(
+def test_invalid_entries_are_refused_and_acknowledged(
     center: Center, events: list[dict[str, Any]], stream_url: str, redis_server: RedisServer
 ) -> None:
     with redis_server.client(3) as client:
@@ -134,7 +134,7 @@ def test_entries_that_hold_no_event_are_refused_and_do_not_come_again(
         assert client.xpending("events", "center")["pending"] == 0
 
 
-def test_a_trimmed_entry_is_told(
+def test_a_trimmed_entry_is_refused(
     center: Center, events: list[dict[str, Any]], stream_url: str, redis_server: RedisServer
 ) -> None:
     send(redis_server, events[:3])
@@ -148,7 +148,7 @@ def test_a_trimmed_entry_is_told(
         assert client.xpending("events", "center")["pending"] == 0
 
 
-def test_events_of_a_damaged_user_are_refused_and_do_not_come_again(
+def test_events_of_a_damaged_user_are_refused_and_acknowledged(
     center: Center, events: list[dict[str, Any]], stream_url: str, redis_server: RedisServer
 ) -> None:
     hurt = events[0]["user_id"]
@@ -156,7 +156,7 @@ def test_events_of_a_damaged_user_are_refused_and_do_not_come_again(
     view = center.store.view([user_key(1, str(hurt))])
     center.store.commit({user_key(1, str(hurt)): b"damaged"}, clock=view.clock)
     send(redis_server, events[:60])
-    mine = [place for place, event in enumerate(events[:60]) if event["user_id"] == hurt]
+    mine = [position for position, event in enumerate(events[:60]) if event["user_id"] == hurt]
     report = drain(center, stream_url)
     assert [one.index for one in report.refused] == mine[:10]
     assert report.refused[0].error == (
@@ -169,7 +169,7 @@ def test_events_of_a_damaged_user_are_refused_and_do_not_come_again(
     assert (total.duplicates, total.num_refused) == (60 - len(mine), len(mine))
 
 
-def test_whoever_is_stopped_tells_whether_there_was_more(
+def test_the_result_says_whether_the_end_was_reached(
     center: Center, events: list[dict[str, Any]], stream_url: str, redis_server: RedisServer
 ) -> None:
     def ingested(*batches: list[Any]) -> bool:
@@ -180,13 +180,13 @@ def test_whoever_is_stopped_tells_whether_there_was_more(
     assert not ingested(events[:2], events[2:4])
     send(redis_server, events[:10])
     stop, stream = threading.Event(), RedisStream(stream_url)
-    given = {"follow": False, "stop": stop, "on_report": lambda _: stop.set()}
-    assert ingest_stream(center, stream, **given)
+    arguments = {"follow": False, "stop": stop, "on_report": lambda _: stop.set()}
+    assert ingest_stream(center, stream, **arguments)
     stop.clear()
     send(redis_server, [events[10]] * (BATCH + 1))
-    assert not ingest_stream(center, stream, **given)
+    assert not ingest_stream(center, stream, **arguments)
     stop.clear()
-    assert ingest_stream(center, stream, **given)
+    assert ingest_stream(center, stream, **arguments)
     stream.close()
 
 
@@ -247,7 +247,7 @@ def test_a_lock_is_held_on_by_every_sign_of_life(
     Lock(center.store, "group").acquire()
 
 
-def test_the_lock_of_a_process_that_is_gone_is_free_at_once(center: Center) -> None:
+def test_the_lock_of_an_exited_process_is_free_immediately(center: Center) -> None:
     code = (
         "import sys; from recops_models.serving.locks import Lock; "
         "from recops_models.serving.open_store import open_store; "
@@ -351,11 +351,11 @@ def test_a_new_model_takes_over_while_events_flow(
         active = read_active(center.store)
         assert active is not None
         prefix = generation_prefix(active.generation)
-        found = {key.removeprefix(prefix): value for key, value in center.store.scan([prefix])}
+        result = {key.removeprefix(prefix): value for key, value in center.store.scan([prefix])}
     with Center.open(trained("hpmn"), f"lmdb:{tmp_path / 'clean'}") as clean:
         clean.ingest(events)
         prefix = generation_prefix(1)
-        assert found == {key.removeprefix(prefix): value for key, value in contents(clean).items()}
+        assert result == {key.removeprefix(prefix): value for key, value in contents(clean).items()}
 
 
 @pytest.mark.parametrize(
@@ -391,7 +391,7 @@ def test_files_hold_the_same_events(
     assert (total.accepted, total.duplicates) == (len(events), len(events))
 
 
-def test_a_line_that_is_no_event_is_told_by_its_place(tmp_path: Path) -> None:
+def test_an_invalid_line_is_reported_by_its_index(tmp_path: Path) -> None:
     path = tmp_path / "events.jsonl"
     path.write_bytes(b'{"seq": 1}\n{"seq": \n\xff\n')
     ((first, second, third),) = file_events(path, batch=10)
@@ -437,7 +437,7 @@ def test_lines_that_are_appended_are_given_once_and_whole(tmp_path: Path) -> Non
         list(more())
 
 
-def test_a_table_is_told_by_its_first_bytes_and_read_once(
+def test_parquet_is_detected_by_its_first_bytes_and_read_once(
     events: list[dict[str, Any]], tmp_path: Path
 ) -> None:
     table = tmp_path / "events.pq"

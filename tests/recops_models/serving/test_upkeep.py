@@ -1,4 +1,4 @@
-"""Snapshots, new models, users who are forgotten: what is served changes at once, and as told."""
+"""Snapshots, model refresh and forgetting change the served states atomically."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ def center(trained: Callable[..., Path], store_url: str) -> Iterator[Center]:
 
 
 def contents(store: Store) -> dict[bytes, bytes]:
-    """All that is served, whatever the number of its generation."""
+    """Return all served values, independent of the generation number."""
     active = read_active(store)
     assert active is not None
     prefix = generation_prefix(active.generation)
@@ -93,8 +93,8 @@ def test_a_snapshot_comes_back_to_the_bit(
     after = contents(center.store)
     assert restore_snapshot(center.store, path) == len({e["user_id"] for e in events[:400]})
     assert contents(center.store) == before
-    assert len(generations(center.store)) == 1  # What was served is gone.
-    assert center.ingest(events).duplicates == 400  # The center goes on with what is served now.
+    assert len(generations(center.store)) == 1  # The old generation is deleted.
+    assert center.ingest(events).duplicates == 400  # The center uses the restored states.
     assert contents(center.store) == after
 
 
@@ -130,11 +130,11 @@ def test_a_snapshot_of_a_model_that_was_moved_names_its_new_place(
 
 
 def test_seven_snapshots_are_kept(center: Center, tmp_path: Path) -> None:
-    taken = [take_snapshot(center.store, tmp_path) for _ in range(9)]
-    assert snapshots_in(tmp_path) == taken[2:]
+    snapshot_paths = [take_snapshot(center.store, tmp_path) for _ in range(9)]
+    assert snapshots_in(tmp_path) == snapshot_paths[2:]
     with pytest.raises(ValueError, match="keep must be at least 1, got 0"):
         take_snapshot(center.store, tmp_path, keep=0)
-    assert snapshots_in(tmp_path) == taken[2:]
+    assert snapshots_in(tmp_path) == snapshot_paths[2:]
     assert take_snapshot(center.store, tmp_path, keep=1) in snapshots_in(tmp_path)
     assert len(snapshots_in(tmp_path)) == 1
 
@@ -190,9 +190,9 @@ def test_damaged_records_do_not_hold_up_a_snapshot_and_its_restore(
     center.forget(forgotten)
     damage(center.store, user_key(1, str(hurt)))
     damage(center.store, forgotten_key(str(forgotten)))
-    told = list[str]()
-    path = take_snapshot(center.store, tmp_path, on_warning=told.append)
-    assert f"damaged records of '{forgotten}', '{hurt}': a restore will" in told[0]
+    messages = list[str]()
+    path = take_snapshot(center.store, tmp_path, on_warning=messages.append)
+    assert f"damaged records of '{forgotten}', '{hurt}': a restore will" in messages[0]
     before = users(center.store)
     with pytest.warns(UserWarning, match=f"'{forgotten}', '{hurt}': they were left out"):
         assert restore_snapshot(center.store, path) == 58
@@ -200,7 +200,7 @@ def test_damaged_records_do_not_hold_up_a_snapshot_and_its_restore(
     assert users(center.store) == before
     assert not center.look_up(hurt).known
     with open_store(f"lmdb:{tmp_path / 'empty'}") as empty:
-        assert restore_snapshot(empty, path, on_warning=told.append) == 58
+        assert restore_snapshot(empty, path, on_warning=messages.append) == 58
         assert empty.view([forgotten_key(str(forgotten))]).values[0]  # No leave to come back.
 
 
@@ -216,20 +216,18 @@ def test_damaged_counts_of_all_are_not_one_users(
         ingest_batches(center, [events], stop=threading.Event(), on_report=lambda _: None)
 
 
-def test_damaged_records_do_not_hold_up_who_expires(
-    center: Center, events: list[dict[str, Any]]
-) -> None:
+def test_damaged_records_do_not_block_expiry(center: Center, events: list[dict[str, Any]]) -> None:
     center.ingest(events)
     hurt, unclear = (event["user_id"] for event in events[:2])
     damage(center.store, user_key(1, str(hurt)))
     stone = Tombstone(0).pack(str(unclear))
     center.store.commit({forgotten_key(str(unclear)): stone}, clock=center.store.view([]).clock)
     damage(center.store, forgotten_key(str(unclear)))
-    told = list[str]()
-    assert expire_users(center.store, 1e12, on_warning=told.append) == 58
-    assert len(told) == 1
-    assert f"'{hurt}'" in told[0]
-    assert f"'{unclear}'" in told[0]
+    messages = list[str]()
+    assert expire_users(center.store, 1e12, on_warning=messages.append) == 58
+    assert len(messages) == 1
+    assert f"'{hurt}'" in messages[0]
+    assert f"'{unclear}'" in messages[0]
     assert center.stats().users == 2
     with pytest.raises(CorruptStateError, match=r"the tombstone of .* damaged .*--through"):
         center.forget(unclear)
@@ -245,17 +243,19 @@ def test_damaged_records_do_not_hold_up_a_new_model(
     events = events[:100]
     center.ingest(events)
     old, new = (event["user_id"] for event in events[:2])
-    served, told = ServedModel.load(trained("hpmn")), list[str]()
+    served, messages = ServedModel.load(trained("hpmn")), list[str]()
     with pytest.raises(ModelVersionError, match="behind"):
         refresh_model(center.store, served, [once(events[:-1])])
     damage(center.store, user_key(1, str(old)))
     damage(center.store, user_key(2, str(new)))
     total = IngestReport()
     refresh_model(
-        center.store, served, [once(events)], on_report=total.join, on_warning=told.append
+        center.store, served, [once(events)], on_report=total.join, on_warning=messages.append
     )
     assert total.num_refused == sum(event["user_id"] == new for event in events)
-    assert f"damaged records of '{old}', '{new}'" in told[0] or f"'{new}', '{old}'" in told[0]
+    assert (
+        f"damaged records of '{old}', '{new}'" in messages[0] or f"'{new}', '{old}'" in messages[0]
+    )
     assert center.look_up(old).events == sum(event["user_id"] == old for event in events)
 
 
@@ -272,7 +272,7 @@ def test_a_damaged_snapshot_changes_nothing(
     assert contents(center.store) == before
 
 
-def test_a_snapshot_of_a_model_that_is_gone_is_refused(
+def test_a_snapshot_of_a_missing_model_is_refused(
     small: Dataset, tmp_path: Path, store_url: str
 ) -> None:
     folder = untrained("mimn", small, tmp_path / "data", tmp_path / "model")
@@ -299,7 +299,9 @@ def test_forgetting_outlives_replay_and_restore(
     assert restore_snapshot(center.store, path) == 59
     assert not center.score(user, [1]).known
     later = {**mine[-1], "seq": len(mine) + 1}
-    assert center.ingest([later]).counts()["gaps"] == 0  # Whoever comes back begins anew.
+    assert (
+        center.ingest([later]).counts()["gaps"] == 0
+    )  # A returning user starts with an empty state.
     assert center.score(user, [1]).events == 1
     back = take_snapshot(center.store, tmp_path)
     restore_snapshot(center.store, path)
@@ -357,12 +359,12 @@ def test_a_new_model_goes_into_service_when_it_is_warm(
         refresh_model(center.store, served, [once(events[:600])])
     assert center.stats().warming == served.version_text
     assert center.score(events[1]["user_id"], [1]).model_version == old
-    assert center.ingest(events[700:800]).accepted  # The old one goes on meanwhile.
-    told = []
+    assert center.ingest(events[700:800]).accepted  # The old model is still served.
+    messages = []
     refresh_model(
-        center.store, served, [once(events[:600]), once(events[600:800])], on_report=told.append
+        center.store, served, [once(events[:600]), once(events[600:800])], on_report=messages.append
     )
-    assert sum(report.duplicates for report in told) >= 600  # It went on where it was.
+    assert sum(report.duplicates for report in messages) >= 600  # It continued.
     assert center.score(events[1]["user_id"], [1]).model_version == served.version_text
     assert center.ingest(events[800:]).accepted == len(events[800:])
     assert center.model_version == served.version_text
@@ -370,14 +372,14 @@ def test_a_new_model_goes_into_service_when_it_is_warm(
     assert len(generations(center.store)) == 1
     with Center.open(trained(other, seed=3), f"lmdb:{tmp_path / 'clean'}") as clean:
         clean.ingest(events)
-        mine, whole = users(center.store), users(clean.store)
+        mine, complete = users(center.store), users(clean.store)
         forgotten = b"u/%d" % events[0]["user_id"]
-        assert mine.pop(forgotten) != whole.pop(forgotten)
-        assert mine == whole
+        assert mine.pop(forgotten) != complete.pop(forgotten)
+        assert mine == complete
 
 
 @pytest.mark.parametrize("wrong", ["no beginning", "wrong order"])
-def test_a_new_model_that_skipped_events_does_not_go_into_service(
+def test_a_new_model_that_skipped_events_is_not_activated(
     center: Center, events: list[dict[str, Any]], wrong: str, trained: Callable[..., Path]
 ) -> None:
     center.ingest(events)
@@ -388,9 +390,9 @@ def test_a_new_model_that_skipped_events_does_not_go_into_service(
         refresh_model(center.store, served, sources)
     assert center.model_version == old
     refresh_model(center.store, served, [once(early), once(late)])
-    found = center.look_up(events[0]["user_id"])
-    assert (found.model_version, found.skipped) == (served.version_text, 0)
-    assert found.events == sum(event["user_id"] == events[0]["user_id"] for event in events)
+    current = center.look_up(events[0]["user_id"])
+    assert (current.model_version, current.skipped) == (served.version_text, 0)
+    assert current.events == sum(event["user_id"] == events[0]["user_id"] for event in events)
 
 
 def test_skipped_events_can_be_allowed(
@@ -402,7 +404,7 @@ def test_skipped_events_can_be_allowed(
     assert center.look_up(events[-1]["user_id"]).model_version == served.version_text
 
 
-def test_a_new_model_knows_the_data_set_of_its_own_time(
+def test_a_new_model_uses_the_current_data_set(
     small: Dataset, events: list[dict[str, Any]], trained: Callable[..., Path], tmp_path: Path
 ) -> None:
     loads = []
@@ -435,7 +437,7 @@ def test_forgetting_reaches_what_is_served_no_longer(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """Who switched was killed before the old states were removed."""
+    """The process was killed after the switch and before it deleted the old states."""
     user = events[0]["user_id"]
     earlier = events if known else [event for event in events if event["user_id"] != user]
     center.ingest(earlier)
@@ -447,7 +449,7 @@ def test_forgetting_reaches_what_is_served_no_longer(
     assert len(generations(center.store)) == 2
     assert center.forget(user) is known
     key = user_key(1, str(user))[8:]
-    assert not [found for found, _ in center.store.scan([b"0"]) if found.endswith(key)]
+    assert not [stored for stored, _ in center.store.scan([b"0"]) if stored.endswith(key)]
     assert center.stats().users == 59
     restore_snapshot(center.store, path)
     assert len(generations(center.store)) == 1
@@ -466,7 +468,7 @@ def test_forgetting_reaches_a_model_that_warms_up(
     assert center.stats().users == 59
 
 
-def test_writing_pauses_and_goes_on(center: Center, events: list[dict[str, Any]]) -> None:
+def test_writing_pauses_and_continues(center: Center, events: list[dict[str, Any]]) -> None:
     with Lock(center.store, WRITE_PAUSE):
         with pytest.raises(HeldLockError, match="pauses"):
             center.ingest(events[:1], patience=0.1)
@@ -512,7 +514,7 @@ class Failing(Another):
 
 
 class Busy(Another):
-    """A store in which someone else commits first, unless he is made to wait."""
+    """Store in which another writer commits first, unless a pause stops it."""
 
     def __init__(self, store: Store, work: Callable[[], object]) -> None:
         super().__init__(store)
@@ -530,17 +532,17 @@ def counted(values: list[bytes | None]) -> dict[bytes, bytes | None]:
     return {b"counter": b"%d" % (1 + int(values[0] or 0))}
 
 
-def test_a_slow_change_gets_through_beside_a_quick_writer(center: Center) -> None:
+def test_a_slow_change_succeeds_despite_a_fast_writer(center: Center) -> None:
     store = Busy(
         center.store, lambda: change(center.store, [b"counter"], counted, [NoWritePause()])
     )
     with Lock(center.store, MAINTENANCE) as upkeep:
         change(store, [b"counter"], counted, [upkeep])
     assert center.store.view([b"counter"]).values == [b"%d" % (store.times + 1)]
-    change(center.store, [b"counter"], counted, [NoWritePause()])  # Nobody waits any longer.
+    change(center.store, [b"counter"], counted, [NoWritePause()])  # The pause has ended.
 
 
-def test_a_change_is_not_computed_anew_for_what_others_write_elsewhere(center: Center) -> None:
+def test_a_change_is_not_recomputed_after_unrelated_commits(center: Center) -> None:
     computed = []
 
     def work() -> None:
@@ -557,7 +559,7 @@ def test_a_change_is_not_computed_anew_for_what_others_write_elsewhere(center: C
     assert computed == [[None]]
 
 
-def test_a_slow_batch_gets_through_beside_a_quick_writer(
+def test_a_slow_batch_succeeds_despite_a_fast_writer(
     center: Center, events: list[dict[str, Any]], trained: Callable[..., Path]
 ) -> None:
     quick = [{**events[0], "user_id": "quick", "seq": seq} for seq in range(1, 50)]
@@ -571,7 +573,7 @@ def test_a_slow_batch_gets_through_beside_a_quick_writer(
         assert other.ingest(quick[:1]).num_events == 1
 
 
-def test_a_slow_writer_waits_for_who_pauses(
+def test_a_slow_writer_waits_during_a_pause(
     center: Center, events: list[dict[str, Any]], trained: Callable[..., Path]
 ) -> None:
     pause, store = Lock(center.store, WRITE_PAUSE), center.store
@@ -590,7 +592,7 @@ def test_a_slow_writer_waits_for_who_pauses(
     assert center.ingest(events[:1]).accepted == 1
 
 
-def test_forgetting_goes_on_with_what_is_served_by_then(
+def test_forgetting_uses_the_generation_that_is_active_at_commit(
     center: Center, events: list[dict[str, Any]], tmp_path: Path
 ) -> None:
     center.ingest(events)
@@ -607,7 +609,7 @@ def test_forgetting_goes_on_with_what_is_served_by_then(
     assert center.stats().users == 59
 
 
-def test_a_slow_writers_pause_is_waited_for(
+def test_a_restore_waits_for_a_slow_writers_pause(
     center: Center, events: list[dict[str, Any]], tmp_path: Path
 ) -> None:
     center.ingest(events)
@@ -618,7 +620,7 @@ def test_a_slow_writers_pause_is_waited_for(
 
 
 class Stalling(Another):
-    """A store whose reader stalls behind the last of a generation's users."""
+    """Store whose scan stalls after the last user of a generation."""
 
     def __init__(self, store: Store, stall: Callable[[], object]) -> None:
         super().__init__(store)
@@ -630,7 +632,7 @@ class Stalling(Another):
             self._stall()
 
 
-def test_events_that_come_while_a_refresh_stalls_are_kept(
+def test_events_during_a_stalled_refresh_are_kept(
     center: Center, events: list[dict[str, Any]], trained: Callable[..., Path], clock: Clock
 ) -> None:
     center.ingest(events[:-1])
@@ -648,7 +650,7 @@ def test_events_that_come_while_a_refresh_stalls_are_kept(
     assert center.stats().events == len(events)
 
 
-def test_a_snapshot_that_stalls_while_events_come_is_none(
+def test_a_snapshot_that_stalls_during_writes_is_discarded(
     center: Center, events: list[dict[str, Any]], clock: Clock, tmp_path: Path
 ) -> None:
     center.ingest(events[:-1])
@@ -656,14 +658,14 @@ def test_a_snapshot_that_stalls_while_events_come_is_none(
     def stall() -> None:
         clock.now += LOCK_SECONDS + 1
         assert center.ingest(events[-1:]).accepted == 1
-        clock.now -= LOCK_SECONDS + 1  # Whoever wrote has another clock.
+        clock.now -= LOCK_SECONDS + 1  # The writer has another clock.
 
     with pytest.raises(LostLockError):
         take_snapshot(Stalling(center.store, stall), tmp_path)
     assert not list(tmp_path.glob("*.parquet*"))
 
 
-def test_forgetting_tells_who_paused_too_long(center: Center, clock: Clock) -> None:
+def test_forgetting_revokes_an_expired_pause(center: Center, clock: Clock) -> None:
     with Lock(center.store, WRITE_PAUSE) as pause:
         clock.now += LOCK_SECONDS + 1
         assert not center.forget("nobody", through=5)
@@ -674,7 +676,7 @@ def test_forgetting_tells_who_paused_too_long(center: Center, clock: Clock) -> N
 
 
 class Crowded(Another):
-    """A store in which someone does something as soon as a generation is begun."""
+    """Store that calls a function as soon as a generation is started."""
 
     def __init__(self, store: Store, meanwhile: Callable[[], object]) -> None:
         super().__init__(store)
@@ -686,7 +688,7 @@ class Crowded(Another):
             self._meanwhile()
 
 
-def test_a_center_that_opens_an_empty_store_is_not_in_the_way(
+def test_a_concurrent_center_does_not_disturb_a_restore_or_refresh(
     center: Center, events: list[dict[str, Any]], trained: Callable[..., Path], tmp_path: Path
 ) -> None:
     center.ingest(events)
@@ -715,7 +717,7 @@ def test_a_center_that_opens_an_empty_store_is_not_in_the_way(
 
 
 def broken_off_everywhere(store: Store, work: Callable[[Store], object]) -> Iterator[None]:
-    """Do ``work``, which is broken off at its first commit, then at its second, … to its end."""
+    """Interrupt ``work`` at its first commit, then at its second, and so on."""
     for commits in range(1000):
         with suppress(StoreAwayError):
             work(Failing(store, commits))
@@ -725,7 +727,7 @@ def broken_off_everywhere(store: Store, work: Callable[[Store], object]) -> Iter
         store.commit(dict.fromkeys(locks), clock=store.view([]).clock)
 
 
-def test_a_restore_that_breaks_off_has_changed_nothing_or_all(
+def test_an_interrupted_restore_is_atomic(
     trained: Callable[..., Path], events: list[dict[str, Any]], tmp_path: Path
 ) -> None:
     with Center.open(trained("mimn"), f"lmdb:{tmp_path / 'store'}") as center:
@@ -734,16 +736,16 @@ def test_a_restore_that_breaks_off_has_changed_nothing_or_all(
         center.ingest(events)
         latest, seen = contents(center.store), 0
         for _ in broken_off_everywhere(center.store, partial(restore_snapshot, path=path)):
-            found = contents(center.store)
-            assert found in (latest, snapshot)
+            current = contents(center.store)
+            assert current in (latest, snapshot)
             assert center.score(1, [1]).known
-            seen += found == latest
+            seen += current == latest
         assert seen > 5
         assert contents(center.store) == snapshot
         assert len(generations(center.store)) == 1
 
 
-def test_a_refresh_that_breaks_off_serves_the_old_model_or_the_new(
+def test_an_interrupted_refresh_serves_either_model(
     trained: Callable[..., Path], events: list[dict[str, Any]], tmp_path: Path
 ) -> None:
     served = ServedModel.load(trained("mimn", seed=3))
@@ -765,7 +767,9 @@ def test_a_refresh_that_breaks_off_serves_the_old_model_or_the_new(
         assert new == contents(clean.store)
 
 
-def test_a_figure_for_everything(center: Center, events: list[dict[str, Any]]) -> None:
+def test_statistics_cover_users_events_likes_and_bytes(
+    center: Center, events: list[dict[str, Any]]
+) -> None:
     center.ingest(events)
     stats = center.stats()
     assert (stats.users, stats.events) == (60, len(events))

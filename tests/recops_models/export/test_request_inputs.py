@@ -1,4 +1,4 @@
-"""What models tell apart is an input of their programs."""
+"""Tasks and users as inputs of exported programs."""
 
 from __future__ import annotations
 
@@ -55,5 +55,5 @@ def test_a_traced_encoder_reads_what_its_model_reads(bos: Bos, users: torch.Tens
         # Row 0 is nobody: some id that there was not.
         asked = {"task": task, "user": torch.tensor([8, 7, 9, 12])[row]}
         expected = model.encode_requests(rows, lengths, **{name: known[name] for name in names})
-        found = encode(ITEM_IDS[rows - 1], lengths, *[asked[name] for name in names])
-        torch.testing.assert_close(found, expected)
+        result = encode(ITEM_IDS[rows - 1], lengths, *[asked[name] for name in names])
+        torch.testing.assert_close(result, expected)
