@@ -239,7 +239,7 @@ def test_a_relative_folder_that_is_not_here_is_told(
     assert run(["train", "popularity", "--data", "shop", "--out", "out"]) == 0
     monkeypatch.chdir("shop")
     assert run(["recommend", "../out", "--user", "1"]) == 1
-    assert "../out was trained on shop, which is not here" in capsys.readouterr().err
+    assert "../out was trained on shop, which does not exist" in capsys.readouterr().err
 
 
 def test_a_stream_that_has_changed_is_not_gone_on_with(
