@@ -71,7 +71,7 @@ def test_scaling_draws_what_changes(family, tmp_path, monkeypatch, capsys):
     assert row.endswith("| exact |")
     assert (tmp_path / "scaling.svg").read_text().startswith("<?xml")
     assert run(["bench", "--scaling", "--out", str(tmp_path)]) == 2
-    assert "name one of toy" in capsys.readouterr().err
+    assert "requires one of toy" in capsys.readouterr().err
 
 
 def test_lines_without_peers_are_crossed_with_values(family, tmp_path, monkeypatch):
