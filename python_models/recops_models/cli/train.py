@@ -47,7 +47,7 @@ def train(
     preset: Annotated[
         str | None,
         typer.Option(
-            help="Named settings, such as `paper` for unirec. `--set` overrides them. An unknown "
+            help="Named settings, such as `paper` of unirec. `--set` overrides them. An unknown "
             "name lists the presets of the model.",
             show_default=False,
         ),
