@@ -179,7 +179,7 @@ def test_deepctr_torch(cell: str) -> None:
         scores = model.auxiliary.scores(model.states(events, LENGTHS)[:, :-1], events, drawn)
     torch.testing.assert_close(interests(model, query, events), expected, **CLOSE)
     is_event = torch.arange(1, events.shape[1]) < LENGTHS[:, None]
-    # The peer's loss is the mean over both terms, half of ours.
+    # The peer averages both terms; recops adds them.
     loss = torch.cat([F.softplus(-scores[0][is_event]), F.softplus(scores[1][is_event])]).mean()
     torch.testing.assert_close(loss, auxiliary, **CLOSE)
 
