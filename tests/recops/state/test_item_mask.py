@@ -15,6 +15,8 @@ import recops
 from recops import reference
 from trie_inputs import Catalogue, catalogue, catalogues
 
+pytestmark = pytest.mark.composites
+
 
 @given(catalogues(), st.integers(0, 2**20))
 def test_bits_follow_the_ids(drawn: Catalogue, seed: int) -> None:

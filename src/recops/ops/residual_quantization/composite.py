@@ -238,12 +238,20 @@ class _Levels:
         self, op: str, name: str, x: Tensor, codewords: Tensor, sizes: Sequence[int]
     ) -> None:
         self.dtype = compute_dtype(x.dtype)
+        if not sizes:
+            raise ValueError(f"{op}: codebooks must have at least one level, got none")
+        for level, size in enumerate(sizes):
+            if size == 0:
+                raise ValueError(
+                    f"{op}: codebooks[{level}] must have at least one codeword, got none"
+                )
         self.books = codewords.to(self.dtype).split(list(sizes))
         self.largest = max(sizes)
         self.shift = _shift(self.books[0])
         self.words = [self.books[0] - self.shift, *self.books[1:]]
         self.half_norms = [words.square().sum(1) / 2 for words in self.words]
-        for level, norms in enumerate(self.half_norms):
+        for level, book in enumerate(self.books):
+            norms = book.square().sum(1) + self.half_norms[level]
             index = first_index(~norms.isfinite())
             if index is not None:
                 entry = index[0] if name == "codebook" else f"{level}][{index[0]}"

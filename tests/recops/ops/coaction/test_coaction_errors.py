@@ -10,6 +10,8 @@ import torch
 import recops
 from coaction_inputs import CAN, params_width
 
+pytestmark = pytest.mark.composites
+
 FEED, PARAMS = torch.randn(3, 5, 16), torch.randn(3, 160)
 
 INDEX = torch.tensor([0, 1, 2])

@@ -7,6 +7,8 @@ import torch
 
 import recops
 
+pytestmark = pytest.mark.composites
+
 GATES, W_HH = torch.zeros(2, 3, 12), torch.zeros(12, 4)
 
 A = torch.zeros(2, 3)

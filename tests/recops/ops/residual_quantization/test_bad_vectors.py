@@ -13,6 +13,8 @@ from torch import Tensor
 
 import recops
 
+pytestmark = pytest.mark.composites
+
 BOOKS = torch.randn(2, 4, 3, generator=torch.Generator().manual_seed(0))
 ENCODERS: dict[str, Callable[[Tensor], tuple[Tensor, Tensor]]] = {
     "rq_encode": lambda x: recops.rq_encode(x, BOOKS),

@@ -9,6 +9,8 @@ import torch
 
 import recops
 
+pytestmark = pytest.mark.composites
+
 X, BOOKS, CODES = torch.randn(4, 3), torch.randn(2, 5, 3), torch.zeros(4, 2, dtype=torch.int32)
 
 NAN_BOOK = [torch.randn(5, 3), torch.randn(4, 3).index_fill_(0, torch.tensor([2]), torch.nan)]
@@ -88,6 +90,7 @@ def test_errors(call: Callable[[], object], error: type[Exception], message: str
         call()
 
 
+@pytest.mark.composites(False)
 def test_the_lowest_bad_code_is_named_at_any_number_of_threads(
     set_threads: Callable[[int], None],
 ) -> None:

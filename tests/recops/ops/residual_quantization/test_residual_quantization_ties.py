@@ -8,6 +8,8 @@ import torch
 import recops
 from tolerances import DTYPES
 
+pytestmark = pytest.mark.composites
+
 
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("copies", [2, 7, 16, 65])
