@@ -1,12 +1,30 @@
-"""Writes the command line's page from the commands' own help."""
+"""Hooks of mkdocs: the command line's page, and a filter of false warnings."""
 
 import importlib
+import logging
 
 import typer
 import typer.cli
 
 
+def is_true_warning(record: logging.LogRecord) -> bool:
+    """Return False for warnings on the options of co-action.
+
+    The extension ``unpack_typeddict`` adds the options to the signature only after it has parsed
+    the docstring, so that griffe reports them as unknown.
+    """
+    message = record.getMessage()
+    return not ("ops/coaction/" in message and "arameter '" in message)
+
+
+def on_pre_build(**_: object) -> None:
+    """Filter the warnings that a strict build counts."""
+    for handler in logging.getLogger("mkdocs").handlers:
+        handler.addFilter(is_true_warning)
+
+
 def on_page_markdown(markdown: str, page: object, **_: object) -> str:
+    """Write the page of the command line from the commands' help."""
     if page.file.src_uri != "reference/command-line.md":
         return markdown
     from recops_models.cli import COMMANDS
