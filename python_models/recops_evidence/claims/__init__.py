@@ -1,7 +1,6 @@
-"""The papers' claims, one file a paper: its stem is the name that ``recops reproduce`` takes.
+"""Claims of the papers, one file per paper; its stem is the name for ``recops reproduce``.
 
-What several papers' claims share, and the parts of a long file, have an underscore before their
-names.
+Files with a leading underscore are shared by several papers or are parts of a long file.
 """
 
 from __future__ import annotations
@@ -14,21 +13,21 @@ from recops_evidence.harness.claim import Claim
 
 
 def papers() -> list[str]:
-    """The papers with claims, as ``recops reproduce`` takes them."""
+    """Return the names of papers with claims, as ``recops reproduce`` takes them."""
     names = [module.name for module in pkgutil.iter_modules(__path__)]
     return sorted(name.replace("_", "-") for name in names if not name.startswith("_"))
 
 
 def claims_of(paper: str, ids: Sequence[str] = (), *, quick: bool = False) -> tuple[Claim, ...]:
-    """The claims of ``paper``, or those with ``ids``, in the order of its file.
+    """Return the claims of ``paper``, or those with ``ids``, in the order of its file.
 
     Args:
         paper: one of :func:`papers`.
-        ids: of claims, or of groups of them.
-        quick: without ``ids``, those that are glanced at alone.
+        ids: ids of claims or names of groups.
+        quick: without ``ids``, return only the claims of the small version.
 
     Raises:
-        ValueError: no such paper, claim or group.
+        ValueError: unknown paper, claim or group.
     """
     if paper not in papers():
         raise ValueError(f"no claims of {paper!r}; there are those of {', '.join(papers())}")

@@ -1,4 +1,4 @@
-"""What the claims on click models share: sizes near the papers', what is tuned, what is a tie."""
+"""Sizes, grid and margin of equivalence that the claims about click models share."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from recops_evidence.harness.experiment import Setting
 
 AS_GOOD = 0.003
-"""Of AUC: differences that two seeds of one model have as well."""
+"""Margin of AUC within which models count as equally good; seeds of one model differ as much."""
 
 SIZES: Mapping[str, Setting] = {
     "batch": 512,
@@ -18,8 +18,8 @@ SIZES: Mapping[str, Setting] = {
     "hidden": "200,80",
     "attention_hidden": "80,40",
 }
-"""The training part is each user's last 40 events by the clock, with all that came before them in
-histories."""
+"""Sizes close to the papers'. Training examples are each user's last 40 events by time; all earlier
+events are in histories."""
 
 GRID: Mapping[str, tuple[Setting, ...]] = {
     "learning_rate": (1e-3, 3e-3, 1e-2, 3e-2),
@@ -28,10 +28,10 @@ GRID: Mapping[str, tuple[Setting, ...]] = {
 }
 
 ONCE: Mapping[str, Setting] = {"epochs": 1, "patience": 1}
-"""On a million events: in a second epoch validation only falls, whatever the model, and a schedule
-that is planned for two has not come down by the end of the first."""
+"""One epoch on a million events: validation falls in a second epoch for every model, and a schedule
+planned for two epochs has not decayed by the end of the first."""
 
 
 def of_net(net: str, sizes: Mapping[str, Setting]) -> dict[str, Setting]:
-    """Sizes as settings of one net of several: ``base.hidden``."""
+    """Return sizes as settings of one net of several, such as ``base.hidden``."""
     return {f"{net}.{name}": value for name, value in sizes.items()}

@@ -1,4 +1,4 @@
-"""What claims on memories of long histories share: users, sizes, rivals, how they are tuned."""
+"""Users, sizes, rivals and tuning that the claims about long histories share."""
 
 from __future__ import annotations
 
@@ -6,13 +6,13 @@ import dataclasses
 from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
 
-from recops_evidence.claims._beside import beside
+from recops_evidence.claims._shared_tuning import share_tuning
 from recops_evidence.experiments.click_runs import ClickRuns
 from recops_evidence.experiments.memory_runs import MemoryRuns
 from recops_evidence.harness.claim import Arm, Claim
 from recops_evidence.harness.experiment import Setting
 
-# The headline: sizes near the paper's, users with long histories, of which T events are read.
+# Headline: sizes close to the paper's, users with long histories of which T events are read.
 _LONG: Mapping[str, Setting] = {
     "batch": 256,
     "epochs": 6,
@@ -23,12 +23,9 @@ _LONG: Mapping[str, Setting] = {
     "width": 9,
     "hidden": "200,80",
 }
-"""ml-1m's item, year, genres and sign are 36 wide, assist2017's item, skill and sign 27. There MIMN
-still learns after three epochs (validation, one seed: .706, then .714), on ml-1m it does not. Of
-ten neighbouring examples the histories begin alike, which makes a memory's training faster and no
-worse: on assist2017 MIMN with T = 100 has .716 so, .715 with histories apart and .708 with twenty,
-where a batch shows too few users; on a quarter of ml-1m MIMN, HPMN, DIN, DIEN and GRU + attention
-have .000 to .008 more with twenty than apart (validation, one seed).
+"""Item, year, genres and sign of ml-1m have width 36; item, skill and sign of assist2017 27. Ten
+neighbouring examples share the beginning of their histories, which makes training of memories
+faster and not worse on validation.
 """
 _GRID: Mapping[str, tuple[Setting, ...]] = {
     "learning_rate": (1e-3, 3e-3, 1e-2),
@@ -37,44 +34,42 @@ _GRID: Mapping[str, tuple[Setting, ...]] = {
     "table_std": (0.01, 0.1),
 }
 TUNED_ON = {"ml-1m": 1 / 4, "assist2017": 1.0}
-"""Shares of the users. A quarter of ml-1m's tell the same best rate as all of them, a quarter or a
-half of assist2017's do not: there .001 is as good as .003, where of all users it has .7035 beside
-.7149 (MIMN with T = 100 and histories apart, validation, one seed; .7049 and .7122 under
-another).
+"""Shares of the users for trials. A quarter of ml-1m's users selects the same learning rate as all
+users; on assist2017 a part of the users selects another one.
 """
 _LONG_RUNS = ClickRuns(last=20, least_events=200, held_out=20)
-"""Examples are the last events of users with 200 events or more; all are in the history."""
+"""Examples are the last 20 events of users with at least 200 events; histories have all events."""
 PART_RUNS = MemoryRuns(last=20, least_events=100, held_out=20)
 
 
 def long_arm(name: str, model: str, **settings: Setting) -> Arm:
-    """An arm on long histories, tuned as every other."""
+    """Return an arm on long histories with the shared grid."""
     attention = {} if model in ("sum-pool", "hpmn") else {"attention_hidden": "80,40"}
     return Arm(name, model, {**_LONG, **attention, **settings}, _GRID)
 
 
 def mimn(name: str, /, **settings: Setting) -> Arm:
-    """A MIMN of eight slots, unless told otherwise, that expects about T events."""
+    """Return a MIMN, by default with eight slots, whose usage scale is T."""
     chosen: dict[str, Setting] = {"max_len": 200, **settings}
     return long_arm(name, "mimn", **{"usage_scale": float(chosen["max_len"]), **chosen})
 
 
 def hpmn(name: str, /, **settings: Setting) -> Arm:
-    """Five slots of 32, at every 1st, 2nd, 4th, 8th and 16th event, unless told otherwise."""
+    """Return an HPMN, by default with five slots of periods 1, 2, 4, 8 and 16."""
     return long_arm(name, "hpmn", **{"splits": "2,2,2,2", **settings})
 
 
 MIMN, HPMN = mimn("MIMN"), hpmn("HPMN")
 ONE_PERIOD = hpmn("GRUs, all periods 1", splits="1,1,1,1")
-# What reads the whole history at every request.
+# Models that read the history at every request.
 SUM = long_arm("sum pooling", "sum-pool")
 DIN = long_arm("DIN", "din")
-# With the released code's update gate: the paper's costs DIEN .0095 of AUC on ml-1m.
+# With the released code's update gate, which has a higher AUC on ml-1m than the paper's.
 DIEN = long_arm("DIEN, released gate", "dien", auxiliary="none", update="or")
 ATTENTION = long_arm("GRU + attention", "gru-attention")
 
-among_long_arms = partial(beside, (MIMN, HPMN, ONE_PERIOD, SUM, DIN, DIEN, ATTENTION))
-"""The compared arms first: MIMN's and HPMN's pages have the same arms, tuned together."""
+among_long_arms = partial(share_tuning, (MIMN, HPMN, ONE_PERIOD, SUM, DIN, DIEN, ATTENTION))
+"""Compared arms first, then the others: the pages of MIMN and HPMN share their arms and tuning."""
 
 headline_on_long = partial(
     Claim,
@@ -90,9 +85,7 @@ headline_on_long = partial(
 
 
 def by_share(claims: Iterable[Claim], shares: Mapping[str, float]) -> tuple[Claim, ...]:
-    """The claims, once for each of the data sets that they and ``shares`` name, which says on what
-    share of its users trials are run.
-    """
+    """Return one claim per data set of ``shares``, with its share of the users for trials."""
     return tuple(
         dataclasses.replace(claim, id=f"{claim.id}-on-{data}", data=(data,), tuning_share=share)
         for data, share in shares.items()
@@ -102,10 +95,10 @@ def by_share(claims: Iterable[Claim], shares: Mapping[str, float]) -> tuple[Clai
 
 
 def over_months(claims: Sequence[Claim], *ids: str) -> tuple[Claim, ...]:
-    """Those with ``ids``, of two arms each, on check-ins of months, with 24 epochs. With six, which
-    is enough elsewhere, MIMN comes to .915 and HPMN to .927, with these both to .950 (validation,
-    one seed, histories apart). Trials are on all users: of the largest rates some do well on a part
-    and fail on all.
+    """Return the claims with ``ids`` on check-ins of several months, with 24 epochs.
+
+    Six epochs are too few there. Trials run on all users, because some large learning rates do well
+    on a part of the users and fail on all.
     """
     more = {"epochs": 24, "patience": 4}
     return tuple(
@@ -125,20 +118,20 @@ def over_months(claims: Sequence[Claim], *ids: str) -> tuple[Claim, ...]:
 
 
 def by_length(claim: partial[Claim], arms: Mapping[int, Arm]) -> tuple[Claim, ...]:
-    """That a history of up to 1,000 events ranks better than the last 50.
+    """Return claims that a history of up to 1,000 events ranks better than the last 50.
 
     Args:
-        claim: its source, and what was reported.
-        arms: by the events that they read, 50, 200 and 1,000.
+        claim: claim with source and reported figures.
+        arms: arms by the number of events that they read: 50, 200 and 1,000.
     """
-    asked = claim(
+    longer = claim(
         id="a-longer-history-helps",
-        text="Users of 500 events or more are ranked better by a memory of up to 1,000 than by one "
-        "of their last 50.",
+        text="For users with at least 500 events, a memory of up to 1,000 events ranks better than "
+        "a memory of the last 50.",
         arms=(arms[1000], arms[50], arms[200]),
         data=("assist2017", "ml-1m"),
         experiment=ClickRuns(last=20, least_events=500, held_out=20),
         group="lengths",
         seeds=3,
     )
-    return by_share([asked], TUNED_ON)
+    return by_share([longer], TUNED_ON)

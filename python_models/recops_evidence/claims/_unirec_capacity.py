@@ -1,4 +1,4 @@
-"""UniRec's claims of semantic IDs: exposure-balanced codes."""
+"""UniRec's claims about exposure-balanced semantic IDs."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ _TOP_PATHS = (
     "the top 1 % of full paths hold 57.33 % of exposure plain and 26.04 % balanced, 5 % 81.73 and "
     f"67.55, 10 % 86.62 and 77.77, {_PRIVATE}"
 )
-# What follows from the constraint (no code above τ times the mean, and so a Gini of exposure of at
-# most 1 − 1/τ on every level) is tested, and no claim.
-_OURS = "ours, from a toy of one seed"
-# Whatever defaults `recops tokenize` has or comes to have.
+# Consequences of the constraint are unit tests, not claims: no code is above τ times the mean, so
+# the Gini of exposure is at most 1 − 1/τ on every level.
+_SOURCE = "ours, from a toy of one seed"
+# Fixed here, so that the claims do not depend on the defaults of `recops tokenize`.
 _CAPACITY = {"slack": 1.05, "clip": 0.25}
 _PLAIN = Arm("plain", "rq-kmeans")
 _ITEMS = Arm("item-balanced", "balanced-rq", {"weights": "items", **_CAPACITY})
@@ -58,20 +58,20 @@ def _capacity(
 CAPACITY = (
     _capacity(
         "top-prefixes-hold-less",
-        "Less exposure lies on the fullest 1 % of two-code prefixes, empty ones counted.",
+        "The fullest 1 % of all two-code prefixes, including empty ones, hold less exposure.",
         "prefixes@1%",
         "plain: the top 10 % of prefixes hold 87.90 % of exposure; .209 to .112 on 1 % in a toy of "
         "ours",
     ),
     _capacity(
         "top-paths-hold-less",
-        "Less exposure lies on the fullest 1 % of all full paths, empty ones counted.",
+        "The fullest 1 % of all full paths, including empty ones, hold less exposure.",
         "paths@1%",
         _TOP_PATHS,
     ),
     _capacity(
         "top-paths-in-use-hold-less",
-        "Less exposure lies on the fullest 1 % of the full paths that have items.",
+        "The fullest 1 % of the full paths with items hold less exposure.",
         "used_paths@1%",
         _TOP_PATHS,
     ),
@@ -82,19 +82,19 @@ CAPACITY = (
         ".3447 to .3509 (+1.8 %), and to +.2 % with τ = 1.2",
         arms=(_EXPOSURE, _PLAIN, _ITEMS, _LOOSE),
         allowance=math.log(1.05),
-        source=_OURS,
+        source=_SOURCE,
     ),
     _capacity(
         "retrieval-costs-little",
-        "Among decoded vectors the next item is found as often as without the capacity, to within "
-        "5 % of what the vectors find (20 nearest).",
+        "Among the 20 nearest decoded vectors the next item is found as often as without the "
+        "capacity, within 5 % of the hit rate of the vectors.",
         "retention@20",
         "nothing",
         data=("ml-100k", "beauty"),
         direction="higher",
         arms=(_EXPOSURE, _PLAIN, _ITEMS, _LOOSE),
         allowance=0.05,
-        source="ours: what a capacity is not to cost",
+        source="ours: the cost of a capacity in retrieval",
         group="retrieval",
     ),
 )

@@ -1,7 +1,7 @@
-"""What may bring UniRec level with SASRec, one lever at a time: questions of ours.
+"""Single changes that may bring UniRec level with SASRec; the questions are ours.
 
-Amounts (beams, sampled items, weights of items' scores and of their loss) are no claims: three
-seeds on ml-100k could not tell their steps apart. They stand on UniRec's page as probes.
+Amounts (beams, sampled items, weights of item scores and of their loss) are no claims, because
+three seeds on ml-100k cannot distinguish their steps. UniRec's page lists them as probes.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from recops_evidence.harness.experiment import Setting
 _AS_IT_IS: Mapping[str, Setting] = {}
 _LEVERS: Mapping[str, tuple[str, Mapping[str, Setting], Mapping[str, Setting]]] = {
     "scores-of-items": (
-        "Scores of whole items, learnt beside paths and added to what the beams found, find more.",
+        "Item scores that are added to the scores of the beams find the next item more often.",
         _AS_IT_IS,
         {"item_scores": 0},
     ),
@@ -26,35 +26,34 @@ _LEVERS: Mapping[str, tuple[str, Mapping[str, Setting], Mapping[str, Setting]]] 
         {"history_layers": 0},
     ),
     "sums-of-embeddings": (
-        "Events that are sums of embeddings, as SASRec's are, do more than joined ones.",
+        "Events as sums of embeddings, as in SASRec, are better than concatenated ones.",
         _AS_IT_IS,
         {"events": "concat"},
     ),
     "codes-of-behaviour": (
-        "Codes of what a SASRec learnt find more than those of content and company.",
+        "Codes from a SASRec's item table find more than codes from content and co-occurrence.",
         {"collaborative": "true", "collaborating.batch": 64},
         _AS_IT_IS,
     ),
     "longer-training": (
-        "Twice as many epochs at half the rate help.",
+        "Twice the number of epochs at half the learning rate helps.",
         {"epochs": 30, "patience": 8, "learning_rate": 0.002},
         _AS_IT_IS,
     ),
 }
 _ON_BEAUTY = ("scores-of-items", "codes-of-behaviour")
-"""Asked there as well; the others on ml-100k alone, for time."""
+"""Claims that are measured on Beauty too; the others only on ml-100k, for time."""
 
-# Two models answer a request in twice the time.
+# Two models take twice the time per request.
 _TWO_TOKENIZATIONS: Mapping[str, Setting] = {"codes_of_two": "own"}
 _ENSEMBLES: Mapping[str, tuple[str, Mapping[str, Setting], Mapping[str, Setting]]] = {
     "two-models": (
-        "Two models, each with semantic IDs of its own, find more together than one, at twice the "
-        "cost.",
+        "Two models with separate semantic IDs find more together than one, at twice the cost.",
         _TWO_TOKENIZATIONS,
         _AS_IT_IS,
     ),
     "two-tokenizations": (
-        "It is two tokenizations that do it: two models with the same semantic IDs find less.",
+        "The gain comes from two tokenizations: two models with the same semantic IDs find less.",
         _TWO_TOKENIZATIONS,
         {"codes_of_two": "shared"},
     ),

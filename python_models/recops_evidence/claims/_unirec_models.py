@@ -1,14 +1,12 @@
-"""UniRec beside other models: SASRec, the plain decoder, popularity; and beside TIGER, apart.
+"""UniRec compared with SASRec, the plain decoder, popularity and TIGER.
 
-All arms of a claim are trained as long, in batches as large; what a model's own defaults say beside
-that is part of it. TIGER's matrix products are in bfloat16, for time: an epoch of it on Beauty
-takes six times as long as one of UniRec. It stands on two sets, as does the plain decoder, and in
-``recops reproduce tiger``, so that ``recops reproduce unirec`` is done within a day. Each follows
-as many beams as its defaults say, TIGER 50 and UniRec 100: of paths alone, wider beams find no more
-among ten (UniRec on Beauty, 100, 200 and 400: the same HR@10).
+All arms of a claim have the same epochs and batch size; other settings are the model's defaults.
+TIGER uses bfloat16, for time: its epoch on Beauty takes six times as long as UniRec's. It is
+measured on two data sets, in ``recops reproduce tiger``. Beams are the defaults: 50 for TIGER and
+100 for UniRec, where wider beams find no more among ten.
 
-Tuning is shorter than elsewhere, for time: two seeds, four of the grid's nine points, one widening;
-beside TIGER on Beauty one seed and no widening.
+Tuning is shorter than elsewhere, for time: two seeds, four of the grid's nine points, one widening.
+The comparison with TIGER on Beauty has one seed and no widening.
 """
 
 from __future__ import annotations
@@ -22,7 +20,7 @@ from recops_evidence.harness.experiment import Setting
 
 PAPER = "arXiv 2604.12234"
 _MODELS = (
-    "HR@50 .537; SASRec .421, TIGER .437, OneRec-V2 .438; of orders .672 beside .548, .567, .582: "
+    "HR@50 .537; SASRec .421, TIGER .437, OneRec-V2 .438; of orders .672; .548, .567, .582: "
     "on private items"
 )
 _PUBLISHED = (
@@ -33,12 +31,12 @@ _TABLE = f"{PAPER}, its table of models"
 
 
 class Rankers:
-    """The arms of claims on some data.
+    """Arms of claims on a kind of data.
 
     Args:
-        training: how all that learn are trained.
-        grid: theirs; nothing is tuned where it is empty.
-        sizes: UniRec's own, where they differ from its defaults.
+        training: training settings of all models.
+        grid: grid of all models; empty: nothing is tuned.
+        sizes: sizes of UniRec that differ from its defaults.
     """
 
     def __init__(
@@ -50,15 +48,15 @@ class Rankers:
         self._training, self._grid, self._sizes = training, grid, sizes or {}
 
     def arm(self, name: str, model: str, **settings: Setting) -> Arm:
-        """A ranker that learns."""
+        """Return a trained ranker."""
         return Arm(name, model, {**self._training, **settings}, self._grid)
 
     def unirec(self, name: str = "UniRec", **settings: Setting) -> Arm:
-        """As ``recops train unirec`` has it, but for its sizes here and ``settings``."""
+        """Return UniRec with its default settings, changed by the sizes and ``settings``."""
         return self.arm(name, "unirec", **{**self._sizes, **settings})
 
     def rivals(self, *names: str) -> tuple[Arm, ...]:
-        """Those of ``names``, in their order, then popularity, which has nothing to tune."""
+        """Return the rivals with ``names`` in order, then popularity."""
         known = {
             "SASRec": self.arm("SASRec", "sasrec"),
             "TIGER": self.arm("TIGER", "tiger", precision="bf16"),
@@ -71,8 +69,7 @@ _GRID: Mapping[str, tuple[Setting, ...]] = {
     "learning_rate": (1e-3, 2e-3, 4e-3),
     "dropout": (0.2, 0.4, 0.6),
 }
-# UniRec's sizes on films are those of quickstart, which validation chose. On ml-1m they have an
-# NDCG@10 of .157 there, the defaults .147 (one training each).
+# UniRec's sizes on films are those of the quickstart, selected on validation.
 _OF_FILMS: Mapping[str, Setting] = {
     "heads": 2,
     "head_hidden": 128,
@@ -80,7 +77,7 @@ _OF_FILMS: Mapping[str, Setting] = {
     "item_loss": 4,
 }
 _FILMS = Rankers({"batch": 32, "epochs": 15, "patience": 4}, _GRID, _OF_FILMS)
-# To rank for all 22,000 users of Beauty after each epoch takes longer than the epoch.
+# Ranking for all 22,000 users of Beauty takes longer than an epoch.
 _SHOPS = Rankers({"batch": 64, "epochs": 15, "patience": 3, "validation_users": 2000}, _GRID)
 _MANY = Rankers(
     {"batch": 64, "epochs": 4, "patience": 2, "warmup_epochs": 0.2, "validation_users": 2000},
@@ -129,7 +126,7 @@ HEADLINE = (
         tuning_share=0.3,
         glanced=False,
     ),
-    # Validation has 121 questions there, so that every user is needed to tune by.
+    # Validation has 121 events there, so trials run on all users.
     _beats_sasrec(
         id="unirec-beats-sasrec-in-a-small-shop",
         data=("office",),
@@ -151,7 +148,7 @@ HEADLINE = (
         glanced=False,
     ),
 )
-BESIDE_TIGER = (
+TIGER_CLAIMS = (
     _beats_tiger(
         id="unirec-beats-tiger-on-few-films",
         data=("ml-100k",),

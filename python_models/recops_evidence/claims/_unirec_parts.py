@@ -1,8 +1,8 @@
-"""UniRec's claims of parts: attributes, codes, decoding context, width, rewards, scenes.
+"""UniRec's claims about parts: attributes, codes, decoding context, width, rewards, scenes.
 
-Nothing is tuned: every arm has the sizes of UniRec's defaults but for what it is to show. Rate and
-dropout lie near the best of UniRec's trials in the headline, on both data sets, so that SASRec
-stands beside it untuned; on Beauty there are fewer epochs, for time.
+Nothing is tuned: every arm has UniRec's defaults except for one change. Learning rate and dropout
+are close to the best of UniRec's headline trials on both data sets; SASRec is untuned too. Beauty
+has fewer epochs, for time.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ def one_change(
     first: Mapping[str, Setting],
     second: Mapping[str, Setting],
     reported: str,
-    *beside: Mapping[str, Setting],
+    *others: Mapping[str, Setting],
     data: Sequence[str] = tuple(_PARTS),
     metric: str = "hr@50",
     source: str = _ABLATION,
@@ -43,12 +43,12 @@ def one_change(
     experiment: RankingRuns = _RUNS,
     rivals: Sequence[str] = ("SASRec",),
 ) -> tuple[Claim, ...]:
-    """One claim a data set; an arm is UniRec with some settings, which name it."""
+    """Return one claim per data set; each arm is UniRec with some settings, which are its name."""
     claims = []
     for where in data:
         rankers = _PARTS[where]
         arms = [rankers.unirec(_named(settings), **settings) for settings in (first, second)]
-        arms += [rankers.unirec(_named(settings), **settings) for settings in beside]
+        arms += [rankers.unirec(_named(settings), **settings) for settings in others]
         claims.append(
             Claim(
                 id=f"{name}-on-{where}",
@@ -68,10 +68,10 @@ def one_change(
 
 
 def _named(settings: Mapping[str, Setting]) -> str:
-    told = ", ".join(
+    text = ", ".join(
         f"{name} {'none' if value == '' else value}" for name, value in settings.items()
     )
-    return f"UniRec, {told}" if told else "UniRec"
+    return f"UniRec, {text}" if text else "UniRec"
 
 
 def _wide(width: int) -> Mapping[str, Setting]:
@@ -95,7 +95,7 @@ PARTS = (
     ),
     *one_change(
         "an-attribute-is-more-than-a-longer-path",
-        "The items' own attributes do more than the same ones dealt at random.",
+        "The items' attributes help more than the same attributes permuted over items.",
         {},
         _SHUFFLED,
         _NOTHING,
@@ -104,7 +104,7 @@ PARTS = (
     ),
     *one_change(
         "a-second-attribute-helps",
-        "Two attributes do more than the first alone.",
+        "Two attributes help more than the first alone.",
         {"attributes": "class,release_year"},
         {},
         _CHAIN,
@@ -112,7 +112,7 @@ PARTS = (
     ),
     *one_change(
         "a-second-attribute-helps",
-        "Two attributes do more than the first alone.",
+        "Two attributes help more than the first alone.",
         {"attributes": "attributes:0,attributes:1"},
         {},
         _CHAIN,
@@ -141,8 +141,7 @@ PARTS = (
     ),
 )
 
-# Rewards and preferences need events that say more than others: ratings. Their control goes on as
-# long with next tokens.
+# Rewards and preferences need ratings. Their control continues with next tokens for the same time.
 _GOING_ON: Mapping[str, Setting] = {"align": "rft", "reward_strength": 0.0}
 _ALIGNED: dict[str, Mapping[str, Setting]] = {how: {"align": how} for how in ("rft", "dpo", "both")}
 ALIGNMENT = (
@@ -155,7 +154,7 @@ ALIGNMENT = (
         )
         for claim in one_change(
             f"align-{how}-helps",
-            f"{text} find liked items more often than as much more of next tokens.",
+            f"{text} find liked items more often than an equally long next-token training.",
             _ALIGNED[how],
             _GOING_ON,
             _NOTHING,
@@ -168,8 +167,8 @@ ALIGNMENT = (
     ),
 )
 
-# New items take their places after training, by codes of the tokenizer that it left. On ml-100k
-# alone, for time.
+# New items are inserted after training, with codes of the trained tokenizer; ml-100k only, for
+# time.
 _CONTENT: Mapping[str, Setting] = {**_NO_ATTRIBUTE, "codes_of": "content"}
 _of_new_items = partial(
     one_change,
@@ -184,15 +183,15 @@ _of_new_items = partial(
 NEW_ITEMS = (
     *_of_new_items(
         "new-items-are-found-by-their-codes",
-        "Codes of content carry what was learnt over to items that came after training: they are "
-        "found more often than with one another's codes.",
+        "Codes from content transfer to items that came after training: these are found more often "
+        "than with permuted codes.",
         _CONTENT,
         {**_NO_ATTRIBUTE, "codes_of": "chance"},
     ),
     *_of_new_items(
         "codes-of-content-alone-find-new-items",
-        "New items are found more often by codes of content alone than by codes of content and "
-        "company, of which they have none.",
+        "New items are found more often by codes from content alone than by codes from content and "
+        "co-occurrence, which new items lack.",
         _CONTENT,
         _NO_ATTRIBUTE,
     ),
@@ -203,9 +202,9 @@ _OF_SCENES = Rankers({"batch": 64, "epochs": 15, "patience": 4, "task": "scene"}
 CONTROLS = (
     Claim(
         id="told-of-the-scene-it-finds-more",
-        text="Where the same users want opposite things in two scenes, one model that is told the "
-        "scene finds more than one that is not.",
-        source="ours: scenes are all that tells what is wanted",
+        text="If the same users want different items in two scenes, a model that knows the scene "
+        "finds more than a model that does not.",
+        source="ours: only the scene determines the kind of item",
         reported="HR@50 .400 with a BOS a task, .395 jointly without, .386 by one model a scene; "
         "private items",
         arms=(

@@ -7,7 +7,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from functools import partial
 
-from recops_evidence.claims._beside import beside
+from recops_evidence.claims._shared_tuning import share_tuning
 from recops_evidence.experiments.bandit_runs import ALL_WORLDS, BanditRuns
 from recops_evidence.experiments.logged_bandit import LoggedBandit
 from recops_evidence.harness.claim import Arm, Claim
@@ -101,7 +101,7 @@ def _claims(
             text=text,
             source=source,
             reported=reported,
-            arms=beside(arms, first, second),
+            arms=share_tuning(arms, first, second),
             data=(world,),
             metric="reward",
             experiment=BanditRuns(),
@@ -247,7 +247,7 @@ _MECHANISM = (
         "Projected steps earn more than one gradient.",
         _OPEN_UCB,
         _FGM,
-        reported="50,111 beside 48,698 (+2.9 %), AGE-TS",
+        reported="50,111 and 48,698 (+2.9 %), AGE-TS",
     ),
     *_mechanism(
         "the-gate-helps-ucb",

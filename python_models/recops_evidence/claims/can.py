@@ -25,7 +25,7 @@ _FIRST: Mapping[str, Setting] = {
 
 
 def _arms(width: int, **changes: Setting) -> Mapping[str, Arm]:
-    """CAN, its bases, what the paper compares it with, its parts and controls."""
+    """Return CAN, its bases, the paper's rivals, and variants of its parts."""
 
     def arm(name: str, model: str = "can", /, **settings: Setting) -> Arm:
         net = {**SIZES, "width": width, **changes, **settings}
@@ -37,7 +37,7 @@ def _arms(width: int, **changes: Setting) -> Mapping[str, Arm]:
     arms = (
         arm("sum pooling", "sum-pool"),
         arm("DIN", "din"),
-        # On ml-1m it has 329,000 parameters more than DIN, CAN 658,000.
+        # A control for the number of parameters.
         arm("DIN, four times as wide", "din", width=4 * width),
         arm("DIEN", "dien", auxiliary="inner"),
         arm("CAN"),
@@ -71,40 +71,43 @@ _claim = partial(
     glanced=False,
 )
 _INDEPENDENCE = f"{_PAPER}, parameter independence"
-_CONTROL = "a control of ours, which the paper's claim implies"
+_CONTROL = "our control, which the paper's claim implies"
 
 
 def _headline(arms: Mapping[str, Arm]) -> tuple[Claim, ...]:
-    """On a million events: six arms."""
+    """Return the claims on a million events."""
     claim = partial(_claim, group="headline", data=("ml-1m",), tuning_share=1 / 6)
     can = arms["CAN"]
     return (
         claim(
             id="can-beats-din-on-large-data",
-            text="On a million events co-action beside DIN ranks likes better than DIN.",
+            text="On a million events DIN with co-action ranks likes better than DIN.",
             arms=(can, arms["DIN"]),
         ),
         claim(
             id="can-beats-cartesian-on-large-data",
-            text="There it beats a table of pairs beside DIN.",
+            text="On a million events DIN with co-action beats DIN with a table of pairs.",
             arms=(can, arms["Cartesian"]),
         ),
         claim(
             id="can-beats-products-on-large-data",
-            text="There it beats products of embeddings (PNN) whose tables are their own, as wide "
-            "and begun as its own are, beside DIN.",
+            text="On a million events it beats DIN with products of embeddings (PNN) from separate "
+            "tables of equal width and initialization.",
             arms=(can, arms["product, own tables"]),
         ),
         claim(
             id="can-beats-shared-tables-on-large-data",
-            text="There co-action with tables of its own beats co-action of the representations.",
+            text="On a million events co-action with separate tables beats co-action of the "
+            "representations.",
             arms=(can, arms["CAN, shared tables"]),
             source=_INDEPENDENCE,
             reported="that it is mandatory",
         ),
         claim(
             id="can-beats-a-wider-din-on-large-data",
-            text="It is not the number of parameters: there it beats a DIN four times as wide.",
+            text="The gain is not due to the number of parameters: it beats a DIN of four times "
+            "the "
+            "width.",
             arms=(can, arms["DIN, four times as wide"]),
             source=_CONTROL,
             reported=_NOTHING,
@@ -113,48 +116,48 @@ def _headline(arms: Mapping[str, Arm]) -> tuple[Claim, ...]:
 
 
 def _baselines(arms: Mapping[str, Arm]) -> tuple[Claim, ...]:
-    """The paper's comparison, where a training takes seconds."""
+    """Return the paper's comparison on a small data set."""
     claim = partial(_claim, group="baselines", data=("ml-100k",))
     can = arms["CAN"]
     return (
         claim(
             id="can-beats-din",
-            text="Co-action of candidate and history, beside DIN, ranks clicks better than DIN.",
+            text="DIN with co-action of candidate and history ranks clicks better than DIN.",
             arms=(can, arms["DIN"]),
             glanced=True,
         ),
         claim(
             id="can-beats-cartesian",
-            text="Co-action beats a table of pairs (met twice or more in training), both beside "
-            "DIN.",
+            text="With DIN, co-action beats a table of pairs that occur at least twice in "
+            "training.",
             arms=(can, arms["Cartesian"]),
         ),
         claim(
             id="can-beats-products",
-            text="Co-action beats products of embeddings (PNN), both beside DIN.",
+            text="With DIN, co-action beats products of embeddings (PNN).",
             arms=(can, arms["product"]),
         ),
         claim(
             id="can-beats-products-of-own-tables",
-            text="It beats them where they have tables of their own as well, as wide and begun as "
-            "its own are.",
+            text="Co-action also beats products from separate tables of equal width and "
+            "initialization.",
             arms=(can, arms["product, own tables"]),
             source=_CONTROL,
             reported=_NOTHING,
         ),
         claim(
             id="can-on-dien-beats-dien",
-            text="Co-action lifts DIEN, whose interest evolves with the auxiliary loss.",
+            text="Co-action improves DIEN with the auxiliary loss.",
             arms=(arms["CAN on DIEN"], arms["DIEN"]),
         ),
         claim(
             id="can-lifts-sum-pooling",
-            text="Co-action lifts sum pooling.",
+            text="Co-action improves sum pooling.",
             arms=(arms["CAN on sum pooling"], arms["sum pooling"]),
         ),
         claim(
             id="learning-the-co-action-helps",
-            text="It is what co-action learns: its tables beat tables frozen as they were drawn.",
+            text="Learned tables of co-action beat tables frozen at their initialization.",
             arms=(can, arms["CAN, frozen tables"]),
             source=_CONTROL,
             reported=_NOTHING,
@@ -166,7 +169,7 @@ def _ablations(arms: Mapping[str, Arm]) -> tuple[Claim, ...]:
     claim = partial(
         _claim,
         source=f"{_PAPER}, its ablations",
-        reported="the order alone is known to us, from notes on the paper",
+        reported="only the order is known to us, from notes on the paper",
         group="ablations",
         data=("ml-100k",),
     )
@@ -214,12 +217,12 @@ def _ablations(arms: Mapping[str, Arm]) -> tuple[Claim, ...]:
     )
 
 
-# ---- Why CAN lost in earlier runs of ours: what may decide, one by one.
+# Possible reasons for the losses of CAN in earlier runs, one by one.
 
 
 def _epochs() -> tuple[Claim, ...]:
-    """The scale at which tables begin, beside decay and rate, after one epoch and after three."""
-    # DIN's grid has the shape of CAN's: equal budgets.
+    """Return claims with a tuned initial scale of the tables, after one and three epochs."""
+    # DIN's grid has the shape of CAN's, so both have the same number of trials.
     own = {"CAN": {"co_std": (0.01, 0.1, 0.3)}, "DIN": {"warmup_epochs": (0.1, 0.3, 1.0)}}
     grid = {name: values for name, values in GRID.items() if name != "dropout"}
 
@@ -229,31 +232,30 @@ def _epochs() -> tuple[Claim, ...]:
 
     return tuple(
         _claim(
-            id=f"can-beats-din-after-{told}",
+            id=f"can-beats-din-after-{duration}",
             text=f"With the scale of its tables tuned and batches of 128, CAN beats DIN after "
-            f"{told.replace('-', ' ')}.",
+            f"{duration.replace('-', ' ')}.",
             arms=(arm("CAN", epochs), arm("DIN", epochs)),
             data=("ml-100k",),
             group="settle",
-            source="ours: tables that begin small leave tanh a straight line",
+            source="ours: tanh is linear on tables with small initial values",
             reported=_NOTHING,
         )
-        for epochs, told in ((1, "one-epoch"), (3, "three-epochs"))
+        for epochs, duration in ((1, "one-epoch"), (3, "three-epochs"))
     )
 
 
-# On Toys DIN learns slowly: AUC on validation .51 to .63 after two epochs under three seeds, .69
-# and .72 after six under two of them, .75 after 24 under one, where CAN's .72 and .73 stay.
+# On Toys DIN learns slowly: its AUC on validation still rises after six epochs.
 _LONGER: Mapping[str, Setting] = {"epochs": 24, "patience": 4}
 
 
 def _sizes() -> tuple[Claim, ...]:
-    """By how many users are there."""
+    """Return claims by the number of users."""
     arms = _arms(18, **_LONGER)
     return tuple(
         _claim(
-            id=f"can-beats-din-on-{told}-users",
-            text=f"On Toys with {told} users CAN beats DIN.",
+            id=f"can-beats-din-on-{number}-users",
+            text=f"On Toys with {number} users CAN beats DIN.",
             arms=(arms["CAN"], arms["DIN"]),
             data=("toys",),
             group="settle",
@@ -262,7 +264,7 @@ def _sizes() -> tuple[Claim, ...]:
             source="ours: small data leave rows of pairs untrained",
             reported=_NOTHING,
         )
-        for users, told, share in (
+        for users, number, share in (
             (3000, "3000", 1.0),
             (6000, "6000", 0.5),
             (12000, "12000", 0.25),
@@ -272,26 +274,26 @@ def _sizes() -> tuple[Claim, ...]:
 
 
 def _pairs(arms: Mapping[str, Arm]) -> tuple[Claim, ...]:
-    """Items and categories, each with those of the history."""
+    """Return claims with co-action of items and of categories."""
     return tuple(
         _claim(
-            id=f"can-of-items-and-categories-beats-{told}",
-            text=f"On Toys by the clock co-action of items and of categories beats {rival}.",
+            id=f"can-of-items-and-categories-beats-{name}",
+            text=f"On Toys, split by time, co-action of items and of categories beats {rival}.",
             arms=(arms["CAN"], arms[rival]),
             data=("toys-ctr",),
             group="settle",
             tuning_share=1 / 6,
         )
-        for told, rival in (("din", "DIN"), ("products", "product, own tables"))
+        for name, rival in (("din", "DIN"), ("products", "product, own tables"))
     )
 
 
-# The year, where films have one, would tell of pairs that are unseen.
+# Only item pairs, because the year of films would carry signal about unseen pairs.
 def _unseen(arms: Mapping[str, Arm]) -> tuple[Claim, ...]:
     claim = partial(
         _claim,
         source=f"{_PAPER}, its test on pairs that training does not hold",
-        reported="the order alone: Cartesian falls below NCF and DeepFM, CAN stays best",
+        reported="only the order: Cartesian falls below NCF and DeepFM, CAN stays best",
         group="unseen",
         data=("ml-100k",),
         experiment=ClickRuns(unseen=True),
@@ -299,18 +301,18 @@ def _unseen(arms: Mapping[str, Arm]) -> tuple[Claim, ...]:
     return (
         claim(
             id="can-beats-cartesian-on-unseen-pairs",
-            text="Where no pair of candidate and history was seen in training, co-action beats a "
-            "table of pairs.",
+            text="If test has only pairs of candidate and history that training lacks, co-action "
+            "beats a table of pairs.",
             arms=(arms["CAN"], arms["Cartesian"]),
         ),
         claim(
             id="cartesian-falls-below-products-on-unseen-pairs",
-            text="There a table of pairs falls below products of embeddings.",
+            text="On unseen pairs a table of pairs falls below products of embeddings.",
             arms=(arms["product"], arms["Cartesian"]),
         ),
         claim(
             id="can-beats-products-on-unseen-pairs",
-            text="There co-action beats products of embeddings.",
+            text="On unseen pairs co-action beats products of embeddings.",
             arms=(arms["CAN"], arms["product"]),
         ),
     )
@@ -361,41 +363,42 @@ _table = partial(
 _TABLES = (
     _table(
         id="can-is-as-good-as-cartesian-at-low-rank",
-        text="Where clicks follow a table of pairs of rank 4, co-action is as good as a table of "
-        "pairs that are met often, to within .003.",
+        text="If clicks follow a table of rank 4 and pairs are frequent, co-action is as good as a "
+        "table of pairs, to within .003.",
         arms=(_TABLE_CAN, _TABLE_CARTESIAN, _TABLE_PRODUCT, _TABLE_DIN),
         data=(_LOW,),
         allowance=AS_GOOD,
     ),
     _table(
         id="can-beats-cartesian-on-rare-pairs",
-        text="It is better where a pair is met three times.",
+        text="At rank 4, co-action is better than a table of pairs if a pair occurs three times.",
         arms=(_TABLE_CAN, _TABLE_CARTESIAN, _TABLE_PRODUCT, _TABLE_DIN),
         data=(_LOW_RARE,),
     ),
     _table(
         id="cartesian-beats-can-at-full-rank",
-        text="Where the table has full rank and pairs are met often, a table of pairs is better.",
+        text="At full rank with frequent pairs, a table of pairs is better than co-action.",
         arms=(_TABLE_CARTESIAN, _TABLE_CAN, _TABLE_PRODUCT, _TABLE_DIN),
         data=(_FULL,),
     ),
     _table(
         id="can-beats-products-of-pairs",
-        text="Co-action beats products of embeddings, whatever the rank.",
+        text="Co-action beats products of embeddings at every rank.",
         arms=(_TABLE_CAN, _TABLE_PRODUCT),
         data=(_LOW, _LOW_RARE, _FULL),
     ),
     _table(
         id="can-knows-unseen-pairs-at-low-rank",
-        text="On pairs that no training example holds, co-action is better than a table of pairs, "
-        "which knows none of them, by .1 or more where the rank is 4.",
+        text="On pairs that training lacks, co-action is better than a table of pairs by at "
+        "least .1 "
+        "if the rank is 4.",
         arms=(_TABLE_CAN, _TABLE_CARTESIAN, _TABLE_PRODUCT, _TABLE_DIN),
         data=(_LOW_UNSEEN,),
         minimum=0.1,
     ),
     _table(
         id="nobody-knows-unseen-pairs-at-full-rank",
-        text="It is no better, to within .01, where the rank is full.",
+        text="On pairs that training lacks, co-action is no better at full rank, to within .01.",
         arms=(_TABLE_CAN, _TABLE_CARTESIAN, _TABLE_PRODUCT, _TABLE_DIN),
         data=(_FULL_UNSEEN,),
         direction="lower",
@@ -411,7 +414,7 @@ CLAIMS = (
     *_ablations(_arms(12)),
     *_epochs(),
     *_sizes(),
-    # Its labels are 93 % clicks: every event is one here, beside items never met.
+    # 93 % of its labels are clicks, so every event counts as a click; negatives are sampled.
     *_pairs(_arms(18, **_LONGER, feedback="implicit", pairs=_BOTH)),
     *_unseen(_arms(12, pairs="item:history_item")),
 )

@@ -14,13 +14,13 @@ from recops_evidence.harness.experiment import Setting
 _PAPER = "arXiv 1809.03672"
 _ELSEWHERE = "5 runs each (its released code chooses the checkpoint on test); other data than here"
 
-# What is an arm's own is tuned too: the weight of the auxiliary loss, or else the warm-up.
+# Each arm also tunes a setting of its kind: the weight of the auxiliary loss, or the warm-up.
 _WEIGHT = {"auxiliary_weight": (0.1, 0.3, 1.0)}
 _WARM_UP = {"warmup_epochs": (0.1, 0.3, 1.0)}
 
 
 def _arms(**changes: Setting) -> Mapping[str, Arm]:
-    """The models that the paper compares, its parts, and what they are controlled by."""
+    """Return the models that the paper compares, variants of its parts, and controls."""
 
     def arm(name: str, model: str, **settings: Setting) -> Arm:
         own = _WEIGHT if settings.get("auxiliary", "none") != "none" else _WARM_UP
@@ -65,7 +65,7 @@ def _reported(electronics: str, books: str) -> str:
 
 
 def _headline(arms: Mapping[str, Arm]) -> tuple[Claim, ...]:
-    """On a million events: six arms."""
+    """Return the claims on a million events."""
     claim = partial(_claim, group="headline", data=("ml-1m",), tuning_share=1 / 6)
     return (
         claim(
@@ -76,35 +76,36 @@ def _headline(arms: Mapping[str, Arm]) -> tuple[Claim, ...]:
         ),
         claim(
             id="dien-as-released-beats-din-on-large-data",
-            text="There DIEN beats DIN where its update gate is what the released code computes.",
+            text="On a million events DIEN with the released code's update gate beats DIN.",
             source="ours, from ml-100k's parts; the paper's figures are of that code (inferred)",
             reported=_reported(".7792 against .7603", ".8453 against .7880"),
             arms=(arms["DIEN, released"], arms["DIN"]),
         ),
         claim(
             id="din-beats-sum-pooling-on-large-data",
-            text="There target attention to a history (DIN) beats its sum (BaseModel).",
+            text="On a million events target attention to a history (DIN) beats its sum "
+            "(BaseModel).",
             reported=_reported(".7603 against .7435", ".7880 against .7686"),
             arms=(arms["DIN"], arms["sum pooling"]),
         ),
         claim(
             id="the-auxiliary-loss-helps-on-large-data",
-            text="There DIEN is better with the auxiliary loss than without.",
+            text="On a million events DIEN is better with the auxiliary loss than without.",
             reported=_reported(".7792 against .7640", ".8453 against .7911"),
             arms=(arms["DIEN"], arms["AUGRU"]),
         ),
         claim(
             id="the-auxiliary-loss-is-not-all-on-large-data",
-            text="There DIEN is better than DIN with the same auxiliary loss upon its events.",
-            source="a control of ours",
+            text="On a million events DIEN is better than DIN with the same auxiliary loss.",
+            source="our control",
             reported="nothing",
             arms=(arms["DIEN"], arms["DIN + auxiliary loss"]),
         ),
         claim(
             id="attention-moves-the-states-on-large-data",
-            text="It is the candidate that counts: there DIEN is better than with uniform "
+            text="The candidate matters: on a million events DIEN is better than with uniform "
             "attention.",
-            source="a control of ours",
+            source="our control",
             reported="nothing",
             arms=(arms["DIEN"], arms["DIEN, uniform attention"]),
         ),
@@ -112,13 +113,13 @@ def _headline(arms: Mapping[str, Arm]) -> tuple[Claim, ...]:
 
 
 def _parts(prefix: str, data: str, arms: Mapping[str, Arm]) -> tuple[Claim, ...]:
-    """What the paper says of the parts of DIN and DIEN, and what it leaves to ask."""
+    """Return the paper's claims about the parts of DIN and DIEN, and controls."""
     claim = partial(_claim, group=f"{prefix}parts", data=(data,))
-    ours = partial(claim, source="a control of ours", reported="nothing")
+    controlled = partial(claim, source="our control", reported="nothing")
     return (
         claim(
             id=f"{prefix}dien-beats-din",
-            text="DIEN (AUGRU upon a GRU with the auxiliary loss) ranks clicks better than DIN.",
+            text="DIEN (AUGRU over a GRU with the auxiliary loss) ranks clicks better than DIN.",
             reported=_reported(".7792 against .7603", ".8453 against .7880"),
             arms=(arms["DIEN"], arms["DIN"]),
             glanced=not prefix,
@@ -131,10 +132,10 @@ def _parts(prefix: str, data: str, arms: Mapping[str, Arm]) -> tuple[Claim, ...]
             arms=(arms["DIN"], arms["sum pooling"]),
             glanced=not prefix,
         ),
-        ours(
+        controlled(
             id=f"{prefix}din-beats-mean-pooling",
-            text="It is the candidate that counts: DIN with the weights of its paper (no softmax) "
-            "is better than the mean.",
+            text="The candidate matters: DIN with the weights of its paper (no softmax) is better "
+            "than the mean.",
             arms=(arms["DIN, raw weights"], arms["mean pooling"]),
         ),
         claim(
@@ -143,16 +144,18 @@ def _parts(prefix: str, data: str, arms: Mapping[str, Arm]) -> tuple[Claim, ...]
             reported=_reported(".7792 against .7640", ".8453 against .7911"),
             arms=(arms["DIEN"], arms["AUGRU"]),
         ),
-        ours(
+        controlled(
             id=f"{prefix}the-auxiliary-loss-is-not-all",
-            text="DIEN is better than DIN with the same auxiliary loss upon its events: it is not "
-            "that loss alone.",
+            text="The gain is not due to the auxiliary loss alone: DIEN is better than DIN with "
+            "the "
+            "same loss.",
             arms=(arms["DIEN"], arms["DIN + auxiliary loss"]),
         ),
         claim(
             id=f"{prefix}augru-beats-gru-and-attention",
-            text="Attention inside the recurrence (AUGRU) is better than upon its states, without "
-            "the auxiliary loss.",
+            text="Without the auxiliary loss, attention inside the recurrence (AUGRU) is better "
+            "than "
+            "attention to its states.",
             reported=_reported(".7640 against .7605", ".7911 against .7890"),
             arms=(arms["AUGRU"], arms["GRU + attention"]),
         ),
@@ -164,16 +167,16 @@ def _parts(prefix: str, data: str, arms: Mapping[str, Arm]) -> tuple[Claim, ...]
         ),
         claim(
             id=f"{prefix}agru-beats-aigru",
-            text="Attention as the gate (AGRU) is better than upon the inputs (AIGRU).",
+            text="Attention as the gate (AGRU) is better than attention to the inputs (AIGRU).",
             reported=_reported(".7628 against .7606", ".7890 against .7892"),
             arms=(arms["AGRU"], arms["AIGRU"]),
         ),
-        ours(
+        controlled(
             id=f"{prefix}the-papers-update-beats-the-released-one",
-            text="AUGRU as the paper writes it is better than as its code has it.",
+            text="AUGRU with the paper's update gate is better than with the released code's.",
             arms=(arms["AUGRU"], arms["AUGRU, released"]),
         ),
-        ours(
+        controlled(
             id=f"{prefix}an-mlp-scores-the-next-event-better",
             text="The released code's MLP makes a better auxiliary loss than inner products.",
             arms=(arms["DIEN, auxiliary MLP"], arms["DIEN"]),
@@ -182,32 +185,32 @@ def _parts(prefix: str, data: str, arms: Mapping[str, Arm]) -> tuple[Claim, ...]
 
 
 def _short_histories(arms: Mapping[str, Arm]) -> tuple[Claim, ...]:
-    """Toys, the paper's kind of data: many users of few events, all of them clicks."""
+    """Return the claims on Toys, the paper's kind of data: many users with few events."""
     claim = partial(_claim, group="toys", data=("toys-ctr",), tuning_share=1 / 6)
     return (
         claim(
             id="toys-dien-beats-din",
-            text="Where histories are short, DIEN ranks clicks better than DIN.",
+            text="On short histories DIEN ranks clicks better than DIN.",
             reported=_reported(".7792 against .7603", ".8453 against .7880"),
             arms=(arms["DIEN"], arms["DIN"]),
         ),
         claim(
             id="toys-the-auxiliary-loss-helps",
-            text="There DIEN is better with the auxiliary loss than without.",
+            text="On short histories DIEN is better with the auxiliary loss than without.",
             reported=_reported(".7792 against .7640", ".8453 against .7911"),
             arms=(arms["DIEN"], arms["AUGRU"]),
         ),
         claim(
             id="toys-the-auxiliary-loss-is-not-all",
-            text="There DIEN is better than DIN with the same auxiliary loss upon its events.",
-            source="a control of ours",
+            text="On short histories DIEN is better than DIN with the same auxiliary loss.",
+            source="our control",
             reported="nothing",
             arms=(arms["DIEN"], arms["DIN + auxiliary loss"]),
         ),
     )
 
 
-# The mechanism is there by construction: whoever loses here is at fault.
+# Positive control: the mechanism exists by construction, so a loss here is a bug.
 _CHAINS = MadeUpClicks((("interleaved interests", SyntheticInterests()),))
 _ON_CHAINS: Mapping[str, Setting] = {
     "batch": 256,
@@ -239,25 +242,25 @@ _control = partial(
 _CONTROLS = (
     _control(
         id="dien-reads-interests-that-are-interleaved",
-        text="Where a click follows the last event of the candidate's own interest, DIEN is better "
-        "than DIN, which reads no order, by .1 or more.",
+        text="If a click follows the last event of the candidate's interest, DIEN is better than "
+        "DIN, which ignores order, by at least .1.",
         arms=(_CHAIN_DIEN, _chain("DIN", "din", attention_hidden="16")),
         minimum=0.1,
     ),
     _control(
         id="augru-reads-them-better-than-gru-and-attention",
-        text="There attention inside the recurrence is better than upon its states.",
+        text="If a click follows the last event of the candidate's interest, attention inside the "
+        "recurrence is better than attention to its states.",
         arms=(_CHAIN_DIEN, _chain("GRU + attention", "gru-attention", attention_hidden="16")),
     ),
 )
 
-# A state is as wide as an event, 36 everywhere: of item, year, genres and sign on ml-1m, of item,
-# year and sign on ml-100k, of item and category on toys-ctr, of places alone on nyc-checkins.
+# A state has the width of an event, 36 on all data sets.
 CLAIMS = (
     *_headline(_arms(width=9, **ONCE)),
     *_parts("", "ml-100k", _arms(width=12)),
     *_parts("months-", "nyc-checkins", _arms(width=36)),
-    # Its labels are 93 % clicks: every event is one here, beside items never met.
+    # 93 % of its labels are clicks, so every event counts as a click; negatives are sampled.
     *_short_histories(_arms(width=18, epochs=2, feedback="implicit")),
     *_CONTROLS,
 )

@@ -53,20 +53,20 @@ _CLAIMED = (
     ),
     _headline(
         id="mimn-beats-din",
-        text="It ranks better than DIN, which sees every event beside the candidate.",
+        text="MIMN ranks better than DIN, which reads every event with the candidate.",
         reported=_reported(".8833", ".7419"),
         arms=among_long_arms(MIMN, DIN),
     ),
     _headline(
         id="mimn-beats-dien",
-        text="It ranks better than DIEN with the released code's gate, without its auxiliary loss.",
+        text="MIMN ranks better than DIEN with the released code's gate and no auxiliary loss.",
         reported=_reported(".9081", ".7481"),
         arms=among_long_arms(MIMN, DIEN),
     ),
     _headline(
         id="mimn-beats-gru-and-attention",
-        text="It ranks better than attention to the states of two GRUs.",
-        source=f"{_PAPER}, AUC on the public data sets, row ARNN (inferred: the closest there is)",
+        text="MIMN ranks better than attention to the states of two GRUs.",
+        source=f"{_PAPER}, AUC on the public data sets, row ARNN (inferred: the closest row)",
         reported=_reported(".9066", ".7420"),
         arms=among_long_arms(MIMN, ATTENTION),
     ),
@@ -74,7 +74,7 @@ _CLAIMED = (
 
 _HEADLINE = by_share(_CLAIMED, TUNED_ON)
 
-# Half of the events read, of more users: what a part is worth.
+# Ablations read half of the events, of more users.
 _SMALL: Mapping[str, Setting] = {"max_len": 100}
 _BASE = mimn("MIMN", **_SMALL)
 
@@ -96,10 +96,9 @@ _ablation = partial(
     tuning_seeds=2,
     widenings=1,
 )
-_ours = partial(_ablation, source="a control of ours", reported="nothing")
+_controlled = partial(_ablation, source="our control", reported="nothing")
 _BY_SLOTS = {slots: _variant(f"MIMN, {slots} slots", slots=slots) for slots in (2, 16)}
-# The paper's row has neither moved writes nor a regulariser; moved by content alone, a regulariser
-# trains the keys.
+# The paper's row has neither writes moved by usage nor a regulariser.
 _PLAIN = _variant("MIMN, no utilization", utilization="none", utilization_weight=0.0)
 _HALVES = (
     _variant("MIMN, no regulariser", utilization_weight=0.0),
@@ -118,20 +117,21 @@ _ABLATIONS = (
     ),
     _ablation(
         id="utilization-helps",
-        text="Writes moved by usage, as the released code has it, are better than plain ones.",
+        text="Writes moved by usage, as in the released code, are better than plain writes.",
         reported=_MUR,
         arms=(_BASE, _PLAIN, *_HALVES),
     ),
     _ablation(
         id="the-papers-utilization-helps",
-        text="Writes weighed by usage, as the paper has it, are better than plain ones.",
+        text="Writes weighted by usage, as in the paper, are better than plain writes.",
         reported=_MUR,
         arms=(_variant("MIMN, utilization paper", utilization="paper"), _PLAIN),
     ),
-    _ours(
+    _controlled(
         id="utilization-spreads-writes",
-        text="With it slots share what is written more evenly: their shares vary less.",
-        source="ours: what utilization is for",
+        text="Utilization spreads writes more evenly over slots: the variance of their shares is "
+        "lower.",
+        source="ours: the purpose of utilization",
         arms=(_BASE, _PLAIN, *_HALVES),
         metric="usage_variance",
         chosen_by="auc",
@@ -139,29 +139,30 @@ _ABLATIONS = (
     ),
     _ablation(
         id="channels-help",
-        text="With a channel a slot, the most read of which moves, it is better than without.",
+        text="MIMN is better with one channel per slot, of which the most read is updated.",
         reported=_MIU,
         arms=(_BASE, _variant("MIMN, no channels", induction_topk=0)),
     ),
-    _ours(
+    _controlled(
         id="choosing-channels-helps",
-        text="It is the choice of a channel that counts: one that moves is better than all.",
+        text="The choice of a channel matters: updating one is better than updating all.",
         arms=(_BASE, _variant("MIMN, all channels move", induction_topk=8)),
     ),
-    _ours(
+    _controlled(
         id="static-keys-help",
-        text="Static keys, which the released code alone has, are better than none.",
+        text="Static keys, which only the released code has, are better than none.",
         arms=(_BASE, _variant("MIMN, no static keys", key_memory="false")),
     ),
-    _ours(
+    _controlled(
         id="means-beat-sums",
-        text="The mean of the events beside the memory is better than their sum (the paper's).",
+        text="As input next to the memory, the mean of the events is better than their sum (the "
+        "paper).",
         arms=(_BASE, _variant("MIMN, sums", pool="sum")),
     ),
-    _ours(
+    _controlled(
         id="the-candidate-may-stay-out",
-        text="A memory that does not know the candidate is as good as one that has it as its last "
-        "event, within .003: a gain that needs it would be no memory's.",
+        text="A memory without the candidate is as good as a memory with the candidate as its last "
+        "event, within .003.",
         arms=(_BASE, _variant("MIMN, candidate last", compat="target")),
         allowance=AS_GOOD,
     ),
@@ -186,9 +187,9 @@ _LENGTHS = by_length(
 )
 
 _UNORDERED = (
-    _ours(
+    _controlled(
         id="without-order-a-memory-gains-nothing",
-        text="Where events have no order, their mean is as good as a memory, within .005.",
+        text="If events have no order, their mean is as good as a memory, within .005.",
         arms=(
             long_arm("mean pooling", "din", attention_weights="uniform", **_SMALL),
             _BASE,
@@ -200,7 +201,7 @@ _UNORDERED = (
     ),
 )
 
-# The mechanism is there by construction: whoever loses here is at fault.
+# Positive control: the mechanism exists by construction, so a loss here is a bug.
 _MADE_UP = MadeUpClicks(
     (
         ("what tells lies 28 events back", SyntheticLags(28)),
@@ -249,28 +250,34 @@ _visits = partial(
 _CONTROLS = (
     _control(
         id="slots-reach-back",
-        text="Where a click depends on what happened 28 to 35 events ago, a memory of 8 slots is "
-        "better than one of a single slot, which every event overwrites, by .1 or more.",
+        text="If a click depends on events 28 to 35 steps back, a memory of 8 slots is better "
+        "than a "
+        "single slot, which every event overwrites, by at least .1.",
         arms=(_READER, _ONE_SLOT),
         minimum=0.1,
         glanced=True,
     ),
     _control(
         id="slots-reach-further-back-than-a-gru",
-        text="There it is better than the last state of a GRU of equal width, by .1 or more.",
+        text="If a click depends on events 28 to 35 steps back, a memory of 8 slots is better "
+        "than the "
+        "last state of a GRU of equal width, by at least .1.",
         arms=(_READER, _LAST_STATE),
         minimum=0.1,
     ),
     _visits(
         id="a-memory-reads-what-a-sum-cannot",
-        text="Where a click follows the last visit to the candidate's own interest, however long "
-        "ago, it is better than sum pooling and DIN, which read no order, by .2 or more.",
+        text="If a click follows the last visit to the candidate's interest, a memory is better "
+        "than "
+        "sum pooling and DIN, which ignore order, by at least .2.",
         arms=(_READER, _reader("sum pooling", "sum-pool"), _reader("DIN", "din")),
         minimum=0.2,
     ),
     _visits(
         id="slots-keep-interests-apart",
-        text="There eight slots are better than one: they keep four interests apart.",
+        text="If a click follows the last visit to one of four interests, eight slots are better "
+        "than "
+        "one.",
         arms=(_READER, _ONE_SLOT, _LAST_STATE),
         group="visits",
     ),

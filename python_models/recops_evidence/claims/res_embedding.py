@@ -5,33 +5,33 @@ from __future__ import annotations
 from collections.abc import Mapping
 from functools import partial
 
-from recops_evidence.claims._beside import beside
+from recops_evidence.claims._shared_tuning import share_tuning
 from recops_evidence.experiments.synthetic_delays import SyntheticDelays
 from recops_evidence.experiments.table_runs import DelayRuns, TableRuns
 from recops_evidence.harness.claim import Arm, Claim
 from recops_evidence.harness.experiment import Setting
 
 _PAPER = "arXiv 1906.10304"
-_ABSTRACT = f"{_PAPER}, its abstract, which is all that was at hand"
+_ABSTRACT = f"{_PAPER}, its abstract; we did not have the paper"
 _BETTER = "that it is significantly better on several public data sets; no figure"
 _THEOREM = "that a smaller radius of the vectors of one domain generalises better"
 _NOTHING = "nothing"
-_OURS = "a control of ours, which the paper's claim implies"
+_CONTROL_SOURCE = "our control, which the paper's claim implies"
 _FORMS = "ours: forms that the paper is said to have, second-hand and unverified"
 
 _NET = ("width", "hidden", "attention_hidden", "dropout")
 _PLAIN_OWN = {"weight_decay": (0.0, 0.01, 0.1)}
-"""On rows too, as λ is on residuals."""
+"""Weight decay also acts on rows, as λ does on residuals."""
 _DECAYS = {"residual_decay": (3.0, 10.0, 30.0)}
-"""λ times the rate, which may be widened to .033, must stay below 1."""
+"""The product of λ and the learning rate, which may be widened to .033, must stay below 1."""
 
 
 def _under(settings: Mapping[str, Setting]) -> dict[str, Setting]:
-    """As settings of the base."""
+    """Return settings with the names of the base's settings."""
     return {f"base.{name}" if name in _NET else name: value for name, value in settings.items()}
 
 
-# Clicks that are made up: what the theorem is about is all there is.
+# Synthetic clicks that follow the assumptions of the theorem.
 _SMALL: Mapping[str, Setting] = {
     "batch": 512,
     "epochs": 20,
@@ -49,7 +49,7 @@ _DELAYS = DelayRuns(
         ("interest delays, items apart", SyntheticDelays(items=20, new=4, quality=2.0)),
     )
 )
-_USUAL, _FEW, _APART = (name for name, _ in _DELAYS.laws)
+_USUAL, _FEW, _DIFFERENT = (name for name, _ in _DELAYS.laws)
 
 
 def _small(name: str, **settings: Setting) -> Arm:
@@ -61,7 +61,7 @@ _SMALL_WIDE = Arm("plain, width 32", "din", {**_SMALL, "width": 32}, _RATE)
 _BY_DECAY = {decay: _small(f"residual, λ = {decay}", residual_decay=decay) for decay in (0, 10, 30)}
 _SMALL_CENTRE = _small("centre alone", residual="false")
 _SMALL_RANDOM = _small("random neighbours", residual_decay=10, graph="random")
-_on_delays = partial(beside, (*_BY_DECAY.values(), _SMALL_PLAIN, _SMALL_WIDE, _SMALL_RANDOM))
+_on_delays = partial(share_tuning, (*_BY_DECAY.values(), _SMALL_PLAIN, _SMALL_WIDE, _SMALL_RANDOM))
 _control = partial(
     Claim,
     source=_ABSTRACT,
@@ -77,29 +77,30 @@ _control = partial(
 _CONTROL = (
     _control(
         id="residuals-beat-plain-rows-on-delays",
-        text="Where interests last for some events, rows of centre and residual beat plain rows.",
+        text="If interests last for several events, rows of centre and residual beat plain rows.",
         arms=_on_delays(_BY_DECAY[10], _SMALL_PLAIN),
         data=(_USUAL, _FEW),
         reported=_BETTER,
     ),
     _control(
         id="residuals-beat-wide-rows-on-delays",
-        text="There they beat plain rows twice as wide, which have as many parameters.",
+        text="They beat plain rows of twice the width, which have the same number of parameters.",
         arms=_on_delays(_BY_DECAY[10], _SMALL_WIDE),
         data=(_USUAL, _FEW),
-        source=_OURS,
+        source=_CONTROL_SOURCE,
     ),
     _control(
         id="neighbours-matter-on-delays",
         text="There they beat the same rows with neighbours drawn at random, item by item.",
         arms=_on_delays(_BY_DECAY[10], _SMALL_RANDOM),
         data=(_USUAL, _FEW),
-        source=_OURS,
+        source=_CONTROL_SOURCE,
     ),
     _control(
         id="decay-shrinks-the-radius",
-        text="The more residuals decay, the smaller is the radius of a domain beside the distance "
-        "of domains: λ = 30 against none.",
+        text="Decay of residuals reduces the radius of a domain relative to the distance of "
+        "domains: "
+        "λ = 30 compared with none.",
         arms=_on_delays(_BY_DECAY[30], _BY_DECAY[0]),
         metric="radius_ratio",
         chosen_by="auc",
@@ -108,7 +109,9 @@ _CONTROL = (
     ),
     _control(
         id="a-small-radius-narrows-the-gap",
-        text="So is the gap between training and test, in log-loss: λ = 30 against none.",
+        text="Decay of residuals narrows the gap in log-loss between training and test: λ = 30 "
+        "compared "
+        "with none.",
         arms=_on_delays(_BY_DECAY[30], _BY_DECAY[0]),
         metric="gap",
         chosen_by="auc",
@@ -117,21 +120,21 @@ _CONTROL = (
     ),
     _control(
         id="a-small-radius-ranks-better",
-        text="And the better is AUC on test: λ = 30 against none.",
+        text="Decay of residuals raises AUC on test: λ = 30 compared with none.",
         arms=_on_delays(_BY_DECAY[30], _BY_DECAY[0]),
         reported=_THEOREM,
     ),
     _control(
         id="small-is-not-zero",
-        text="Where items of a domain differ in what they say, residuals beat centres alone.",
+        text="If items of a domain differ, residuals beat centres alone.",
         arms=(_BY_DECAY[10], _SMALL_CENTRE, _BY_DECAY[0], _SMALL_PLAIN),
-        data=(_APART,),
+        data=(_DIFFERENT,),
         reported="that residuals are small",
     ),
     _control(
         id="new-items-begin-at-their-centre",
-        text="Items that training never met rank better at the centre of what they were first met "
-        "with (five times each) than by a graph at random.",
+        text="Items without training events rank better at the centre of the items they were first "
+        "met with (five times each) than with a random graph.",
         arms=_on_delays(_BY_DECAY[10], _SMALL_RANDOM),
         metric="auc_new",
         chosen_by="auc",
@@ -139,7 +142,7 @@ _CONTROL = (
     ),
 )
 
-# The headline: sizes near the paper's, large data, all users.
+# Headline: sizes close to the paper's, large data, all users.
 _LARGE: Mapping[str, Setting] = {
     "batch": 512,
     "epochs": 2,
@@ -173,7 +176,7 @@ _RESIDUAL = _large("residual")
 # Each user's last 40 events by the clock are examples; all are in the history and in the graph.
 _headline = partial(
     Claim,
-    source=_OURS,
+    source=_CONTROL_SOURCE,
     reported=_NOTHING,
     group="headline",
     data=("ml-1m",),
@@ -197,7 +200,8 @@ _HEADLINE = (
     ),
     _headline(
         id="residuals-beat-wide-rows-on-large-data",
-        text="It is not the number of parameters: there they beat plain rows twice as wide.",
+        text="The gain is not due to the number of parameters: they beat plain rows of twice the "
+        "width.",
         arms=(_RESIDUAL, _large_plain("plain, width 18", width=18)),
     ),
     _headline(
@@ -207,12 +211,12 @@ _HEADLINE = (
     ),
     _headline(
         id="residuals-beat-two-rows-on-large-data",
-        text="There they beat the sum of two rows of each item's own, one of which decays.",
+        text="They beat the sum of two rows per item, one of which decays.",
         arms=(_RESIDUAL, _large("no neighbours", graph="self")),
     ),
     _headline(
         id="residuals-add-to-centres-on-large-data",
-        text="There residuals add to centres.",
+        text="Residuals improve on centres alone.",
         arms=(
             _RESIDUAL,
             _large("centre alone", {"neighbours": (5, 20, 50)}, residual="false"),
@@ -222,8 +226,9 @@ _HEADLINE = (
     ),
     _headline(
         id="the-radius-is-smaller-on-large-data",
-        text="There films of one set of genres lie closer together, beside the distance of sets, "
-        "than plain rows do.",
+        text="Films with the same genres are closer together, relative to the distance of genre "
+        "sets, "
+        "than with plain rows.",
         arms=(_RESIDUAL, _large_plain("plain")),
         metric="radius_ratio",
         chosen_by="auc",
@@ -233,8 +238,7 @@ _HEADLINE = (
     ),
     _headline(
         id="the-gap-is-narrower-on-large-data",
-        text="There the gap between training and test, in log-loss, is narrower than with plain "
-        "rows.",
+        text="The gap in log-loss between training and test is narrower than with plain rows.",
         arms=(_RESIDUAL, _large_plain("plain")),
         metric="gap",
         chosen_by="auc",
@@ -244,10 +248,9 @@ _HEADLINE = (
     ),
 )
 
-# Shops: short histories, many items that few have met. Plain rows learn slowly there (validation on
-# Toys, one seed: .694 after 6 epochs, .736 after 12, .746 after 24; with residuals .803 and .807).
-# Trials are on all users: a quarter of Beauty's choose .01 for plain rows (validation, one seed:
-# .722, beside .707 and .699 for .003 and .001), all of them .001 (.771, beside .763 and .770).
+# Shops have short histories and many rare items, so plain rows learn slowly. Trials run on all
+# users,
+# because a part of the users selects other learning rates.
 _SHOP: Mapping[str, Setting] = {
     "batch": 512,
     "epochs": 16,
@@ -271,10 +274,10 @@ _SHOP_RESIDUAL = _shop("residual, λ = 10, m = 20, k = 1")
 _SHOP_PLAIN = Arm("plain", "din", _SHOP, _RATE)
 _SHOP_WIDE = Arm("plain, width 32", "din", {**_SHOP, "width": 32}, _RATE)
 _SHOP_RANDOM = _shop("random neighbours", graph="random")
-_in_shops = partial(beside, (_SHOP_RESIDUAL, _SHOP_PLAIN, _SHOP_WIDE, _SHOP_RANDOM))
+_in_shops = partial(share_tuning, (_SHOP_RESIDUAL, _SHOP_PLAIN, _SHOP_WIDE, _SHOP_RANDOM))
 _shops = partial(
     Claim,
-    source=_OURS,
+    source=_CONTROL_SOURCE,
     reported=_NOTHING,
     group="shops",
     data=_SHOPS,
@@ -284,7 +287,7 @@ _shops = partial(
     halving=2,
     widenings=1,
 )
-# In the smallest shop alone.
+# Only on the smallest shop.
 _ablation = partial(
     _shops, group="ablations", source="ours", data=("grocery",), seeds=3, tuning_seeds=2
 )
@@ -292,14 +295,14 @@ _ablation = partial(
 _SHOP_CLAIMS = (
     _shops(
         id="residuals-beat-plain-rows-in-shops",
-        text="In shops rows of centre and residual rank what is bought better than plain rows.",
+        text="In shops, rows of centre and residual rank purchases better than plain rows.",
         arms=_in_shops(_SHOP_RESIDUAL, _SHOP_PLAIN),
         source=_ABSTRACT,
         reported=_BETTER,
     ),
     _shops(
         id="residuals-beat-wide-rows-in-shops",
-        text="They beat plain rows twice as wide.",
+        text="They beat plain rows of twice the width.",
         arms=_in_shops(_SHOP_RESIDUAL, _SHOP_WIDE),
     ),
     _shops(
@@ -309,8 +312,9 @@ _SHOP_CLAIMS = (
     ),
     _shops(
         id="the-radius-is-smaller-in-shops",
-        text="Items of one category lie closer together, beside the distance of categories, than "
-        "plain rows do.",
+        text="Items of one category are closer together, relative to the distance of categories, "
+        "than "
+        "with plain rows.",
         arms=_in_shops(_SHOP_RESIDUAL, _SHOP_PLAIN),
         metric="radius_ratio",
         chosen_by="auc",
@@ -320,8 +324,9 @@ _SHOP_CLAIMS = (
     ),
     _shops(
         id="rare-items-begin-at-their-centre-in-shops",
-        text="Items that training showed once, and so have no row, rank better at the centre of "
-        "what they were met with than by a graph at random; the plain model has the unknown.",
+        text="Items with one training event have no row. They rank better at the centre of the "
+        "items "
+        "they were met with than with a random graph.",
         arms=_in_shops(_SHOP_RESIDUAL, _SHOP_RANDOM),
         metric="auc_seldom",
         chosen_by="auc",
@@ -329,7 +334,7 @@ _SHOP_CLAIMS = (
     ),
     _shops(
         id="the-gap-is-narrower-in-shops",
-        text="The gap between training and test, in log-loss, is narrower than with plain rows.",
+        text="The gap in log-loss between training and test is narrower than with plain rows.",
         arms=_in_shops(_SHOP_RESIDUAL, _SHOP_PLAIN),
         metric="gap",
         chosen_by="auc",
@@ -343,7 +348,7 @@ _WIDER = {k: _shop(f"k = {k}", window=k) for k in (3, 5)}
 _ABLATIONS = (
     _ablation(
         id="decay-helps-in-grocery",
-        text="Residuals that decay (λ = 10) beat such as do not, and λ = 1 and 30 stand beside.",
+        text="Residuals that decay (λ = 10) beat residuals that do not.",
         arms=(
             _SHOP_RESIDUAL,
             *(_shop(f"λ = {decay}", residual_decay=decay) for decay in (0, 1, 30)),
@@ -365,7 +370,7 @@ _ABLATIONS = (
     ),
     _ablation(
         id="a-wider-window-helps-in-grocery",
-        text="A window of three events beats one of neighbours in time.",
+        text="A window of three events beats a window of one.",
         arms=(_WIDER[3], _SHOP_RESIDUAL, _WIDER[5]),
     ),
     _ablation(

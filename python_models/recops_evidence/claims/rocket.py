@@ -16,10 +16,10 @@ from recops_evidence.harness.claim import Arm, Claim
 from recops_evidence.harness.experiment import ArmSettings, Setting
 
 _PAPER = "arXiv 1708.04106"
-_NO_FIGURES = "the order of its tables; their figures were not read by us"
+_NO_FIGURES = "the order of its tables; we did not read the figures"
 _DATA = ("ml-100k",)
 
-# The booster is a DIN of the size that the other papers' claims have.
+# The booster is a DIN with the sizes of the other papers' claims.
 _SETTINGS: Mapping[str, Setting] = {
     "batch": 512,
     "epochs": 4,
@@ -33,15 +33,15 @@ _BOOSTER: Mapping[str, Setting] = {
     "attention_hidden": "80,40",
     "dropout": 0.3,
 }
-# Narrower than the booster's tables, as in the released code; tables are shared at one width alone.
+# Narrower than the booster's tables, as in the released code; sharing needs equal widths.
 _LIGHT: Mapping[str, Setting] = {"width": 2, "hidden": "8", "dropout": 0.0}
 _WIDE: Mapping[str, Setting] = {**_LIGHT, "width": 12}
 _SMALL_DIN: Mapping[str, Setting] = {**_BOOSTER, **_WIDE}
 _RATE = {"learning_rate": (3e-3, 1e-2)}
-# The light net's own best rate, so that a rocket's trials are left for its hint.
+# The light net's best learning rate, so that the trials of a rocket tune its hint.
 _AT = {**_SETTINGS, "learning_rate": 1e-2}
 _HINT = {"hint_weight": (0.1, 1.0)}
-# At T = 4, a weight eight times that of the logits' error is about as strong.
+# At T = 4, a weight of 8 is about as strong as a weight of 1 on the error of logits.
 _TEACHING = {"teacher_weight": (1.0, 8.0)}
 
 
@@ -64,7 +64,9 @@ def _rocket(
 _ALONE = Arm("light alone", "sum-pool", {**_SETTINGS, **_LIGHT}, _RATE)
 _HEAVY = Arm("booster alone", "din", {**_SETTINGS, **_BOOSTER}, _RATE)
 _ROCKET = _rocket("rocket", _LIGHT, share="none")
-_BOTH = _rocket("rocket + KD", _LIGHT, _TEACHING, share="none", hint_weight=0.1, teacher=FIRST)
+_WITH_TEACHER = _rocket(
+    "rocket + KD", _LIGHT, _TEACHING, share="none", hint_weight=0.1, teacher=FIRST
+)
 _KD = Arm(
     "KD",
     "rocket",
@@ -73,12 +75,12 @@ _KD = Arm(
 )
 _WIDE_ALONE = Arm("wide light alone", "sum-pool", {**_SETTINGS, **_WIDE}, _RATE)
 _SHARED = _rocket("rocket, tables shared", _WIDE)
-_APART = _rocket("rocket, wide, nothing shared", _WIDE, share="none")
+_UNSHARED = _rocket("rocket, wide, nothing shared", _WIDE, share="none")
 _FREE = _rocket("rocket, tables shared, no block", _WIDE, block="false")
 _SMALL = Arm("small DIN alone", "din", {**_SETTINGS, **_SMALL_DIN}, _RATE)
 _BOTTOM = _rocket("rocket, bottom shared", _SMALL_DIN, share="bottom", light="din")
 
-# Both with as much care for what regularises: is it more than dropout and decay?
+# Both arms tune dropout and weight decay: is the gain more than regularisation?
 _REGULAR: Mapping[str, tuple[Setting, ...]] = {"weight_decay": (0.0, 0.01, 0.1)}
 _TUNED = Arm(
     "light alone, regularised",
@@ -98,7 +100,7 @@ _BY_LOGITS = Arm(
     {**_KD.settings, "teacher_hint": "logit-mse"},
     {"teacher_weight": (0.1, 1.0)},
 )
-# The settings of the booster are the light net's own.
+# The booster has the settings of the light net.
 _TWINS = Arm(
     "two light nets",
     "rocket",
@@ -127,7 +129,7 @@ _claim = partial(
     Claim, source=_PAPER, reported=_NO_FIGURES, data=_DATA, metric="auc", experiment=_TRAINING
 )
 _CONTROL: Mapping[str, Any] = {
-    "source": "a control of ours, which the paper's claim implies",
+    "source": "our control, which the paper's claim implies",
     "reported": "nothing",
     "glanced": False,
 }
@@ -149,14 +151,14 @@ _headline = partial(
 _HEADLINE = (
     _headline(
         id="rocket-lifts-the-light-net-on-large-data",
-        text="On a million events that light net is better beside the booster than alone.",
+        text="On a million events the light net is better if trained with the booster than alone.",
         arms=tuple(map(_large, (_ROCKET, _ALONE, _HEAVY))),
         ceiling=_HEAVY.name,
     ),
     _headline(
         id="rocket-beats-kd-on-large-data",
-        text="There learning beside a booster makes a better light net than distilling a finished "
-        "one.",
+        text="On a million events joint training with a booster gives a better light net than "
+        "distillation from a finished one.",
         arms=tuple(map(_large, (_ROCKET, _KD))),
     ),
 )
@@ -165,28 +167,31 @@ CLAIMS = (
     *_HEADLINE,
     _claim(
         id="rocket-lifts-the-light-net",
-        text="A light net (sum pooling, tables of width 2, MLP of 8) trained beside a booster "
-        "(DIN, 12, 200-80), sharing nothing, ranks clicks better than alone.",
+        text="A light net (sum pooling, width 2, MLP of 8) trained with a booster (DIN, width 12, "
+        "MLP of 200-80), without shared parameters, ranks clicks better than alone.",
         arms=(_ROCKET, _ALONE, _HEAVY),
         ceiling=_HEAVY.name,
         source=f"{_PAPER}, its abstract; nothing shared as in the released code for clicks",
     ),
     _claim(
         id="kd-lifts-the-light-net",
-        text="The same light net distilled from the finished booster (T = 4) is better than alone.",
+        text="The light net distilled from the finished booster (T = 4) is better than alone.",
         arms=(_KD, _ALONE, _HEAVY),
         ceiling=_HEAVY.name,
         source=f"{_PAPER}, its baseline",
     ),
     _claim(
         id="rocket-beats-kd",
-        text="Learning beside a booster makes a better light net than distilling a finished one.",
+        text="Joint training with a booster gives a better light net than distillation from a "
+        "finished "
+        "one.",
         arms=(_ROCKET, _KD),
     ),
     _claim(
         id="rocket-lifts-a-regularised-light-net",
-        text="It is not regularisation: Rocket is better than the light net alone where both have "
-        "dropout and decay tuned.",
+        text="The gain is not regularisation: Rocket is better than the light net alone if both "
+        "tune "
+        "dropout and weight decay.",
         arms=(_ROCKET_TUNED, _TUNED),
         most_trials=8,
         halving=2,
@@ -194,54 +199,56 @@ CLAIMS = (
     ),
     _claim(
         id="rocket-beats-distillation-by-logits",
-        text="It is not the form of the hint: Rocket is better than distilling the logits of a "
-        "finished booster by the same squared error.",
+        text="The gain is not the form of the hint: Rocket is better than distillation of a "
+        "finished "
+        "booster's logits by the same squared error.",
         arms=(_ROCKET, _BY_LOGITS),
         **_CONTROL,
     ),
     _claim(
         id="the-booster-must-be-heavy",
-        text="It is not company alone: a light net beside a booster is better than beside another "
-        "light net.",
+        text="The booster must be heavy: a light net trained with a booster is better than a "
+        "light net "
+        "trained with another light net.",
         arms=(_ROCKET, _TWINS),
         **_CONTROL,
     ),
     _claim(
         id="kd-adds-to-rocket",
-        text="Rocket with the hints of a finished booster besides is better than Rocket.",
-        arms=(_BOTH, _ROCKET),
+        text="Rocket with additional hints of a finished booster is better than Rocket.",
+        arms=(_WITH_TEACHER, _ROCKET),
     ),
     _claim(
         id="shared-tables-lift-a-wide-light-net",
-        text="A light net with tables as wide as the booster's is better upon shared tables, "
-        "beside the booster, than alone.",
+        text="A light net that shares its tables with the booster is better than a light net of "
+        "equal "
+        "width alone.",
         arms=(_SHARED, _WIDE_ALONE, _HEAVY),
         ceiling=_HEAVY.name,
         source=f"{_PAPER}, its abstract",
     ),
     _claim(
         id="sharing-helps",
-        text="Sharing the tables makes that light net better than sharing nothing, beside a "
-        "booster.",
-        arms=(_SHARED, _APART),
+        text="With a booster, shared tables give a better light net than separate tables.",
+        arms=(_SHARED, _UNSHARED),
         source=f"{_PAPER}, its ablation without parameter sharing",
     ),
     _claim(
         id="the-block-lifts-the-light-net",
-        text="With the gradient block that light net is better than without, tables shared.",
+        text="With shared tables, the light net is better with the gradient block than without.",
         arms=(_SHARED, _FREE),
         source=_ABLATION,
     ),
     _claim(
         id="the-block-guards-the-booster",
-        text="With the gradient block the booster is better than without, tables shared.",
+        text="With shared tables, the booster is better with the gradient block than without.",
         arms=(_SHARED, _FREE),
         source=_ABLATION,
         metric="booster_auc",
     ),
     _claim(
         id="a-shared-bottom-lifts-a-small-din",
-        text="A DIN with a small MLP (8) is better upon the booster's own bottom than alone.",
+        text="A DIN with a small MLP (8) on the booster's shared bottom is better than alone.",
         arms=(_BOTTOM, _SMALL, _HEAVY),
         ceiling=_HEAVY.name,
         source=f"{_PAPER}, its image nets with shared lower blocks",

@@ -1,10 +1,10 @@
-"""TIGER, the first to retrieve by semantic IDs (arXiv 2305.05065), as UniRec's rival.
+"""TIGER (arXiv 2305.05065), the first retrieval by semantic IDs, as a rival of UniRec.
 
-Apart from UniRec's other claims: an hour of training for each seed on Beauty.
+These claims are separate from UniRec's, because a seed on Beauty takes an hour of training.
 """
 
 from __future__ import annotations
 
-from recops_evidence.claims._unirec_models import BESIDE_TIGER
+from recops_evidence.claims._unirec_models import TIGER_CLAIMS
 
-CLAIMS = BESIDE_TIGER
+CLAIMS = TIGER_CLAIMS
