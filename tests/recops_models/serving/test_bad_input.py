@@ -151,7 +151,7 @@ def test_no_sequence_number_to_forget_through(center: Center, through: int) -> N
     assert center.ingest([{**GOOD, "seq": 2**63 - 1}]).duplicates == 1
 
 
-@pytest.mark.parametrize("place", [0, 3, 10, 40, -1])
+@pytest.mark.parametrize("position", [0, 3, 10, 40, -1])
 def test_a_flipped_bit_of_a_state_is_one_named_error(center: Center, position: int) -> None:
     center.ingest([GOOD])
     view = center.store.view([user_key(1, "1")])
