@@ -328,6 +328,7 @@ def trie_beam_step(
     nodes = tries.check_nodes(op, nodes)
     bits = _allowed_items(op, tries, [trie[2] for trie in groups], allowed, bans, rows)
 
+    _check_beams(op, tries, nodes, scores, vocab_sizes, vocab)
     begin, end = tries.children(nodes)  # (rows, beams)
     is_dead = (nodes < 0) | (scores == -torch.inf)
     end = end.where(~is_dead, begin)
@@ -362,6 +363,32 @@ def trie_beam_step(
         column(order // max(vocab, 1)),
         column(child.flatten(1).gather(1, order)),
     )
+
+
+def _check_beams(
+    op: str,
+    tries: _Tries,
+    nodes: Tensor,
+    scores: Tensor,
+    vocab_sizes: Sequence[int] | None,
+    vocab: int,
+) -> None:
+    """Check that live beams have scores, and logits of a size for their level's vocabulary."""
+    wrong = first_index((nodes >= 0) & scores.isnan())
+    if wrong is not None:
+        raise ValueError(f"{op}: scores must hold no NaN, got scores{wrong} = NaN")
+    if vocab_sizes is None:
+        return
+    for t, starts in enumerate(tries.level_starts):
+        own = vocab_sizes[t * tries.depth : (t + 1) * tries.depth]
+        of_trie = nodes.where((tries.index == t)[:, None], -1)
+        for level, size in enumerate(own):
+            is_at_level = (of_trie >= starts[level]) & (of_trie < starts[level + 1])
+            if size > vocab and bool(is_at_level.any()):
+                raise ValueError(
+                    f"{op}: logits must cover the vocabulary of level {level}, {size} tokens, "
+                    f"got {vocab}"
+                )
 
 
 def _has_allowed_item(tries: _Tries, bits: Tensor, nodes: Tensor) -> Tensor:
@@ -666,7 +693,7 @@ def trie_next_logits(
     op = "SidTrieLogitsProcessor"
     (rows, vocab), length, depth = logits.shape, sequences.shape[1], len(vocab_sizes)
     device = logits.device
-    _check_next(op, logits, sequences, prompt_length, model_tokens, end_tokens)
+    _check_next(op, logits, sequences, prompt_length, model_tokens, trie_tokens, depth, end_tokens)
     masks = len(allowed[0]) if allowed and allowed[0].ndim == 2 else 1
     if (rows % masks if masks else rows) != 0:
         raise ValueError(
@@ -740,6 +767,8 @@ def _check_next(
     sequences: Tensor,
     prompt_length: int,
     model_tokens: Tensor,
+    trie_tokens: Tensor,
+    levels: int,
     end_tokens: Sequence[int],
 ) -> None:
     (rows, vocab), length = logits.shape, sequences.shape[1]
@@ -751,6 +780,12 @@ def _check_next(
         raise ValueError(
             f"{op}: prompt_length must be at most {length}, the tokens of input_ids, "
             f"got {prompt_length}"
+        )
+    depth, width = trie_tokens.shape
+    if depth != levels or width > vocab:
+        raise ValueError(
+            f"{op}: token_map must name tokens of {levels} levels below the model's vocabulary of "
+            f"{vocab}, got {list(trie_tokens.shape)}"
         )
     wrong = first_index((model_tokens < 0) | (model_tokens >= vocab))
     if wrong is not None:
