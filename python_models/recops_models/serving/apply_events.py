@@ -11,7 +11,7 @@ from recops_models.serving.errors import ModelVersionError
 from recops_models.serving.event_encoder import EncodedEvents
 from recops_models.serving.guard import Guard
 from recops_models.serving.keys import forgotten_key, item_key, totals_key, user_key
-from recops_models.serving.ledger import Outcome
+from recops_models.serving.ledger import EventStatus
 from recops_models.serving.record import UserRecord
 from recops_models.serving.sealed_values import ItemCount, Tombstone, Totals
 from recops_models.serving.served_model import ServedModel
@@ -21,14 +21,14 @@ from recops_models.serving.yielding import YieldPoint
 
 @dataclass(frozen=True)
 class EventOutcome:
-    """Outcome of an event.
+    """EventStatus of an event.
 
     Attributes:
         outcome: decision of :class:`~recops_models.serving.ledger.Ledger`.
         skipped: sequence numbers between the user's previous event and this one.
     """
 
-    outcome: Outcome
+    outcome: EventStatus
     skipped: int = 0
 
 
@@ -137,7 +137,7 @@ class _Batch:
             missing = record.ledger.missing
             outcome = record.ledger.admit(event.seq)
             self.outcomes.append(EventOutcome(outcome, record.ledger.missing - missing))
-            if outcome is not Outcome.accepted:
+            if outcome is not EventStatus.accepted:
                 continue
             liked = bool(events.liked[index])
             is_new_user = record.seen == 0

@@ -9,7 +9,7 @@ from recops_models.serving.apply_events import EventOutcome, apply_events
 from recops_models.serving.errors import DamagedRecordError, FieldError
 from recops_models.serving.event import UserEvent
 from recops_models.serving.guard import Guard
-from recops_models.serving.ledger import Outcome
+from recops_models.serving.ledger import EventStatus
 from recops_models.serving.served_model import ServedModel
 from recops_models.serving.stores.store import Store
 from recops_models.serving.yielding import YieldPoint, no_yield
@@ -80,9 +80,9 @@ class IngestReport:
                 report.refused.append(Refusal(index, outcome.field, outcome.error))
                 continue
             report.gaps += outcome.skipped
-            report.accepted += outcome.outcome is Outcome.accepted
-            report.duplicates += outcome.outcome is Outcome.duplicate
-            report.late += outcome.outcome is Outcome.late
+            report.accepted += outcome.outcome is EventStatus.accepted
+            report.duplicates += outcome.outcome is EventStatus.duplicate
+            report.late += outcome.outcome is EventStatus.late
         return report
 
     @property

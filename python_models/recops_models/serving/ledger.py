@@ -9,7 +9,7 @@ MAX_GAPS = 8
 """Largest number of gaps that are stored per user."""
 
 
-class Outcome(Enum):
+class EventStatus(Enum):
     """Decision on an event, from its sequence number."""
 
     accepted = "accepted"
@@ -40,11 +40,11 @@ class Ledger:
     missing: int = 0
     gaps: tuple[tuple[int, int], ...] = ()
 
-    def admit(self, seq: int) -> Outcome:
+    def admit(self, seq: int) -> EventStatus:
         """Return the outcome of event ``seq``, and record the number if the event is accepted."""
         if seq <= self.last:
             skipped = any(first <= seq <= end for first, end in self.gaps)
-            return Outcome.late if skipped else Outcome.duplicate
+            return EventStatus.late if skipped else EventStatus.duplicate
         if seq > self.last + 1:
             self.missing += seq - self.last - 1
             gaps = (*self.gaps, (self.last + 1, seq - 1))
@@ -52,4 +52,4 @@ class Ledger:
                 gaps = ((gaps[0][0], gaps[1][1]), *gaps[2:])
             self.gaps = gaps
         self.last = seq
-        return Outcome.accepted
+        return EventStatus.accepted

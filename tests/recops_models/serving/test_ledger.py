@@ -5,22 +5,22 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from recops_models.serving.ledger import MAX_GAPS, Ledger, Outcome
+from recops_models.serving.ledger import MAX_GAPS, EventStatus, Ledger
 
 
 def test_the_next_is_accepted_and_again_a_duplicate() -> None:
     ledger = Ledger()
-    assert [ledger.admit(seq) for seq in (1, 2, 3)] == [Outcome.accepted] * 3
-    assert [ledger.admit(seq) for seq in (3, 1)] == [Outcome.duplicate] * 2
+    assert [ledger.admit(seq) for seq in (1, 2, 3)] == [EventStatus.accepted] * 3
+    assert [ledger.admit(seq) for seq in (3, 1)] == [EventStatus.duplicate] * 2
     assert (ledger.last, ledger.missing, ledger.gaps) == (3, 0, ())
 
 
 def test_what_was_skipped_is_late() -> None:
     ledger = Ledger()
-    assert [ledger.admit(seq) for seq in (1, 5)] == [Outcome.accepted] * 2
+    assert [ledger.admit(seq) for seq in (1, 5)] == [EventStatus.accepted] * 2
     assert [ledger.admit(seq) for seq in (2, 4, 5, 1)] == [
-        *(Outcome.late, Outcome.late),
-        *(Outcome.duplicate, Outcome.duplicate),
+        *(EventStatus.late, EventStatus.late),
+        *(EventStatus.duplicate, EventStatus.duplicate),
     ]
     assert (ledger.last, ledger.missing, ledger.gaps) == (5, 3, ((2, 4),))
 
@@ -31,12 +31,12 @@ def test_the_ledger_agrees_with_a_set_of_applied_numbers(seqs: list[int]) -> Non
     for seq in seqs:
         fate = ledger.admit(seq)
         if seq > max(applied, default=0):
-            assert fate is Outcome.accepted
+            assert fate is EventStatus.accepted
             applied.add(seq)
         elif seq not in applied:
-            assert fate is Outcome.late  # Never taken for one that was applied.
+            assert fate is EventStatus.late  # Never taken for one that was applied.
         else:
-            assert fate in (Outcome.duplicate, Outcome.late)
+            assert fate in (EventStatus.duplicate, EventStatus.late)
         assert len(ledger.gaps) <= MAX_GAPS
         assert ledger.missing == ledger.last - len(applied)
 
@@ -44,9 +44,9 @@ def test_the_ledger_agrees_with_a_set_of_applied_numbers(seqs: list[int]) -> Non
 def test_more_gaps_than_are_remembered_make_duplicates_late_and_nothing_else() -> None:
     ledger = Ledger()
     odd = range(1, 2 * MAX_GAPS + 4, 2)
-    assert {ledger.admit(seq) for seq in odd} == {Outcome.accepted}
+    assert {ledger.admit(seq) for seq in odd} == {EventStatus.accepted}
     assert len(ledger.gaps) == MAX_GAPS
-    assert ledger.admit(1) is Outcome.duplicate  # Before the first gap.
-    assert ledger.admit(3) is Outcome.late  # Between the two that became one.
-    assert ledger.admit(odd[-1]) is Outcome.duplicate
-    assert ledger.admit(odd[-1] - 2) is Outcome.duplicate
+    assert ledger.admit(1) is EventStatus.duplicate  # Before the first gap.
+    assert ledger.admit(3) is EventStatus.late  # Between the two that became one.
+    assert ledger.admit(odd[-1]) is EventStatus.duplicate
+    assert ledger.admit(odd[-1] - 2) is EventStatus.duplicate

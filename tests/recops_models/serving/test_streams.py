@@ -30,7 +30,7 @@ from recops_models.serving.generations import read_active
 from recops_models.serving.ingester import ingest_batches, ingest_stream
 from recops_models.serving.ingestion import BATCH, IngestReport
 from recops_models.serving.keys import generation_prefix, lock_key, user_key
-from recops_models.serving.ledger import Outcome
+from recops_models.serving.ledger import EventStatus
 from recops_models.serving.locks import HeldLockError, Lock, LostLockError
 from recops_models.serving.redis_stream import RedisStream
 from recops_models.serving.refresh import refresh_model
@@ -194,7 +194,7 @@ def test_a_sum_of_reports_names_ten_refusals() -> None:
     total = IngestReport()
     for _ in range(5):
         total.join(
-            IngestReport.of([EventOutcome(Outcome.accepted), *[FieldError("seq", "no")] * 4])
+            IngestReport.of([EventOutcome(EventStatus.accepted), *[FieldError("seq", "no")] * 4])
         )
     assert [one.index for one in total.refused] == [1, 2, 3, 4, 6, 7, 8, 9, 11, 12]
     assert total.counts()["refused"] == total.num_refused == 20

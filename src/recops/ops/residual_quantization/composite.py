@@ -271,7 +271,8 @@ class _Levels:
         """Return ½‖c‖² − x · c, which orders codewords by distance from x ``[…, D]``."""
         if level == 0:
             x = x - self.shift
-        return self.half_norms[level] - x @ self.words[level].T
+        scores: Tensor = self.half_norms[level] - x @ self.words[level].T
+        return scores
 
     def nearest(self, level: int, x: Tensor) -> Tensor:
         """Return the nearest codeword of each row; ties go to the lowest."""
