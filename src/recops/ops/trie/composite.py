@@ -342,10 +342,10 @@ def trie_beam_step(
     own = logits.gather(2, token)
     _check_logits(op, tries, logits, begin, end, is_live, is_child, own, normalize)
 
-    if normalize == "vocab":
-        own = own - logits.logsumexp(2, keepdim=True)
-    elif normalize == "children":
-        own = own - own.masked_fill(~is_child, -torch.inf).logsumexp(2, keepdim=True)
+    if normalize != "none" and vocab:
+        among = logits if normalize == "vocab" else own.masked_fill(~is_child, -torch.inf)
+        largest = among.amax(2, keepdim=True)  # subtracted first, so that large logits lose nothing
+        own = (own - largest) - (among - largest).logsumexp(2, keepdim=True)
     totals = (own + scores[:, :, None]).masked_fill(~is_child, -torch.inf)
     totals = totals.nan_to_num(nan=-torch.inf, posinf=torch.inf, neginf=-torch.inf).flatten(1)
     # The stable sort orders ties by parent, then by token.

@@ -17,6 +17,8 @@ from recops import reference
 from tolerances import DTYPES
 from trie_inputs import MASKS, Catalogue, assert_same_step, beams, catalogue, catalogues, mask_of
 
+pytestmark = pytest.mark.composites
+
 NORMALIZE = ["vocab", "children", "none"]
 
 

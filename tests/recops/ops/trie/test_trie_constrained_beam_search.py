@@ -15,6 +15,8 @@ import recops
 from recops import reference
 from trie_inputs import MASKS, Catalogue, catalogue, catalogues, mask_of
 
+pytestmark = pytest.mark.composites
+
 
 class Model:
     """Model whose logits depend on all previous tokens and have a different width at every level.
