@@ -27,10 +27,10 @@ from recops_models.evaluation.off_policy.estimators import doubly_robust, snips
 from recops_models.evaluation.off_policy.log import BanditLog
 from recops_models.evaluation.weighted_ratio import WeightedRatio
 from recops_models.examples.batch import Batch
-from recops_models.examples.click_schema import item_columns, keys, user_columns
+from recops_models.examples.click_schema import item_columns, user_columns
 from recops_models.examples.features import Categorical, Feature, FeatureSchema, FittedSchema
 from recops_models.examples.features import Sequence as Events
-from recops_models.examples.lookup import Lookup
+from recops_models.examples.lookup import Lookup, as_keys
 from recops_models.exploration.policy import named_policy
 from recops_models.exploration.selection import Greedy
 
@@ -171,7 +171,7 @@ def _logs(dataset: Dataset) -> _Logs:
     }
     lookups, columns = {}, {}
     for name, column in {**users, **items}.items():
-        values = keys(column)
+        values = as_keys(column)
         lookups[name] = (
             Lookup(Vocabulary(np.unique(values.to_numpy())))
             if pa.types.is_integer(values.type)

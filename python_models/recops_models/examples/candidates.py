@@ -12,7 +12,7 @@ from torch import Tensor
 from recops_models.data.dataset import Dataset
 from recops_models.data.histories import AnyArray
 from recops_models.examples.batch import Batch
-from recops_models.examples.click_schema import SIGN, encoded, item_columns, user_columns
+from recops_models.examples.click_schema import SIGN, item_columns, user_columns
 from recops_models.examples.features import FittedSchema, Sequence
 from recops_models.examples.feedback import LIKED, Feedback, classes_of, feedback_of
 from recops_models.examples.running_rates import RATES, RunningRates
@@ -44,8 +44,8 @@ class Candidates:
         self._class = classes_of(
             events, feedback or feedback_of(dataset), positive, name=dataset.name
         )
-        self._of_items = encoded(item_columns(dataset), fitted)
-        self._of_users = encoded(user_columns(dataset), fitted)
+        self._of_items = fitted.encode(item_columns(dataset))
+        self._of_users = fitted.encode(user_columns(dataset))
         user = dataset.user_vocabulary.index(events["user_id"].to_numpy())
         self._item = dataset.item_vocabulary.index(events["item_id"].to_numpy())
         self._rows = np.argsort(user, kind="stable")  # Sorted by user, then by time.

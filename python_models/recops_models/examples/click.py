@@ -2,54 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
-from pathlib import Path
-
 from recops_models.data.dataset import Dataset
-from recops_models.data.histories import Histories
 from recops_models.data.splits import Split, SplitName, named_split
-from recops_models.examples.click_schema import click_schema
-from recops_models.examples.click_sources import labelled, with_negatives
+from recops_models.examples.click_sources import ClickData, click_examples
 from recops_models.examples.events import PARTS, Events
 from recops_models.examples.features import FittedSchema
-from recops_models.examples.feedback import Feedback, feedback_of, rating_warning
-from recops_models.examples.loader import Source
-from recops_models.examples.maker import ExampleMaker, fit_schema
+from recops_models.examples.feedback import Feedback, feedback_of
+from recops_models.examples.fit_click import fit_click_schema
+from recops_models.examples.maker import ExampleMaker
 from recops_models.examples.negatives import Law
 
 __all__ = ["PARTS", "ClickData", "click_data"]
-
-
-@dataclass(frozen=True)
-class ClickData:
-    """Training, validation and test examples of a click model.
-
-    Attributes:
-        name: name of the data set.
-        fitted: the features, with vocabularies of the training part.
-        train: training examples.
-        validation: validation examples.
-        test: test examples.
-        split: ``"global-time"``, ``"leave-one-out"``, ``"by-user"``, or ``"given"``.
-        notes: remarks for a report: the rule for labels, and dropped rows.
-        negatives: origin of the negatives, for tables: ``"real"``, ``"given"``, or number and
-            distribution, such as ``"1 by popularity"``.
-        histories: returns one history per training user, up to the end of the training part; items
-            are rows of the candidate's table. None if only examples are available.
-        files: files that the examples are streamed from; empty for tables in memory.
-    """
-
-    name: str
-    fitted: FittedSchema
-    train: Source
-    validation: Source
-    test: Source
-    split: str
-    notes: tuple[str, ...] = ()
-    negatives: str = "given"
-    histories: Callable[[], Histories] | None = None
-    files: tuple[Path, ...] = ()
 
 
 def click_data(
@@ -135,95 +98,13 @@ def click_data(
             signed=signed,
             running_rates=running_rates,
         )
+    maker = ExampleMaker(events, fitted, targets_per_history)
     return click_examples(
-        ExampleMaker(events, fitted, targets_per_history),
+        maker,
         feedback,
         positive=positive,
         negatives=negatives,
         negatives_law=negatives_law,
         seed=seed,
         split_name=name,
-    )
-
-
-def fit_click_schema(
-    events: Events,
-    feedback: Feedback,
-    *,
-    max_len: int,
-    rare_count: int,
-    rare_share: float,
-    signed: bool,
-    running_rates: bool | None,
-) -> FittedSchema:
-    """Choose the features of click examples and fit them on the training part.
-
-    The arguments are those of :func:`click_data`.
-
-    Raises:
-        DataError: see :func:`~recops_models.examples.click_schema.click_schema`.
-    """
-    explicit = feedback == "explicit"
-    schema = click_schema(
-        events.dataset,
-        max_len=max_len,
-        rare_count=rare_count,
-        rare_share=rare_share,
-        signed=signed and explicit,
-        running_rates=explicit if running_rates is None else running_rates,
-    )
-    return fit_schema(schema, events)
-
-
-def click_examples(
-    maker: ExampleMaker,
-    feedback: Feedback,
-    *,
-    positive: float,
-    negatives: int,
-    negatives_law: Law,
-    seed: int = 0,
-    split_name: str = "given",
-) -> ClickData:
-    """Return the training, validation and test examples of the events of ``maker``.
-
-    Args:
-        maker: builds the examples.
-        feedback: "explicit": each event is an example with its label. "implicit": each event is a
-            positive and gets ``negatives`` sampled items.
-        positive: see :func:`click_data`.
-        negatives: see :func:`click_data`.
-        negatives_law: see :func:`click_data`.
-        seed: see :func:`click_data`.
-        split_name: the name of the split, for reports.
-    """
-    dataset, events = maker.events.dataset, maker.events
-    if feedback == "explicit":
-        sources, origin = [labelled(maker, part) for part in range(3)], "real"
-    else:
-        origin = f"{negatives} by {negatives_law}"
-        sources = [
-            with_negatives(maker, part, negatives, negatives_law, (seed, part) if part else None)
-            for part in range(3)
-        ]
-    train, validation, test = sources
-    notes = [events.rule]
-    warning = rating_warning(dataset.interactions, feedback, positive)
-    if warning is not None:
-        notes.append(warning)
-    if feedback == "implicit":
-        notes.append(
-            f"negatives: {origin} per event; in training, items without a training event of the "
-            "user; in validation and test, items without any event of the user"
-        )
-    return ClickData(
-        dataset.name,
-        maker.fitted,
-        train,
-        validation,
-        test,
-        split_name,
-        tuple(notes),
-        origin,
-        maker.training_histories,
     )

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING
 
-import numpy as np
 import pyarrow as pa
-from numpy.typing import NDArray
 
 from recops_models.data.dataset import Dataset, column_role
 from recops_models.data.errors import DataError
@@ -15,12 +13,13 @@ from recops_models.examples.features import (
     Categorical,
     Feature,
     FeatureSchema,
-    FittedSchema,
     Numeric,
     Sequence,
 )
-from recops_models.examples.lookup import as_keys
 from recops_models.examples.running_rates import RATES
+
+if TYPE_CHECKING:
+    from recops_models.examples.events import Events
 
 SIGN = "history_sign"
 """Sequence of the feedback class (disliked, neutral, liked) of each event of the history."""
@@ -105,29 +104,29 @@ def entity_keys(dataset: Dataset, entity: str) -> pa.ChunkedArray:
     return table[f"{entity}_key" if f"{entity}_key" in table.column_names else f"{entity}_id"]
 
 
-def encoded(
-    columns: Mapping[str, pa.ChunkedArray], fitted: FittedSchema
-) -> dict[str, NDArray[Any]]:
-    """Return the encoded columns that are features: table rows, or standardised numbers."""
-    values: dict[str, NDArray[Any]] = {}
-    for feature in fitted.schema.features:
-        name = feature.name
-        if name in columns and isinstance(feature, Categorical):
-            values[name] = fitted.lookup(name).rows(keys(columns[name]))
-        elif name in columns and isinstance(feature, Numeric):
-            values[name] = fitted.standardised(name, numbers(columns[name]))
-    return values
+def training_columns(schema: FeatureSchema, events: Events) -> Iterator[tuple[str, pa.Array]]:
+    """Yield each single-valued feature of ``schema`` with its values at the training events.
 
-
-def keys(column: pa.ChunkedArray) -> pa.Array:
-    """Return a categorical column as int64 or strings."""
-    return as_keys(pa.concat_arrays([as_keys(chunk) for chunk in column.chunks]))
-
-
-def numbers(column: pa.ChunkedArray) -> NDArray[np.float64]:
-    """Return a column of numbers as float64; missing values are NaN."""
-    values: NDArray[np.float64] = column.cast(pa.float64(), safe=False).to_numpy()
-    return values
+    Only one column at a time needs memory for all training events.
+    """
+    train = events.part(0)
+    names = {feature.name for feature in schema.features}
+    for columns, index in (
+        (user_columns(events.dataset), events.user),
+        (item_columns(events.dataset), events.item),
+    ):
+        rows = pa.array(index[train])
+        for name, column in columns.items():
+            if name in names:
+                yield name, column.combine_chunks().take(rows)
+    if SIGN in names:
+        yield SIGN, pa.array(events.feedback_class[train])
+    if RATES[0] in names:
+        rates = events.running_rates.features(
+            events.user[train], events.item[train], events.time_rank[train]
+        )
+        for name, values in rates.items():
+            yield name, pa.array(values)
 
 
 def _refuse_reserved(dataset: Dataset, users: list[str], items: list[str]) -> None:

@@ -1,86 +1,151 @@
-"""Sources of click examples: with the data's own labels, or with sampled negatives."""
+"""Examples of the parts of a split: with the data's own labels, or with sampled negatives."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeAlias
 
 import numpy as np
+from numpy.typing import NDArray
 
 from recops_models.data.histories import Histories, Int64Array
-from recops_models.examples.block import Block
 from recops_models.examples.events import Events
+from recops_models.examples.features import FittedSchema
+from recops_models.examples.feedback import Feedback, rating_warning
 from recops_models.examples.loader import MemorySource, Source
 from recops_models.examples.maker import ExampleMaker
-from recops_models.examples.negatives import Law, sample_negatives
+from recops_models.examples.negatives import Law, evaluation_sampler, training_sampler
 
-_POWER = 1.0
-"""Exponent of popularity: a negative is the item of a random event, as in the released code of DIEN
-and CAN."""
+Impressions: TypeAlias = tuple[Int64Array, Int64Array, NDArray[np.float32]]
+"""Rows of the events, the items shown at them, and the labels: ``[n]`` each."""
 
-
-def labelled(maker: ExampleMaker, part: int) -> Source:
-    """Return the events of a part, labelled 1 if liked and 0 otherwise."""
-    rows = maker.events.part(part)
-    block = maker.block(rows, maker.events.item[rows], maker.events.liked[rows].astype(np.float32))
-    return MemorySource(len(rows), lambda *_: block)
+Draw: TypeAlias = Callable[[tuple[int, int]], Impressions]
+"""Function of a seed that returns the impressions of a part."""
 
 
-def with_negatives(
-    maker: ExampleMaker, part: int, negatives: int, law: Law, fixed: tuple[int, int] | None
-) -> Source:
-    """Return each event of a part with ``negatives`` negative items.
+@dataclass(frozen=True)
+class ClickData:
+    """Training, validation and test examples of a click model.
 
-    Negatives are drawn once with the seed ``fixed``, or in every epoch if it is None.
+    Attributes:
+        name: name of the data set.
+        fitted: the features, with vocabularies of the training part.
+        train: training examples.
+        validation: validation examples.
+        test: test examples.
+        split: ``"global-time"``, ``"leave-one-out"``, ``"by-user"``, or ``"given"``.
+        notes: remarks for a report: the rule for labels, and dropped rows.
+        negatives: origin of the negatives, for tables: ``"real"``, ``"given"``, or number and
+            distribution, such as ``"1 by popularity"``.
+        histories: returns one history per training user, up to the end of the training part; items
+            are rows of the candidate's table. None if only examples are available.
+        files: files that the examples are streamed from; empty for tables in memory.
     """
-    events = maker.events
-    positives = events.histories(events.part(part))
+
+    name: str
+    fitted: FittedSchema
+    train: Source
+    validation: Source
+    test: Source
+    split: str
+    notes: tuple[str, ...] = ()
+    negatives: str = "given"
+    histories: Callable[[], Histories] | None = None
+    files: tuple[Path, ...] = ()
+
+
+def click_examples(
+    maker: ExampleMaker,
+    feedback: Feedback,
+    *,
+    positive: float,
+    negatives: int,
+    negatives_law: Law,
+    seed: int = 0,
+    split_name: str = "given",
+) -> ClickData:
+    """Return the training, validation and test examples of the events of ``maker``.
+
+    Args:
+        maker: builds the examples.
+        feedback: "explicit": each event is an example with its label. "implicit": each event is a
+            positive and gets ``negatives`` sampled items.
+        positive: see :func:`~recops_models.examples.click.click_data`.
+        negatives: see :func:`~recops_models.examples.click.click_data`.
+        negatives_law: see :func:`~recops_models.examples.click.click_data`.
+        seed: see :func:`~recops_models.examples.click.click_data`.
+        split_name: the name of the split, for reports.
+    """
+    dataset, events = maker.events.dataset, maker.events
+
+    def draw_of(part: int) -> Draw:
+        if feedback == "explicit":
+            return _labelled(events, part)
+        return _with_negatives(events, part, negatives, negatives_law)
+
+    draw_train = draw_of(0)
+    validation, test = (
+        MemorySource.of(maker.block(*draw_of(part)((seed, part)))) for part in (1, 2)
+    )
+    notes = [events.rule]
+    warning = rating_warning(dataset.interactions, feedback, positive)
+    if warning is not None:
+        notes.append(warning)
+    if feedback == "explicit":
+        origin = "real"
+        train = MemorySource.of(maker.block(*draw_train((seed, 0))))
+    else:
+        origin = f"{negatives} by {negatives_law}"
+        train = MemorySource(
+            len(events.part(0)) * (1 + negatives),
+            lambda seed, epoch: maker.block(*draw_train((seed or 0, epoch))),
+        )
+        notes.append(
+            f"negatives: {origin} per event; in training, items without a training event of the "
+            "user; in validation and test, items without any event of the user"
+        )
+    return ClickData(
+        dataset.name,
+        maker.fitted,
+        train,
+        validation,
+        test,
+        split_name,
+        tuple(notes),
+        origin,
+        maker.training_histories,
+    )
+
+
+def _labelled(events: Events, part: int) -> Draw:
+    """Return the events of a part, labelled 1 if liked and 0 otherwise, for any seed."""
+    rows = events.part(part)
+    impressions = rows, events.item[rows], events.liked[rows].astype(np.float32)
+    return lambda _: impressions
+
+
+def _with_negatives(events: Events, part: int, negatives: int, law: Law) -> Draw:
+    """Return the draw of each event of a part with ``negatives`` negative items."""
+    train = events.histories(events.part(0))
+    if part == 0:
+        positives = train
+        before = events.histories(np.arange(events.bounds[0]))
+        sample = training_sampler(train, before, law)
+    else:
+        positives = events.histories(events.part(part))
+        others = np.setdiff1d(np.arange(len(events.user)), events.part(0))
+        num_items = events.dataset.items.num_rows
+        sample = evaluation_sampler(train, events.histories(others), num_items, law)
     rows = np.repeat(positives.rows, 1 + negatives).reshape(-1, 1 + negatives)
     label = np.zeros(rows.shape, dtype=np.float32)
     label[:, 0] = 1
-    draw = _training_draw(events, law) if fixed is None else _evaluation_draw(events, law)
 
-    def block(seed: tuple[int, int]) -> Block:
-        negative = draw(
-            positives.lengths * negatives, int(np.random.default_rng(seed).integers(2**62))
-        )
+    def draw(seed: tuple[int, int]) -> Impressions:
+        counts = positives.lengths * negatives
+        negative = sample(counts, int(np.random.default_rng(seed).integers(2**62)))
         item = np.column_stack([positives.items, negative.reshape(-1, negatives)])
-        return maker.block(rows.ravel(), item.ravel(), label.ravel())
+        return rows.ravel(), item.ravel(), label.ravel()
 
-    if fixed is None:
-        return MemorySource(rows.size, lambda seed, epoch: block((seed or 0, epoch)))
-    once = block(fixed)
-    return MemorySource(rows.size, lambda *_: once)
-
-
-def _training_draw(events: Events, law: Law) -> Callable[[Int64Array, int], Int64Array]:
-    """Return the sampler of training negatives.
-
-    It draws items of the training part only: an item that is never a positive would reveal its
-    label. It excludes the user's training events and the context before them, because negatives in
-    evaluation are never in the history either.
-    """
-    train, before = events.histories(events.part(0)), events.histories(np.arange(events.bounds[0]))
-    known, dense = np.unique(train.items, return_inverse=True)
-    positives = Histories(train.offsets, dense.astype(np.int64), train.rows)
-    index = known.searchsorted(before.items).clip(max=len(known) - 1)
-    index = np.where(known[index] == before.items, index, -1)
-    exclude = Histories(before.offsets, index, before.rows)
-    return lambda counts, seed: known[
-        sample_negatives(
-            positives, len(known), counts, law=law, power=_POWER, seed=seed, exclude=exclude
-        )
-    ]
-
-
-def _evaluation_draw(events: Events, law: Law) -> Callable[[Int64Array, int], Int64Array]:
-    """Return the sampler of evaluation negatives: items without any event of the user.
-
-    Popularity counts training events only.
-    """
-    train = events.part(0)
-    others = np.setdiff1d(np.arange(len(events.user)), train)
-    positives, exclude = events.histories(train), events.histories(others)
-    num_items = events.dataset.items.num_rows
-    return lambda counts, seed: sample_negatives(
-        positives, num_items, counts, law=law, power=_POWER, seed=seed, exclude=exclude
-    )
+    return draw

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal, TypeAlias
 
 import numpy as np
+import pyarrow as pa
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
@@ -258,6 +259,26 @@ class FittedSchema:
         numbers = np.nan_to_num((numbers - mean) / deviation).clip(-_LARGEST, _LARGEST)
         standard: NDArray[np.float32] = numbers.astype(np.float32)
         return standard
+
+    def encode(self, columns: Mapping[str, pa.ChunkedArray]) -> dict[str, NDArray[Any]]:
+        """Return the columns that are features: as table rows, or as standardised numbers.
+
+        Args:
+            columns: feature name → column; other columns than features are left out.
+
+        Raises:
+            DataError: a column holds strings but held integers in the training part, or the
+                reverse.
+        """
+        encoded: dict[str, NDArray[Any]] = {}
+        for feature in self.schema.features:
+            name = feature.name
+            if name in columns and isinstance(feature, Categorical):
+                encoded[name] = self.lookup(name).rows(columns[name])
+            elif name in columns and isinstance(feature, Numeric):
+                numbers = columns[name].cast(pa.float64(), safe=False).to_numpy()
+                encoded[name] = self.standardised(name, numbers)
+        return encoded
 
     def cardinality(self, name: str) -> int:
         """Return the number of rows of a feature's table: 0 padding, 1 unknown, from 2 values."""

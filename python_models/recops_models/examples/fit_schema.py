@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 import numpy as np
 import pyarrow as pa
@@ -24,6 +24,20 @@ from recops_models.examples.lookup import Lookup, as_keys
 _CAPACITY = 1 << 25
 
 
+def fit_schema(
+    schema: FeatureSchema, training_columns: Iterable[tuple[str, pa.Array]]
+) -> FittedSchema:
+    """Return ``schema`` with the vocabularies and moments of its training columns.
+
+    Raises:
+        DataError: as in :meth:`SchemaFit.update` and :meth:`SchemaFit.finish`.
+    """
+    fit = SchemaFit(schema)
+    for name, values in training_columns:
+        fit.update({name: values})
+    return fit.finish()
+
+
 class SchemaFit:
     """Incremental fit of a :class:`FittedSchema` to chunks of training rows.
 
@@ -38,7 +52,9 @@ class SchemaFit:
     def __init__(self, schema: FeatureSchema, *, capacity: int = _CAPACITY) -> None:
         self._schema = schema
         self._counts = {name: KeyCounts(capacity) for name in schema.tables}
-        self._moments = {feature.name: Moments() for feature in schema.of_type(Numeric)}
+        self._moments = {
+            feature.name: Moments() for feature in schema.features if isinstance(feature, Numeric)
+        }
 
     def update(self, columns: Mapping[str, pa.Array]) -> None:
         """Add a chunk of training rows; a sequence is given as its flat values.

@@ -60,6 +60,11 @@ class MemorySource:
         self._num_examples = num_examples
         self._block = block
 
+    @classmethod
+    def of(cls, block: Block) -> MemorySource:
+        """Return the examples of ``block``, the same ones in every pass."""
+        return cls(len(block), lambda *_: block)
+
     @property
     def num_examples(self) -> int:
         """Number of examples."""

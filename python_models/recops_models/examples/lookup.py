@@ -39,15 +39,18 @@ class Lookup:
         """Number of rows of the table."""
         return len(self.keys) + _FIRST
 
-    def rows(self, values: pa.Array | NDArray[np.int64]) -> NDArray[np.int64]:
+    def rows(self, values: pa.Array | pa.ChunkedArray | NDArray[np.int64]) -> NDArray[np.int64]:
         """Return the row ``[n]`` i64 of each value. O(n) for integers, O(n + V) for strings.
 
         Args:
-            values: ``[n]``, a result of :func:`as_keys`, or int64.
+            values: ``[n]`` integers or strings.
 
         Raises:
-            DataError: the values are strings but the keys are integers, or the reverse.
+            DataError: the values are strings but the keys are integers, or the reverse; or as in
+                :func:`as_keys`.
         """
+        if not isinstance(values, np.ndarray):
+            values = as_keys(values)
         if isinstance(self.keys, Vocabulary):
             if isinstance(values, np.ndarray):
                 return self._rows_of_integers(values)
@@ -101,12 +104,14 @@ class Lookup:
         return cls(pa.array(words, pa.string()))
 
 
-def as_keys(values: pa.Array) -> pa.Array:
+def as_keys(values: pa.Array | pa.ChunkedArray) -> pa.Array:
     """Return a column's values as int64 or strings, with nulls.
 
     Raises:
         DataError: the column has another type, or an integer is at least 2^63.
     """
+    if isinstance(values, pa.ChunkedArray):
+        return pa.concat_arrays([as_keys(chunk) for chunk in values.chunks])
     kind = values.type
     if pa.types.is_dictionary(kind):
         return as_keys(values.dictionary_decode())

@@ -3,56 +3,16 @@
 from __future__ import annotations
 
 import numpy as np
-import pyarrow as pa
 from numpy.typing import NDArray
 
 from recops_models.data.errors import DataError
 from recops_models.data.histories import Histories, Int64Array
 from recops_models.examples.block import Block, Column, Ragged
-from recops_models.examples.click_schema import (
-    SIGN,
-    encoded,
-    item_columns,
-    keys,
-    numbers,
-    user_columns,
-)
+from recops_models.examples.click_schema import SIGN, item_columns, user_columns
 from recops_models.examples.events import Events
-from recops_models.examples.features import (
-    Categorical,
-    FeatureSchema,
-    FittedSchema,
-    Numeric,
-    Sequence,
-)
-from recops_models.examples.fit_schema import SchemaFit
+from recops_models.examples.features import Categorical, FittedSchema, Numeric, Sequence
 from recops_models.examples.running_rates import RATES
 from recops_models.examples.shared_histories import shared_histories
-
-
-def fit_schema(schema: FeatureSchema, events: Events) -> FittedSchema:
-    """Fit vocabularies, means and deviations to the training events."""
-    train = events.part(0)
-    fit = SchemaFit(schema)
-    names = [feature.name for feature in schema.features]
-    for columns, index in (
-        (user_columns(events.dataset), events.user),
-        (item_columns(events.dataset), events.item),
-    ):
-        rows = pa.array(index[train])
-        for name in set(names) & set(columns):
-            if isinstance(schema[name], Categorical):
-                fit.update({name: keys(columns[name]).take(rows)})
-            else:
-                fit.update({name: pa.array(numbers(columns[name])).take(rows)})
-    if SIGN in names:
-        fit.update({SIGN: pa.array(events.feedback_class[train])})
-    if RATES[0] in names:
-        rates = events.running_rates.features(
-            events.user[train], events.item[train], events.time_rank[train]
-        )
-        fit.update({name: pa.array(values) for name, values in rates.items()})
-    return fit.finish()
 
 
 class ExampleMaker:
@@ -77,8 +37,8 @@ class ExampleMaker:
         self.events, self.fitted, self._targets = events, fitted, targets
         dataset, schema = events.dataset, fitted.schema
         self._user_ids = dataset.users["user_id"].to_numpy()
-        self._users = encoded(user_columns(dataset), fitted)
-        self._items = encoded(item_columns(dataset), fitted)
+        users, items = user_columns(dataset), item_columns(dataset)
+        self._users, self._items = fitted.encode(users), fitted.encode(items)
         available = {*self._users, *self._items, *RATES}
         for feature in schema.features:
             if isinstance(feature, (Categorical, Numeric)) and feature.name not in available:

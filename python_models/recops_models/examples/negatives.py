@@ -10,7 +10,8 @@ exclude. Masses are integers, so there is no rounding error::
 
 from __future__ import annotations
 
-from typing import Literal, get_args
+from collections.abc import Callable
+from typing import Literal, TypeAlias, get_args
 
 import numpy as np
 
@@ -19,6 +20,53 @@ from recops_models.data.histories import Histories, Int64Array
 from recops_models.data.vocabulary import distinct
 
 Law = Literal["uniform", "popularity"]
+
+Sampler: TypeAlias = Callable[[Int64Array, int], Int64Array]
+"""Function of the number of draws per user and a seed that returns items, sorted by user."""
+
+_POWER = 1.0
+"""Exponent of popularity: a negative is the item of a random event, as in the released code of DIEN
+and CAN."""
+
+
+def training_sampler(train: Histories, before: Histories, law: Law) -> Sampler:
+    """Return the sampler of training negatives.
+
+    It draws items of the training part only: an item that is never a positive would reveal its
+    label. It excludes the user's training events and the context before them, because negatives in
+    evaluation are never in the history either.
+
+    Args:
+        train: the training events of all users.
+        before: the events of the same users that are context before the training part.
+        law: distribution of the items.
+    """
+    known, dense = np.unique(train.items, return_inverse=True)
+    positives = Histories(train.offsets, dense.astype(np.int64), train.rows)
+    index = known.searchsorted(before.items).clip(max=len(known) - 1)
+    index = np.where(known[index] == before.items, index, -1)
+    exclude = Histories(before.offsets, index, before.rows)
+    return lambda counts, seed: known[
+        sample_negatives(
+            positives, len(known), counts, law=law, power=_POWER, seed=seed, exclude=exclude
+        )
+    ]
+
+
+def evaluation_sampler(train: Histories, others: Histories, num_items: int, law: Law) -> Sampler:
+    """Return the sampler of evaluation negatives: items without any event of the user.
+
+    Popularity counts training events only.
+
+    Args:
+        train: the training events of all users.
+        others: all other events of the same users.
+        num_items: size of the catalogue.
+        law: distribution of the items.
+    """
+    return lambda counts, seed: sample_negatives(
+        train, num_items, counts, law=law, power=_POWER, seed=seed, exclude=others
+    )
 
 
 def sample_negatives(

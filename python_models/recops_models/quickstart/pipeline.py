@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
 
 import pyarrow.compute as pc
@@ -59,32 +58,14 @@ def quickstart(
     lists = stages.recommend(results)
 
     callbacks.start("report")
-    outcome = _outcome(settings, dataset, folder, results, lists)
-    write_json(out / "recommendations.json", recommendations(outcome), kind="recommendations")
-    write_file(out / "report.html", render(report(outcome)).encode())
-    # Written last: this file shows that the run is complete.
-    write_json(out / "metrics.json", metrics(outcome), kind="metrics")
-    return outcome
-
-
-def _outcome(
-    settings: Settings,
-    dataset: Dataset,
-    folder: RunFolder,
-    results: Mapping[str, TrainResult],
-    lists: Mapping[str, Tensor],
-) -> Outcome:
-    unirec, popularity, task = (
-        results["unirec"].model,
-        results["popularity"].model,
-        results["unirec"].task,
-    )
+    unirec, popularity = results["unirec"].model, results["popularity"].model
+    task = results["unirec"].task
     assert isinstance(unirec, UniRec)
     assert isinstance(popularity, Popularity)
     assert isinstance(task, RankingTask)
     sids = load_semantic_ids(folder / "unirec")
     vectors = torch.from_numpy(sids.vectors.vectors)
-    return Outcome(
+    outcome = Outcome(
         settings=settings,
         dataset=dataset,
         examples=task.test,
@@ -101,6 +82,11 @@ def _outcome(
             **{name: result.seconds for name, result in results.items() if result.curve},
         },
     )
+    write_json(out / "recommendations.json", recommendations(outcome), kind="recommendations")
+    write_file(out / "report.html", render(report(outcome)).encode())
+    # Written last: this file shows that the run is complete.
+    write_json(out / "metrics.json", metrics(outcome), kind="metrics")
+    return outcome
 
 
 def _tested(result: TrainResult, items: Tensor) -> TestedModel:

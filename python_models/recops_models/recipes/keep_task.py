@@ -12,12 +12,13 @@ from torch import Tensor, nn
 from recops_models.click.keep import with_knowledge
 from recops_models.data.dataset import Dataset
 from recops_models.data.splits import Split
-from recops_models.examples.click import ClickData, click_data, fit_click_schema
-from recops_models.examples.click_schema import KNOWN, entity_keys, keys
+from recops_models.examples.click import ClickData, click_data
+from recops_models.examples.click_schema import KNOWN, entity_keys
 from recops_models.examples.domains import DomainConfig, Domains, slices_of
 from recops_models.examples.events import Events
 from recops_models.examples.features import FittedSchema
 from recops_models.examples.feedback import feedback_of
+from recops_models.examples.fit_click import fit_click_schema
 from recops_models.examples.loader import Source
 from recops_models.examples.lookup import UNKNOWN
 from recops_models.graphs.knowledge import Knowledge, KnowledgeError
@@ -135,7 +136,7 @@ def _check_knowledge(knowledge: Knowledge, small: Split, domains: DomainConfig) 
         )
         knowledge.check_before(first, data=dataset.name, seconds=dataset.time == "seconds")
     for name in KNOWN:
-        if not (knowledge.lookups[name].rows(keys(entity_keys(dataset, name))) > UNKNOWN).any():
+        if not (knowledge.lookups[name].rows(entity_keys(dataset, name)) > UNKNOWN).any():
             raise KnowledgeError(
                 f"keep: knowledge must be of {dataset.name}'s {name}s, got that of "
                 f"{knowledge.source}, which knows none of them"

@@ -19,13 +19,14 @@ from recops_models.evaluation.click_metrics import CLICK_METRICS
 from recops_models.evaluation.grouped_auc import auc
 from recops_models.examples.batch import Batch
 from recops_models.examples.block import Block
-from recops_models.examples.click import click_examples, fit_click_schema
-from recops_models.examples.click_schema import entity_keys, keys
+from recops_models.examples.click_schema import entity_keys
+from recops_models.examples.click_sources import click_examples
 from recops_models.examples.domains import DOMAIN_ID, DomainConfig, Domains
 from recops_models.examples.events import Events
 from recops_models.examples.features import FittedSchema
 from recops_models.examples.feedback import feedback_of
-from recops_models.examples.lookup import UNKNOWN, Lookup
+from recops_models.examples.fit_click import fit_click_schema
+from recops_models.examples.lookup import UNKNOWN, Lookup, as_keys
 from recops_models.examples.tasks import (
     CLICK,
     TaskMaker,
@@ -159,7 +160,7 @@ class KnowledgeTask(ExampleTask[Extractor]):
 
 def _lookup(dataset: Dataset, entity: str, rows: Int64Array) -> Lookup:
     """Map the source's ids of the users or items ``rows`` to rows of their knowledge table."""
-    ids = keys(entity_keys(dataset, entity)).take(pa.array(rows))
+    ids = as_keys(entity_keys(dataset, entity)).take(pa.array(rows))
     return Lookup(Vocabulary(ids.to_numpy()) if pa.types.is_int64(ids.type) else ids)
 
 

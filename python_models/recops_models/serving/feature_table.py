@@ -9,7 +9,7 @@ import pyarrow as pa
 
 from recops_models.data.dataset import Dataset
 from recops_models.data.histories import AnyArray, Int64Array
-from recops_models.examples.click_schema import encoded, item_columns, user_columns
+from recops_models.examples.click_schema import item_columns, user_columns
 from recops_models.examples.features import FittedSchema
 from recops_models.examples.lookup import UNKNOWN
 
@@ -44,12 +44,12 @@ class FeatureTable:
 
 def item_features(dataset: Dataset, fitted: FittedSchema) -> FeatureTable:
     """Return the features of all items of the data set."""
-    return FeatureTable(_ids(dataset.items, "item"), encoded(item_columns(dataset), fitted))
+    return FeatureTable(_ids(dataset.items, "item"), fitted.encode(item_columns(dataset)))
 
 
 def user_features(dataset: Dataset, fitted: FittedSchema) -> FeatureTable:
     """Return the features of all users of the data set."""
-    return FeatureTable(_ids(dataset.users, "user"), encoded(user_columns(dataset), fitted))
+    return FeatureTable(_ids(dataset.users, "user"), fitted.encode(user_columns(dataset)))
 
 
 def _ids(table: pa.Table, entity: str) -> list[str]:

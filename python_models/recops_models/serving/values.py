@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow as pa
 
 from recops_models.data.histories import Int64Array
-from recops_models.examples.lookup import UNKNOWN, Lookup, as_keys
+from recops_models.examples.lookup import UNKNOWN, Lookup
 from recops_models.serving.errors import FieldError
 
 _MAX_DIGITS = 19
@@ -51,7 +51,7 @@ def rows_of_values(
         column = pa.array(values)
         if pa.types.is_null(column.type):
             return np.full(len(values), UNKNOWN), {}
-        return lookup.rows(as_keys(column)).astype(np.int64), {}
+        return lookup.rows(column).astype(np.int64), {}
     except (ValueError, TypeError, OverflowError, pa.ArrowException) as error:
         if len(values) == 1:
             return np.full(1, UNKNOWN), {

@@ -229,6 +229,20 @@ def test_vocabularies_are_of_the_training_part() -> None:
     ]  # fmt: skip
 
 
+def test_fitted_features_do_not_depend_on_the_chunks_of_a_column() -> None:
+    source = rated()
+    # Each chunk has a dictionary of its own.
+    brand = pa.chunked_array(
+        [pa.array(BRANDS[[item % 3]]).dictionary_encode() for item in range(source.items.num_rows)]
+    )
+    items = source.items.drop_columns(["brand"]).append_column("brand", brand)
+    chunked = click_data(replace(source, items=items))
+    expected, fitted = (data.fitted for data in (click_data(source), chunked))
+    assert fitted.lookup("brand").keys.equals(expected.lookup("brand").keys)
+    rows, of_chunks = rows_of(click_data(source), "train"), rows_of(chunked, "train")
+    assert (rows["brand"] == of_chunks["brand"]).all()
+
+
 def rare(seed: int = 0) -> Dataset:
     """Return a data set of 400 items, most of which have at most one event."""
     item = np.random.default_rng(seed).zipf(1.3, 360) % 400 * 1000

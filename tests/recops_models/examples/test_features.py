@@ -53,6 +53,28 @@ def test_rows_are_padding_then_unknown_then_known_values() -> None:
     assert schema.lookup("brand").rows(pa.array(["ab", "x", None, "Zoë"])).tolist() == [3, 1, 1, 2]
 
 
+def test_rows_of_a_column_do_not_depend_on_its_chunks_or_encoding() -> None:
+    chunks = [pa.array(["ab", "x"]), pa.array([None, "Zoë"])]
+    plain, encoded = (
+        pa.chunked_array(parts) for parts in (chunks, [each.dictionary_encode() for each in chunks])
+    )
+    for column in (plain, encoded):
+        assert fitted().lookup("brand").rows(column).tolist() == [3, 1, 1, 2]
+    with pytest.raises(DataError, match="must hold integers or strings, got double"):
+        fitted().lookup("brand").rows(pa.chunked_array([[1.0]]))
+
+
+def test_encoding_leaves_out_columns_that_are_no_features() -> None:
+    names = ("price", "brand", "colour")
+    values = ([3.0, None], ["ab", "x"], [1, 2])
+    columns = {name: pa.chunked_array([each]) for name, each in zip(names, values, strict=True)}
+    encoded = fitted().encode(columns)
+    assert {name: each.tolist() for name, each in encoded.items()} == {
+        "brand": [3, 1],
+        "price": [0.0, 0.0],
+    }
+
+
 def test_moments_ignore_missing_values() -> None:
     mean, deviation = fitted().moments["price"]
     assert (mean, deviation) == (3.0, pytest.approx(np.std([1, 2, 3, 6])))

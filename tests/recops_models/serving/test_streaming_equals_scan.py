@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from centers import events_of
 from recops_models.click.memory import MemoryModel
 from recops_models.data import Dataset
-from recops_models.examples.click_schema import SIGN, encoded, item_columns
+from recops_models.examples.click_schema import SIGN, item_columns
 from recops_models.examples.feedback import classes_of_values
 from recops_models.recipes.files import load_model
 from recops_models.recipes.run import MODEL
@@ -44,7 +44,7 @@ def scanned(model: MemoryModel[Any], dataset: Dataset, user: int, count: int) ->
     rows = [event for event in events_of(dataset) if event["user_id"] == user][:count]
     items = dataset.item_vocabulary.index([row["item_id"] for row in rows])
     fitted, history = model.schema, model.embedding.separate_histories[0]
-    of_items = encoded(item_columns(dataset), fitted)
+    of_items = fitted.encode(item_columns(dataset))
     ids = {}
     for name, target in zip(history.sequences, history.targets, strict=True):
         if name == SIGN:

@@ -22,8 +22,8 @@ from recops.state.mimn import MimnParams, MimnState
 States = list[Tensor]
 """Tensors of a state, ``[B, …]`` each."""
 
-Run = Callable[[Tensor, States, list[Tensor], int], tuple[Tensor, States]]
-"""Run some steps: inputs ``[B, s, D]``, states, parameters and first step to outputs and states."""
+SegmentScan = Callable[[Tensor, States, list[Tensor], int], tuple[Tensor, States]]
+"""Scan of a segment: inputs ``[B, s, D]``, states, parameters, first step → outputs, states."""
 
 _MIMN_SAVED = (0, 1, 2, 3, 5)  # hidden, read, memory, usage and channels
 
@@ -40,7 +40,7 @@ def _segment_bounds(steps: int, every: int) -> list[int]:
 
 
 def _scan_backward(
-    run: Run,
+    scan: SegmentScan,
     x: Tensor,
     state_at: Callable[[int], States],
     params: list[Tensor],
@@ -58,7 +58,7 @@ def _scan_backward(
     for i, (begin, end) in reversed(list(enumerate(pairwise(bounds)))):
 
         def segment(inputs: Tensor, *leaves: Tensor, first: int = begin) -> list[Tensor]:
-            outputs, states = run(inputs, list(leaves[:count]), list(leaves[count:]), first)
+            outputs, states = scan(inputs, list(leaves[:count]), list(leaves[count:]), first)
             return [outputs, *states]
 
         of_outputs = None if grad_outputs is None else grad_outputs[:, begin:end]
@@ -106,8 +106,8 @@ def _where(is_live: Tensor, new: Tensor, old: Tensor) -> Tensor:
 # ---- HPMN
 
 
-def _hpmn_run(count: Tensor, lengths: Tensor, periods: Sequence[int]) -> Run:
-    def run(x: Tensor, states: States, params: list[Tensor], first: int) -> tuple[Tensor, States]:
+def _hpmn_segment_scan(count: Tensor, lengths: Tensor, periods: Sequence[int]) -> SegmentScan:
+    def scan(x: Tensor, states: States, params: list[Tensor], first: int) -> tuple[Tensor, States]:
         (memory,) = states
         *w_ih, w_hh, bias = params
         for t, event in enumerate(x.unbind(1), first):
@@ -116,7 +116,7 @@ def _hpmn_run(count: Tensor, lengths: Tensor, periods: Sequence[int]) -> Run:
             memory = updated_memory(memory, now, event, t < lengths, w_ih, w_hh, bias, periods)
         return memory.new_zeros(0), [memory]
 
-    return run
+    return scan
 
 
 def hpmn_scan(
@@ -133,12 +133,12 @@ def hpmn_scan(
     """Compute ``recops::hpmn_scan``."""
     lengths = _check_lengths("hpmn_scan", lengths, x)
     _check_count("hpmn_scan", count, torch.arange(len(count), device=count.device))
-    run, wide = _hpmn_run(count, lengths, periods), widened(x)
+    scan, wide = _hpmn_segment_scan(count, lengths, periods), widened(x)
     states, saved = [memory.clone()], [memory[None][:0]]
     for begin, end in pairwise(_segment_bounds(x.shape[1], checkpoint)):
         if begin > 0:
             saved.append(states[0][None])
-        _, states = run(wide[:, begin:end], states, [*w_ih, w_hh, bias], begin)
+        _, states = scan(wide[:, begin:end], states, [*w_ih, w_hh, bias], begin)
     return states[0].contiguous(), torch.cat(saved)
 
 
@@ -156,9 +156,9 @@ def hpmn_scan_backward(
     saved: Tensor,
 ) -> list[Tensor]:
     """Compute the gradients of x, memory, each w_ih, w_hh and bias."""
-    run = _hpmn_run(count, _check_lengths("hpmn_scan", lengths, x), periods)
+    scan = _hpmn_segment_scan(count, _check_lengths("hpmn_scan", lengths, x), periods)
     grad_x, (grad_start,), grad_params = _scan_backward(
-        run,
+        scan,
         widened(x),
         lambda i: [saved[i - 1] if i else memory],
         [*w_ih, w_hh, bias],
@@ -236,12 +236,12 @@ def _mimn_state(tensors: Sequence[Tensor], count: Tensor) -> MimnState:
     return MimnState(hidden, read, memory, usage, added, channels, pooled, count)
 
 
-def _mimn_run(
+def _mimn_segment_scan(
     lengths: Tensor, has_keys: bool, usage_scale: float, utilization: str, topk: int
-) -> Run:
-    """Return a run whose states are the seven of a state and the read weights."""
+) -> SegmentScan:
+    """Return a scan whose states are the seven of a state and the read weights."""
 
-    def run(x: Tensor, states: States, params: list[Tensor], first: int) -> tuple[Tensor, States]:
+    def scan(x: Tensor, states: States, params: list[Tensor], first: int) -> tuple[Tensor, States]:
         keys = params[-1] if has_keys else None
         of_step = _mimn_params(params[:11], keys, usage_scale)
         outputs = []
@@ -254,7 +254,7 @@ def _mimn_run(
             outputs.append(_where(is_live, out, torch.zeros_like(out)))
         return torch.stack(outputs, 1), states
 
-    return run
+    return scan
 
 
 def mimn_scan(
@@ -271,7 +271,9 @@ def mimn_scan(
     """Compute ``recops::mimn_scan``."""
     lengths = _check_lengths("mimn_scan", lengths, x)
     leaves = [*params, *([] if key_memory is None else [key_memory])]
-    run = _mimn_run(lengths, key_memory is not None, usage_scale, utilization, induction_topk)
+    scan = _mimn_segment_scan(
+        lengths, key_memory is not None, usage_scale, utilization, induction_topk
+    )
     states = [*(tensor.clone() for tensor in state), _no_weights(state)]
     wide, hidden = widened(x), state[0].shape[1]
     outputs = [wide.new_zeros((len(x), 0, hidden))]
@@ -280,7 +282,7 @@ def mimn_scan(
     for begin, end in pairwise(_segment_bounds(x.shape[1], checkpoint)):
         if begin > 0:
             saved.append(torch.cat([states[field].flatten(1) for field in _MIMN_SAVED], 1)[None])
-        out, states = run(wide[:, begin:end], states, leaves, begin)
+        out, states = scan(wide[:, begin:end], states, leaves, begin)
         outputs.append(out)
     last = (tensor.contiguous() for tensor in states)
     return torch.cat(outputs, 1).to(x.dtype), *last, torch.cat(saved)
@@ -304,7 +306,9 @@ def mimn_scan_backward(
     """Compute the gradients of x, hidden, read, memory, usage, channels and the parameters."""
     lengths = _check_lengths("mimn_scan", lengths, x)
     leaves = [*params, *([] if key_memory is None else [key_memory])]
-    run = _mimn_run(lengths, key_memory is not None, usage_scale, utilization, induction_topk)
+    scan = _mimn_segment_scan(
+        lengths, key_memory is not None, usage_scale, utilization, induction_topk
+    )
 
     def state_at(segment: int) -> States:
         if segment == 0:
@@ -317,7 +321,7 @@ def mimn_scan_backward(
         return [*states, _no_weights(state)]
 
     grad_x, of_state, of_params = _scan_backward(
-        run,
+        scan,
         widened(x),
         state_at,
         leaves,
