@@ -231,7 +231,7 @@ def test_vocabularies_are_of_the_training_part() -> None:
 
 def test_fitted_features_do_not_depend_on_the_chunks_of_a_column() -> None:
     source = rated()
-    # Each chunk has a dictionary of its own.
+    # Each chunk has another dictionary.
     brand = pa.chunked_array(
         [pa.array(BRANDS[[item % 3]]).dictionary_encode() for item in range(source.items.num_rows)]
     )
