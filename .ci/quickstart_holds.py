@@ -1,7 +1,8 @@
-"""The quickstart's claim, on what it wrote: ``python .ci/quickstart_holds.py FOLDER``.
+"""Check the quickstart's claim on the files of its output folder.
 
-UniRec's HR@10 is above popularity's, the 95 % interval over users included, and every semantic ID
-that it recommends is a real item's.
+``python .ci/quickstart_holds.py FOLDER`` checks that UniRec's HR@10 exceeds that of popularity: the
+95 % confidence interval over users must lie above 0. Every semantic ID that UniRec recommends must
+belong to a real item.
 """
 
 from __future__ import annotations
@@ -14,13 +15,13 @@ from recops.files import read_json
 
 def main(folder: Path) -> int:
     metrics = read_json(folder / "metrics.json", kind="metrics")
-    gains = [
-        found["interval"][0]
-        for found in metrics["differences"]
-        if (found["model"], found["against"]) == ("UniRec", "popularity")
+    bounds = [
+        difference["interval"][0]
+        for difference in metrics["differences"]
+        if (difference["model"], difference["against"]) == ("UniRec", "popularity")
     ]
-    holds = gains[0] > 0 and metrics["real_items"] == 1
-    print(f"HR@10 − popularity at least {gains[0]:+.4f}, {metrics['real_items']:.0%} real items")
+    holds = bounds[0] > 0 and metrics["real_items"] == 1
+    print(f"HR@10 − popularity at least {bounds[0]:+.4f}, {metrics['real_items']:.0%} real items")
     return 0 if holds else 1
 
 

@@ -1,7 +1,7 @@
-"""Objects of different instruction sets must share no weak symbol.
+"""Check that objects of different instruction sets share no weak symbol.
 
-The linker keeps one copy of a weak symbol, whichever object it came from. If that is an AVX-512
-one, the base path dies on a machine without it. ``python .ci/weak_symbols.py BUILD`` looks at all
+The linker keeps one copy of a weak symbol, from any of the objects. If it keeps an AVX-512 copy,
+the base path crashes on machines without AVX-512. ``python .ci/weak_symbols.py BUILD`` checks all
 objects below BUILD.
 """
 
@@ -15,7 +15,7 @@ from pathlib import Path
 
 
 def weak_symbols(path: Path) -> set[str]:
-    """The weak and unique symbols that an object defines."""
+    """Return the weak and unique symbols that an object defines."""
     command = ["nm", "--defined-only", "--format=posix", "--demangle", path]
     listing = subprocess.run(command, check=True, capture_output=True, text=True).stdout
     weak = (line for line in listing.splitlines() if re.search(r" [WVu] ", line))
@@ -32,9 +32,9 @@ def main(build: Path) -> int:
         level = re.match(r"cpu_(\w+)\.cpp", path.name)
         for symbol in weak_symbols(path):
             levels[symbol].add(level[1] if level else "base")
-    shared = {symbol: found for symbol, found in levels.items() if len(found) > 1}
-    for symbol, found in sorted(shared.items()):
-        print(f"weak in {', '.join(sorted(found))}: {symbol}")
+    shared = {symbol: names for symbol, names in levels.items() if len(names) > 1}
+    for symbol, names in sorted(shared.items()):
+        print(f"weak in {', '.join(sorted(names))}: {symbol}")
     print(f"{len(objects)} objects, {len(shared)} weak symbols shared between levels")
     return int(bool(shared))
 

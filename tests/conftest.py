@@ -1,4 +1,4 @@
-"""Fixtures that every test may use."""
+"""Fixtures for all tests."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from workers import pytest_cmdline_main  # noqa: F401, pytest calls it
 
 ROOT = Path(__file__).resolve().parent.parent
 
-# The same examples in every run, so that a red test stays red; no deadline, machines are shared.
+# Derandomised, so that failures repeat. Without a deadline, since machines may be shared.
 hypothesis.settings.register_profile("recops", derandomize=True, deadline=None)
 hypothesis.settings.register_profile(
     "thousands", derandomize=True, deadline=None, max_examples=3000
@@ -29,7 +29,7 @@ def _seed() -> None:
 
 @pytest.fixture
 def set_threads() -> Iterator[Callable[[int], None]]:
-    """``torch.set_num_threads`` for one test."""
+    """Yield ``torch.set_num_threads``, and restore the number of threads after the test."""
     before = torch.get_num_threads()
     yield torch.set_num_threads
     torch.set_num_threads(before)
@@ -37,15 +37,15 @@ def set_threads() -> Iterator[Callable[[int], None]]:
 
 @pytest.fixture
 def one_thread(set_threads: Callable[[int], None]) -> None:
-    """For models so small that a second thread only waits for the first."""
+    """Run the test with one thread: its models are too small for a second one."""
     set_threads(1)
 
 
 @pytest.fixture(scope="session")
 def recops_data() -> Path:
-    """The folder of outside data sets: RECOPS_DATA, else ``../shared/data`` beside the checkout."""
-    named = os.environ.get("RECOPS_DATA")
-    folder = Path(named) if named else ROOT.parent / "shared" / "data"
+    """Return the folder of external data sets: RECOPS_DATA, or the default next to the checkout."""
+    setting = os.environ.get("RECOPS_DATA")
+    folder = Path(setting) if setting else ROOT.parent / "shared" / "data"
     if not folder.is_dir():
         pytest.skip("no data sets here: set RECOPS_DATA to their folder")
     return folder

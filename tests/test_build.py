@@ -1,4 +1,4 @@
-"""The build: what cannot be built ends in one clear line, what can installs from every form."""
+"""Builds: a missing requirement gives one clear error; wheels and editable installs work."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def run(*command: str | Path, **environment: str) -> subprocess.CompletedProcess
 
 
 def build_wheel(source: Path, folder: Path, **environment: str) -> subprocess.CompletedProcess[str]:
-    """``pip wheel`` with this environment's build tools, everything it writes under ``folder``."""
+    """Run ``pip wheel`` with this environment's build tools; it writes only below ``folder``."""
     pip = [sys.executable, "-m", "pip", "wheel", "--no-build-isolation", "--no-deps"]
     return run(
         *pip, f"--config-settings=build-dir={folder}/build", "-w", folder, source, **environment
@@ -61,7 +61,7 @@ def path_without(program: str) -> str:
 
 
 @pytest.mark.parametrize(
-    ("case", "line"),
+    ("problem", "line"),
     [
         (
             "no compiler",
@@ -88,7 +88,7 @@ def path_without(program: str) -> str:
         ),
     ],
 )
-def test_what_cannot_be_built_ends_in_one_line(tmp_path: Path, case: str, line: str) -> None:
+def test_a_failed_build_prints_one_line(tmp_path: Path, problem: str, line: str) -> None:
     environment = {
         "no compiler": {"CXX": "/nowhere/c++"},
         "old compiler": {
@@ -102,26 +102,26 @@ def test_what_cannot_be_built_ends_in_one_line(tmp_path: Path, case: str, line: 
         "old torch": {"PYTHONPATH": fake_torch(tmp_path, "2.9.1+cpu")},
         "no nvcc": {"RECOPS_CUDA": "ON", "CUDACXX": "", "PATH": path_without("nvcc")},
         "bad toggle": {"RECOPS_CUDA": "perhaps"},
-    }[case]
-    done = build_wheel(ROOT, tmp_path, **environment)
-    assert done.returncode != 0
-    assert [text.strip() for text in done.stdout.splitlines() if "recops: " in text] == [line]
-    assert "recops was not built: the line above" in done.stdout
+    }[problem]
+    build = build_wheel(ROOT, tmp_path, **environment)
+    assert build.returncode != 0
+    assert [text.strip() for text in build.stdout.splitlines() if "recops: " in text] == [line]
+    assert "recops was not built: the line above" in build.stdout
     assert list(tmp_path.glob("*.whl")) == []
 
 
 @pytest.mark.full
-def test_wheel_from_an_sdist_is_whole(tmp_path: Path) -> None:
+def test_wheel_from_an_sdist_is_complete(tmp_path: Path) -> None:
     hook = "from scikit_build_core.build import build_sdist as b; import sys; b(sys.argv[1])"
-    done = subprocess.run([sys.executable, "-c", hook, tmp_path], cwd=ROOT, check=False)
-    assert done.returncode == 0
+    build = subprocess.run([sys.executable, "-c", hook, tmp_path], cwd=ROOT, check=False)
+    assert build.returncode == 0
     (sdist,) = tmp_path.glob("recops-*.tar.gz")
     with tarfile.open(sdist) as archive:
-        archive.extractall(tmp_path, filter="data")  # a source tree without .git
+        archive.extractall(tmp_path, filter="data")  # A source tree without .git.
     source = tmp_path / sdist.name.removesuffix(".tar.gz")
 
-    done = build_wheel(source, tmp_path, RECOPS_CUDA="OFF", RECOPS_WERROR="ON")
-    assert done.returncode == 0, done.stdout
+    build = build_wheel(source, tmp_path, RECOPS_CUDA="OFF", RECOPS_WERROR="ON")
+    assert build.returncode == 0, build.stdout
     (wheel,) = tmp_path.glob("recops-*.whl")
     with zipfile.ZipFile(wheel) as archive:
         names = set(archive.namelist())
@@ -139,19 +139,19 @@ def test_wheel_from_an_sdist_is_whole(tmp_path: Path) -> None:
 
 
 @pytest.mark.full
-def test_editable_install_runs_from_the_source(tmp_path: Path) -> None:
+def test_editable_install_imports_the_source(tmp_path: Path) -> None:
     run(sys.executable, "-m", "venv", "--without-pip", tmp_path / "venv")
     python = tmp_path / "venv" / "bin" / "python"
-    # The new environment borrows this one's packages, but for recops itself.
+    # The new environment uses this one's packages except recops.
     borrow = tmp_path / "venv/lib" / f"python{sys.version_info[0]}.{sys.version_info[1]}"
     folders = [path for path in sys.path if path.endswith("site-packages")]
     (borrow / "site-packages" / "borrowed.pth").write_text("\n".join(folders))
-    done = run(
+    completed = run(
         *(sys.executable, "-m", "pip", "--python", python, "install", "--no-build-isolation"),
         *("--no-deps", "--ignore-installed", f"--config-settings=build-dir={tmp_path}/build"),
         *("--editable", ROOT),
         RECOPS_CUDA="OFF",
     )
-    assert done.returncode == 0, done.stdout
-    done = run(python, "-c", "import recops; print(recops.__file__, recops.cpu_isa())")
-    assert done.stdout.startswith(f"{ROOT}/src/recops/__init__.py"), done.stdout
+    assert completed.returncode == 0, completed.stdout
+    completed = run(python, "-c", "import recops; print(recops.__file__, recops.cpu_isa())")
+    assert completed.stdout.startswith(f"{ROOT}/src/recops/__init__.py"), completed.stdout

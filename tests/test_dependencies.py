@@ -184,5 +184,5 @@ def test_every_declared_distribution_is_used() -> None:
         ("src/recops/files.py", "from . import scipy\nimport recops.ops", set()),
     ],
 )
-def test_a_planted_import_is_found(path: str, source: str, names: set[str]) -> None:
+def test_an_undeclared_import_is_reported(path: str, source: str, names: set[str]) -> None:
     assert undeclared(path, source, {"recops"}) == names

@@ -1,4 +1,4 @@
-"""What pages say at the prompt, said again; and their programs, run."""
+"""Examples of the docs: interactive sessions print the shown output, and programs run."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ GUIDE = DOCS / "guide"
 
 
 @pytest.mark.parametrize("page", ["tries.md", "ranking.md", "res-embedding.md", "generative.md"])
-def test_examples_print_what_the_page_shows(page: str) -> None:
+def test_sessions_print_the_output_on_the_page(page: str) -> None:
     blocks = re.findall(r"^```pycon\n(.*?)^```$", (GUIDE / page).read_text(), re.M | re.S)
     session = doctest.DocTestParser().get_doctest("".join(blocks), {}, page, page, 0)
     assert session.examples
@@ -34,9 +34,7 @@ def test_examples_print_what_the_page_shows(page: str) -> None:
         ),
     ],
 )
-def test_programs_that_are_whole_run(
-    page: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_complete_programs_run(page: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     blocks = re.findall(r"^```python\n(.*?)^```$", (DOCS / page).read_text(), re.M | re.S)
     assert blocks
@@ -45,7 +43,7 @@ def test_programs_that_are_whole_run(
         exec(compile(block, page, "exec"), names)
 
 
-def test_files_are_shown_whole() -> None:
-    """A formatter that takes the inclusion of a file for Python breaks it silently."""
+def test_inclusions_of_files_are_intact() -> None:
+    """A formatter may read the inclusion of a file as Python and break it without an error."""
     broken = [page.name for page in DOCS.rglob("*.md") if "--8 <" in page.read_text()]
     assert not broken

@@ -39,7 +39,7 @@ def test_no_committed_file_is_large() -> None:
     assert too_large(tracked_files()) == {}
 
 
-def test_large_files_are_found(tmp_path: Path) -> None:
+def test_large_files_are_reported(tmp_path: Path) -> None:
     for name, size in (
         ("a.json", MOST_BYTES + 1),
         ("b.json", MOST_BYTES),

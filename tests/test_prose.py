@@ -1,4 +1,4 @@
-"""The checker of plain English: what it finds in each kind of file, and its ratchet."""
+"""Checker of plain English: findings in each kind of file, and the baseline."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def checker() -> ModuleType:
     return module
 
 
-ARCHAIC = "up" + "on"  # in two parts, so that this file has no finding itself
+ARCHAIC = "up" + "on"  # In two parts, so that this file has no finding.
 CLAUSE = "Wh" + "at"
 
 
@@ -53,17 +53,17 @@ def test_findings_in_python(checker: ModuleType, source: str, rules: list[str]) 
 
 def test_findings_in_cpp_are_in_comments(checker: ModuleType) -> None:
     source = f"// One two.\nint {ARCHAIC};\n// Rests\n// {ARCHAIC} it.\n"
-    assert [(found_at.line, found_at.text) for found_at in checker.cpp_findings(source)] == [
+    assert [(finding.line, finding.text) for finding in checker.cpp_findings(source)] == [
         (3, f"Rests {ARCHAIC} it.")
     ]
 
 
-def test_findings_in_markdown_leave_out_code(checker: ModuleType) -> None:
+def test_code_in_markdown_is_skipped(checker: ModuleType) -> None:
     source = f"# Title\n\n```\n{ARCHAIC}\n```\n\nA `{ARCHAIC}` b\n\n| a | {ARCHAIC} |\n"
     assert [finding.line for finding in checker.markdown_findings(source)] == [9]
 
 
-def test_findings_in_markdown_leave_out_drawings(checker: ModuleType) -> None:
+def test_drawings_in_markdown_are_skipped(checker: ModuleType) -> None:
     source = f"<svg>\n<text>{ARCHAIC}</text>\n</svg>\n\nRests {ARCHAIC} it.\n"
     assert [finding.line for finding in checker.markdown_findings(source)] == [5]
 

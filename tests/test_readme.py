@@ -1,4 +1,4 @@
-"""The Python of the README runs as it stands."""
+"""Python blocks of the README run unchanged."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def test_readme_runs(block: str) -> None:
 
 
 def test_commands_come_first() -> None:
-    """The first fenced blocks are the two commands; CI runs them from here."""
+    """The first two blocks are the commands, which CI runs from the README."""
     first, second = re.findall(r"^```(\w*)\n(.*?)^```", README, flags=re.DOTALL | re.MULTILINE)[:2]
     assert first == ("bash", 'pip install ".[models]" && recops quickstart\n')
     assert second == ("bash", 'pip install ".[test]" && pytest\n')

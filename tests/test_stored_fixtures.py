@@ -1,4 +1,4 @@
-"""Every version reads what earlier versions wrote, and keeps the names that users rely on."""
+"""Compatibility: files of earlier versions load, and names that users rely on remain."""
 
 from __future__ import annotations
 
@@ -22,18 +22,18 @@ pytestmark = pytest.mark.usefixtures("stored", "one_thread")
 
 @pytest.fixture(scope="module")
 def copy(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A copy of all stored fixtures: reading a store changes its files."""
+    """Copy all stored fixtures, since reading a store changes its files."""
     return Path(shutil.copytree(STORED, tmp_path_factory.mktemp("fixtures") / "stored"))
 
 
 @pytest.fixture
 def stored(copy: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Fixtures name each other's folders relative to the working directory."""
+    """Run in the copy: fixtures name each other's folders relative to the working directory."""
     monkeypatch.chdir(copy)
 
 
 @pytest.mark.parametrize("folder", FOLDERS)
-def test_a_stored_folder_gives_its_stored_values(folder: str) -> None:
+def test_a_stored_folder_loads_with_its_stored_values(folder: str) -> None:
     fixture = FIXTURES[folder.rpartition("/")[0]]
     for package in fixture.packages:
         pytest.importorskip(package, reason=f"{folder} needs the package {package}")
@@ -42,7 +42,7 @@ def test_a_stored_folder_gives_its_stored_values(folder: str) -> None:
 
 
 @pytest.mark.parametrize("collector", COLLECTORS)
-def test_frozen_names_are_still_there(collector: str) -> None:
+def test_frozen_names_still_exist(collector: str) -> None:
     collect, packages = COLLECTORS[collector]
     for package in packages:
         pytest.importorskip(package, reason=f"names of serving need the package {package}")
@@ -57,7 +57,7 @@ def test_every_fixture_is_stored_and_small() -> None:
     assert sum(path.stat().st_size for path in files_of(STORED)) < MOST_BYTES
 
 
-def test_differences_are_found() -> None:
+def test_differences_are_reported() -> None:
     expected = {"a": 1, "b": [1.0, "x"], "c": {"d": None}, "e": [1]}
     assert list(differences(expected, {**expected, "more": 1, "b": [1.00001, "x"]})) == []
     actual = {"a": 1.0, "b": [1.001, "y"], "c": {}, "e": [1, 2]}

@@ -16,7 +16,7 @@ SETTINGS = """
 [tool.pytest.ini_options]
 testpaths = ["tests"]
 """
-# Each process leaves a file named after it, which holds its number of threads.
+# Each process writes its number of threads to a file with the name of the process.
 TEST = """
 import os, pathlib, pytest
 
@@ -60,6 +60,6 @@ def test_processes_and_their_threads(
     )
     assert completed.returncode == 0, completed.stdout + completed.stderr
     written = {path.name: path.read_text() for path in (tmp_path / "processes").iterdir()}
-    if CORES <= 20:  # otherwise some workers get no test
+    if CORES <= 20:  # With more cores, some workers get no test.
         assert written == processes
     assert written.items() <= processes.items()

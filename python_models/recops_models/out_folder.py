@@ -24,7 +24,7 @@ _COMMANDS = {
     "config": "quickstart",
     "results": "reproduce",
 }
-"""Command by the kind of its identifying file."""
+"""Name of each command, by the kind of its identifying file."""
 _OWN_FILES = ("config.json", "dataset.json", "results.json")
 """Files that identify the command of a folder."""
 _TEMPORARY = re.compile(r"\..+\.[0-9a-f]{8}\.tmp")
@@ -35,8 +35,8 @@ _TEMPORARY = re.compile(r"\..+\.[0-9a-f]{8}\.tmp")
 def out_folder(path: Path, *, kind: str, source: Path | None = None) -> Iterator[Path]:
     """Lock the output folder ``path`` for a command whose identifying file is of ``kind``.
 
-    The lock is a kernel lock on the folder, which ends with the process and leaves no file. File
-    systems without such locks are not protected. Unfinished files of an earlier run of the same
+    The kernel releases the lock when the process ends, and no lock file remains. On file systems
+    without such locks, the folder is not protected. Unfinished files of an earlier run of the same
     command are deleted, with a note on stderr.
 
     Args:
@@ -72,7 +72,7 @@ def _is_own(path: Path, kind: str) -> bool:
     """Return whether the folder belongs to this command already.
 
     Raises:
-        ValueError: it belongs to another command.
+        ValueError: the folder belongs to another command.
     """
     names = [name for name in _OWN_FILES if (path / name).exists()]
     for name in names:
@@ -87,18 +87,18 @@ def _is_own(path: Path, kind: str) -> bool:
 def _delete_unfinished(path: Path) -> None:
     """Delete unfinished files of a killed command (:mod:`recops.files`), and print a note."""
     candidates = itertools.chain(path.glob(".*.tmp"), path.glob("*/.*.tmp"))
-    leftovers = [file for file in candidates if _TEMPORARY.fullmatch(file.name) and file.is_file()]
-    for file in leftovers:
+    unfinished = [file for file in candidates if _TEMPORARY.fullmatch(file.name) and file.is_file()]
+    for file in unfinished:
         file.unlink()
-    if leftovers:
+    if unfinished:
         print(
-            f"note: removed {len(leftovers)} unfinished files, left in {path} by a killed command",
+            f"note: removed {len(unfinished)} unfinished files, left in {path} by a killed command",
             file=sys.stderr,
         )
 
 
 def _kind(file: Path) -> str | None:
-    """Return the kind of a sealed JSON file; None if it has none."""
+    """Return the kind of a sealed JSON file; None for any other file."""
     try:
         kind = json.loads(read_bounded(file))["format"]["kind"]
     except (ValueError, KeyError, TypeError, RecursionError):

@@ -5,14 +5,14 @@ from __future__ import annotations
 import unicodedata
 
 _BIDI_CONTROLS = "\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069"
-"""Unicode controls of text direction, which affect the text after them."""
+"""Unicode control characters of the text direction."""
 
 
 def printable(text: str) -> str:
-    """Return ``text`` without characters that control a terminal or the text direction. O(n).
+    """Return ``text`` without characters that control a terminal or the text direction.
 
-    Removes control characters except line feed and tab, direction controls, and surrogates, which
-    cannot be encoded in files.
+    Removed are control characters except line feed and tab, controls of the text direction, and
+    surrogates, which cannot be encoded in files. The time is linear in the length.
     """
     return text if text.isascii() and text.isprintable() else "".join(filter(_is_printable, text))
 

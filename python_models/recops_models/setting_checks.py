@@ -35,7 +35,7 @@ def check_above_zero(owner: str, settings: object, *names: str) -> None:
     """Check that numbers are finite and above 0; see :func:`check_at_least`.
 
     Raises:
-        ValueError: a number is not.
+        ValueError: a number is not finite or not above 0.
     """
     for name in names:
         if min(_finite(owner, settings, name), default=1) <= 0:
@@ -46,7 +46,7 @@ def check_shares(owner: str, settings: object, *names: str) -> None:
     """Check that numbers lie in [0, 1), such as dropout rates; see :func:`check_at_least`.
 
     Raises:
-        ValueError: a number does not.
+        ValueError: a number is not finite or outside [0, 1).
     """
     for name in names:
         if not all(0 <= number < 1 for number in _finite(owner, settings, name)):
@@ -71,7 +71,7 @@ def check_heads(owner: str, width: int, heads: int) -> None:
     """Check that the number of attention heads divides the width; both are at least 1.
 
     Raises:
-        ValueError: it does not.
+        ValueError: ``heads`` does not divide ``width``.
     """
     if width % heads:
         raise ValueError(f"{owner}: heads must divide width {width}, got {heads}")
@@ -81,7 +81,7 @@ def check_file(owner: str, name: str, path: Path) -> None:
     """Check that the file of the setting ``name`` exists.
 
     Raises:
-        FileNotFoundError: it does not.
+        FileNotFoundError: there is no such file.
     """
     if not path.is_file():
         raise FileNotFoundError(f"{owner}: {name} must be a file, got {path}: there is none")

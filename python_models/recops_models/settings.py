@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 _Config = TypeVar("_Config", bound="DataclassInstance")
 
 JsonObject: TypeAlias = Mapping[str, Any]
-"""JSON object, of unchecked values."""
+"""JSON object whose values are not checked."""
 
 
 def changed(config: _Config, name: str, text: str) -> _Config:
@@ -34,8 +34,8 @@ def replace_checked(config: _Config, values: Mapping[str, Any]) -> _Config:
     An int is accepted for a float and becomes one.
 
     Raises:
-        ValueError: a value has another type than its field, is not one of the options or not
-            finite; or the dataclass refuses the values.
+        ValueError: a value does not have the type of its field, is not one of the options, or is
+            not finite; or the dataclass refuses the values.
     """
     kinds = typing.get_type_hints(type(config))
     checked = {name: _checked(name, kinds[name], value) for name, value in values.items()}
@@ -43,7 +43,7 @@ def replace_checked(config: _Config, values: Mapping[str, Any]) -> _Config:
 
 
 def from_json(kind: type[_Config], content: JsonObject) -> _Config:
-    """Return the dataclass ``kind`` with the values of ``content``, and defaults for the rest.
+    """Return the dataclass ``kind`` with the values of ``content``, and defaults elsewhere.
 
     ``content`` is the result of ``dataclasses.asdict`` after a round trip through JSON.
 
@@ -57,7 +57,7 @@ def from_json(kind: type[_Config], content: JsonObject) -> _Config:
 
 
 def parse_setting(name: str, kind: Any, text: str) -> Any:
-    """Return the value of type ``kind`` that ``text`` stands for.
+    """Parse ``text`` into a value of type ``kind``.
 
     Texts are finite numbers, strings, ``true`` or ``false``, an option of a literal, ``1,2,3`` for
     a tuple, or ``none`` for an optional value.
@@ -65,10 +65,10 @@ def parse_setting(name: str, kind: Any, text: str) -> Any:
     Args:
         name: name of the setting, for errors.
         kind: type of the setting.
-        text: the text.
+        text: text of the value.
 
     Raises:
-        ValueError: ``text`` is no such value.
+        ValueError: ``text`` is not a valid value of ``kind``.
     """
     try:
         value = _parse(kind, text)

@@ -1,4 +1,4 @@
-"""Callbacks that combine, scale and describe the progress of long work."""
+"""Tests of callbacks: lists, portions of progress, and progress texts."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def test_a_list_passes_every_call_to_all_in_order() -> None:
     assert [call[1:] for call in calls[1::2]] == [call[1:] for call in expected.calls]
 
 
-def test_a_portion_scales_progress_and_leaves_the_rest_out() -> None:
+def test_a_portion_scales_progress_and_drops_other_calls() -> None:
     outer = Calls()
     call_all(Portion(outer, 0.5, 0.25))
     assert outer.calls == [("", "advance", 0.625, "first half", {"loss": 0.25})]
@@ -67,7 +67,7 @@ def test_a_portion_weighs_its_stages() -> None:
     assert [call[2] for call in outer.calls] == [0.625, 0.625, 1.0]
 
 
-def test_the_stages_of_a_fit_are_one_stage() -> None:
+def test_a_fit_reports_its_stages_as_one() -> None:
     outer = Calls()
     share = FitShare(("level 0", "level 1"), outer)
     share.start("level 1")

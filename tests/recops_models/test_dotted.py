@@ -1,4 +1,4 @@
-"""Entries below a name."""
+"""Selection of entries by the prefix of a dotted name."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from recops_models import dotted
 from recops_models.dotted import below
 
 
-def test_entries_below_a_name_lose_it_once_and_keep_their_order() -> None:
+def test_the_prefix_is_removed_once_and_the_order_kept() -> None:
     entries = {"b.z": 1, "a.a.y": 2, "ab": 3, "a.": 4, "a.x": 5}
     assert list(below("a.", entries).items()) == [("a.y", 2), ("", 4), ("x", 5)]
     assert below("", entries) == entries

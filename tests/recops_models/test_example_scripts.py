@@ -1,4 +1,4 @@
-"""The scripts of examples/ run, on less data than they are for."""
+"""Scripts of examples/ run on a small data set."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
 
 
 @pytest.mark.slow
-def test_the_user_interest_center(small: Dataset, tmp_path: Path) -> None:
+def test_the_user_interest_center_script(small: Dataset, tmp_path: Path) -> None:
     save_dataset(small, tmp_path / "data")
     script = EXAMPLES / "user_interest_center.py"
     options = ["--data", str(tmp_path / "data"), "--out", str(tmp_path / "out")]
-    done = subprocess.run(
+    completed = subprocess.run(
         [sys.executable, str(script), *options], capture_output=True, text=True, check=True
     )
-    news = small.interactions.num_rows - small.interactions.num_rows * 9 // 10
-    assert f"the news: {{'accepted': {news}," in done.stdout
-    assert f"the news once more: {{'accepted': 0, 'duplicates': {news}," in done.stdout
-    assert len(re.findall(r"^user \d+, after [1-9]\d* events more:$", done.stdout, re.M)) == 3
-    moves = re.findall(r"(rose|fell) from +(\d+) to +(\d+): \S", done.stdout)
+    new_events = small.interactions.num_rows - small.interactions.num_rows * 9 // 10
+    assert f"the news: {{'accepted': {new_events}," in completed.stdout
+    assert f"the news once more: {{'accepted': 0, 'duplicates': {new_events}," in completed.stdout
+    assert len(re.findall(r"^user \d+, after [1-9]\d* events more:$", completed.stdout, re.M)) == 3
+    moves = re.findall(r"(rose|fell) from +(\d+) to +(\d+): \S", completed.stdout)
     assert len(moves) == 18
-    assert any(int(old) > int(new) for word, old, new in moves if word == "rose")
+    assert any(int(old) > int(new) for direction, old, new in moves if direction == "rose")

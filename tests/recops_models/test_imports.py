@@ -1,4 +1,4 @@
-"""Imports in recops_models go down only, and never in a cycle."""
+"""Imports within recops_models: only down the levels, and without cycles."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ LEVELS = (
         *("setting_checks", "process"),
     ),
 )
-"""From the top down; folders of one level do not import each other."""
+"""Levels from the top down. Folders of one level do not import each other."""
 
 ORDER = [
     [f"recops_models.{folder}" for folder in ([level] if isinstance(level, str) else level)]
@@ -38,7 +38,7 @@ ORDER = [
 ]
 
 
-def test_no_files_import_each_other() -> None:
+def test_imports_form_no_cycle() -> None:
     assert cycles(import_graph(PACKAGE)) == []
 
 
@@ -67,7 +67,7 @@ def models_known_to_training(graph: Graph) -> set[str]:
     }
 
 
-def test_training_knows_no_model_by_name() -> None:
+def test_training_imports_no_concrete_model() -> None:
     graph = import_graph(PACKAGE)
     assert models_known_to_training(graph) == KNOWN_TO_TRAINING
     graph = graph | {"recops_models.training.trainer": {"recops_models.click.din"}}

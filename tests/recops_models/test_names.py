@@ -1,4 +1,4 @@
-"""The name of a type has one meaning in the whole project."""
+"""Names of types are unique in the project."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ TYPE_FACTORIES = ("TypeVar", "TypeVarTuple", "ParamSpec", "NewType", "NamedTuple
 def public_types(source: str) -> Iterator[tuple[str, str | None]]:
     """Yield the name of each class, type alias and type variable at a module's top level.
 
-    The second value is the definition of an alias or a variable. Two modules may repeat one
-    definition. A class has None, since two classes of one name are always two things.
+    The second value is the definition of an alias or a variable, which two modules may repeat. It
+    is None for a class, since two classes with one name always clash.
     """
     for node in _statements(ast.parse(source).body):
         if isinstance(node, ast.ClassDef):

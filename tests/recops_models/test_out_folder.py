@@ -1,4 +1,4 @@
-"""Output folders: one command's, and one process's at a time."""
+"""Output folders: reserved for one command, and locked by one process."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from recops_models import cli
 from recops_models.out_folder import out_folder
 
 
-def test_a_new_folder_and_ones_own_are_taken(tmp_path: Path) -> None:
+def test_new_and_own_folders_are_accepted(tmp_path: Path) -> None:
     for _ in range(2):
         with out_folder(tmp_path, kind="dataset") as folder:
             write_json(folder / "dataset.json", {}, kind="dataset")
@@ -23,7 +23,7 @@ def test_a_new_folder_and_ones_own_are_taken(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "kind", "told"),
+    ("name", "kind", "message"),
     [
         ("config.json", "tokenizer-config", "its config.json is of `recops tokenize`"),
         ("config.json", "training-config", "its config.json is of `recops train`"),
@@ -32,11 +32,11 @@ def test_a_new_folder_and_ones_own_are_taken(tmp_path: Path) -> None:
         ("results.json", "results", "its results.json is of `recops reproduce`"),
     ],
 )
-def test_another_commands_folder_is_refused(
-    name: str, kind: str, told: str, tmp_path: Path
+def test_a_folder_of_another_command_is_refused(
+    name: str, kind: str, message: str, tmp_path: Path
 ) -> None:
     write_json(tmp_path / name, {"a": 1}, kind=kind)
-    with pytest.raises(ValueError, match=told), out_folder(tmp_path, kind="dataset"):
+    with pytest.raises(ValueError, match=message), out_folder(tmp_path, kind="dataset"):
         pass
 
 
@@ -50,7 +50,7 @@ def test_a_foreign_config_is_refused(content: bytes, tmp_path: Path) -> None:
         pass
 
 
-def test_the_source_is_not_written_into(tmp_path: Path) -> None:
+def test_the_source_folder_is_refused(tmp_path: Path) -> None:
     (tmp_path / "f.zip").write_bytes(b"")
     for source in (tmp_path, tmp_path / "f.zip", tmp_path / "." / "f.zip"):
         with (
@@ -81,7 +81,9 @@ def test_two_processes_do_not_share_a_folder(tmp_path: Path) -> None:
         assert os.listdir(tmp_path) == []  # noqa: PTH208
 
 
-def test_commands_keep_to_their_folders(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_commands_refuse_folders_of_other_commands(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     shop, sids = tmp_path / "shop", tmp_path / "sids"
     shop.mkdir()
     (shop / "interactions.csv").write_text("user_id,item_id,timestamp\n1,2,3\n2,2,4\n")
@@ -90,7 +92,7 @@ def test_commands_keep_to_their_folders(tmp_path: Path, capsys: pytest.CaptureFi
     assert cli.run([*tokenize, str(sids)]) == 0
     before = {file.name: file.read_bytes() for folder in (shop, sids) for file in folder.iterdir()}
     capsys.readouterr()
-    for arguments, told in (
+    for arguments, message in (
         (["data", "import", "csv", str(shop), "--out", str(shop)], "holds the source"),
         (["data", "import", "csv", str(shop), "--out", str(sids)], "is of `recops tokenize`"),
         (["reproduce", "drq", "--quick", "--out", str(sids)], "is of `recops tokenize`"),
@@ -98,7 +100,7 @@ def test_commands_keep_to_their_folders(tmp_path: Path, capsys: pytest.CaptureFi
         assert cli.run(arguments) == 1
         error = capsys.readouterr().err
         assert error.count("\n") == 1
-        assert told in error
+        assert message in error
     data = tmp_path / "data"
     assert cli.run(["data", "import", "csv", str(shop), "--out", str(data)]) == 0
     assert cli.run([*tokenize, str(data)]) == 1
@@ -107,19 +109,21 @@ def test_commands_keep_to_their_folders(tmp_path: Path, capsys: pytest.CaptureFi
     assert after == before
 
 
-def test_unfinished_files_of_a_killed_command_are_removed_and_told(
+def test_unfinished_files_of_a_killed_command_are_removed_with_a_note(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (tmp_path / "unirec" / "deep").mkdir(parents=True)
-    half = [".items.parquet.0123abcd.tmp", "unirec/.model.safetensors.89efcdab.tmp"]
+    unfinished = [".items.parquet.0123abcd.tmp", "unirec/.model.safetensors.89efcdab.tmp"]
     foreign = ["own.tmp", ".mine.tmp", "unirec/deep/.model.safetensors.89efcdab.tmp"]
-    for name in (*half, *foreign):
+    for name in (*unfinished, *foreign):
         (tmp_path / name).write_bytes(b"half")
     with out_folder(tmp_path, kind="dataset"):
-        assert all((tmp_path / name).exists() for name in half), "nothing says whose they are"
+        assert all((tmp_path / name).exists() for name in unfinished), "their command is unknown"
     write_json(tmp_path / "dataset.json", {}, kind="dataset")
     with out_folder(tmp_path, kind="dataset"):
-        left = {str(file.relative_to(tmp_path)) for file in tmp_path.rglob("*") if file.is_file()}
-        assert left == {"dataset.json", *foreign}
-    told = capsys.readouterr().err
-    assert told == f"note: removed 2 unfinished files, left in {tmp_path} by a killed command\n"
+        remaining = {
+            str(file.relative_to(tmp_path)) for file in tmp_path.rglob("*") if file.is_file()
+        }
+        assert remaining == {"dataset.json", *foreign}
+    note = capsys.readouterr().err
+    assert note == f"note: removed 2 unfinished files, left in {tmp_path} by a killed command\n"

@@ -1,4 +1,4 @@
-"""Titles of others cannot steer a terminal or a page."""
+"""Removal of control characters from untrusted text, also in commands."""
 
 from __future__ import annotations
 
@@ -27,27 +27,27 @@ from recops_models.printable import printable
         ("", ""),
     ],
 )
-def test_what_steers_is_left_out(text: str, shown: str) -> None:
+def test_control_characters_are_removed(text: str, shown: str) -> None:
     assert printable(text) == shown
 
 
 @given(st.text(st.characters()))
-def test_everything_else_stays(text: str) -> None:
+def test_any_text_becomes_free_of_control_characters(text: str) -> None:
     shown = printable(text)
     assert printable(shown) == shown
     shown.encode()
     for character in shown:
-        steers = unicodedata.bidirectional(character) in (
+        changes_direction = unicodedata.bidirectional(character) in (
             *("LRE", "RLE", "LRO", "RLO", "PDF", "LRI", "RLI", "FSI", "PDI"),
         )
-        assert not steers
+        assert not changes_direction
         assert character in "\n\t" or unicodedata.category(character) != "Cc"
 
 
 HOSTILE = "\x1b[31m\u202e[/b]name"
 
 
-def test_a_terminal_sees_no_control_character_of_the_data(
+def test_commands_print_no_control_character_of_the_data(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     head = "user_id,item_id,timestamp\n"

@@ -1,4 +1,4 @@
-"""Tests of process settings: how threads wait, how cores are divided, freed memory."""
+"""Process settings: waiting threads, division of cores, and freed memory."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from recops_models.process import keep_freed_memory
 
 print(keep_freed_memory() if sys.argv[1] == "kept" else None)
 
-def steps():  # Blocks of 4 MB, several at once, as activations are.
+def steps():  # Several blocks of 4 MB at once, like activations.
     for _ in range(20):
         blocks = [torch.ones(1_000_000) for _ in range(8)]
         del blocks
@@ -36,32 +36,33 @@ on_glibc = pytest.mark.skipif(
 )
 
 
-def _faults(how: str, **environment: str) -> tuple[str, int]:
+def _faults(mode: str, **environment: str) -> tuple[str, int]:
+    """Run ``STEPS``; return its first line, and the page faults of the last step."""
     cleared = {name: value for name, value in os.environ.items() if "MALLOC" not in name.upper()}
     cleared.pop("GLIBC_TUNABLES", None)
-    ran = subprocess.run(
-        [sys.executable, "-c", STEPS, how],
+    completed = subprocess.run(
+        [sys.executable, "-c", STEPS, mode],
         env=cleared | environment,
         capture_output=True,
         text=True,
         check=True,
     )
-    said, faults = ran.stdout.split()
-    return said, int(faults)
+    output, faults = completed.stdout.split()
+    return output, int(faults)
 
 
 @on_glibc
-def test_the_next_step_finds_its_pages_mapped() -> None:
-    said, few = _faults("kept")
-    assert said == "True"
+def test_freed_pages_stay_mapped() -> None:
+    output, few = _faults("kept")
+    assert output == "True"
     _, many = _faults("as it is")
     assert few < 100 < 1000 < many
 
 
 @on_glibc
-def test_the_heap_settings_of_a_user_stay() -> None:
-    said, _ = _faults("kept", MALLOC_TRIM_THRESHOLD_="131072")
-    assert said == "False"
+def test_heap_settings_of_the_user_take_precedence() -> None:
+    output, _ = _faults("kept", MALLOC_TRIM_THRESHOLD_="131072")
+    assert output == "False"
 
 
 def _info(**environment: str) -> tuple[str, str]:
@@ -91,9 +92,7 @@ def test_threads_of_the_command_line_do_not_spin() -> None:
     ("name", "value", "spins"),
     [("OMP_WAIT_POLICY", "ACTIVE", "30000000000"), ("GOMP_SPINCOUNT", "1234", "1234")],
 )
-def test_the_command_line_keeps_the_wait_policy_of_a_user(
-    name: str, value: str, spins: str
-) -> None:
+def test_the_wait_policy_of_the_user_takes_precedence(name: str, value: str, spins: str) -> None:
     shown, count = _info(**{name: value})
     assert count == spins
     assert re.search(rf"idle threads +{name}={value}", shown)
@@ -111,7 +110,7 @@ def _variables() -> dict[str, str | None]:
     return {name: os.environ.get(name) for name in NAMES}
 
 
-def test_workers_get_their_share_of_the_cores_and_wait_passively(
+def test_workers_share_the_cores_and_wait_passively(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     for name in NAMES:
@@ -122,11 +121,13 @@ def test_workers_get_their_share_of_the_cores_and_wait_passively(
     assert _variables() == dict.fromkeys(NAMES)
 
 
-def test_workers_keep_the_settings_of_a_user(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_thread_settings_of_the_user_take_precedence_in_workers(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setenv("OMP_NUM_THREADS", "5")
     monkeypatch.setenv("GOMP_SPINCOUNT", "7")
     monkeypatch.delenv("OMP_WAIT_POLICY", raising=False)
-    chosen = dict(zip(NAMES, ("5", None, "7"), strict=True))
+    settings = dict(zip(NAMES, ("5", None, "7"), strict=True))
     with worker_environment(2):
-        assert _variables() == chosen
-    assert _variables() == chosen
+        assert _variables() == settings
+    assert _variables() == settings

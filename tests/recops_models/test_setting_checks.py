@@ -1,3 +1,5 @@
+"""Checks of settings and their error messages."""
+
 from __future__ import annotations
 
 from collections.abc import Callable
@@ -21,7 +23,7 @@ def check_length_one(owner: str, settings: object, name: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("check", "fit", "unfit"),
+    ("check", "valid", "invalid"),
     [
         (check_at_least_one, [1, 1.5, None, (), (1, 2)], [0, 0.5, (2, 0), NAN, INFINITY]),
         (checks.check_above_zero, [1, 1e-9, None, (2.0,)], [0, -1, (1, 0), NAN, -INFINITY]),
@@ -29,12 +31,12 @@ def check_length_one(owner: str, settings: object, name: str) -> None:
         (check_length_one, [(0,)], [()]),
     ],
 )
-def test_what_is_out_of_range_is_named(
-    check: Callable[[str, object, str], None], fit: list[object], unfit: list[object]
+def test_values_out_of_range_are_refused(
+    check: Callable[[str, object, str], None], valid: list[object], invalid: list[object]
 ) -> None:
-    for value in fit:
+    for value in valid:
         check("net", SimpleNamespace(size=value), "size")
-    for value in unfit:
+    for value in invalid:
         with pytest.raises(ValueError, match=r"^net: size must .*, got ") as refused:
             check("net", SimpleNamespace(size=value), "size")
         assert str(refused.value).endswith(f"got {value}")
@@ -46,16 +48,16 @@ def test_heads_divide_the_width() -> None:
         checks.check_heads("net", 6, 4)
 
 
-def test_a_file_is_there(tmp_path: Path) -> None:
+def test_a_file_must_exist(tmp_path: Path) -> None:
     path = tmp_path / "file"
-    for place in (path, tmp_path):
-        with pytest.raises(FileNotFoundError, match=f"net: table must be a file, got {place}: "):
-            checks.check_file("net", "table", place)
+    for missing in (path, tmp_path):
+        with pytest.raises(FileNotFoundError, match=f"net: table must be a file, got {missing}: "):
+            checks.check_file("net", "table", missing)
     path.touch()
     checks.check_file("net", "table", path)
 
 
-def test_zero_turns_off_what_it_may() -> None:
+def test_zero_is_accepted_for_optional_parts_of_training() -> None:
     config = TrainingConfig(
         learning_rate=0.0,
         table_learning_rate=0.0,

@@ -83,8 +83,8 @@ def export_model(
 
     Raises:
         ValueError: an argument is invalid, or the model cannot be exported.
-        OSError: the disk is full. Both old files are unchanged, or the trie is missing, so that
-            no reader accepts the package.
+        OSError: the disk is full. Then either both old files are unchanged, or the trie is
+            missing and no reader accepts the package.
         RuntimeError: there is no C++ compiler, or it failed.
     """
     from torch._inductor import aot_compile
@@ -101,14 +101,14 @@ def export_model(
     compiled = {}
     for part, program in exported.items():
         files = aot_compile(program.module(), program.example_inputs[0], options=options)
-        assert isinstance(files, list)  # The result for a package.
+        assert isinstance(files, list)  # aot_compile returns a list for a package.
         compiled[part] = files
     with tempfile.TemporaryDirectory() as folder:
         package = Path(folder) / path.name
         package_aoti(str(package), compiled)
         with new_file(path) as file:
             file.write(package.read_bytes())
-            # If writing the new trie fails, the old one must not decode with the new package.
+            # Without this, a failed write of the new trie would pair the old one with the package.
             trie_path(path).unlink(missing_ok=True)
     if trie is None:
         return [path]

@@ -11,8 +11,8 @@ from torch.export import Dim, ExportedProgram
 
 from recops_models.generative.path_ranker import PathRanker
 
-_REQUESTS, _BEAMS, _BEFORE = 3, 5, 4
-"""Sizes of the traced examples. They differ, and exceed 1, which tracing treats as a constant."""
+_REQUESTS, _BEAMS, _OLD_BEAMS = 3, 5, 4
+"""Sizes of the traced examples: distinct, and above 1, which tracing would make a constant."""
 
 
 @runtime_checkable
@@ -51,7 +51,7 @@ class IdRows(nn.Module):
         return torch.where(self.known[index] == ids, index + 1, 0)
 
     def within(self, ids: Tensor, lengths: Tensor) -> Tensor:
-        """Return the rows of ids ``[B, T]``, and 0 from each length on."""
+        """Return the rows of ids ``[B, T]``; 0 at positions from each request's length on."""
         position = torch.arange(ids.shape[1], device=ids.device)
         return torch.where(position < lengths[:, None], self(ids), 0)
 
@@ -199,29 +199,34 @@ def _path_programs(
     encode, arguments, shapes = _encoding(model, item_ids, user_ids)
     exported = {"encode": _traced(encode, arguments, shapes)}
     read = encode(*arguments)
-    batch, beams, before = (Dim(name, min=1) for name in ("requests", "beams", "before"))
-    of_read = [{0: batch} for _ in read]
-    exported["step_0"] = _traced(_First(model), (read,), {"read": of_read})
+    batch, beams, old_beams = (Dim(name, min=1) for name in ("requests", "beams", "before"))
+    read_shapes = [{0: batch} for _ in read]
+    exported["step_0"] = _traced(_First(model), (read,), {"read": read_shapes})
     _, state = model.next_token_logits(read, [], None, None)
     for step in range(1, model.paths.shape[1]):
         # The first step has one beam per request; later steps have any number.
-        old, new = (1, _BEAMS) if step == 1 else (_BEFORE, _BEAMS)
+        old, new = (1, _BEAMS) if step == 1 else (_OLD_BEAMS, _BEAMS)
         state = [tensor[:, :1].expand(-1, old, *[-1] * (tensor.dim() - 2)) for tensor in state]
         state = _contiguous(state)
         tokens, parents = (torch.zeros(_REQUESTS, new, dtype=torch.int32) for _ in range(2))
-        of_state = [{0: batch} if step == 1 else {0: batch, 1: before} for _ in state]
-        of_beams = {0: batch, 1: beams}
+        state_shapes = [{0: batch} if step == 1 else {0: batch, 1: old_beams} for _ in state]
+        beam_shapes = {0: batch, 1: beams}
         exported[f"step_{step}"] = _traced(
             _Step(model),
             (read, state, tokens, parents),
-            {"read": of_read, "state": of_state, "tokens": of_beams, "parents": of_beams},
+            {
+                "read": read_shapes,
+                "state": state_shapes,
+                "tokens": beam_shapes,
+                "parents": beam_shapes,
+            },
         )
         _, state = model.next_token_logits(read, state, tokens, parents)
     if model.rescores:
         exported["rescore"] = _traced(
             _Rescore(model, item_ids),
             (read, arguments[0]),
-            {"read": of_read, "ids": {0: batch, 1: beams}},
+            {"read": read_shapes, "ids": {0: batch, 1: beams}},
         )
     return exported
 
