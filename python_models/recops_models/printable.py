@@ -11,7 +11,7 @@ _BIDI_CONTROLS = "\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u
 def printable(text: str) -> str:
     """Return ``text`` without characters that control a terminal or the text direction.
 
-    Removed are control characters except line feed and tab, controls of the text direction, and
+    It removes control characters except line feed and tab, controls of the text direction, and
     surrogates, which cannot be encoded in files. The time is linear in the length.
     """
     return text if text.isascii() and text.isprintable() else "".join(filter(_is_printable, text))

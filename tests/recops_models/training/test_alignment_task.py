@@ -1,3 +1,5 @@
+"""Alignment task: rewards and preferences in addition to the next-item loss."""
+
 from __future__ import annotations
 
 import math
@@ -27,7 +29,7 @@ ENGAGEMENT = EngagementConfig(engagement="rank", level_edges=(1.0, 2.0))
 
 @pytest.fixture(autouse=True)
 def _one_thread(set_threads: Callable[[int], None]) -> None:
-    set_threads(1)  # These models are so small that a second thread only waits for the first.
+    set_threads(1)  # The models are too small for a second thread.
 
 
 def build() -> UniRec:
@@ -54,19 +56,19 @@ def first_batch(task: PathTask) -> PathWindows:
 
 
 def loss_of(task: PathTask, model: UniRec, batch: PathWindows) -> torch.Tensor:
-    torch.manual_seed(0)  # Of dropout.
+    torch.manual_seed(0)  # Fix the dropout masks.
     loss, targets = task.loss(model, batch)
     assert targets == (batch.items[:, 1:] > 0).sum()
     return loss
 
 
-def test_windows_weights_and_loss_are_those_of_next_items_to_the_bit() -> None:
+def test_without_alignment_batches_and_loss_equal_the_next_item_task() -> None:
     model, task, plain = build(), plain_task(), NextItemTask(ring_dataset())
-    (seed, ours), (plain_seed, theirs) = (
+    (seed, batches), (plain_seed, plain_batches) = (
         each.start_epoch(model, 16, seed=3, epoch=1, skip=2) for each in (task, plain)
     )
     assert seed == plain_seed
-    pairs = list(zip(ours, theirs, strict=True))
+    pairs = list(zip(batches, plain_batches, strict=True))
     for (share, batch), (plain_share, items) in pairs:
         assert share == plain_share
         assert torch.equal(batch.items, items)
@@ -76,17 +78,17 @@ def test_windows_weights_and_loss_are_those_of_next_items_to_the_bit() -> None:
     assert torch.equal(loss_of(task, model, batch), expected)
 
 
-def test_a_target_brings_what_its_own_event_says() -> None:
+def test_targets_have_the_level_of_their_event() -> None:
     batch = first_batch(plain_task())
     target = batch.items[:, 1:]
-    there = target > 0
-    assert torch.equal(batch.targets.level[there], (target[there] - 1) % 3)
+    is_target = target > 0
+    assert torch.equal(batch.targets.level[is_target], (target[is_target] - 1) % 3)
     for items, user in zip(batch.items, batch.user.tolist(), strict=True):
-        met = TRAIN.items[TRAIN.offsets[user - 1] : TRAIN.offsets[user]]
-        assert set((items[items > 0] - 1).tolist()) <= set(met.tolist())
+        user_items = TRAIN.items[TRAIN.offsets[user - 1] : TRAIN.offsets[user]]
+        assert set((items[items > 0] - 1).tolist()) <= set(user_items.tolist())
 
 
-def test_equal_rewards_change_nothing() -> None:
+def test_equal_rewards_do_not_change_the_loss() -> None:
     model, task = aligned(align="rft")
     batch = first_batch(task)
     same = torch.full_like(batch.targets.reward, 3.3)
@@ -110,26 +112,26 @@ def test_both_losses_add_up() -> None:
 
 
 @pytest.mark.parametrize("scope", ["last_head", "last_step"])
-def test_preferences_touch_what_their_scope_says(scope: GradScope) -> None:
+def test_preference_gradients_stay_within_their_scope(scope: GradScope) -> None:
     model, task = aligned(dpo_grad_scope=scope)
     loss = task.preference(model.train(), first_batch(task))
-    torch.testing.assert_close(loss, torch.tensor(math.log(2)))  # At the reference, dropout or not.
+    torch.testing.assert_close(loss, torch.tensor(math.log(2)))  # The margin is 0 at the reference.
     assert model.training
     loss.backward()
-    moved = {
+    with_gradient = {
         name
         for name, weight in model.named_parameters()
         if weight.grad is not None and weight.grad.any()
     }
     last = f"head.{model.steps - 1}."
-    assert any(name.startswith(last) for name in moved)
-    assert not any(name.startswith("head.") and not name.startswith(last) for name in moved)
-    backbone = {name for name in moved if not name.startswith("head.")}
+    assert any(name.startswith(last) for name in with_gradient)
+    assert not any(name.startswith("head.") and not name.startswith(last) for name in with_gradient)
+    backbone = {name for name in with_gradient if not name.startswith("head.")}
     assert bool(backbone) == (scope == "last_step")
     assert all(weight.grad is None for weight in task.reference.parameters())
 
 
-def test_preferences_are_learnt_and_prefixes_stay_as_they_are() -> None:
+def test_preferences_are_learnt_and_prefix_probabilities_do_not_change() -> None:
     model, task = aligned(dpo_beta=1.0)
     batch = first_batch(task)
     history, target = batch.items[:, :-1], batch.items[:, 1:]
@@ -150,14 +152,14 @@ def test_preferences_are_learnt_and_prefixes_stay_as_they_are() -> None:
     assert not torch.equal(before[:, -1], after[:, -1])
 
 
-def test_engaged_hits_are_those_of_the_highest_level() -> None:
+def test_engaged_hits_count_the_highest_level() -> None:
     events = HeldOutEvents(
         VALIDATION, torch.zeros(4, dtype=torch.int64), torch.tensor([0, 2, 2, 1]), levels=3
     )
     ranks = torch.tensor([0, 50, 9, 0])
     assert events.engaged(ranks) == {"hr@10_engaged": 0.5}
-    alone = HeldOutEvents(
+    one_level = HeldOutEvents(
         VALIDATION, torch.zeros(4, dtype=torch.int64), torch.zeros(4, dtype=torch.int64), levels=1
     )
-    assert alone.engaged(ranks) == {}
-    assert "hr@10_engaged" not in alone.metrics
+    assert one_level.engaged(ranks) == {}
+    assert "hr@10_engaged" not in one_level.metrics

@@ -1,3 +1,5 @@
+"""Trainer: learning, early stopping, divergence, compilation and number formats."""
+
 from __future__ import annotations
 
 from collections.abc import Callable
@@ -29,7 +31,7 @@ TRAIN, VALIDATION = ring()
 
 @pytest.fixture(autouse=True)
 def _one_thread(set_threads: Callable[[int], None]) -> None:
-    set_threads(1)  # These models are so small that a second thread only waits for the first.
+    set_threads(1)  # The models are too small for a second thread.
 
 
 def build(name: str) -> SASRec | UniRec:
@@ -46,14 +48,14 @@ def task() -> NextItemTask:
 
 
 @pytest.mark.parametrize("name", ["sasrec", "unirec"])
-def test_learns_what_popularity_cannot(name: str, tmp_path: Path) -> None:
+def test_trained_models_beat_popularity(name: str, tmp_path: Path) -> None:
     model = build(name)
     config = TrainingConfig(epochs=15, learning_rate=1e-2, batch=16, patience=15)
     curve = fit(model, task(), config, seed=0, folder=tmp_path)
-    popular = evaluate(Popularity(item_counts(TRAIN, NUM_ITEMS)), VALIDATION, NUM_ITEMS)
-    found = evaluate(model, VALIDATION, NUM_ITEMS)
-    assert found.metrics["ndcg@10"] > popular.metrics["ndcg@10"] + 0.3
-    assert found.metrics == curve[best_epoch(curve, config)].validation
+    baseline = evaluate(Popularity(item_counts(TRAIN, NUM_ITEMS)), VALIDATION, NUM_ITEMS)
+    evaluation = evaluate(model, VALIDATION, NUM_ITEMS)
+    assert evaluation.metrics["ndcg@10"] > baseline.metrics["ndcg@10"] + 0.3
+    assert evaluation.metrics == curve[best_epoch(curve, config)].validation
 
 
 def test_stops_early_and_keeps_the_best_epoch(tmp_path: Path) -> None:
@@ -62,7 +64,7 @@ def test_stops_early_and_keeps_the_best_epoch(tmp_path: Path) -> None:
     assert (len(curve), best_epoch(curve, config)) == (3, 0)
 
 
-def test_a_loss_that_explodes_is_one_clear_line(tmp_path: Path) -> None:
+def test_a_diverging_loss_is_reported(tmp_path: Path) -> None:
     model = build("sasrec")
     with torch.no_grad():
         model.place.fill_(float("nan"))
@@ -70,7 +72,7 @@ def test_a_loss_that_explodes_is_one_clear_line(tmp_path: Path) -> None:
         fit(model, task(), TrainingConfig(), seed=0, folder=tmp_path)
 
 
-def test_weights_that_explode_in_the_last_step_are_not_evaluated(tmp_path: Path) -> None:
+def test_weights_that_diverge_in_the_last_step_are_reported(tmp_path: Path) -> None:
     model = build("sasrec")
     unused = torch.nn.Parameter(torch.full((2,), float("inf")))
     model.register_parameter("unused", unused)
@@ -84,7 +86,7 @@ def test_an_unknown_metric_is_refused_before_training(tmp_path: Path) -> None:
         fit(build("sasrec"), task(), config, seed=0, folder=tmp_path)
 
 
-def test_sparse_adam_says_which_tables_it_is_not_for(tmp_path: Path) -> None:
+def test_sparse_adam_refuses_tables_that_are_read_densely(tmp_path: Path) -> None:
     config = TrainingConfig(tables="sparse-adam")
     with pytest.raises(ValueError, match="reads one as a whole; take rowwise-adagrad"):
         fit(build("sasrec"), task(), config, seed=0, folder=tmp_path)
@@ -99,23 +101,23 @@ def test_bf16_learns_as_well(name: str, tmp_path: Path) -> None:
     assert curve[best_epoch(curve, config)].validation["ndcg@10"] > 0.5
 
 
-@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # torch's own, as it compiles.
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # From torch's compiler.
 @pytest.mark.parametrize(
     "name",
     [
         pytest.param("sasrec", marks=pytest.mark.slow),
-        pytest.param("unirec", marks=pytest.mark.full),  # compiles for a minute
+        pytest.param("unirec", marks=pytest.mark.full),  # Compiling takes a minute.
     ],
 )
-def test_a_compiled_loss_is_the_same_loss(name: str, tmp_path: Path) -> None:
+def test_compiling_does_not_change_the_loss(name: str, tmp_path: Path) -> None:
     losses = []
     for compiled in (False, True):
         config = TrainingConfig(epochs=2, batch=16, compile=compiled)
         model = build(name)
         for layer in model.modules():
             if isinstance(layer, Dropout):
-                layer.p = 0.0  # Compiled, its masks are torch's own.
-        # Of itself a compiled model draws other numbers, for UniRec's negatives.
+                layer.p = 0.0  # Compiled code draws other masks.
+        # Without the option, compiled code draws other random negatives for UniRec.
         with inductor.patch(fallback_random=True):
             curve = fit(model, task(), config, seed=0, folder=tmp_path)
         losses.append([epoch.train_loss for epoch in curve])
@@ -123,7 +125,7 @@ def test_a_compiled_loss_is_the_same_loss(name: str, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("modes", MODES, ids=str)
-def test_subnormal_numbers_are_flushed_on_all_threads_until_the_end(
+def test_subnormal_numbers_are_flushed_on_all_threads_during_training(
     modes: list[int], set_threads: Callable[[int], None]
 ) -> None:
     config = TrainingConfig(epochs=1, batch=16)
@@ -157,7 +159,7 @@ def test_an_interrupted_training_restores_the_modes(set_threads: Callable[[int],
 
 
 class SmallLoss(NextItemTask):
-    """Next items with a loss so small that squares of its gradients are subnormal."""
+    """Next-item task whose loss is so small that squared gradients are subnormal."""
 
     def loss(self, model: Ranker, batch: Tensor) -> tuple[Tensor, Tensor]:
         loss, count = super().loss(model, batch)

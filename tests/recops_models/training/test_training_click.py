@@ -1,3 +1,5 @@
+"""Training of click models: tables, number formats, saved models, and click labels."""
+
 from __future__ import annotations
 
 from collections.abc import Callable
@@ -31,7 +33,7 @@ from recops_models.training.trainer import fit
 
 @pytest.fixture(autouse=True)
 def _one_thread(set_threads: Callable[[int], None]) -> None:
-    set_threads(1)  # These models are so small that a second thread only waits for the first.
+    set_threads(1)  # The models are too small for a second thread.
 
 
 @pytest.fixture(scope="module")
@@ -45,22 +47,20 @@ def build(name: str, data: ClickData, **settings: str) -> nn.Module:
 
 
 @pytest.mark.parametrize("name", ["din", "mimn", "can", "dien"])
-def test_columns_may_be_named_as_torch_names_its_own(
-    name: str, small: Dataset, tmp_path: Path
-) -> None:
+def test_columns_may_have_names_that_torch_uses(name: str, small: Dataset, tmp_path: Path) -> None:
     columns = {"release_year": "type", "class": "shop.kind"}
     names = [columns.get(each, each) for each in small.items.column_names]
     renamed = click_data(replace(small, items=small.items.rename_columns(names)), max_len=10)
     model = build(name, renamed)
     save_model(tmp_path / "model.safetensors", name, model)
-    again = load_model(tmp_path / "model.safetensors")
-    some = next(iter(renamed.test.batches(32, seed=None)))
-    assert torch.equal(again.eval()(some), model.eval()(some))
+    loaded = load_model(tmp_path / "model.safetensors")
+    examples = next(iter(renamed.test.batches(32, seed=None)))
+    assert torch.equal(loaded.eval()(examples), model.eval()(examples))
 
 
 @pytest.mark.parametrize("name", CLICK)
 @pytest.mark.parametrize("tables", ["adam", "sparse-adam", "rowwise-adagrad"])
-def test_every_click_model_takes_sparse_tables_and_bf16(
+def test_every_click_model_trains_with_sparse_tables_and_bf16(
     name: str, tables: Any, data: ClickData, tmp_path: Path
 ) -> None:
     model = build(name, data)
@@ -72,17 +72,20 @@ def test_every_click_model_takes_sparse_tables_and_bf16(
         assert value.dtype == before[key].dtype
         if key.startswith("embedding.tables"):
             assert not torch.equal(value, before[key]), key
-            assert (value[0] == 0).all(), "padding is nobody"
+            assert (value[0] == 0).all(), "the padding row must stay zero"
 
 
 @pytest.mark.parametrize("name", CLICK)
-def test_the_row_of_the_unknown_begins_at_zero_and_is_trained(
+def test_the_row_of_unknown_ids_starts_at_zero_and_is_trained(
     name: str, small: Dataset, tmp_path: Path
 ) -> None:
-    """What no gradient touched must not tell arms apart where training meets unknown ids."""
+    """Rare ids count as unknown here, so that training reaches the row.
+
+    It starts at zero, so that without unknown ids in training it is the same in every model.
+    """
     data = click_data(small, max_len=10, rare_share=0.1)
-    shown = torch.cat([b.features["item"] for b in data.train.batches(64, seed=None)])
-    assert (shown == 1).any()
+    items = torch.cat([b.features["item"] for b in data.train.batches(64, seed=None)])
+    assert (items == 1).any()
     model = build(name, data)
     tables = [
         weight
@@ -97,43 +100,43 @@ def test_the_row_of_the_unknown_begins_at_zero_and_is_trained(
 
 
 @pytest.mark.slow
-@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # torch's own, as it compiles.
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # From torch's compiler.
 @pytest.mark.parametrize(
     ("name", "tables"),
-    # DIEN's graph takes the compiler a minute; test_dien.py captures it.
+    # Compiling DIEN takes a minute; test_dien.py tests its graph capture.
     [*((name, "adamw") for name in CLICK if name != "dien"), ("sum-pool", "rowwise-adagrad")],
 )
-def test_a_compiled_loss_is_the_same_loss(
+def test_compiling_does_not_change_the_loss(
     name: str, tables: Any, data: ClickData, tmp_path: Path
 ) -> None:
     losses = []
     for compiled in (False, True):
         config = TrainingConfig(epochs=2, batch=32, select="auc", tables=tables, compile=compiled)
-        task = ClickTask(data, ExampleConfig())  # Lengths differ from batch to batch.
-        # Without dropout: a compiled model draws other numbers.
+        task = ClickTask(data, ExampleConfig())  # Lengths differ between batches.
+        # Without dropout, since a compiled model draws other random numbers.
         curve = fit(build(name, data, dropout="0"), task, config, seed=0, folder=tmp_path)
         losses.append([epoch.train_loss for epoch in curve])
     assert losses[1] == pytest.approx(losses[0], rel=1e-4)
 
 
 @pytest.mark.parametrize("name", CLICK)
-def test_a_saved_click_model_predicts_the_same_with_its_own_vocabularies(
+def test_a_saved_click_model_keeps_its_predictions_and_vocabularies(
     name: str, tmp_path: Path
 ) -> None:
     fitted = replace(schema(), moments={"age": (3.0, 2.0)})
     model = net(name, fitted, hidden=(8,)).eval()
     save_model(tmp_path / "model.safetensors", name, model)
-    found = load_model(tmp_path / "model.safetensors")
-    some: Batch = batch([3, 0, 5])
-    assert torch.equal(found(some), model(some))
-    assert found.schema.schema == fitted.schema
-    assert found.schema.moments == fitted.moments
+    loaded = load_model(tmp_path / "model.safetensors")
+    examples: Batch = batch([3, 0, 5])
+    assert torch.equal(loaded(examples), model(examples))
+    assert loaded.schema.schema == fitted.schema
+    assert loaded.schema.moments == fitted.moments
     for table in fitted.schema.tables:
         known = np.arange(30)
-        assert (found.schema.lookup(table).rows(known) == fitted.lookup(table).rows(known)).all()
+        assert (loaded.schema.lookup(table).rows(known) == fitted.lookup(table).rows(known)).all()
 
 
-def test_a_saved_click_model_needs_its_pretrained_vectors_no_more(tmp_path: Path) -> None:
+def test_a_saved_click_model_loads_without_its_pretrained_vectors(tmp_path: Path) -> None:
     vectors = tmp_path / "vectors.parquet"
     rows = pa.array(np.ones((6, 18), dtype=np.float32).tolist(), pa.list_(pa.float32()))
     write_table(vectors, pa.table({"item_id": np.arange(6), "vector": rows}))
@@ -145,11 +148,11 @@ def test_a_saved_click_model_needs_its_pretrained_vectors_no_more(tmp_path: Path
     model = SumPool(fitted, SumPoolConfig(width=18))
     save_model(tmp_path / "model.safetensors", "sum-pool", model)
     vectors.unlink()
-    found = load_model(tmp_path / "model.safetensors")
-    assert (found.embedding.tables["category"].weight[2:] == 1).all()
+    loaded = load_model(tmp_path / "model.safetensors")
+    assert (loaded.embedding.tables["category"].weight[2:] == 1).all()
 
 
-def test_predictions_are_those_that_the_metrics_are_of(small: Dataset, tmp_path: Path) -> None:
+def test_metrics_are_those_of_the_saved_predictions(small: Dataset, tmp_path: Path) -> None:
     job = job_of("sum-pool", "small", {"hidden": "8"}, seed=0, quick=True)
     expected = run_job(job, small, tmp_path).metrics["test"]
     table = read_table(tmp_path / "predictions.parquet")
@@ -163,25 +166,27 @@ def test_predictions_are_those_that_the_metrics_are_of(small: Dataset, tmp_path:
     assert metrics.compute() == pytest.approx(expected, rel=1e-6)
 
 
-def test_tuning_leaves_the_test_part_alone(small: Dataset, tmp_path: Path) -> None:
+def test_tuning_does_not_evaluate_the_test_part(small: Dataset, tmp_path: Path) -> None:
     job = job_of("sum-pool", "small", {"hidden": "8"}, seed=0, quick=True)
     assert run_job(job, small, tmp_path, test=False).metrics["test"] == {}
     assert not (tmp_path / "predictions.parquet").exists()
 
 
-def test_ratings_may_be_taken_for_clicks(small: Dataset) -> None:
+def test_ratings_can_be_read_as_implicit_clicks(small: Dataset) -> None:
     ratings, clicks = (
         job_of("sum-pool", "small", {"feedback": feedback}, seed=0, quick=True)
         for feedback in ("none", "implicit")
     )
-    of_ratings, task = task_of(ratings, small), task_of(clicks, small)
-    assert of_ratings.notes == ("label: rating ≥ 4; neutral from 3, else disliked",)
+    ratings_task, task = task_of(ratings, small), task_of(clicks, small)
+    assert ratings_task.notes == ("label: rating ≥ 4; neutral from 3, else disliked",)
     assert task.notes[1].startswith("negatives: 1 by popularity per event")
-    assert task.data.train.num_examples == 2 * of_ratings.data.train.num_examples
-    read = []
+    assert task.data.train.num_examples == 2 * ratings_task.data.train.num_examples
+    lengths = []
     model = net("sum-pool", task.data.fitted)
-    model.register_forward_pre_hook(lambda _, given: read.append(given[0].lengths["history_item"]))
+    model.register_forward_pre_hook(
+        lambda _, inputs: lengths.append(inputs[0].lengths["history_item"])
+    )
     task.recommend(model, 3, 5)
     user = small.user_vocabulary.ids[3]
-    met = (small.interactions["user_id"].to_numpy() == user).sum()
-    assert (read[0] == met).all()
+    num_events = (small.interactions["user_id"].to_numpy() == user).sum()
+    assert (lengths[0] == num_events).all()

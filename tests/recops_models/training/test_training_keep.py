@@ -1,4 +1,4 @@
-"""KEEP through `recops train`: two stages, other knowledge, streams, interruptions."""
+"""Training of KEEP: two stages, knowledge of other trainings, streams, interruptions."""
 
 from __future__ import annotations
 
@@ -138,31 +138,33 @@ def test_loading_imports_nothing_that_trains(tmp_path: Path, domains: Dataset) -
     command = [sys.executable, "-c", PROGRAM, str(tmp_path / "out" / MODEL)]
     modules = json.loads(subprocess.run(command, check=True, capture_output=True).stdout)
     assert len(modules) <= 50
-    rooms = {name.split(".")[1] for name in modules if "." in name}
-    known = {"click", "data", "examples", "item_vectors", "layers", "recipes", "graphs"}
-    known |= {"dotted", "setting_checks", "settings"}
-    assert rooms <= known
+    folders = {name.split(".")[1] for name in modules if "." in name}
+    allowed = {"click", "data", "examples", "item_vectors", "layers", "recipes", "graphs"}
+    allowed |= {"dotted", "setting_checks", "settings"}
+    assert folders <= allowed
     files = {n.split(".")[2] for n in modules if n.startswith("recops_models.click.")}
     assert files == {"model", "din", "keep"}
 
 
 @pytest.mark.parametrize(("stage", "epoch"), [("knowledge", 0), ("keep", 1)])
-def test_an_interrupted_training_lands_on_the_same_bits(
+def test_a_resumed_training_gives_the_same_bits(
     stage: str, epoch: int, tmp_path: Path, domains: Dataset
 ) -> None:
     train(domains, tmp_path / "whole")
     interrupt = Interrupt(stage, after=(epoch + 0.4) / 2)
     parts = tmp_path / "parts"
-    often = {"checkpoint_minutes": "0", "extracting.checkpoint_minutes": "0"}
+    checkpoints = {"checkpoint_minutes": "0", "extracting.checkpoint_minutes": "0"}
     with pytest.raises(KeyboardInterrupt):
-        train(domains, parts, callbacks=interrupt, **often)
-    train(domains, parts, resume=True, **often)
+        train(domains, parts, callbacks=interrupt, **checkpoints)
+    train(domains, parts, resume=True, **checkpoints)
     for name in (MODEL, KNOWLEDGE, "predictions.parquet"):
         assert (tmp_path / "whole" / name).read_bytes() == (parts / name).read_bytes()
 
 
-def test_knowledge_does_not_depend_on_what_is_downstream(tmp_path: Path, domains: Dataset) -> None:
-    """Its bytes are those of the extractor's seed, whatever comes after."""
+def test_knowledge_does_not_depend_on_the_downstream_model(
+    tmp_path: Path, domains: Dataset
+) -> None:
+    """Its bytes depend only on the extractor's settings and seed."""
     settings = {"plug": "gate", "base": "sum-pool", "learning_rate": "0.01"}
     train(domains, tmp_path / "one")
     train(domains, tmp_path / "other", **settings)
@@ -171,19 +173,19 @@ def test_knowledge_does_not_depend_on_what_is_downstream(tmp_path: Path, domains
         (tmp_path / name / KNOWLEDGE).read_bytes() for name in ("one", "other", "third")
     )
     assert one == other != third
-    # And a base downstream with another seed leaves the file it is given as it is.
+    # A downstream training with another seed does not change the given file.
     path = tmp_path / "one" / KNOWLEDGE
-    found = train(domains, tmp_path / "given", seed=9, knowledge=str(path))
+    result = train(domains, tmp_path / "given", seed=9, knowledge=str(path))
     assert path.read_bytes() == one
     assert not (tmp_path / "given" / KNOWLEDGE).parent.exists()
-    assert found.model.config.version == Knowledge.load(path).version
+    assert result.model.config.version == Knowledge.load(path).version
 
 
-def test_knowledge_of_elsewhere(tmp_path: Path, domains: Dataset) -> None:
+def test_knowledge_of_another_training(tmp_path: Path, domains: Dataset) -> None:
     train(domains, tmp_path / "before")
     path = tmp_path / "before" / KNOWLEDGE
     knowledge = Knowledge.load(path)
-    # The same moment of another cut: the window reaches into its examples.
+    # With an earlier cut, the knowledge covers events of the training examples.
     with pytest.raises(LeakageError, match="must be of events before domains's first example at"):
         train(domains, tmp_path / "late", knowledge=str(path), until="0.3", domain_column="none",
               domain="none")  # fmt: skip
@@ -201,34 +203,36 @@ def test_knowledge_of_elsewhere(tmp_path: Path, domains: Dataset) -> None:
         train(domains, tmp_path / "broken-run", knowledge=str(tmp_path / "broken"))
     with pytest.raises(CorruptFileError, match="holds 'recommender', not 'knowledge'"):
         train(domains, tmp_path / "no", knowledge=str(tmp_path / "before" / MODEL))
-    # The small domain has a data set of its own, with nothing before its first example.
+    # A data set of the small domain alone, without events before its first example.
     later = domains.interactions["timestamp"].to_numpy() > knowledge.window.last
-    alone = dataclasses.replace(domains, interactions=domains.interactions.filter(pa.array(later)))
-    own = {"until": "0", "domain": "none", "domain_column": "none"}
-    found = train(alone, tmp_path / "alone", knowledge=str(path), **own)
-    assert found.metrics["test"]["unknown_user"] == 0
+    small_domain = dataclasses.replace(
+        domains, interactions=domains.interactions.filter(pa.array(later))
+    )
+    settings = {"until": "0", "domain": "none", "domain_column": "none"}
+    result = train(small_domain, tmp_path / "alone", knowledge=str(path), **settings)
+    assert result.metrics["test"]["unknown_user"] == 0
     with pytest.raises(DataError, match="domains: no event before until=0"):
-        train(alone, tmp_path / "nothing", **own)
-    # Half of the users are unknown: zeros, a bit, and a share in the metrics.
+        train(small_domain, tmp_path / "nothing", **settings)
+    # Half of the users are unknown, and the metrics report their share.
     half = domains.interactions.filter(
         pa.array(
             (domains.interactions["user_id"].to_numpy() % 2 == 0)
             | (domains.interactions["domain"].to_numpy(zero_copy_only=False) == "small")
         )
     )
-    found = train(dataclasses.replace(domains, interactions=half), tmp_path / "half", until="0.4")
-    assert found.metrics["test"]["unknown_user"] == pytest.approx(0.5, abs=0.1)
-    assert found.metrics["test"]["unknown_item"] == 0
+    result = train(dataclasses.replace(domains, interactions=half), tmp_path / "half", until="0.4")
+    assert result.metrics["test"]["unknown_user"] == pytest.approx(0.5, abs=0.1)
+    assert result.metrics["test"]["unknown_item"] == 0
     assert knowledge.window.last < half["timestamp"].to_numpy().max()
 
 
-def test_what_cannot_be_cut_is_refused(tmp_path: Path, domains: Dataset) -> None:
+def test_data_that_cannot_be_cut_are_refused(tmp_path: Path, domains: Dataset) -> None:
     untimed = dataclasses.replace(domains, time="none")
     with pytest.raises(DataError, match="domains: cut=clock needs times"):
         train(untimed, tmp_path / "none")
-    found = train(untimed, tmp_path / "order", cut="order", domain_column="none", domain="none")
+    result = train(untimed, tmp_path / "order", cut="order", domain_column="none", domain="none")
     assert not Knowledge.load(tmp_path / "order" / KNOWLEDGE).window.seconds
-    assert 0 <= found.metrics["test"]["auc"] <= 1
+    assert 0 <= result.metrics["test"]["auc"] <= 1
     with pytest.raises(ValueError, match=r"keep: data must be a data set.* the examples of dom"):
         train(click_data(domains), tmp_path / "examples")
     with pytest.raises(ValueError, match=r"keep: base.hidden must name a layer"):
@@ -246,14 +250,14 @@ def test_what_cannot_be_cut_is_refused(tmp_path: Path, domains: Dataset) -> None
 
 
 def test_a_base_whose_table_is_fitted(tmp_path: Path, domains: Dataset) -> None:
-    found = train(domains, tmp_path / "out", base="can", **{"base.interaction": "cartesian"})
+    result = train(domains, tmp_path / "out", base="can", **{"base.interaction": "cartesian"})
     _, model = load_trained(tmp_path / "out")
     assert model.base.unit is not None
-    weights = found.model.state_dict()
+    weights = result.model.state_dict()
     assert all(torch.equal(weights[name], value) for name, value in model.state_dict().items())
 
 
-def test_a_stream_goes_slice_by_slice_once(tmp_path: Path, domains: Dataset) -> None:
+def test_a_stream_is_trained_slice_by_slice(tmp_path: Path, domains: Dataset) -> None:
     expected = train(domains, tmp_path / "one", slices="4", epochs="7", patience="1")
     assert len(expected.curve) == 4
     passes = train(domains, tmp_path / "two", slices="4", passes="2")
@@ -262,7 +266,7 @@ def test_a_stream_goes_slice_by_slice_once(tmp_path: Path, domains: Dataset) -> 
     assert len(set(losses)) == 4
     job, model = load_trained(tmp_path / "one")
     task = task_of(job, domains, model)
-    # The last state is what is kept, not the best one.
+    # The last state is saved, not the best one.
     measured = task.measure(model, "validation")[0]
     assert measured["auc"] == pytest.approx(expected.curve[-1].validation["auc"], abs=1e-9)
     sizes = [source.num_examples for source in task.slices]
@@ -270,7 +274,7 @@ def test_a_stream_goes_slice_by_slice_once(tmp_path: Path, domains: Dataset) -> 
     assert max(sizes) - min(sizes) <= 1
 
 
-def test_what_is_extracted_is_what_the_towers_say(domains: Dataset) -> None:
+def test_extracted_knowledge_equals_the_output_of_the_towers(domains: Dataset) -> None:
     torch.manual_seed(0)
     cut = DomainConfig(domain_column="domain", domain="small", until=0.6)
     task = KnowledgeTask(domains, cut, ExampleConfig(max_len=6))
@@ -282,20 +286,20 @@ def test_what_is_extracted_is_what_the_towers_say(domains: Dataset) -> None:
     assert knowledge.tasks == ("click",)
     assert [len(knowledge.tables[name].values) - 2 for name in ("user", "item")] == [40, 30]
     assert (knowledge.tables["user"].values[: UNKNOWN + 1] == 0).all()
-    # Items do not depend on a moment: whatever batch shows one, its tower says the same.
+    # Item features do not depend on time, so the tower gives one vector per item in any batch.
     (batch,) = task.data.train.batches(10_000, seed=None)
     ids = task.source.train["item_id"].to_numpy()
     with torch.no_grad():
-        found = model.of_items(batch)
+        item_vectors = model.of_items(batch)
         x, _ = model.bottom(batch)
     rows = torch.from_numpy(knowledge.lookups["item"].rows(ids))
-    torch.testing.assert_close(knowledge.tables["item"].take(rows), found)
+    torch.testing.assert_close(knowledge.tables["item"].take(rows), item_vectors)
     assert torch.equal(model.task_logits(batch)[:, 0], model(batch))
-    # Pairs are made of the two that are stored, which is what the heads read.
+    # The heads read pair vectors, which are computed from the two stored vectors.
     torch.testing.assert_close(x[:, 8:12], model.pair(x[:, :4], x[:, 4:8]))
-    # The domain moves the heads and no knowledge.
-    moved = 1 - batch.features[DOMAIN]
-    other = batch._replace(features={**batch.features, DOMAIN: moved})
+    # The domain changes the logits but not the knowledge.
+    other_domain = 1 - batch.features[DOMAIN]
+    other = batch._replace(features={**batch.features, DOMAIN: other_domain})
     with torch.no_grad():
         assert torch.equal(model.of_users(other), model.of_users(batch))
         assert not torch.equal(model(other), model(batch))
@@ -307,7 +311,7 @@ def test_domain_files_keep_their_domain_column(tmp_path: Path, domains: Dataset)
     assert KNOWN["user"] not in load(str(tmp_path)).users.column_names
 
 
-def test_the_guide_goes_on_from_a_running_model(
+def test_the_program_of_the_guide_extends_a_trained_model(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, domains: Dataset
 ) -> None:
     train(domains, tmp_path / "runs/keep")
@@ -316,19 +320,19 @@ def test_the_guide_goes_on_from_a_running_model(
     run_job(job, domains, tmp_path / "runs/din")
     monkeypatch.chdir(tmp_path)
     (block,) = re.findall(r"^```python\n(.*?)^```$", GUIDE.read_text("utf-8"), re.M | re.S)
-    made: dict[str, Any] = {}
-    exec(block, made)  # The page's own words.
-    model, before = made["model"], load_trained(tmp_path / "runs/din")[1]
+    namespace: dict[str, Any] = {}
+    exec(block, namespace)  # The program on the page.
+    model, before = namespace["model"], load_trained(tmp_path / "runs/din")[1]
     task = KeepTask(domains, DomainConfig(until=0.6), ExampleConfig(max_len=4), fitted=model.schema)
     (batch,) = task.data.test.batches(10_000, seed=None)
     assert torch.equal(model.eval()(batch), before(batch))
-    assert len(made["optimizer"].param_groups) == 2
+    assert len(namespace["optimizer"].param_groups) == 2
 
 
-def test_a_recommendation_is_of_the_small_domain(
+def test_recommended_items_are_of_the_small_domain(
     domains: Dataset, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """It has fewer items, which are numbered apart from those of all domains."""
+    """The small domain has fewer items, with their own numbers."""
     columns = ("user_id", "item_id", "timestamp", "domain", "label")
     table = domains.interactions.select(columns).to_pylist()
     rows = [",".join(columns)]
@@ -344,9 +348,9 @@ def test_a_recommendation_is_of_the_small_domain(
     command = ["train", "keep", "--data", str(tmp_path / "shop"), "--quick", "--out", str(folder)]
     assert run([*command, *settings]) == 0
     assert run(["recommend", str(folder), "--users", "all", "-k", "5", "--out", str(out)]) == 0
-    found = pyarrow.parquet.read_table(out)
-    assert found.num_rows > 0
-    assert min(found["item"].to_pylist()) >= 10
+    lists = pyarrow.parquet.read_table(out)
+    assert lists.num_rows > 0
+    assert min(lists["item"].to_pylist()) >= 10
     capsys.readouterr()
 
 

@@ -1,3 +1,5 @@
+"""Optimizers of dense weights and embedding tables, and clipping of gradients."""
+
 from __future__ import annotations
 
 import pytest
@@ -14,7 +16,7 @@ def backward(table: nn.Embedding, ids: torch.Tensor) -> None:
     (table(ids).square() * torch.arange(1.0, 1 + ids.numel()).view(*ids.shape, 1)).sum().backward()
 
 
-def test_rowwise_adagrad_is_its_formula() -> None:
+def test_rowwise_adagrad_matches_its_formula() -> None:
     table = nn.Embedding(6, 3, sparse=True)
     optimizer = RowwiseAdagrad(table.parameters(), lr=0.1)
     weight, sums = table.weight.detach().clone().double(), torch.zeros(6, dtype=torch.float64)
@@ -27,7 +29,7 @@ def test_rowwise_adagrad_is_its_formula() -> None:
     torch.testing.assert_close(table.weight.detach().double(), weight, rtol=1e-6, atol=1e-6)
 
 
-def test_rowwise_adagrad_leaves_other_rows_and_agrees_with_dense_gradients() -> None:
+def test_rowwise_adagrad_changes_only_rows_with_gradients() -> None:
     sparse = nn.Embedding(50, 4, sparse=True)
     dense = nn.Embedding(50, 4)
     dense.load_state_dict(sparse.state_dict())
@@ -47,7 +49,7 @@ def test_rowwise_adagrad_refuses_a_negative_rate() -> None:
         RowwiseAdagrad(nn.Embedding(2, 2).parameters(), lr=-1.0)
 
 
-def test_clipping_counts_a_repeated_sparse_row_by_its_sum() -> None:
+def test_clipping_sums_repeated_sparse_rows() -> None:
     ids = torch.tensor([3, 3, 3, 7])
     tables = [nn.Embedding(10, 4, sparse=sparse) for sparse in (True, False)]
     tables[1].load_state_dict(tables[0].state_dict())
@@ -61,7 +63,7 @@ def test_clipping_counts_a_repeated_sparse_row_by_its_sum() -> None:
     assert sparse.to_dense().norm().item() == pytest.approx(0.5, rel=1e-4)
 
 
-def test_clipping_dense_gradients_is_that_of_torch_to_the_bit() -> None:
+def test_clipping_dense_gradients_equals_torch_bitwise() -> None:
     layers = [nn.Linear(7, 5) for _ in range(2)]
     layers[1].load_state_dict(layers[0].state_dict())
     x = torch.randn(9, 7)
@@ -69,10 +71,10 @@ def test_clipping_dense_gradients_is_that_of_torch_to_the_bit() -> None:
         layer(x).square().sum().backward()
     clip_gradients(layers[0].parameters(), 0.3)
     nn.utils.clip_grad_norm_(layers[1].parameters(), 0.3)
-    for ours, theirs in zip(layers[0].parameters(), layers[1].parameters(), strict=True):
-        assert ours.grad is not None
-        assert theirs.grad is not None
-        assert torch.equal(ours.grad, theirs.grad)
+    for actual, expected in zip(layers[0].parameters(), layers[1].parameters(), strict=True):
+        assert actual.grad is not None
+        assert expected.grad is not None
+        assert torch.equal(actual.grad, expected.grad)
 
 
 class Bag(nn.Module):
@@ -103,6 +105,6 @@ def test_every_optimizer_learns_a_table(tables: str) -> None:
     assert error().item() < 0.1 * before
 
 
-def test_a_model_without_tables_cannot_have_their_optimizer() -> None:
+def test_a_table_optimizer_needs_a_table() -> None:
     with pytest.raises(ValueError, match="no embedding table"):
         make_optimizers(nn.Linear(2, 2), TrainingConfig(tables="rowwise-adagrad"))

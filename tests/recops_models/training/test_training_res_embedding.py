@@ -1,4 +1,4 @@
-"""Res-embedding through `recops train`: what it leaves, resumed to the bit, the graph's file."""
+"""Training of Res-embedding: saved files, resumption to the same bits, and the graph file."""
 
 from __future__ import annotations
 
@@ -45,7 +45,9 @@ def train(data: Dataset, folder: Path, *, resume: bool = False, **settings: Any)
     return run_job(job, data, folder, resume=resume, callbacks=callbacks)
 
 
-def test_it_leaves_a_plain_base_and_what_a_refresh_needs(small: Dataset, tmp_path: Path) -> None:
+def test_training_saves_a_plain_base_and_the_files_of_a_refresh(
+    small: Dataset, tmp_path: Path
+) -> None:
     trained = train(small, tmp_path)
     job, model = load_trained(tmp_path)
     assert job.model == "res-embedding"
@@ -55,29 +57,29 @@ def test_it_leaves_a_plain_base_and_what_a_refresh_needs(small: Dataset, tmp_pat
     table = ResidualTable.load(tmp_path / TABLE)
     assert torch.equal(table.fold().weight, rows.weight)
     assert trained.metrics["model"] == "res-embedding"
-    # The served model is the measured one.
-    left = read_json(tmp_path / "metrics.json", kind="metrics")["test"]["auc"]
-    assert left == trained.metrics["test"]["auc"]
+    # The served model is the one that was measured.
+    saved = read_json(tmp_path / "metrics.json", kind="metrics")["test"]["auc"]
+    assert saved == trained.metrics["test"]["auc"]
 
 
 @pytest.mark.parametrize("settings", [{}, {"tables": "rowwise-adagrad"}, {"weights": "attention"}])
-def test_a_stopped_run_goes_on_to_the_same_bits(
+def test_a_stopped_run_resumes_to_the_same_bits(
     settings: dict[str, str], small: Dataset, tmp_path: Path
 ) -> None:
     train(small, tmp_path / "whole", **settings)
     interrupt = Interrupt(after=1.4 / 2)
     with pytest.raises(KeyboardInterrupt):
         train(small, tmp_path / "cut", callbacks=interrupt, checkpoint_minutes="0", **settings)
-    made = ItemGraph.save
+    save = ItemGraph.save
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(ItemGraph, "save", None)  # The graph is there: it is not made again.
+        patch.setattr(ItemGraph, "save", None)  # The graph exists and is not built again.
         train(small, tmp_path / "cut", resume=True, checkpoint_minutes="0", **settings)
-    assert ItemGraph.save is made
+    assert ItemGraph.save is save
     for name in (MODEL, TABLE, GRAPH):
-        whole, cut = (load_tensors_of(tmp_path / part / name) for part in ("whole", "cut"))
-        assert whole.keys() == cut.keys()
-        for key, value in whole.items():
-            assert torch.equal(value, cut[key]), (name, key)
+        expected, resumed = (load_tensors_of(tmp_path / part / name) for part in ("whole", "cut"))
+        assert expected.keys() == resumed.keys()
+        for key, value in expected.items():
+            assert torch.equal(value, resumed[key]), (name, key)
 
 
 def load_tensors_of(path: Path) -> dict[str, torch.Tensor]:
@@ -85,28 +87,28 @@ def load_tensors_of(path: Path) -> dict[str, torch.Tensor]:
     return load_tensors(path, kind=kinds[path.name])[0]
 
 
-def test_a_graph_file_is_of_the_same_training_ids(small: Dataset, tmp_path: Path) -> None:
+def test_a_graph_file_must_match_the_training_data(small: Dataset, tmp_path: Path) -> None:
     train(small, tmp_path / "first")
-    given = str(tmp_path / "first" / GRAPH)
-    train(small, tmp_path / "second", graph_file=given)
+    graph = str(tmp_path / "first" / GRAPH)
+    train(small, tmp_path / "second", graph_file=graph)
     first, second = (load_tensors_of(tmp_path / part / MODEL) for part in ("first", "second"))
     assert all(torch.equal(first[key], second[key]) for key in first)
     with pytest.raises(ValueError, match=r"graph_file .* must be of the same training data"):
-        train(small, tmp_path / "third", graph_file=given, window="2")
+        train(small, tmp_path / "third", graph_file=graph, window="2")
 
 
 @pytest.mark.parametrize("name", ["learning_rate", "table_learning_rate"])
-def test_a_rate_that_would_turn_residuals_round_is_refused(
+def test_a_rate_that_would_flip_the_sign_of_residuals_is_refused(
     name: str, small: Dataset, tmp_path: Path
 ) -> None:
-    said = rf"res-embedding: {name} · residual_decay must be < 1, got 0.2 · 10"
-    with pytest.raises(ValueError, match=said):
+    message = rf"res-embedding: {name} · residual_decay must be < 1, got 0.2 · 10"
+    with pytest.raises(ValueError, match=message):
         train(small, tmp_path, **{name: "0.2"})
     assert not any(tmp_path.iterdir())
     train(small, tmp_path, residual="false", **{name: "0.2"})
 
 
-def test_a_random_graph_is_the_seeds(small: Dataset, tmp_path: Path) -> None:
+def test_a_random_graph_has_the_degrees_of_the_true_one(small: Dataset, tmp_path: Path) -> None:
     train(small, tmp_path / "one", graph="random")
     train(small, tmp_path / "true")
     one, true = (load_tensors_of(tmp_path / part / GRAPH) for part in ("one", "true"))
@@ -114,7 +116,9 @@ def test_a_random_graph_is_the_seeds(small: Dataset, tmp_path: Path) -> None:
     assert not torch.equal(one["neighbours"], true["neighbours"])
 
 
-def test_the_command_line_knows_it(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_command_line_trains_and_serves_it(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     data, out = write_ring(tmp_path / "shop", users=40), str(tmp_path / "out")
     command = ["train", "res-embedding", "--data", data, "--quick", "--out", out]
     assert run([*command, "--set", "base=sum-pool", "--set", "base.hidden=8"]) == 0

@@ -1,3 +1,5 @@
+"""Interrupted trainings resume to the bits of uninterrupted ones; other checkpoints are refused."""
+
 from __future__ import annotations
 
 import signal
@@ -31,7 +33,7 @@ CONFIG = TrainingConfig(epochs=3, batch=32)
 
 @pytest.fixture(autouse=True)
 def _one_thread(set_threads: Callable[[int], None]) -> None:
-    set_threads(1)  # These models are so small that a second thread only waits for the first.
+    set_threads(1)  # The models are too small for a second thread.
 
 
 def build(name: str) -> SASRec | UniRec:
@@ -54,7 +56,7 @@ def train(
     model = build(name)
     folder.mkdir(exist_ok=True)
     task = NextItemTask(ring_dataset())
-    torch.manual_seed(99)  # The surroundings' random state does not matter.
+    torch.manual_seed(99)  # The result must not depend on the global random state.
     curve = fit(
         model,
         task,
@@ -68,28 +70,30 @@ def train(
 
 
 def assert_same(
-    found: tuple[list[Epoch], dict[str, torch.Tensor]],
+    actual: tuple[list[Epoch], dict[str, torch.Tensor]],
     expected: tuple[list[Epoch], dict[str, torch.Tensor]],
 ) -> None:
-    timeless = [[replace(epoch, seconds=0.0) for epoch in curve] for curve, _ in (found, expected)]
+    timeless = [[replace(epoch, seconds=0.0) for epoch in curve] for curve, _ in (actual, expected)]
     assert timeless[0] == timeless[1]
     for key, value in expected[1].items():
-        assert torch.equal(value, found[1][key]), key
+        assert torch.equal(value, actual[1][key]), key
 
 
 @pytest.mark.parametrize(("name", "minutes"), [("sasrec", 0.0), ("sasrec", 60.0), ("unirec", 0.0)])
-def test_an_interrupted_run_makes_the_same_bits(name: str, minutes: float, tmp_path: Path) -> None:
+def test_an_interrupted_run_resumes_to_the_same_bits(
+    name: str, minutes: float, tmp_path: Path
+) -> None:
     config = replace(CONFIG, checkpoint_minutes=minutes)
     expected = train(name, replace(config, checkpoint_minutes=60), tmp_path / "whole")
     interrupt = Interrupt(after=1.4 / config.epochs)
     with pytest.raises(KeyboardInterrupt):
         train(name, config, tmp_path / "parts", callbacks=interrupt)
-    _, kept = load_tensors(tmp_path / "parts" / CHECKPOINT, kind="training-state")
-    assert (len(kept["curve"]), kept["step"] > 0) == (1, minutes == 0)
+    _, meta = load_tensors(tmp_path / "parts" / CHECKPOINT, kind="training-state")
+    assert (len(meta["curve"]), meta["step"] > 0) == (1, minutes == 0)
     epochs = LoggedSteps()
-    found = train(name, config, tmp_path / "parts", resume=True, callbacks=epochs)
+    resumed = train(name, config, tmp_path / "parts", resume=True, callbacks=epochs)
     assert epochs.steps == [1, 2, 3]
-    assert_same(found, expected)
+    assert_same(resumed, expected)
 
 
 PROGRAM = """
@@ -122,7 +126,7 @@ run_job(job, load(data), Path(out), callbacks=Kill())
         ("din", {"tables": "rowwise-adagrad", "table_learning_rate": "0.05", "hidden": "16"}),
     ],
 )
-def test_a_run_killed_within_an_epoch_makes_the_same_bits(
+def test_a_run_killed_within_an_epoch_resumes_to_the_same_bits(
     model: str, settings: dict[str, str], tmp_path: Path
 ) -> None:
     rows = ["user_id,item_id,timestamp"]
@@ -138,19 +142,19 @@ def test_a_run_killed_within_an_epoch_makes_the_same_bits(
     parts = tmp_path / "parts"
     arguments = [str(tmp_path), str(parts), model, "checkpoint_minutes=0"]
     arguments += [f"{key}={value}" for key, value in settings.items()]
-    ended = subprocess.run([sys.executable, "-c", PROGRAM, *arguments], check=False)
-    assert ended.returncode == -signal.SIGKILL
-    _, kept = load_tensors(parts / CHECKPOINT, kind="training-state")
-    assert len(kept["curve"]) == 1
-    assert kept["step"] > 0
+    completed = subprocess.run([sys.executable, "-c", PROGRAM, *arguments], check=False)
+    assert completed.returncode == -signal.SIGKILL
+    _, meta = load_tensors(parts / CHECKPOINT, kind="training-state")
+    assert len(meta["curve"]) == 1
+    assert meta["step"] > 0
 
-    found = run_job(job, dataset, parts, resume=True)
+    resumed = run_job(job, dataset, parts, resume=True)
     for part in ("validation", "test"):
-        assert found.metrics[part] == expected.metrics[part]
-    timeless = [[replace(e, seconds=0.0) for e in run.curve] for run in (found, expected)]
+        assert resumed.metrics[part] == expected.metrics[part]
+    timeless = [[replace(e, seconds=0.0) for e in run.curve] for run in (resumed, expected)]
     assert timeless[0] == timeless[1]
     for key, value in expected.model.state_dict().items():
-        assert torch.equal(value, found.model.state_dict()[key]), key
+        assert torch.equal(value, resumed.model.state_dict()[key]), key
     for name in ("model.safetensors", "predictions.parquet"):
         assert (parts / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()
 

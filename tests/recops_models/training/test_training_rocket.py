@@ -1,4 +1,4 @@
-"""Rocket through `recops train`: to the bit, alone, interrupted, with and without a teacher."""
+"""Training of Rocket: the light net alone, interruptions, with and without a teacher."""
 
 from __future__ import annotations
 
@@ -48,23 +48,21 @@ def rocket(data: Dataset, folder: Path, **settings: Any) -> TrainResult:
 def test_without_sharing_and_hint_the_light_net_is_the_one_trained_alone(
     small: Dataset, tmp_path: Path
 ) -> None:
-    """With dropout in both nets, and a clipping that is always at work."""
+    """Both nets use dropout, and gradients are clipped in every step."""
     alone = train("din", small, tmp_path / "alone", width="4", hidden="6", clip="0.01")
     expected = (tmp_path / "alone" / MODEL).read_bytes()
     settings = {"share": "none", "clip": "0.01", "booster": "gru-attention", "light": "din"}
-    beside = rocket(small, tmp_path / "beside", hint_weight="0", **settings)
-    assert (tmp_path / "beside" / MODEL).read_bytes() == expected
-    found = dict(beside.metrics["test"])
-    assert found.pop("booster_auc") != found["auc"]
-    assert found == alone.metrics["test"]
+    joint = rocket(small, tmp_path / "joint", hint_weight="0", **settings)
+    assert (tmp_path / "joint" / MODEL).read_bytes() == expected
+    metrics = dict(joint.metrics["test"])
+    assert metrics.pop("booster_auc") != metrics["auc"]
+    assert metrics == alone.metrics["test"]
     rocket(small, tmp_path / "guided", hint_weight="0.5", **settings)
     assert (tmp_path / "guided" / MODEL).read_bytes() != expected
 
 
 @pytest.mark.parametrize("share", ["none", "embedding", "bottom"])
-def test_an_interrupted_rocket_lands_on_the_same_bits(
-    share: str, small: Dataset, tmp_path: Path
-) -> None:
+def test_a_resumed_rocket_gives_the_same_bits(share: str, small: Dataset, tmp_path: Path) -> None:
     train("sum-pool", small, tmp_path / "teacher", hidden="8")
     settings = {"share": share, "hint_warmup": "5", "teacher": str(tmp_path / "teacher" / MODEL)}
     expected = rocket(small, tmp_path / "whole", **settings)
@@ -73,10 +71,10 @@ def test_an_interrupted_rocket_lands_on_the_same_bits(
     settings["checkpoint_minutes"] = "0"
     with pytest.raises(KeyboardInterrupt):
         rocket(small, parts, callbacks=Interrupt(after=1.4 / 2), **settings)
-    found = rocket(small, parts, resume=True, **settings)
-    for other in (again, found):
+    resumed = rocket(small, parts, resume=True, **settings)
+    for other in (again, resumed):
         assert other.metrics["test"] == expected.metrics["test"]
-        curves = [[replace(e, seconds=0.0) for e in of.curve] for of in (other, expected)]
+        curves = [[replace(e, seconds=0.0) for e in each.curve] for each in (other, expected)]
         assert curves[0] == curves[1]
     for folder in ("again", "parts"):
         for name in (MODEL, "predictions.parquet"):
@@ -92,7 +90,7 @@ def test_an_interrupted_rocket_lands_on_the_same_bits(
         ({"booster": "gru-attention", "booster.layers": "1", "light.layers": "1"}, GruAttention),
     ],
 )
-def test_the_command_line_keeps_a_light_net_of_its_own_kind(
+def test_the_command_line_saves_a_plain_light_net(
     settings: dict[str, str], light: type, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     data = write_ring(tmp_path / "shop", users=40)
@@ -121,15 +119,15 @@ def test_the_command_line_keeps_a_light_net_of_its_own_kind(
     assert f"with light {type(job.parts['light']).__name__}" in capsys.readouterr().err
 
 
-def test_a_teacher_alone(small: Dataset, tmp_path: Path) -> None:
+def test_a_teacher_without_a_booster(small: Dataset, tmp_path: Path) -> None:
     train("din", small, tmp_path / "teacher", hidden="16")
     teacher = str(tmp_path / "teacher" / MODEL)
     settings = {"booster": "none", "light": "sum-pool", "light.hidden": "8"}
-    found = train("rocket", small, tmp_path / "kd", teacher=teacher, **settings)
-    assert type(found.model) is SumPool
-    assert "booster_auc" not in found.metrics["test"]
+    result = train("rocket", small, tmp_path / "kd", teacher=teacher, **settings)
+    assert type(result.model) is SumPool
+    assert "booster_auc" not in result.metrics["test"]
     alone = train("sum-pool", small, tmp_path / "alone", hidden="8")
-    assert found.metrics["test"] != alone.metrics["test"]
+    assert result.metrics["test"] != alone.metrics["test"]
     before = (tmp_path / "kd" / MODEL).read_bytes()
     with pytest.raises(ValueError, match="no validation metric 'booster_auc'; there are auc, "):
         train("rocket", small, tmp_path / "kd", teacher=teacher, select="booster_auc", **settings)
@@ -146,22 +144,22 @@ def test_a_teacher_of_other_vocabularies_is_refused(small: Dataset, tmp_path: Pa
 
 
 @pytest.mark.parametrize("tables", ["sparse-adam", "rowwise-adagrad"])
-def test_sparse_tables_and_sixteen_bits(tables: str, small: Dataset, tmp_path: Path) -> None:
-    expected = rocket(small, tmp_path / "dense", tables="adam")
-    found = rocket(small, tmp_path / "sparse", tables=tables, precision="bf16")
-    losses = [each.metrics["validation"]["logloss"] for each in (found, expected)]
+def test_training_with_sparse_tables_and_bf16(tables: str, small: Dataset, tmp_path: Path) -> None:
+    dense = rocket(small, tmp_path / "dense", tables="adam")
+    sparse = rocket(small, tmp_path / "sparse", tables=tables, precision="bf16")
+    losses = [each.metrics["validation"]["logloss"] for each in (sparse, dense)]
     assert losses[0] != losses[1]
-    for table in found.model.embedding.tables.values():
-        assert (table.weight[0] == 0).all(), "padding is nobody"
+    for table in sparse.model.embedding.tables.values():
+        assert (table.weight[0] == 0).all(), "the padding row must stay zero"
 
 
 @pytest.mark.slow
-@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # torch's own, as it compiles.
-def test_a_compiled_loss_is_the_same_loss(small: Dataset, tmp_path: Path) -> None:
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # From torch's compiler.
+def test_compiling_does_not_change_the_loss(small: Dataset, tmp_path: Path) -> None:
     torch._dynamo.reset()
-    # Without dropout: a compiled model draws other numbers.
-    still = {"booster": "sum-pool", "light.dropout": "0", "booster.dropout": "0"}
-    eager = rocket(small, tmp_path / "eager", **still)
-    compiled = rocket(small, tmp_path / "compiled", compile="true", **still)
-    losses = [[epoch.train_loss for epoch in of.curve] for of in (compiled, eager)]
+    # Without dropout, since a compiled model draws other random numbers.
+    settings = {"booster": "sum-pool", "light.dropout": "0", "booster.dropout": "0"}
+    eager = rocket(small, tmp_path / "eager", **settings)
+    compiled = rocket(small, tmp_path / "compiled", compile="true", **settings)
+    losses = [[epoch.train_loss for epoch in each.curve] for each in (compiled, eager)]
     assert losses[0] == pytest.approx(losses[1], rel=1e-4)

@@ -1,4 +1,4 @@
-"""UniRec's two trainings: next tokens, then rewards and preferences."""
+"""Training of UniRec: next items first, then rewards and preferences."""
 
 from __future__ import annotations
 
@@ -36,11 +36,11 @@ TIMELESS = ("model.safetensors", "predictions.parquet")
 
 @pytest.fixture(autouse=True)
 def _one_thread(set_threads: Callable[[int], None]) -> None:
-    set_threads(1)  # These models are so small that a second thread only waits for the first.
+    set_threads(1)  # The models are too small for a second thread.
 
 
 def shop() -> Dataset:
-    """Users who walk along a ring of 30 items and rate what they meet."""
+    """Return a shop whose users walk along a ring of 30 items and rate each one."""
     rows = [(u, (u + step) % 30, step) for u in range(40) for step in range(8 + u % 5)]
     user, item, time = np.array(sorted(rows, key=lambda row: row[2])).T
     stars = (1 + (user + item) % 5).astype(np.float32)
@@ -64,17 +64,17 @@ def task_of(data: Dataset, **settings: str) -> PathTask:
     return task
 
 
-def test_some_users_choose_the_epoch_and_all_are_told_of() -> None:
+def test_a_sample_of_users_selects_the_epoch_and_all_are_evaluated() -> None:
     task = task_of(shop(), validation_users="10", task="scene")
-    asked = task.epoch_events
-    assert len(asked.task) == len(asked.level) == len(asked.examples.users) == 10
-    every = task.held_out("validation")
-    assert len(every.task) == 40
-    assert torch.equal(asked.task, every.task[asked.examples.users])
+    sample = task.epoch_events
+    assert len(sample.task) == len(sample.level) == len(sample.examples.users) == 10
+    held_out = task.held_out("validation")
+    assert len(held_out.task) == 40
+    assert torch.equal(sample.task, held_out.task[sample.examples.users])
     assert len(task_of(shop()).epoch_validation.users) == 40
 
 
-def test_weights_are_shares_of_their_mean() -> None:
+def test_event_weights_have_mean_one() -> None:
     task = task_of(shop(), level_weights="0,1,4", task="scene")
     weights, levels = task.events.weight, task.events.level
     assert set((weights / weights.max()).tolist()) == {0, 0.25, 1}
@@ -135,7 +135,7 @@ run_job(job, load(data), Path(out), callbacks=Kill())
 
 
 @pytest.mark.parametrize(("stage", "epoch"), [("unirec", 1), ("alignment", 0)])
-def test_a_run_killed_in_either_stage_makes_the_same_bits(
+def test_a_run_killed_in_either_stage_resumes_to_the_same_bits(
     stage: str, epoch: int, tmp_path: Path
 ) -> None:
     (tmp_path / "shop").mkdir()
@@ -151,22 +151,29 @@ def test_a_run_killed_in_either_stage_makes_the_same_bits(
     command = [sys.executable, "-c", PROGRAM, *arguments, stage, str((epoch + 0.4) / 2)]
     assert subprocess.run(command, check=False).returncode == -signal.SIGKILL
     assert (tmp_path / "parts" / CHECKPOINT).exists() == (stage == "alignment")
-    found = run_job(job, data, tmp_path / "parts", resume=True)
-    timeless = [[replace(e, seconds=0.0) for e in each.curve] for each in (found, expected)]
+    resumed = run_job(job, data, tmp_path / "parts", resume=True)
+    timeless = [[replace(e, seconds=0.0) for e in each.curve] for each in (resumed, expected)]
     assert timeless[0] == timeless[1]
     for name in TIMELESS:
         assert (tmp_path / "parts" / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()
 
 
-def test_a_fresh_start_leaves_nothing_of_the_stages_before(tmp_path: Path) -> None:
+def test_a_fresh_start_removes_the_files_of_all_stages(tmp_path: Path) -> None:
     settings = {**SMALL, "align": "rft"}
     job = job_of("unirec", "made up", settings, seed=0, quick=True)
     run_job(job, shop(), tmp_path)
     other = job_of("unirec", "made up", settings, seed=1, quick=True)
     with pytest.raises(KeyboardInterrupt):
         run_job(other, shop(), tmp_path, callbacks=Interrupt("semantic IDs"))
-    left = {path.name for place in (tmp_path, tmp_path / "unirec") for path in place.iterdir()}
-    assert not left & {CHECKPOINT, "model.safetensors", "tokenizer.safetensors", "sids.parquet"}
+    remaining = {
+        path.name for folder in (tmp_path, tmp_path / "unirec") for path in folder.iterdir()
+    }
+    assert not remaining & {
+        CHECKPOINT,
+        "model.safetensors",
+        "tokenizer.safetensors",
+        "sids.parquet",
+    }
     run_job(other, shop(), tmp_path, resume=True)
     (tmp_path / "whole").mkdir()
     run_job(other, shop(), tmp_path / "whole")
@@ -175,7 +182,7 @@ def test_a_fresh_start_leaves_nothing_of_the_stages_before(tmp_path: Path) -> No
 
 
 @pytest.mark.parametrize(
-    ("settings", "error", "said"),
+    ("settings", "error", "message"),
     [
         ({"align": "both", "reward_strength": "0.6"}, ValueError, "must be at most 1"),
         ({"align": "dpo", "engagement": "none"}, DataError, "shop: align=dpo must have events of"),
@@ -184,15 +191,15 @@ def test_a_fresh_start_leaves_nothing_of_the_stages_before(tmp_path: Path) -> No
         ({"task": "place"}, DataError, r"task must be a column of the interactions, got 'place'"),
     ],
 )
-def test_unfit_settings_are_refused_before_anything_is_made(
-    settings: dict[str, str], error: type[Exception], said: str
+def test_invalid_settings_are_refused_before_training(
+    settings: dict[str, str], error: type[Exception], message: str
 ) -> None:
-    with pytest.raises(error, match=said):
+    with pytest.raises(error, match=message):
         task_of(shop(), **settings)
 
 
 def write_events(folder: Path) -> Path:
-    """The shop as a CSV folder whose events have columns that recops has no names for."""
+    """Write the shop as a CSV folder whose events have custom columns."""
     folder.mkdir()
     events = shop().interactions
     kinds = ["buy" if item % 3 == 0 else "click" for item in events["item_id"].to_pylist()]
@@ -210,15 +217,15 @@ def write_events(folder: Path) -> Path:
     return folder
 
 
-def sets(**settings: str) -> list[str]:
+def set_options(**settings: str) -> list[str]:
     return [word for key, value in settings.items() for word in ("--set", f"{key}={value}")]
 
 
-def test_objectives_are_a_column_that_the_command_line_names(
+def test_objectives_are_the_values_of_a_named_column(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     folder, out = write_events(tmp_path / "shop"), tmp_path / "out"
-    chosen = sets(**{**SMALL, "epochs": "1", "objective": "event_type", "task": "scene"})
+    chosen = set_options(**{**SMALL, "epochs": "1", "objective": "event_type", "task": "scene"})
     command = ["train", "unirec", "--data", str(folder), *chosen, "--out", str(out)]
     assert run(command) == 0
     model = load_trained(out)[1]
@@ -235,7 +242,7 @@ def test_objectives_are_a_column_that_the_command_line_names(
     assert "no task 'buy'; there are buy/feed, buy/search, click/" in capsys.readouterr().err
 
 
-def test_objectives_condition_what_is_learnt() -> None:
+def test_events_are_trained_with_their_objective() -> None:
     data = shop()
     kinds = pa.array(
         ["buy" if item % 3 == 0 else "click" for item in data.interactions["item_id"].to_pylist()]
@@ -261,7 +268,7 @@ def test_levels_and_values_come_from_named_columns(
     ratio = task.events.weight[bought][0] / task.events.weight[~bought][0]
     assert float(ratio) == pytest.approx(3 * scale)
     assert float(task.events.reward[bought][0]) == pytest.approx(scale)
-    command = ["train", "unirec", "--data", str(imported), *sets(**{**SMALL, **chosen})]
+    command = ["train", "unirec", "--data", str(imported), *set_options(**{**SMALL, **chosen})]
     assert run([*command, "--out", str(out)]) == 0
     assert "hr@10_engaged" in read_json(out / "metrics.json", kind="metrics")["test"]
     assert run([*command, "--set", "value=cost", "--out", str(out)]) == 1
