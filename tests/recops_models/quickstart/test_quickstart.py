@@ -1,4 +1,4 @@
-"""The main job, on a small data set in seconds; .ci/run holds its claim on ml-100k."""
+"""Quickstart on a small data set. ``.ci/run`` checks its claim on ml-100k."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ def same(first: Outcome, second: Outcome) -> bool:
 
 @pytest.fixture(scope="module", autouse=True)
 def _one_thread() -> Iterator[None]:
-    """Models this small gain nothing from threads, and lose much where cores are shared."""
+    """Run on one thread: the models are too small for more."""
     before = torch.get_num_threads()
     torch.set_num_threads(1)
     yield
@@ -75,7 +75,7 @@ def finished(small: Dataset, tmp_path_factory: pytest.TempPathFactory) -> tuple[
     return out, start(small, out)
 
 
-def test_a_run_leaves_everything(small: Dataset, finished: tuple[Path, Outcome]) -> None:
+def test_a_run_writes_all_outputs(small: Dataset, finished: tuple[Path, Outcome]) -> None:
     out, outcome = finished
     assert all((out / name).is_file() for name in OUTPUTS)
     sids = load_sids(out / "unirec" / "sids.parquet")
@@ -89,19 +89,19 @@ def test_a_run_leaves_everything(small: Dataset, finished: tuple[Path, Outcome])
 
 def test_metrics_follow_the_schema(finished: tuple[Path, Outcome]) -> None:
     out, outcome = finished
-    found = read_json(out / "metrics.json", kind="metrics")
-    assert (found["data"], found["model"], found["seed"]) == ("small", "unirec", 0)
-    assert found["split"] == "leave-one-out"
-    assert set(found["baselines"]) == {"sasrec", "popularity"}
-    for figures in (found, *found["baselines"].values()):
+    metrics = read_json(out / "metrics.json", kind="metrics")
+    assert (metrics["data"], metrics["model"], metrics["seed"]) == ("small", "unirec", 0)
+    assert metrics["split"] == "leave-one-out"
+    assert set(metrics["baselines"]) == {"sasrec", "popularity"}
+    for figures in (metrics, *metrics["baselines"].values()):
         for part in ("test", "validation"):
             assert {"hr@10", "hr@50", "ndcg@10"} <= set(figures[part])
-    assert found["train_seconds"] > 0
-    assert found["versions"]["torch"] == torch.__version__
-    assert found["real_items"] == outcome.real_items == 1.0
-    first, *_ = found["differences"]
+    assert metrics["train_seconds"] > 0
+    assert metrics["versions"]["torch"] == torch.__version__
+    assert metrics["real_items"] == outcome.real_items == 1.0
+    first, *_ = metrics["differences"]
     assert (first["model"], first["against"]) == ("UniRec", "SASRec")
-    for difference in found["differences"]:
+    for difference in metrics["differences"]:
         low, high = difference["interval"]
         assert low <= difference["value"] <= high
 
@@ -113,13 +113,13 @@ def test_recommendations_are_unseen_items_with_titles(
     users = read_json(finished[0] / "recommendations.json", kind="recommendations")["users"]
     assert users
     for user in users:
-        met = small.interactions.filter(
+        events = small.interactions.filter(
             np.equal(small.interactions["user_id"].to_numpy(), user["user_id"])
         )
-        met_before = set(met["item_id"].to_pylist()) - {user["held_out"]["item_id"]}
+        seen_items = set(events["item_id"].to_pylist()) - {user["held_out"]["item_id"]}
         for items in user["recommended"].values():
             assert len(items) == len({item["item_id"] for item in items}) == 10
-            assert not met_before & {item["item_id"] for item in items}
+            assert not seen_items & {item["item_id"] for item in items}
             assert all(titles[item["item_id"]] == item["title"] for item in items)
 
 
@@ -132,10 +132,10 @@ def test_equal_seeds_give_equal_lists(
 @pytest.mark.parametrize(
     ("stage", "share"), [("semantic IDs", 0.0), ("unirec", 0.5), ("sasrec", 0.9)]
 )
-def test_interrupted_and_resumed_equals_never_stopped(
+def test_a_resumed_run_equals_an_uninterrupted_one(
     small: Dataset, tmp_path: Path, finished: tuple[Path, Outcome], stage: str, share: float
 ) -> None:
-    watcher = Watcher(lambda at, done: at == stage and done >= share)
+    watcher = Watcher(lambda current, progress: current == stage and progress >= share)
     with pytest.raises(KeyboardInterrupt):
         start(small, tmp_path, watcher=watcher)
     assert not (tmp_path / "report.html").exists()
@@ -143,14 +143,14 @@ def test_interrupted_and_resumed_equals_never_stopped(
 
 
 @pytest.mark.parametrize("form", ["metrics", "recommendations", "report"])
-def test_metrics_stand_where_the_run_is_whole(
-    small: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, form: str
+def test_metrics_are_written_last(
+    small: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, output: str
 ) -> None:
-    def stopped(outcome: Outcome) -> None:
+    def interrupt(outcome: Outcome) -> None:
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(pipeline, form, stopped)
+        patch.setattr(pipeline, output, interrupt)
         with pytest.raises(KeyboardInterrupt):
             start(small, tmp_path)
     assert not (tmp_path / "metrics.json").exists()
@@ -189,7 +189,7 @@ def test_a_path_begins_with_the_coarsest_attribute(small: Dataset, tmp_path: Pat
     assert outcome.paths[:, 0].tolist() == attribute.tokens.tolist()
 
 
-def test_data_without_attributes_have_paths_of_codes_alone(small: Dataset, tmp_path: Path) -> None:
+def test_data_without_attributes_have_paths_of_codes_only(small: Dataset, tmp_path: Path) -> None:
     items = small.items.select(["item_id", "movie_title"])
     outcome = start(replace(small, items=items), tmp_path)
     assert outcome.attributes == {}
@@ -209,7 +209,7 @@ def test_command_line(small: Dataset, tmp_path: Path, capfd: pytest.CaptureFixtu
     assert run(["quickstart", "--data", "no-such-set", "--out", str(tmp_path / "x")]) == 2
 
 
-def test_its_models_serve_the_other_commands(
+def test_other_commands_accept_its_models(
     small: Dataset, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     data, vectors, out = tmp_path / "data", tmp_path / "vectors.npy", tmp_path / "run"

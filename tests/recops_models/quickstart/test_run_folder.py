@@ -1,4 +1,4 @@
-"""Run folders: one configuration each, finished stages kept, nothing mixed."""
+"""Run folders: one configuration per folder, and reuse of finished stages."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ CONFIG = {"data": "ml-100k", "seed": 0}
 
 
 class Stage:
-    """A stage that counts how often it was made and loaded."""
+    """A stage that counts how often it was computed and loaded."""
 
     def __init__(self, folder: RunFolder, name: str) -> None:
         self.folder, self.name = folder, name
-        self.made = self.loaded = 0
+        self.computed = self.loaded = 0
 
     def run(self, value: str) -> str:
         def make() -> str:
-            self.made += 1
+            self.computed += 1
             return value
 
         def load() -> str:
@@ -37,12 +37,12 @@ def open_run(path: Path, *, resume: bool = False, **changes: object) -> RunFolde
     return RunFolder(path, {**CONFIG, **changes}, outputs=["a", "b"], resume=resume)
 
 
-def test_resume_loads_finished_stages_and_makes_the_rest(tmp_path: Path) -> None:
+def test_resume_loads_finished_stages_and_computes_the_others(tmp_path: Path) -> None:
     assert Stage(open_run(tmp_path), "a").run("one") == "one"
     folder = open_run(tmp_path, resume=True)
     first, second = Stage(folder, "a"), Stage(folder, "b")
     assert (first.run("other"), second.run("two")) == ("one", "two")
-    assert (first.made, first.loaded, second.made, second.loaded) == (0, 1, 1, 0)
+    assert (first.computed, first.loaded, second.computed, second.loaded) == (0, 1, 1, 0)
     assert set(folder.seconds) == {"a", "b"}
 
 
@@ -55,7 +55,7 @@ def test_a_stage_that_fails_is_not_finished(tmp_path: Path) -> None:
     assert Stage(open_run(tmp_path, resume=True), "a").run("one") == "one"
 
 
-def test_without_resume_a_run_starts_afresh(tmp_path: Path) -> None:
+def test_without_resume_a_run_starts_again(tmp_path: Path) -> None:
     Stage(open_run(tmp_path), "a").run("one")
     (tmp_path / "notes.txt").write_text("mine")
     folder = open_run(tmp_path)
@@ -90,7 +90,7 @@ def test_a_damaged_file_is_named(tmp_path: Path, name: str) -> None:
         open_run(tmp_path, resume=True)
 
 
-def test_an_interrupted_first_stage_keeps_what_it_has(tmp_path: Path) -> None:
+def test_resuming_keeps_files_of_an_interrupted_stage(tmp_path: Path) -> None:
     (open_run(tmp_path) / "a").write_text("half")
     assert (open_run(tmp_path, resume=True) / "a").read_text() == "half"
     assert not (open_run(tmp_path) / "a").exists()

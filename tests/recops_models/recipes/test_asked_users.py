@@ -1,3 +1,5 @@
+"""Users of ``recops recommend --users``: all users, or those of a file."""
+
 from __future__ import annotations
 
 import re
@@ -15,17 +17,17 @@ from small_shop import write_shop
 
 @pytest.fixture(scope="module")
 def shop(tmp_path_factory: pytest.TempPathFactory) -> Dataset:
-    """40 users, of whom the last has met nothing."""
+    """Return a shop of 40 users, of whom the last has no events."""
     return load(write_shop(tmp_path_factory.mktemp("asked") / "shop"))
 
 
 @pytest.fixture(scope="module")
 def named(tmp_path_factory: pytest.TempPathFactory) -> Dataset:
-    """The same with ids that are text: n0, n1, n10 …"""
+    """Return the same shop with text ids: n0, n1, n10, …"""
     return load(write_shop(tmp_path_factory.mktemp("named") / "shop", id_format="n{}"))
 
 
-def test_all_are_those_who_have_met_something(shop: Dataset, named: Dataset) -> None:
+def test_all_means_all_users_with_events(shop: Dataset, named: Dataset) -> None:
     assert asked_users("all", shop).tolist() == list(range(39))
     users = asked_users("all", named).tolist()
     assert len(users) == 39
@@ -41,7 +43,7 @@ def test_all_are_those_who_have_met_something(shop: Dataset, named: Dataset) -> 
         ("users.csv", "user_id\n7\n3\n12\n"),
     ],
 )
-def test_each_user_of_a_file_once_and_in_its_order(
+def test_users_of_a_file_are_read_once_in_its_order(
     file: str, content: str, shop: Dataset, tmp_path: Path
 ) -> None:
     (tmp_path / file).write_text(content, newline="")
@@ -65,14 +67,14 @@ def test_a_column_of_parquet_may_have_any_type(
     assert asked_users(str(tmp_path / "users.parquet"), shop).tolist() == [7, 3, 12]
 
 
-def test_ids_that_are_text(named: Dataset, tmp_path: Path) -> None:
+def test_text_ids(named: Dataset, tmp_path: Path) -> None:
     (tmp_path / "users.txt").write_bytes(b"\xef\xbb\xbfn12\nn3\n")
-    found = asked_users(str(tmp_path / "users.txt"), named).tolist()
-    assert [named.user_keys[user] for user in found] == ["n12", "n3"]
+    users = asked_users(str(tmp_path / "users.txt"), named).tolist()
+    assert [named.user_keys[user] for user in users] == ["n12", "n3"]
 
 
 @pytest.mark.parametrize(
-    ("file", "content", "said"),
+    ("file", "content", "message"),
     [
         ("u.txt", "3\n\n999\n", ", line 3: user '999' is not among the 40 of shop, such as 0"),
         ("u.txt", "3\n39\n", ", line 2: user '39' has met nothing yet: there is nothing to go by"),
@@ -89,15 +91,15 @@ def test_ids_that_are_text(named: Dataset, tmp_path: Path) -> None:
         ("none.parquet", None, ": not readable as Parquet ("),
     ],
 )
-def test_what_is_wrong_is_told_with_its_line(
-    file: str, content: str | bytes | None, said: str, shop: Dataset, tmp_path: Path
+def test_errors_name_the_line(
+    file: str, content: str | bytes | None, message: str, shop: Dataset, tmp_path: Path
 ) -> None:
     if content is not None:
         (tmp_path / file).write_bytes(content.encode() if isinstance(content, str) else content)
-    with pytest.raises(DataError, match=re.escape(f"{file}{said}")):
+    with pytest.raises(DataError, match=re.escape(f"{file}{message}")):
         asked_users(str(tmp_path / file), shop)
 
 
-def test_a_folder_is_no_file(shop: Dataset, tmp_path: Path) -> None:
+def test_a_folder_is_refused(shop: Dataset, tmp_path: Path) -> None:
     with pytest.raises(DataError, match="not readable as text"):
         asked_users(str(tmp_path), shop)

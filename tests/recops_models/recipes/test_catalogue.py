@@ -1,4 +1,4 @@
-"""A model is asked about the items, users and scenes that it was trained on, or not at all."""
+"""Catalogue of a trained model: other items, users or scenes than in training are refused."""
 
 from __future__ import annotations
 
@@ -26,11 +26,11 @@ from small_shop import SETTINGS, write_shop
 
 @pytest.fixture(autouse=True)
 def _one_thread(set_threads: Callable[[int], None]) -> None:
-    set_threads(1)  # These models are so small that a second thread only waits for the first.
+    set_threads(1)  # The models are too small for a second thread.
 
 
 def trained(folder: Path, model: str, *, seed: int = 0, **settings: str) -> Job:
-    """A training on the shop beside ``folder``, into it."""
+    """Train on the shop next to ``folder``, with ``folder`` as output."""
     chosen = {**SETTINGS[model], **settings}
     job = job_of(model, str(folder.parent / "shop"), chosen, seed=seed, quick=False)
     folder.mkdir(exist_ok=True)
@@ -38,8 +38,8 @@ def trained(folder: Path, model: str, *, seed: int = 0, **settings: str) -> Job:
     return job
 
 
-def reopened(folder: Path) -> None:
-    """As commands open it."""
+def reopen(folder: Path) -> None:
+    """Load the model and its data as the commands do."""
     job, model = load_trained(folder)
     open_data(job, model, folder)
 
@@ -67,7 +67,7 @@ def test_an_item_with_a_smaller_id_is_refused_by_every_command(
     assert not list(tmp_path.glob("*.p*"))
 
 
-def test_new_items_do_not_stand_in_the_data_set(tmp_path: Path) -> None:
+def test_new_items_must_not_be_in_the_data_set(tmp_path: Path) -> None:
     shop, out = write_shop(tmp_path / "shop"), tmp_path / "out"
     job = trained(out, "unirec")
     model = load_trained(out)[1]
@@ -81,7 +81,7 @@ def test_new_items_do_not_stand_in_the_data_set(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("model", SETTINGS)
-def test_more_events_and_more_users_are_the_normal_life_of_a_model(
+def test_new_events_and_new_users_are_accepted(
     model: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     shop, out = write_shop(tmp_path / "shop"), tmp_path / "out"
@@ -93,7 +93,7 @@ def test_more_events_and_more_users_are_the_normal_life_of_a_model(
 
 
 @pytest.mark.parametrize(
-    ("model", "settings", "change", "said"),
+    ("model", "settings", "change", "message"),
     [
         ("sasrec", {}, {"items": range(1, 30)}, "has 29 items where the model was trained on 30"),
         (
@@ -128,40 +128,40 @@ def test_more_events_and_more_users_are_the_normal_life_of_a_model(
         ),
     ],
 )
-def test_what_has_other_numbers_now_is_named(
-    model: str, settings: dict[str, str], change: dict[str, Any], said: str, tmp_path: Path
+def test_changes_of_the_catalogue_are_refused(
+    model: str, settings: dict[str, str], change: dict[str, Any], message: str, tmp_path: Path
 ) -> None:
     shop, out = write_shop(tmp_path / "shop"), tmp_path / "out"
     trained(out, model, **settings)
-    reopened(out)
+    reopen(out)
     write_shop(shop, **change)
-    with pytest.raises(DataError, match=re.escape(f"shop {said}")):
-        reopened(out)
+    with pytest.raises(DataError, match=re.escape(f"shop {message}")):
+        reopen(out)
 
 
-def test_what_a_model_does_not_read_may_change(tmp_path: Path) -> None:
+def test_data_that_the_model_does_not_read_may_change(tmp_path: Path) -> None:
     shop, out = write_shop(tmp_path / "shop"), tmp_path / "out"
     trained(out, "unirec", attributes="")
     write_shop(shop, users=41, scenes=("cart",), genres=("Action",))
-    reopened(out)
+    reopen(out)
 
 
-def test_a_click_model_knows_ids_and_those_that_are_text_by_number(tmp_path: Path) -> None:
+def test_click_models_need_the_numbers_of_text_ids(tmp_path: Path) -> None:
     shop, out = write_shop(tmp_path / "shop"), tmp_path / "out"
     trained(out, "din")
     write_shop(shop, items=range(31), users=41)
-    reopened(out)
+    reopen(out)
     write_shop(shop, id_format="n{}")
     with pytest.raises(DataError, match="shop has other items than those"):
-        reopened(out)
+        reopen(out)
     trained(out, "din")
-    reopened(out)
+    reopen(out)
     write_shop(shop, id_format="n{}", users=41)
     with pytest.raises(DataError, match="shop has 41 users where the model was trained on 40"):
-        reopened(out)
+        reopen(out)
 
 
-def test_the_center_serves_no_model_whose_text_ids_have_other_numbers(tmp_path: Path) -> None:
+def test_the_center_refuses_a_model_whose_text_ids_have_other_numbers(tmp_path: Path) -> None:
     shop, out = write_shop(tmp_path / "shop", id_format="n{}"), tmp_path / "out"
     trained(out, "mimn")
     ServedModel.load(out)
@@ -170,44 +170,47 @@ def test_the_center_serves_no_model_whose_text_ids_have_other_numbers(tmp_path: 
         ServedModel.load(out)
 
 
-def test_text_ids_are_told_apart_although_their_numbers_are_the_same(tmp_path: Path) -> None:
+def test_text_ids_are_compared_by_their_text(tmp_path: Path) -> None:
     shop, out = write_shop(tmp_path / "shop", id_format="n{}"), tmp_path / "out"
     trained(out, "popularity")
     write_shop(shop, id_format="m{}")
     with pytest.raises(DataError, match="shop has other items than those"):
-        reopened(out)
+        reopen(out)
 
 
-def test_a_folder_of_an_earlier_version_has_no_record_and_loads(tmp_path: Path) -> None:
+def test_a_folder_without_a_record_loads(tmp_path: Path) -> None:
     shop, out = write_shop(tmp_path / "shop"), tmp_path / "out"
     trained(out, "sasrec")
     (out / CATALOGUE).unlink()
     write_shop(shop, items=range(31))
-    reopened(out)
+    reopen(out)
 
 
 def test_a_damaged_record_is_refused(tmp_path: Path) -> None:
     write_shop(tmp_path / "shop")
     out = tmp_path / "out"
     job = trained(out, "popularity")
-    told = (out / CATALOGUE).read_text()
-    (out / CATALOGUE).write_text(told.replace('"number": 30', '"number": 31'))
+    content = (out / CATALOGUE).read_text()
+    (out / CATALOGUE).write_text(content.replace('"number": 30', '"number": 31'))
     with pytest.raises(CorruptFileError, match="damaged"):
         check_catalogue(out, job, load(job.data))
 
 
-def test_the_record_says_what_it_is_of(tmp_path: Path) -> None:
+def test_the_record_lists_ids_and_names(tmp_path: Path) -> None:
     write_shop(tmp_path / "shop")
     trained(tmp_path / "out", "unirec", task="scene", user_fields="age")
-    told = read_json(tmp_path / "out" / CATALOGUE, kind="catalogue")
-    assert {what: ids["number"] for what, ids in told["ids"].items()} == {"items": 30, "users": 40}
-    assert told["names"] == {
+    content = read_json(tmp_path / "out" / CATALOGUE, kind="catalogue")
+    assert {kind: ids["number"] for kind, ids in content["ids"].items()} == {
+        "items": 30,
+        "users": 40,
+    }
+    assert content["names"] == {
         "attribute genre": ["Comedy", "Drama"],
         "task scene": ["feed", "search"],
     }
 
 
-def test_a_training_goes_on_with_the_items_that_it_began_with(tmp_path: Path) -> None:
+def test_resuming_requires_the_items_of_the_start(tmp_path: Path) -> None:
     shop, out = write_shop(tmp_path / "shop"), tmp_path / "out"
     trained(out, "sasrec", seed=1)
     write_shop(shop, items=range(31))
@@ -219,10 +222,10 @@ def test_a_training_goes_on_with_the_items_that_it_began_with(tmp_path: Path) ->
         run_job(job, load(shop), out, resume=True)
     write_shop(shop, items=range(31))
     run_job(job, load(shop), out, resume=True)
-    reopened(out)
+    reopen(out)
 
 
-def test_a_training_goes_on_with_the_events_that_it_began_with(tmp_path: Path) -> None:
+def test_resuming_requires_the_events_of_the_start(tmp_path: Path) -> None:
     shop, out = write_shop(tmp_path / "shop"), tmp_path / "out"
     job = trained(out, "sasrec")
     write_shop(shop, events=10)
@@ -232,7 +235,7 @@ def test_a_training_goes_on_with_the_events_that_it_began_with(tmp_path: Path) -
     run_job(job, load(shop), out, resume=True)
 
 
-def test_a_training_goes_on_with_the_attributes_that_it_began_with(tmp_path: Path) -> None:
+def test_resuming_requires_the_attributes_of_the_start(tmp_path: Path) -> None:
     shop, out = write_shop(tmp_path / "shop"), tmp_path / "out"
     job = trained(out, "unirec")
     write_shop(shop, genres=("Drama", "Comedy"))
@@ -240,8 +243,8 @@ def test_a_training_goes_on_with_the_attributes_that_it_began_with(tmp_path: Pat
         run_job(job, load(shop), out, resume=True)
 
 
-def test_without_a_job_there_is_nothing_to_go_on_from(tmp_path: Path) -> None:
-    """Whose checkpoint that is nobody knows."""
+def test_resuming_without_a_job_starts_a_new_training(tmp_path: Path) -> None:
+    """Without ``config.json`` it is unknown which job wrote the checkpoint."""
     shop, out = write_shop(tmp_path / "shop"), tmp_path / "out"
     trained(out, "sasrec", seed=1)
     (out / "config.json").unlink()

@@ -1,4 +1,4 @@
-"""``recops recommend`` on an AGE model: lists that explore, with the explored items marked."""
+"""Exploring lists of an AGE model, whose explored items are marked."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ SETTINGS = {
 
 
 def train(root: Path, **changes: str) -> Path:
-    """Train AGE on a shop of 30 items, whose users have met 24 to 28 of them."""
+    """Train AGE on a shop of 30 items, whose users have seen 24 to 28 of them."""
     shop = write_shop(root / "shop", users=20, events=24)
     out = root / "age"
     out.mkdir()
@@ -52,7 +52,7 @@ def ready(folder: Path, seed: int | None) -> ReadyModel:
     return ready_model(folder, job, model, load(job.data), seed=seed)
 
 
-def test_a_list_has_the_highest_scores_that_explore(trained: Path) -> None:
+def test_a_list_has_the_highest_exploring_scores(trained: Path) -> None:
     exploring, plain = ready(trained, 3), ready(trained, None)
     assert isinstance(exploring.model, Age)
     assert isinstance(exploring.task, ExampleTask)
@@ -66,8 +66,8 @@ def test_a_list_has_the_highest_scores_that_explore(trained: Path) -> None:
         assert torch.equal(items, best.indices[:2])
         assert torch.equal(scores, best.values[:2])
         assert torch.equal(plain_scores, direct.y[items])
-        (without, *_), _ = plain.task.recommend(plain.model, user, 2)
-        assert marks.tolist() == [item not in without for item in items]
+        (plain_items, *_), _ = plain.task.recommend(plain.model, user, 2)
+        assert marks.tolist() == [item not in plain_items for item in items]
         explored += int(marks.sum())
     assert explored > 0
 
@@ -81,7 +81,7 @@ def test_the_seed_decides_what_is_explored(trained: Path) -> None:
     assert lists(0) != lists(1)
 
 
-def test_the_command_marks_what_it_explores(
+def test_the_command_marks_explored_items(
     trained: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     command = ["recommend", str(trained), "-k", "3", "--seed", "1"]
@@ -127,7 +127,7 @@ def test_items_with_many_events_are_not_explored(tmp_path: Path) -> None:
         assert not marks.any()
 
 
-def test_a_user_who_met_nearly_all_has_a_shorter_list(trained: Path) -> None:
+def test_a_user_who_saw_nearly_all_items_has_a_shorter_list(trained: Path) -> None:
     items, scores, plain_scores, marks = ready(trained, 3).exploring_list(0, 8)
     assert int((items >= 0).sum()) == 6
     assert scores.isneginf().tolist() == [False] * 6 + [True] * 2

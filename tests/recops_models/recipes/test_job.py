@@ -14,7 +14,7 @@ from recops_models.recipes.setting_text import parse_settings
 from recops_models.training.config import TrainingConfig
 
 
-def test_texts_become_the_values_of_their_settings() -> None:
+def test_texts_are_parsed_into_values() -> None:
     texts = {"epochs": "3", "hidden": "64,32", "table_learning_rate": "none", "compile": "true"}
     values = {"epochs": 3, "hidden": (64, 32), "table_learning_rate": None, "compile": True}
     assert parse_settings("din", texts) == values
@@ -22,7 +22,7 @@ def test_texts_become_the_values_of_their_settings() -> None:
     assert dotted == {"base": "hpmn", "base.state": 8}
 
 
-def test_typed_settings_and_texts_make_one_config() -> None:
+def test_typed_settings_and_texts_give_equal_configurations() -> None:
     texts = {"learning_rate": "1", "dropout": "0.5", "select": "last"}
     typed = {"learning_rate": 1, "dropout": 0.5, "select": "last"}
     jobs = [

@@ -1,3 +1,5 @@
+"""New items of a trained UniRec: their codes, checks of their files, and recommendations."""
+
 from __future__ import annotations
 
 import dataclasses
@@ -36,12 +38,12 @@ b,Something else,Comedy
 
 @pytest.fixture(autouse=True)
 def _one_thread(set_threads: Callable[[int], None]) -> None:
-    set_threads(1)  # These models are so small that a second thread only waits for the first.
+    set_threads(1)  # The models are too small for a second thread.
 
 
 @pytest.fixture(scope="module")
 def shop(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder of data, beside it ``run`` and ``own``: what trainings on it left."""
+    """Return a folder with data in ``shop`` and models trained on it in ``run`` and ``own``."""
     root = tmp_path_factory.mktemp("new")
     rows = ["user_id,item_id,timestamp,scene"]
     rows += [
@@ -72,7 +74,7 @@ def trained(folder: Path) -> tuple[Dataset, UniRec, Callable[[Path], InsertedIte
     return data, model, lambda path: insert_new_items(job, data, model, folder, path)
 
 
-def test_new_items_are_recommended_beside_the_others(
+def test_new_items_are_recommended_with_the_others(
     shop: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (tmp_path / "new.csv").write_text(NEW)
@@ -87,7 +89,7 @@ def test_new_items_are_recommended_beside_the_others(
     assert before.count("Film") == shown.count("Film") - 1
 
 
-def test_what_says_the_same_gets_the_same_content(shop: Path, tmp_path: Path) -> None:
+def test_copies_of_items_get_the_same_attributes(shop: Path, tmp_path: Path) -> None:
     data, model, insert = trained(shop / "run")
     items = data.items.slice(4, 3)
     copies = items.set_column(0, "item_id", pa.array(["x", "y", "z"]))
@@ -96,11 +98,11 @@ def test_what_says_the_same_gets_the_same_content(shop: Path, tmp_path: Path) ->
     assert new.keys == ["x", "y", "z"]
     live = new.live
     assert len(live.model.paths) == 34
-    assert torch.equal(live.model.paths[31:, 0], model.paths[5:8, 0])  # Their genre.
+    assert torch.equal(live.model.paths[31:, 0], model.paths[5:8, 0])  # The token of the genre.
     assert torch.equal(live.model.paths[:31], model.paths)
 
 
-def test_vectors_of_ones_own_get_the_codes_of_their_neighbours(shop: Path, tmp_path: Path) -> None:
+def test_custom_vectors_get_the_codes_of_equal_vectors(shop: Path, tmp_path: Path) -> None:
     _, model, insert = trained(shop / "own")
     vectors = np.load(shop / "vectors.npy")
     table = {"item_id": [900, 100], "v": vectors[[3, 8]].tolist(), "genre": ["Drama", "Comedy"]}
@@ -118,10 +120,8 @@ def test_vectors_of_ones_own_get_the_codes_of_their_neighbours(shop: Path, tmp_p
         insert(tmp_path / "new.csv")
 
 
-def test_codes_are_of_the_tokenizer_that_the_model_was_trained_on(
-    shop: Path, tmp_path: Path
-) -> None:
-    """And not of the one that an earlier training, of two stages, left in a folder within."""
+def test_codes_come_from_the_tokenizer_of_the_training(shop: Path, tmp_path: Path) -> None:
+    """An earlier training of two stages left another tokenizer in a subfolder."""
     out, alone = tmp_path / "out", tmp_path / "alone"
     settings = {**SETTINGS, "engagement": "timestamp", "level_edges": "4"}
     pairs = [f"--set={key}={value}" for key, value in settings.items()]
@@ -130,17 +130,17 @@ def test_codes_are_of_the_tokenizer_that_the_model_was_trained_on(
     second = [*command, "--set=align=none", "--seed", "1", "--out"]
     for each in (first, [*second, str(out)], [*second, str(alone)]):
         assert run(each) == 0
-    tokenizers = [load_tokenizer(place / TOKENIZER) for place in (out, out / "unirec")]
+    tokenizers = [load_tokenizer(folder / TOKENIZER) for folder in (out, out / "unirec")]
     (tmp_path / "new.csv").write_text(NEW)
-    codes, expected = (trained(place)[2](tmp_path / "new.csv").codes for place in (out, alone))
+    codes, expected = (trained(folder)[2](tmp_path / "new.csv").codes for folder in (out, alone))
     assert torch.equal(codes, expected)
     points = torch.from_numpy(read_item_vectors(out / VECTORS).vectors)
     now, before = (tokenizer.encode(points) for tokenizer in tokenizers)
-    assert not torch.equal(now, before), "the two must differ, or this shows nothing"
+    assert not torch.equal(now, before), "the test needs two different tokenizers"
     assert torch.equal(now.long(), trained(out)[1].paths[1:, 1:] - 1)
 
 
-def test_codes_that_are_made_of_events_are_none_of_new_items(shop: Path, tmp_path: Path) -> None:
+def test_collaborative_codes_do_not_exist_for_new_items(shop: Path, tmp_path: Path) -> None:
     job, model = load_trained(shop / "run")
     assert isinstance(model, UniRec)
     learnt = {"collaborative": "true", "task": "scene"}
@@ -151,7 +151,7 @@ def test_codes_that_are_made_of_events_are_none_of_new_items(shop: Path, tmp_pat
 
 
 @pytest.mark.parametrize(
-    ("content", "said"),
+    ("content", "message"),
     [
         ("item_id,title\n", "holds no items"),
         ("title\nx\n", "must have a column item_id, got title"),
@@ -166,16 +166,14 @@ def test_codes_that_are_made_of_events_are_none_of_new_items(shop: Path, tmp_pat
         ("item_id,title\nx,y\n", "genre of item x must be one of Comedy, Drama, got nothing"),
     ],
 )
-def test_unfit_files_are_refused_by_name(
-    content: str, said: str, shop: Path, tmp_path: Path
-) -> None:
+def test_invalid_files_are_refused(content: str, message: str, shop: Path, tmp_path: Path) -> None:
     (tmp_path / "new.csv").write_text(content)
     _, _, insert = trained(shop / "run")
-    with pytest.raises(DataError, match=re.escape(said)):
+    with pytest.raises(DataError, match=re.escape(message)):
         insert(tmp_path / "new.csv")
 
 
-def test_a_plain_value_is_a_list_of_one(tmp_path: Path) -> None:
+def test_a_single_value_becomes_a_list(tmp_path: Path) -> None:
     lists = pa.array([["a"], ["b", "c"]])
     items = pa.table({"item_id": [1, 2], "kinds": lists, "price": [1.0, 2.0]})
     events = {"user_id": [0], "item_id": [1], "timestamp": [0]}
@@ -190,38 +188,38 @@ def test_a_plain_value_is_a_list_of_one(tmp_path: Path) -> None:
         read_new_items(tmp_path / "new.csv", data)
 
 
-def test_a_task_is_named(shop: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_task_is_an_option(shop: Path, capsys: pytest.CaptureFixture[str]) -> None:
     command = ["recommend", str(shop / "run"), "--user", "3"]
     shown = []
     for more in ([], ["--task", "feed"], ["--task", "search"]):
         assert run([*command, *more]) == 0
         shown.append(capsys.readouterr().out)
-    assert shown[0] == shown[1] != shown[2]  # User 3 is in the feed.
+    assert shown[0] == shown[1] != shown[2]  # The events of user 3 are in the feed.
     assert run([*command, "--task", "home"]) == 1
     assert "no task 'home'; there are feed, search" in capsys.readouterr().err
 
 
-def test_a_timed_request_is_told_its_task_and_its_user(
+def test_timed_requests_have_the_task_and_the_user(
     shop: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    heard: list[list[int]] = []
+    requests: list[list[int]] = []
     read = UniRec.read
 
-    def listening(model: UniRec, *request: Any, user: torch.Tensor) -> list[torch.Tensor]:
-        heard.append([int(request[2]), int(user)])
+    def recording_read(model: UniRec, *request: Any, user: torch.Tensor) -> list[torch.Tensor]:
+        requests.append([int(request[2]), int(user)])
         return read(model, *request, user=user)
 
-    monkeypatch.setattr(UniRec, "read", listening)
+    monkeypatch.setattr(UniRec, "read", recording_read)
     command = ["recommend", str(shop / "run"), "--user", "3", "--timing"]
     for task in ("feed", "search"):
         assert run([*command, "--task", task]) == 0
-    tasks = [task for task, _ in heard]
+    tasks = [task for task, _ in requests]
     assert tasks == sorted(tasks)
     assert tasks.count(0) == tasks.count(1) > 2
-    assert {user for _, user in heard} == {heard[0][1]} != {0}
+    assert {user for _, user in requests} == {requests[0][1]} != {0}
 
 
-def test_the_guide_goes_on_from_a_training(
+def test_the_program_of_the_guide_runs_on_a_trained_model(
     shop: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "runs").mkdir()
@@ -229,26 +227,26 @@ def test_the_guide_goes_on_from_a_training(
     (tmp_path / "new.csv").write_text(NEW)
     monkeypatch.chdir(tmp_path)
     (block,) = re.findall(r"^```python\n(.*?)^```$", GUIDE.read_text("utf-8"), re.M | re.S)
-    made: dict[str, Any] = {}
-    exec(block, made)  # The page's own words.
-    assert made["new"].keys == ["a7", "b"]
-    assert made["serving"].item.weight is made["model"].item.weight
-    assert made["serving"].trie.num_items == 32
+    namespace: dict[str, Any] = {}
+    exec(block, namespace)  # The program on the page.
+    assert namespace["new"].keys == ["a7", "b"]
+    assert namespace["serving"].item.weight is namespace["model"].item.weight
+    assert namespace["serving"].trie.num_items == 32
 
 
-def test_one_new_item_alone_is_told_as_the_others_are(shop: Path, tmp_path: Path) -> None:
-    """One row's columns are all of distinct values; the data set says which is the title."""
+def test_the_title_of_a_single_new_item_is_recognized(shop: Path, tmp_path: Path) -> None:
+    """In one row all columns have distinct values, so the data set decides which is the title."""
     _, _, insert = trained(shop / "run")
     (tmp_path / "new.csv").write_text("item_id,genre,title\nb,Comedy,Something else\n")
     assert insert(tmp_path / "new.csv").titles == ["Something else"]
 
 
-def test_the_same_ids_with_other_words_are_another_space(shop: Path, tmp_path: Path) -> None:
+def test_items_with_other_texts_than_in_training_are_refused(shop: Path, tmp_path: Path) -> None:
     data, model, _ = trained(shop / "run")
     rng = np.random.default_rng(0)
     words = pa.array([f"{a} {b}" for a, b in rng.integers(100, size=(data.items.num_rows, 2))])
-    place = data.items.column_names.index("title")
-    other = dataclasses.replace(data, items=data.items.set_column(place, "title", words))
+    column = data.items.column_names.index("title")
+    other = dataclasses.replace(data, items=data.items.set_column(column, "title", words))
     (tmp_path / "new.csv").write_text(NEW)
     job, _ = load_trained(shop / "run")
     with pytest.raises(DataError, match="describes its items otherwise than in training"):

@@ -1,4 +1,4 @@
-"""Recipes by name: one from outside the package, and what loading a model imports."""
+"""Registry of recipes: a recipe from outside the package, and the imports of loading."""
 
 from __future__ import annotations
 
@@ -33,13 +33,13 @@ from synthetic_histories import NUM_ITEMS, paths, write_ring
 
 @dataclass(frozen=True)
 class LastEventConfig(ClickConfig):
-    """Sizes; ``scale`` is on the last event."""
+    """Sizes, and the factor ``scale`` of the last event."""
 
     scale: float = 1.0
 
 
 class LastEvent(ClickModel):
-    """What the last event alone tells: a model of somebody else's."""
+    """Click model of the last event only, defined outside the package."""
 
     config: LastEventConfig
 
@@ -74,16 +74,16 @@ def test_a_model_from_outside_the_package_is_trained_by_the_command_line(
     settings = ["--set", "scale=2", "--set", "hidden=8", "--set", "max_len=6"]
     command = ["train", "last-event", "--data", data, *settings, "--quick", "--out", str(out)]
     assert run(command) == 0
-    found = read_json(out / "metrics.json", kind="metrics")
-    assert found["model"] == "last-event"
-    assert 0 <= found["test"]["auc"] <= 1
+    metrics = read_json(out / "metrics.json", kind="metrics")
+    assert metrics["model"] == "last-event"
+    assert 0 <= metrics["test"]["auc"] <= 1
     assert run(["evaluate", str(out)]) == 0
     capsys.readouterr()
     assert run(["recommend", str(out), "--user", "3", "-k", "4"]) == 0
     job, model = load_trained(out)
     assert isinstance(model, LastEvent)
     assert model.config == job.parts["sizes"] == replace(LastEventConfig(), scale=2.0, hidden=(8,))
-    # A wrapper takes it as one of its nets.
+    # Rocket can wrap it as one of its nets.
     rocket = ["train", "rocket", "--data", data, "--quick", "--out", str(tmp_path / "rocket")]
     assert run([*rocket, "--set", "booster=last-event", "--set", "booster.scale=3"]) == 0
 
@@ -94,7 +94,7 @@ def test_recipes_on_click_examples_have_settings_of_examples(name: str) -> None:
     assert (recipe.data_kind == "click") == ("examples" in recipe.defaults())
 
 
-def test_a_name_is_taken_once() -> None:
+def test_a_name_can_be_registered_once() -> None:
     with pytest.raises(ValueError, match="'din' must be a new name, got that of"):
         register("din", "elsewhere:recipe")
     with pytest.raises(ValueError, match="target must be 'module:attribute', got 'elsewhere'"):
@@ -103,7 +103,7 @@ def test_a_name_is_taken_once() -> None:
         recipe_of("mine")
 
 
-def test_every_recipe_is_of_its_name() -> None:
+def test_recipes_have_the_names_of_their_entries() -> None:
     assert [recipe_of(name).name for name in names()] == list(names())
 
 
@@ -126,7 +126,7 @@ for path in sys.argv[1:]:
 
 @pytest.fixture(scope="module")
 def imported(tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[str]]:
-    """The modules that loading each model imports."""
+    """Return the modules that loading each model imports."""
     folder = tmp_path_factory.mktemp("models")
     for name in CLICK:
         save_model(folder / name, name, net(name, replace(schema(), moments={"age": (0.0, 1.0)})))
@@ -152,9 +152,9 @@ def test_loading_a_model_imports_its_own_file_and_layers(
 ) -> None:
     modules = imported[name]
     assert len(modules) <= 40
-    rooms = {name.split(".")[1] for name in modules if "." in name}
+    folders = {name.split(".")[1] for name in modules if "." in name}
     bottom = {"dotted", "setting_checks", "settings"}
-    assert rooms <= {"click", "data", "examples", "item_vectors", "layers", "recipes", *bottom}
+    assert folders <= {"click", "data", "examples", "item_vectors", "layers", "recipes", *bottom}
     assert not [name for name in modules if "importers" in name]
     own = {"din": {"din"}, "sum-pool": {"sum_pool"}, "gru-attention": {"din", "gru_attention"}}
     if name in own:
@@ -162,7 +162,7 @@ def test_loading_a_model_imports_its_own_file_and_layers(
         assert files == {"model", *own[name]}
 
 
-def test_a_file_of_another_version_is_one_line(tmp_path: Path) -> None:
+def test_a_file_of_another_version_is_refused_in_one_line(tmp_path: Path) -> None:
     path = tmp_path / "model.safetensors"
     model = net("din", replace(schema(), moments={"age": (0.0, 1.0)}))
     save_model(path, "din", model)
@@ -176,26 +176,28 @@ def test_a_file_of_another_version_is_one_line(tmp_path: Path) -> None:
     )
     with pytest.raises(CorruptFileError, match=message):
         load_model(path)
-    # A DIN of before several histories were attended each by itself.
+    # A DIN from before each history had its own attention.
     save_model(path, "din", model)
     tensors, meta = load_tensors(path, kind="recommender")
-    before = {name.replace("attention.each.0.", "attention."): t for name, t in tensors.items()}
-    save_tensors(path, before, kind="recommender", meta=meta)
+    old_tensors = {
+        name.replace("attention.each.0.", "attention."): t for name, t in tensors.items()
+    }
+    save_tensors(path, old_tensors, kind="recommender", meta=meta)
     with pytest.raises(CorruptFileError, match="holds a din of another version") as refused:
         load_model(path)
     assert "\n" not in str(refused.value)
 
 
-def test_a_job_of_another_version_loads_or_is_one_line(tmp_path: Path) -> None:
+def test_a_job_of_another_version_loads_or_is_refused_in_one_line(tmp_path: Path) -> None:
     job = job_of("din", "shop", {"hidden": "8"}, seed=3, quick=True)
     save_job(tmp_path, job)
     assert load_job(tmp_path) == job
-    before = {**job.config(), "sids": None, "light": None, "booster": None}
-    del before["sizes"]["attention_weights"]
-    write_json(tmp_path / "config.json", before, kind="training-config")
-    assert load_job(tmp_path) == job, "older files have places for other models' settings"
-    before["sizes"]["depth"] = 3
-    write_json(tmp_path / "config.json", before, kind="training-config")
+    old_content = {**job.config(), "sids": None, "light": None, "booster": None}
+    del old_content["sizes"]["attention_weights"]
+    write_json(tmp_path / "config.json", old_content, kind="training-config")
+    assert load_job(tmp_path) == job, "older files also list settings of other models"
+    old_content["sizes"]["depth"] = 3
+    write_json(tmp_path / "config.json", old_content, kind="training-config")
     message = r"a training of another version of recops than .* \(DinConfig has no setting depth"
     with pytest.raises(CorruptFileError, match=message):
         load_job(tmp_path)

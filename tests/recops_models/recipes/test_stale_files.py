@@ -1,4 +1,4 @@
-"""A new training removes the files of the training that the folder held before."""
+"""A new training removes the files of the earlier training in its folder."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a trained UniRec leaves, and that it comes back."""
+"""Recipe of UniRec: settings, presets, saved models, and collaborative codes."""
 
 from __future__ import annotations
 
@@ -46,25 +46,23 @@ SMALL = {
     ],
 )
 @pytest.mark.parametrize("fields", [None, torch.tensor([[0, 0], [1, 2], [3, 0]])])
-def test_a_saved_model_comes_back_whatever_its_parts(
+def test_saved_models_load_with_all_kinds_of_parts(
     tmp_path: Path, config: UniRecConfig, fields: torch.Tensor | None
 ) -> None:
     torch.manual_seed(0)
     paths = torch.randint(0, 5, (30, 4))
     model = UniRec(paths, (5, 6, 7, 8), torch.arange(30.0), config, fields).eval()
     save_model(tmp_path / "model.safetensors", "unirec", model)
-    found = load_model(tmp_path / "model.safetensors")
-    assert isinstance(found, UniRec)
+    loaded = load_model(tmp_path / "model.safetensors")
+    assert isinstance(loaded, UniRec)
     history, lengths = torch.tensor([[3, 4, 5, 0]]), torch.tensor([3])
     user = None if fields is None else torch.tensor([2])
-    one, other = (each.decode(history, lengths, 10, user=user) for each in (model, found))
+    one, other = (each.decode(history, lengths, 10, user=user) for each in (model, loaded))
     assert torch.equal(one.items, other.items)
     assert torch.equal(one.scores, other.scores)
 
 
-def test_trains_on_named_attributes_shuffled_and_on_fields_of_users(
-    small: Dataset, tmp_path: Path
-) -> None:
+def test_training_with_shuffled_attributes_and_user_fields(small: Dataset, tmp_path: Path) -> None:
     settings = {
         **SMALL,
         "attributes": "class,release_year",
@@ -116,16 +114,14 @@ def test_every_preset_is_made_of_settings_of_its_recipe() -> None:
             assert job_of(name, "small", {}, seed=0, quick=False, preset=preset).model == name
 
 
-def test_an_unknown_preset_names_those_there_are() -> None:
+def test_an_unknown_preset_is_refused_with_a_list() -> None:
     with pytest.raises(ValueError, match="unirec has no preset 'papers'; there are: paper"):
         job_of("unirec", "small", {}, seed=0, quick=False, preset="papers")
     with pytest.raises(ValueError, match="din has no preset 'paper'; there are: none"):
         job_of("din", "small", {}, seed=0, quick=False, preset="paper")
 
 
-def test_data_without_levels_are_refused_rewards_before_anything_is_made(
-    small: Dataset, tmp_path: Path
-) -> None:
+def test_rewards_without_levels_are_refused_before_training(small: Dataset, tmp_path: Path) -> None:
     events = small.interactions.select(["user_id", "item_id", "timestamp"])
     job = job_of("unirec", "small", SMALL, seed=0, quick=False, preset="paper")
     with pytest.raises(DataError, match="or set align=none"):
@@ -133,9 +129,7 @@ def test_data_without_levels_are_refused_rewards_before_anything_is_made(
     assert not list(tmp_path.rglob("*.safetensors"))
 
 
-def test_a_missing_attribute_is_one_line_before_anything_is_made(
-    small: Dataset, tmp_path: Path
-) -> None:
+def test_a_missing_attribute_is_refused_before_training(small: Dataset, tmp_path: Path) -> None:
     job = job_of("unirec", "small", {**SMALL, "attributes": "brand"}, seed=0, quick=False)
     with pytest.raises(DataError, match="attributes must name categorical columns of the items"):
         train_job(job, small, tmp_path)
@@ -147,11 +141,11 @@ COLLABORATIVE = {**SMALL, **LEARNT}
 
 
 @pytest.mark.parametrize("name", ["unirec", "tiger"])
-def test_codes_may_be_made_of_what_a_sasrec_learnt(
+def test_collaborative_codes_encode_the_vectors_of_a_sasrec(
     name: str, small: Dataset, tmp_path: Path
 ) -> None:
-    theirs = ("width", "heads", "history", "codes", "levels", "epochs")
-    shared = {key: COLLABORATIVE[key] for key in (*theirs, *LEARNT)}
+    names_of_both = ("width", "heads", "history", "codes", "levels", "epochs")
+    shared = {key: COLLABORATIVE[key] for key in (*names_of_both, *LEARNT)}
     job = job_of(name, "small", shared, seed=0, quick=False)
     (alone := tmp_path / "alone").mkdir()
     train_job(job, small, tmp_path)
@@ -161,10 +155,12 @@ def test_codes_may_be_made_of_what_a_sasrec_learnt(
         alone,
     ).model
     assert isinstance(sasrec, SASRec)
-    made = load_semantic_ids(tmp_path)
+    semantic_ids = load_semantic_ids(tmp_path)
     rows = sasrec.item.weight[1:].detach()
-    assert torch.equal(torch.from_numpy(made.vectors.vectors), rows), "the SASRec there is"
-    assert torch.equal(made.tokenizer.encode(rows), made.codes)
+    assert torch.equal(torch.from_numpy(semantic_ids.vectors.vectors), rows), (
+        "the vectors must be those of a SASRec trained alone"
+    )
+    assert torch.equal(semantic_ids.tokenizer.encode(rows), semantic_ids.codes)
     again, model = load_trained(tmp_path)
     assert again == job
     assert isinstance(model, Ranker)
@@ -174,7 +170,7 @@ def test_codes_may_be_made_of_what_a_sasrec_learnt(
     assert all(torch.equal(weights[key], resumed[key]) for key in weights)
 
 
-def test_all_three_trainings_have_folders_of_their_own(small: Dataset, tmp_path: Path) -> None:
+def test_each_of_three_trainings_has_a_folder(small: Dataset, tmp_path: Path) -> None:
     job = job_of("unirec", "small", {**COLLABORATIVE, "align": "rft"}, seed=0, quick=False)
     train_job(job, small, tmp_path)
     assert (tmp_path / "collaborative" / "checkpoint.safetensors").exists()
@@ -182,7 +178,7 @@ def test_all_three_trainings_have_folders_of_their_own(small: Dataset, tmp_path:
     assert isinstance(load_trained(tmp_path)[1], UniRec)
 
 
-def test_codes_of_events_need_no_file_and_what_is_missing_is_told_first(
+def test_collaborative_codes_refuse_bad_settings_before_training(
     small: Dataset, tmp_path: Path
 ) -> None:
     both = {**COLLABORATIVE, "vectors": "mine.npy"}
@@ -195,7 +191,7 @@ def test_codes_of_events_need_no_file_and_what_is_missing_is_told_first(
         assert not (tmp_path / "collaborative" / "checkpoint.safetensors").exists()
 
 
-def test_what_a_training_before_left_is_not_gone_on_with(small: Dataset, tmp_path: Path) -> None:
+def test_resuming_uses_no_files_of_an_earlier_training(small: Dataset, tmp_path: Path) -> None:
     for name in ("one", "other"):
         (tmp_path / name).mkdir()
     train_job(job_of("unirec", "small", SMALL, seed=0, quick=False), small, tmp_path / "one")
@@ -204,11 +200,11 @@ def test_what_a_training_before_left_is_not_gone_on_with(small: Dataset, tmp_pat
         train_job(job, small, tmp_path / "one", callbacks=Interrupt())
     train_job(job, small, tmp_path / "one", resume=True)
     train_job(job, small, tmp_path / "other")
-    found = [(tmp_path / name / "sids.parquet").read_bytes() for name in ("one", "other")]
-    assert found[0] == found[1]
+    sids = [(tmp_path / name / "sids.parquet").read_bytes() for name in ("one", "other")]
+    assert sids[0] == sids[1]
 
 
-def test_semantic_ids_lie_in_one_place(small: Dataset, tmp_path: Path) -> None:
+def test_old_semantic_ids_are_removed(small: Dataset, tmp_path: Path) -> None:
     train_job(job_of("unirec", "small", SMALL, seed=0, quick=False), small, tmp_path)
     settings = {**SMALL, "align": "rft"}
     train_job(job_of("unirec", "small", settings, seed=1, quick=False), small, tmp_path)

@@ -164,7 +164,7 @@ def test_a_resumed_training_gives_the_same_bits(
 def test_knowledge_does_not_depend_on_the_downstream_model(
     tmp_path: Path, domains: Dataset
 ) -> None:
-    """Its bytes depend only on the extractor's settings and seed."""
+    """The saved bytes depend only on the extractor's settings and seed."""
     settings = {"plug": "gate", "base": "sum-pool", "learning_rate": "0.01"}
     train(domains, tmp_path / "one")
     train(domains, tmp_path / "other", **settings)
