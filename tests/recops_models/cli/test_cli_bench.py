@@ -1,4 +1,4 @@
-"""``recops bench``: rows as they come, a report at the end, and also after Ctrl-C."""
+"""``recops bench``: measured rows, the final report, and interruption by Ctrl-C."""
 
 from dataclasses import replace
 
@@ -39,7 +39,7 @@ def test_measures_every_case(family, tmp_path, capsys):
     assert "2 rows in" in capsys.readouterr().out
 
 
-def test_ctrl_c_keeps_what_was_measured(family, tmp_path):
+def test_ctrl_c_keeps_the_measured_rows(family, tmp_path):
     assert run(["bench", "--seconds", "0.01", "--out", str(tmp_path)]) == 1
     assert measured(tmp_path) == ["first"]
 
@@ -50,11 +50,11 @@ def test_bad_usage(family, arguments, capsys):
     assert capsys.readouterr().err.count("\n") == 1
 
 
-def test_scaling_draws_what_changes(family, tmp_path, monkeypatch, capsys):
+def test_scaling_measures_and_draws_each_point(family, tmp_path, monkeypatch, capsys):
     def points():
         for value in (1, 10):
-            beside = replace(case("op", lambda: None), peers={"faiss": lambda: None})
-            yield registry.Point("N", value, value, beside, facts="exact")
+            with_peer = replace(case("op", lambda: None), peers={"faiss": lambda: None})
+            yield registry.Point("N", value, value, with_peer, facts="exact")
 
     monkeypatch.setattr(registry, "_sweeps", {"toy": points})
     arguments = ["bench", "toy", "--scaling", "--seconds", "0.01", "--out", str(tmp_path)]
@@ -74,7 +74,7 @@ def test_scaling_draws_what_changes(family, tmp_path, monkeypatch, capsys):
     assert "requires one of toy" in capsys.readouterr().err
 
 
-def test_lines_without_peers_are_crossed_with_values(family, tmp_path, monkeypatch):
+def test_lines_without_peers_are_rows_with_a_column_per_value(family, tmp_path, monkeypatch):
     def points():
         for side in ("1 thread", "2 threads"):
             for value in (1, 10):

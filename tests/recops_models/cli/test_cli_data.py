@@ -1,4 +1,4 @@
-"""The command line on data: exit codes, one-line errors, and what is left in --out."""
+"""Commands on data: exit codes, one-line errors, and the files in ``--out``."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def _wide_terminal(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 
 
 def failure(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, str]:
-    """The exit code and the one line on stderr."""
+    """Run a command that fails; return its exit code and its only line on stderr."""
     code = cli.run(arguments)
     error = capsys.readouterr().err
     assert error.count("\n") == 1, error
@@ -68,7 +68,7 @@ def test_import_describe_and_load(
     assert load(out).name == "small"
 
 
-def test_every_importer_is_a_kind_that_help_explains(capsys: pytest.CaptureFixture[str]) -> None:
+def test_help_explains_every_importer(capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.run(["data", "import", "--help"]) == 0
     shown = " ".join(capsys.readouterr().out.split())
     for kind in IMPORTERS:
@@ -98,7 +98,7 @@ def test_import_names_the_bad_rows(tmp_path: Path, capsys: pytest.CaptureFixture
     assert "1 × timestamp is missing (e.g. row 4" in shown
 
 
-def test_ids_with_leading_zeros_name_the_option_that_keeps_them(
+def test_the_report_on_leading_zeros_names_the_option_that_keeps_them(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     rows = "user_id,item_id,timestamp\n1,7,1\n1,007,2\n2,8,3\n2,7,4\n"
@@ -143,7 +143,7 @@ def test_import_reads_rows_that_end_in_a_tab(
     }
 
 
-def test_a_row_with_a_tab_too_many_is_still_named(
+def test_a_row_with_an_extra_tab_is_reported(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     rows = "user\titem\thours\t\n1\t2\t5\t\n1\t3\t5\t\t\n1\t4\t5\tx\n1\t4\t\n2\t2\t1\n"
@@ -189,8 +189,8 @@ def test_failures_are_one_line_with_their_exit_code(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    found, error = failure(capsys, *arguments)
-    assert found == code
+    exit_code, error = failure(capsys, *arguments)
+    assert exit_code == code
     assert error.startswith("recops: ")
     assert message in error
     assert list(tmp_path.iterdir()) == []
@@ -217,7 +217,7 @@ def test_a_missing_package_names_its_extra(
     assert f"needs the package {package}: pip install 'recops[{extra}]'" in error
 
 
-def test_tokenize_leaves_its_four_files(
+def test_tokenize_writes_four_files(
     atomic_files: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     data, out = tmp_path / "data", tmp_path / "sids"
@@ -247,9 +247,7 @@ def test_tokenize_takes_own_vectors(tmp_path: Path, capsys: pytest.CaptureFixtur
     assert not (tmp_path / "no").exists()
 
 
-def test_a_file_in_the_way_of_out_is_bad_usage(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_file_as_out_is_bad_usage(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "file").write_text("")
     np.save(tmp_path / "v.npy", np.zeros((4, 2)))
     vectors = str(tmp_path / "v.npy")
@@ -259,7 +257,9 @@ def test_a_file_in_the_way_of_out_is_bad_usage(
     assert code == 2
 
 
-def test_info_tells_where_things_are(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_info_shows_versions_and_folders(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     assert cli.run(["info"]) == 0
     shown = capsys.readouterr().out
     for part in ("recops", "torch", "CPU kernels", "CUDA", str(tmp_path / "cache"), "not set"):
@@ -278,7 +278,7 @@ def test_info_tells_where_things_are(tmp_path: Path, capsys: pytest.CaptureFixtu
         ["info"],
     ],
 )
-def test_help_teaches(command: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+def test_help_shows_an_example(command: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.run([*command, "--help"]) == 0
     shown = capsys.readouterr().out
     assert "Usage: recops" in shown
@@ -287,9 +287,7 @@ def test_help_teaches(command: list[str], capsys: pytest.CaptureFixture[str]) ->
 
 
 @pytest.mark.parametrize("command", cli.COMMANDS)
-def test_switches_are_only_ever_switched_on(
-    command: str, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_switches_have_no_negative_form(command: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.run([command, "--help"]) == 0
     assert "--no-" not in capsys.readouterr().out
 

@@ -1,4 +1,4 @@
-"""What `recops export` tells a package of the data, and what the package then recommends."""
+"""``recops export``: ids and scenes that it passes on, and the package's recommendations."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ USERS = [10 * user + 7 for user in range(40)]
 
 @pytest.fixture(autouse=True)
 def _one_thread(set_threads: Callable[[int], None]) -> None:
-    set_threads(1)  # These models are so small that a second thread only waits for the first.
+    set_threads(1)  # The models are too small for a second thread.
 
 
 @pytest.fixture
 def trained(tmp_path: Path) -> Path:
-    """A UniRec that was told of three scenes and of two fields of users."""
+    """Return the folder of a UniRec with three scenes and two user fields."""
     shop, out = tmp_path / "shop", tmp_path / "unirec"
     shop.mkdir()
     rows = ["user_id,item_id,timestamp,scene"]
@@ -42,33 +42,35 @@ def trained(tmp_path: Path) -> Path:
     (shop / "interactions.csv").write_text("\n".join(rows) + "\n")
     people = [f"{user},{'FM'[user % 2]},{'abc'[user % 3]}" for user in USERS]
     (shop / "users.csv").write_text("\n".join(["user_id,gender,region", *people]) + "\n")
-    told = {"task": "scene", "user_fields": "gender,region", "beams": 4, "item_scores": 1}
+    inputs = {"task": "scene", "user_fields": "gender,region", "beams": 4, "item_scores": 1}
     sizes = {"width": 8, "heads": 2, "history": 6, "codes": 4, "levels": 2}
     command = ["train", "unirec", "--data", str(shop), "--quick", "--out", str(out)]
-    for key, value in {**told, **sizes}.items():
+    for key, value in {**inputs, **sizes}.items():
         command += ["--set", f"{key}={value}"]
     assert run(command) == 0
     return out
 
 
-def test_a_package_is_told_of_scenes_and_of_users(
+def test_the_ids_and_scenes_of_the_data_are_exported(
     trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    given: dict[str, Any] = {}
+    arguments: dict[str, Any] = {}
 
-    def export_model(model: object, item_ids: torch.Tensor, path: Path, **told: Any) -> list[Path]:
-        given.update(told, item_ids=item_ids.tolist())
+    def export_model(
+        model: object, item_ids: torch.Tensor, path: Path, **options: Any
+    ) -> list[Path]:
+        arguments.update(options, item_ids=item_ids.tolist())
         return [path]
 
     monkeypatch.setattr(package, "export_model", export_model)
     assert run(["export", str(trained), "--out", str(tmp_path / "model.pt2")]) == 0
-    assert given["item_ids"] == [*range(100, 130)]
-    assert given["user_ids"].tolist() == USERS
-    assert given["tasks"] == ("feed", "home", "search")
+    assert arguments["item_ids"] == [*range(100, 130)]
+    assert arguments["user_ids"].tolist() == USERS
+    assert arguments["tasks"] == ("feed", "home", "search")
 
 
 @pytest.mark.slow
-def test_a_package_recommends_as_recops_does(trained: Path, tmp_path: Path) -> None:
+def test_a_package_recommends_the_items_of_its_model(trained: Path, tmp_path: Path) -> None:
     exported = tmp_path / "model.pt2"
     assert run(["export", str(trained), "--out", str(exported)]) == 0
     job, model = load_trained(trained)
@@ -79,8 +81,8 @@ def test_a_package_recommends_as_recops_does(trained: Path, tmp_path: Path) -> N
     assert isinstance(model, UniRec)
     expected = task.in_scene("search").recommend(model, 5, 10)
     history = [str(100 + item) for item in user_history(dataset, 5).items]
-    told = ["--task", "search", "--user", str(USERS[5])]
-    command = [sys.executable, str(EXAMPLE), str(exported), *history, *told]
+    request = ["--task", "search", "--user", str(USERS[5])]
+    command = [sys.executable, str(EXAMPLE), str(exported), *history, *request]
     printed = subprocess.run(command, capture_output=True, text=True, check=True).stdout
     items, scores = zip(*map(str.split, printed.splitlines()), strict=True)
     assert [*map(int, items)] == (100 + expected.items[0]).tolist()

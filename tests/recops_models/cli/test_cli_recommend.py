@@ -1,4 +1,4 @@
-"""``recops recommend``: one user's list, or a file of many users'."""
+"""``recops recommend``: the list of one user, or a file with the lists of many."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ USERS = REQUESTS + 20
 
 @pytest.fixture(autouse=True)
 def _one_thread(set_threads: Callable[[int], None]) -> None:
-    set_threads(1)  # These models are so small that a second thread only waits for the first.
+    set_threads(1)  # The models are too small for a second thread.
 
 
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], str]:
-    """The folder of a model that was trained on a shop, once."""
+    """Return a function from a model's name to the folder where it was trained once."""
     root = tmp_path_factory.mktemp("recommend")
     shop = write_shop(root / "shop", users=USERS)
 
@@ -43,7 +43,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], str]:
 
 
 @pytest.mark.parametrize("model", ["popularity", "unirec", "din"])
-def test_a_file_has_what_single_requests_print(
+def test_a_file_has_the_lists_of_single_requests(
     model: str,
     trained: Callable[[str], str],
     tmp_path: Path,
@@ -62,7 +62,7 @@ def test_a_file_has_what_single_requests_print(
     assert run([*command, "--user", "3"]) == 0
     shown = [line.split()[:3] for line in capsys.readouterr().out.splitlines()[1:]]
     rows = zip(*(table[name].to_pylist()[4:] for name in table.column_names[1:]), strict=True)
-    assert shown == [[str(place), f"{score:.3f}", str(item)] for place, item, score in rows]
+    assert shown == [[str(rank), f"{score:.3f}", str(item)] for rank, item, score in rows]
 
 
 def test_all_users_with_new_items_in_a_task(
@@ -81,19 +81,19 @@ def test_all_users_with_new_items_in_a_task(
     assert lists.read_bytes() == before
 
 
-def test_an_unknown_user_leaves_no_file(
+def test_no_file_is_written_for_an_unknown_user(
     trained: Callable[[str], str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     file, lists = tmp_path / "users.txt", tmp_path / "lists.parquet"
     file.write_text("3\nnobody\n")
     command = ["recommend", trained("popularity"), "--users", str(file), "--out", str(lists)]
     assert run(command) == 1
-    said = f"recops: {file}, line 2: user 'nobody' is not among the {USERS} of shop, such as 0\n"
-    assert capsys.readouterr().err == said
+    message = f"recops: {file}, line 2: user 'nobody' is not among the {USERS} of shop, such as 0\n"
+    assert capsys.readouterr().err == message
     assert not lists.exists()
 
 
-def test_more_items_than_there_are_is_all_of_them(
+def test_k_may_exceed_the_number_of_items(
     trained: Callable[[str], str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     lists = tmp_path / "lists.parquet"
@@ -102,34 +102,34 @@ def test_more_items_than_there_are_is_all_of_them(
     assert run([*command, "--user", "3"]) == 0
 
 
-def test_an_interrupt_leaves_the_file_that_was_there(
+def test_an_interrupt_keeps_the_old_file(
     trained: Callable[[str], str],
     tmp_path: Path,
     capsys: pytest.CaptureFixture[str],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    lists, asked = tmp_path / "lists.parquet", list[int]()
+    lists, batch_sizes = tmp_path / "lists.parquet", list[int]()
     lists.write_text("of yesterday")
     recommend = Popularity.recommend
 
     def stop_in_the_second(model: Popularity, *arguments: Any) -> Ranking:
-        found = recommend(model, *arguments)
-        asked.append(len(found.items))
-        if len(asked) == 2:
+        ranking = recommend(model, *arguments)
+        batch_sizes.append(len(ranking.items))
+        if len(batch_sizes) == 2:
             raise KeyboardInterrupt
-        return found
+        return ranking
 
     monkeypatch.setattr(Popularity, "recommend", stop_in_the_second)
     command = ["recommend", trained("popularity"), "--users", "all", "--out", str(lists)]
     assert run(command) == 1
     assert capsys.readouterr().err == "recops: interrupted\n"
-    assert asked == [REQUESTS, USERS - 1 - REQUESTS]
+    assert batch_sizes == [REQUESTS, USERS - 1 - REQUESTS]
     assert lists.read_text() == "of yesterday"
     assert [path.name for path in tmp_path.iterdir()] == ["lists.parquet"]
 
 
 @pytest.mark.parametrize(
-    ("arguments", "said"),
+    ("arguments", "message"),
     [
         ([], "name either one user (--user) or many (--users)"),
         (["--user", "3", "--users", "all"], "name either one user (--user) or many (--users)"),
@@ -140,13 +140,13 @@ def test_an_interrupt_leaves_the_file_that_was_there(
         (["--users", "all", "--out", "l.parquet", "--timing"], "--timing requires --user"),
     ],
 )
-def test_bad_usage_is_told_before_anything_is_read(
+def test_bad_usage_is_refused_before_reading_the_model(
     arguments: list[str],
-    said: str,
+    message: str,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     monkeypatch.chdir(tmp_path)
     assert run(["recommend", "nowhere", *arguments]) == 2
-    assert said in capsys.readouterr().err
+    assert message in capsys.readouterr().err

@@ -1,3 +1,5 @@
+"""``recops train``, ``evaluate`` and ``recommend``: results, settings, resuming, and errors."""
+
 from __future__ import annotations
 
 import re
@@ -27,12 +29,12 @@ from small_shop import write_shop
 
 @pytest.fixture(autouse=True)
 def _one_thread(set_threads: Callable[[int], None]) -> None:
-    set_threads(1)  # These models are so small that a second thread only waits for the first.
+    set_threads(1)  # The models are too small for a second thread.
 
 
 @pytest.fixture
 def data(tmp_path: Path) -> str:
-    """A folder that every command reads."""
+    """Return the path of a CSV folder that every command can read."""
     rows = ["user_id,item_id,timestamp"]
     rows += [f"{u},{(u + step) % 30 + 1},{step}" for u in range(40) for step in range(8 + u % 5)]
     titles = [f"{item},Film {item},{'Drama' if item % 2 else 'Comedy'}" for item in range(1, 31)]
@@ -82,8 +84,8 @@ def test_train_evaluate_recommend(
     ranks = model in ("popularity", "sasrec", "tiger", "unirec")
     assert set(metrics["test"]) == set(metrics["validation"]) == (RANKING if ranks else CLICK)
     assert metrics["split"] == ("leave-one-out" if ranks else "global-time")
-    told = read_table(out / "predictions.parquet").column_names
-    assert told == (["user", "rank"] if ranks else ["user", "label", "probability", "known"])
+    columns = read_table(out / "predictions.parquet").column_names
+    assert columns == (["user", "rank"] if ranks else ["user", "label", "probability", "known"])
     epochs = 0 if model == "popularity" else 2
     assert len(read_json(out / "curves.json", kind="curves")["rows"]) == epochs
     assert len(list(out.glob("events.out.tfevents.*"))) == 1
@@ -124,7 +126,7 @@ def test_the_help_of_train_names_every_preset() -> None:
             assert f"`{preset}` of {name}" in option.help
 
 
-def test_timing_and_export_are_of_models_that_fit(
+def test_timing_and_export_refuse_other_models(
     data: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     floor, tiger = str(tmp_path / "floor"), str(tmp_path / "tiger")
@@ -179,7 +181,7 @@ def test_a_click_model_on_streamed_examples(
     assert "no catalogue to recommend from" in capsys.readouterr().err
 
 
-def test_ratings_that_all_count_as_positive_are_a_warning(
+def test_a_warning_if_nearly_all_ratings_count_as_positive(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     rating = {u: 2 if u == 0 else 5 + u % 6 for u in range(40)}
@@ -195,9 +197,7 @@ def test_ratings_that_all_count_as_positive_are_a_warning(
     assert "warning" not in capsys.readouterr().err
 
 
-def test_ids_come_back_as_the_source_has_them(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_ids_are_those_of_the_source(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     shop = tmp_path / "shop"
     shop.mkdir()
     rows = [f"u{u},i{(u + step) % 12:02},{step}" for u in range(9) for step in range(5)]
@@ -207,7 +207,7 @@ def test_ids_come_back_as_the_source_has_them(
     assert run(["train", "popularity", *data, "--out", out]) == 0
     capsys.readouterr()
     assert run(["recommend", out, "--user", "u3", "-k", "3"]) == 0
-    shown = re.findall(r"\d +(i\d\d)\b", capsys.readouterr().out)  # behind its score
+    shown = re.findall(r"\d +(i\d\d)\b", capsys.readouterr().out)  # The id follows the score.
     assert len(shown) == 3
     assert not set(shown) & {f"i{3 + step:02}" for step in range(5)}
     assert run(["recommend", out, "--user", "u9"]) == 1
@@ -220,7 +220,7 @@ def test_ids_come_back_as_the_source_has_them(
 
 
 @pytest.mark.parametrize("model", ["popularity", "sum-pool"])
-def test_predictions_name_users_of_text_ids(model: str, tmp_path: Path) -> None:
+def test_predictions_have_the_text_ids_of_users(model: str, tmp_path: Path) -> None:
     shop = write_shop(tmp_path / "shop", id_format="id{}")
     out, settings = tmp_path / "out", [] if model == "popularity" else ["--quick", *TINY]
     assert run(["train", model, "--data", str(shop), *settings, "--out", str(out)]) == 0
@@ -229,7 +229,7 @@ def test_predictions_name_users_of_text_ids(model: str, tmp_path: Path) -> None:
     assert table["user_key"].to_pylist() == [named[user] for user in table["user"].to_pylist()]
 
 
-def test_a_relative_folder_that_is_not_here_is_told(
+def test_a_missing_relative_folder_is_named(
     data: str,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
@@ -242,7 +242,7 @@ def test_a_relative_folder_that_is_not_here_is_told(
     assert "../out was trained on shop, which does not exist" in capsys.readouterr().err
 
 
-def test_a_stream_that_has_changed_is_not_gone_on_with(
+def test_resuming_refuses_a_changed_stream(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     folder, out = tmp_path / "click", tmp_path / "out"
@@ -257,24 +257,24 @@ def test_a_stream_that_has_changed_is_not_gone_on_with(
     assert "click has other events, items or users than when" in capsys.readouterr().err
 
 
-def test_recommendations_of_a_click_model_have_not_been_met(data: str, tmp_path: Path) -> None:
+def test_a_click_model_recommends_only_unseen_items(data: str, tmp_path: Path) -> None:
     dataset = load(data)
     job = job_of("din", data, {"hidden": "8", "max_len": "5"}, seed=0, quick=True)
     trained = run_job(job, dataset, tmp_path)
     task = task_of(job, dataset, trained.model)
     items, scores = task.recommend(trained.model, 7, 30)
-    told = items[0][items[0] >= 0].tolist()
-    seen = dataset.interactions.filter(
+    recommended = items[0][items[0] >= 0].tolist()
+    events = dataset.interactions.filter(
         dataset.interactions["user_id"].to_numpy() == dataset.user_vocabulary.ids[7]
     )
-    met = dataset.item_vocabulary.index(seen["item_id"].to_numpy()).tolist()
-    assert sorted(told + met) == list(range(30))
-    finite = scores[0][: len(told)]
+    seen_items = dataset.item_vocabulary.index(events["item_id"].to_numpy()).tolist()
+    assert sorted(recommended + seen_items) == list(range(30))
+    finite = scores[0][: len(recommended)]
     assert ((finite > 0) & (finite < 1)).all()
     assert (finite.diff() <= 0).all()
 
 
-def test_an_interrupt_keeps_the_last_epoch_and_says_so(
+def test_an_interrupt_keeps_the_last_checkpoint_with_a_note(
     data: str,
     tmp_path: Path,
     capsys: pytest.CaptureFixture[str],
@@ -282,12 +282,12 @@ def test_an_interrupt_keeps_the_last_epoch_and_says_so(
 ) -> None:
     out = tmp_path / "out"
     command = ["train", "sasrec", "--data", data, *SMALL, "--set", "epochs=3", "--out", str(out)]
-    cut = next_item_task.window_batches
+    window_batches = next_item_task.window_batches
 
     def stop_in_the_second(*arguments: Any) -> list[torch.Tensor]:
         if (out / trainer.CHECKPOINT).exists():
             raise KeyboardInterrupt
-        return cut(*arguments)
+        return window_batches(*arguments)
 
     with monkeypatch.context() as patch:
         patch.setattr(next_item_task, "window_batches", stop_in_the_second)
@@ -302,7 +302,7 @@ def test_an_interrupt_keeps_the_last_epoch_and_says_so(
     assert [row["epoch"] for row in rows] == [0, 1, 2]
 
 
-def test_a_fresh_start_leaves_nothing_of_the_training_before(
+def test_a_fresh_start_removes_the_earlier_training(
     data: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     out = tmp_path / "out"
@@ -357,7 +357,7 @@ def test_a_fresh_start_leaves_nothing_of_the_training_before(
         ("res-embedding", ["--set", "weights=attention", "--set", "tables=sparse-adam"]),
     ],
 )
-def test_what_is_refused_leaves_the_training_before(
+def test_a_refused_command_does_not_change_the_folder(
     model: str, settings: list[str], data: str, tmp_path: Path
 ) -> None:
     out = tmp_path / "out"
@@ -369,7 +369,7 @@ def test_what_is_refused_leaves_the_training_before(
     assert {path.name: path.read_bytes() for path in out.iterdir() if path.is_file()} == before
 
 
-def test_a_finished_tokenizer_keeps_its_time(data: str, tmp_path: Path) -> None:
+def test_resuming_a_finished_tokenizer_keeps_its_metrics(data: str, tmp_path: Path) -> None:
     out = tmp_path / "sids"
     command = ["tokenize", "--data", data, "--levels", "2", "--codes", "4", "--out", str(out)]
     assert run([*command, "--seed", str(2**63 - 1)]) == 0
@@ -394,7 +394,7 @@ def test_resume_refuses_another_job(
 
 
 @pytest.mark.parametrize(
-    ("arguments", "said"),
+    ("arguments", "message"),
     [
         (["train", "gru", "--data", "ml-100k"], "no model 'gru'"),
         (["train", "sasrec", "--data", "ml-100k", "--set", "wide=3"], "no setting 'wide'"),
@@ -430,13 +430,13 @@ def test_resume_refuses_another_job(
         (["train", "rocket", "--data", "ml-100k", "--set", "hidden=8"], "no setting 'hidden'"),
     ],
 )
-def test_bad_usage(arguments: list[str], said: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_bad_usage(arguments: list[str], message: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert run(arguments) == 2
-    assert said in capsys.readouterr().err
+    assert message in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
-    ("model", "setting", "said"),
+    ("model", "setting", "message"),
     [
         ("din", "epochs=0", "training: epochs must be ≥ 1, got 0"),
         ("mimn", "epochs=-1", "training: epochs must be ≥ 1, got -1"),
@@ -497,15 +497,15 @@ def test_bad_usage(arguments: list[str], said: str, capsys: pytest.CaptureFixtur
     ],
 )
 def test_settings_out_of_range_are_bad_usage(
-    model: str, setting: str, said: str, capsys: pytest.CaptureFixture[str]
+    model: str, setting: str, message: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert run(["train", model, "--data", "ml-100k", "--set", setting]) == 2
-    told = capsys.readouterr().err
-    assert told == f"recops: Invalid value: {said} (see `recops train --help`)\n"
+    error = capsys.readouterr().err
+    assert error == f"recops: Invalid value: {message} (see `recops train --help`)\n"
 
 
 @pytest.mark.parametrize("settings", [("width=48", "heads=3"), ("heads=3", "width=48")])
-def test_settings_need_not_fit_the_defaults_that_they_change(settings: tuple[str, str]) -> None:
+def test_settings_are_checked_together(settings: tuple[str, str]) -> None:
     chosen = dict(text.split("=") for text in settings)
     sizes = job_of("sasrec", "ml-100k", chosen, seed=0, quick=False).config()["sizes"]
     assert (sizes["width"], sizes["heads"]) == (48, 3)
@@ -515,27 +515,27 @@ def test_settings_need_not_fit_the_defaults_that_they_change(settings: tuple[str
     ("model", "setting"),
     [("rocket", "teacher"), ("res-embedding", "graph_file"), ("keep", "knowledge")],
 )
-def test_a_missing_file_is_told_with_its_setting(
+def test_a_missing_file_is_named_with_its_setting(
     model: str, setting: str, data: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    nowhere, out = tmp_path / "nowhere", tmp_path / "out"
+    missing, out = tmp_path / "nowhere", tmp_path / "out"
     command = [
         "train",
         model,
         "--data",
         data,
         "--set",
-        f"{setting}={nowhere}",
+        f"{setting}={missing}",
         "--set",
         "max_len=6",
     ]
     assert run([*command, "--out", str(out)]) == 1
-    said = f"recops: {model}: {setting} must be a file, got {nowhere}: there is none\n"
-    assert capsys.readouterr().err == said
+    message = f"recops: {model}: {setting} must be a file, got {missing}: there is none\n"
+    assert capsys.readouterr().err == message
 
 
 @pytest.mark.parametrize("arguments", [[], ["data"]])
-def test_help_is_all_that_no_command_shows(
+def test_without_a_command_the_help_is_shown(
     arguments: list[str], capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert run(arguments) == 2
@@ -544,7 +544,7 @@ def test_help_is_all_that_no_command_shows(
     assert "recops: " not in captured.err
 
 
-def test_a_folder_belongs_to_the_command_that_made_it(
+def test_a_folder_belongs_to_the_command_that_created_it(
     data: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     out = str(tmp_path / "out")
@@ -572,12 +572,12 @@ def test_a_training_without_its_model(
     (out / "model.safetensors").unlink()
     capsys.readouterr()
     assert run(["evaluate", str(out)]) == 1
-    said = capsys.readouterr().err
-    assert said.startswith(f"recops: {out}: model.safetensors is missing; train again with ")
-    assert "Errno" not in said
+    error = capsys.readouterr().err
+    assert error.startswith(f"recops: {out}: model.safetensors is missing; train again with ")
+    assert "Errno" not in error
 
 
-def test_a_flipped_bit_is_noticed(data: str, tmp_path: Path) -> None:
+def test_a_flipped_bit_is_detected(data: str, tmp_path: Path) -> None:
     out = tmp_path / "out"
     assert run(["train", "popularity", "--data", data, "--out", str(out)]) == 0
     path = out / "model.safetensors"

@@ -1,4 +1,4 @@
-"""``recops uic``, from a file of events to a score, and what keeps a center going."""
+"""``recops uic``: from events to scores, snapshots, expiry, and errors."""
 
 from __future__ import annotations
 
@@ -46,17 +46,17 @@ def folder(small: Dataset, tmp_path_factory: pytest.TempPathFactory) -> Path:
 def uic(
     folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> Callable[..., tuple[int, str, str]]:
-    """Run a command on a store of the test's own: exit code, output, errors."""
+    """Return a function that runs a command on a new store: exit code, output, errors."""
 
     def command(*arguments: str) -> tuple[int, str, str]:
         code = run(["uic", *arguments, "--store", f"lmdb:{tmp_path / 'store'}"])
-        found = capsys.readouterr()
-        return code, found.out, found.err
+        captured = capsys.readouterr()
+        return code, captured.out, captured.err
 
     return command
 
 
-def test_a_center_from_events_to_scores_and_on(
+def test_a_center_from_events_to_scores_and_expiry(
     uic: Callable[..., tuple[int, str, str]], folder: Path, small: Dataset, tmp_path: Path
 ) -> None:
     model, events = ("--model", str(folder / "mimn")), str(folder / "events.jsonl")
@@ -75,8 +75,8 @@ def test_a_center_from_events_to_scores_and_on(
     code, out, _ = uic("score", *model, "--user", "1", "--candidates", "5,nothing,7")
     assert (code, json.loads(out)["unknown_candidates"]) == (0, [1])
     (tmp_path / "items").write_text("5\n6\n\n7\n")
-    given = ("--candidates", str(tmp_path / "items"), "--features", '{"user_gender": "F"}')
-    code, out, _ = uic("score", *model, "--user", "1", *given)
+    options = ("--candidates", str(tmp_path / "items"), "--features", '{"user_gender": "F"}')
+    code, out, _ = uic("score", *model, "--user", "1", *options)
     assert len(json.loads(out)["scores"]) == 3
     assert json.loads(out)["events"] == answer["events"] > 0
 
@@ -99,7 +99,7 @@ def test_a_center_from_events_to_scores_and_on(
     code, out, err = uic(
         "refresh", "--model", str(folder / "hpmn"), "--events", events, "--events", events
     )
-    assert (code, json.loads(out)["accepted"]) == (0, 0), err  # All are forgotten.
+    assert (code, json.loads(out)["accepted"]) == (0, 0), err  # All users are forgotten.
     assert uic("stats", *model)[0] == 1
     assert uic("stats", "--model", str(folder / "hpmn"))[0] == 0
 
@@ -115,7 +115,7 @@ def test_a_center_from_events_to_scores_and_on(
         ("items.parquet", None),
     ],
 )
-def test_candidates_of_a_file(tmp_path: Path, name: str, content: bytes | None) -> None:
+def test_candidates_are_read_from_a_file(tmp_path: Path, name: str, content: bytes | None) -> None:
     path = tmp_path / name
     if content is None:
         pq.write_table(pa.table({"title": ["a", "b", "c"], "item_id": [5, 6, 7]}), path)
@@ -124,16 +124,16 @@ def test_candidates_of_a_file(tmp_path: Path, name: str, content: bytes | None) 
     assert [str(item) for item in read_candidates(str(path))] == ["5", "6", "7"]
 
 
-def test_candidates_that_are_named() -> None:
+def test_candidates_are_listed_in_the_option() -> None:
     ids = [str(number) for number in range(1000)]
     assert read_candidates(",".join(ids)) == ids
-    for alone in ("5", "v1.2", "a b"):
-        assert read_candidates(alone) == [alone]
+    for text in ("5", "v1.2", "a b"):
+        assert read_candidates(text) == [text]
     assert read_candidates("song.mp3,") == ["song.mp3"]
 
 
 @pytest.mark.parametrize(
-    ("name", "content", "said"),
+    ("name", "content", "message"),
     [
         ("items.csv", b"item\n5\n", "no column 'item_id'"),
         ("items.csv", b"item_id,title\n5\n", "items.csv, row 1: cannot be read"),
@@ -145,17 +145,17 @@ def test_candidates_that_are_named() -> None:
     ],
 )
 def test_candidates_that_cannot_be_read(
-    tmp_path: Path, name: str, content: bytes | None, said: str
+    tmp_path: Path, name: str, content: bytes | None, message: str
 ) -> None:
     path = tmp_path / name
     if content is not None:
         path.write_bytes(content)
-    with pytest.raises((DataError, FileNotFoundError), match=re.escape(said)):
+    with pytest.raises((DataError, FileNotFoundError), match=re.escape(message)):
         read_candidates(str(path))
 
 
 @pytest.mark.parametrize(
-    ("arguments", "code", "said"),
+    ("arguments", "code", "message"),
     [
         (["score", "--user", "1", "--candidates", "1", "--features", "[]"], 2, "JSON object"),
         (["score", "--user", "1", "--candidates", "1", "--features", "{"], 2, "JSON object"),
@@ -173,76 +173,76 @@ def test_candidates_that_cannot_be_read(
         (["snapshot", "--snapshots", "/dev/null"], 1, "/dev/null"),
     ],
 )
-def test_one_line_says_what_was_wrong(
+def test_errors_are_one_line(
     uic: Callable[..., tuple[int, str, str]],
     folder: Path,
     arguments: list[str],
     code: int,
-    said: str,
+    message: str,
 ) -> None:
-    needed = arguments[0] in ("score", "ingest")
+    needs_model = arguments[0] in ("score", "ingest")
     assert uic("ingest", "--model", str(folder / "mimn"), "--events", str(folder / "data"))[0] == 0
-    found, _, err = uic(*arguments, *(("--model", str(folder / "mimn")) if needed else ()))
-    assert found == code
-    assert said in err
+    exit_code, _, err = uic(*arguments, *(("--model", str(folder / "mimn")) if needs_model else ()))
+    assert exit_code == code
+    assert message in err
     assert err.count("\n") == 1
 
 
 @pytest.mark.parametrize(
     "arguments", [["forget", "1"], ["expire", "--days", "1"], ["stats"], ["snapshot"]]
 )
-def test_a_store_that_is_not_there_is_not_made(
+def test_a_missing_store_is_not_created(
     uic: Callable[..., tuple[int, str, str]], arguments: list[str], tmp_path: Path
 ) -> None:
-    """Who mistypes it must not read that a user was forgotten."""
+    """Otherwise a mistyped path would report that a user was forgotten."""
     code, out, err = uic(*arguments)
     assert (code, out) == (1, "")
     assert "store: there is no store" in err
     assert not (tmp_path / "store").exists()
 
 
-def test_a_score_makes_no_store(
+def test_scoring_creates_no_store(
     uic: Callable[..., tuple[int, str, str]], folder: Path, tmp_path: Path
 ) -> None:
-    asked = ("--model", str(folder / "mimn"), "--user", "1", "--candidates", "5")
-    code, out, err = uic("score", *asked)
+    request = ("--model", str(folder / "mimn"), "--user", "1", "--candidates", "5")
+    code, out, err = uic("score", *request)
     assert (code, out) == (1, "")
     assert "store: there is no store" in err
     assert not (tmp_path / "store").exists()
 
 
-def test_a_folder_that_cannot_be_filled_is_told_before_events_are_applied(
+def test_an_invalid_output_folder_is_refused_before_events_are_applied(
     uic: Callable[..., tuple[int, str, str]], folder: Path, tmp_path: Path
 ) -> None:
     (tmp_path / "out").touch()
-    given = ("--model", str(folder / "mimn"), "--events", str(folder / "events.jsonl"))
-    code, out, err = uic("ingest", *given, "--out", str(tmp_path / "out"))
+    options = ("--model", str(folder / "mimn"), "--events", str(folder / "events.jsonl"))
+    code, out, err = uic("ingest", *options, "--out", str(tmp_path / "out"))
     assert (code, out) == (2, "")
     assert "--out must be a folder, got the file" in err
     assert not (tmp_path / "store").exists()
 
 
-def test_who_asks_to_stop_during_the_last_batch_has_it_all(
+def test_an_interrupt_during_the_last_batch_applies_it_completely(
     uic: Callable[..., tuple[int, str, str]], folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    really = Center.ingest
+    ingest = Center.ingest
 
     def interrupted(*arguments: Any, **named: Any) -> Any:
         os.kill(os.getpid(), signal.SIGINT)
-        return really(*arguments, **named)
+        return ingest(*arguments, **named)
 
     monkeypatch.setattr(Center, "ingest", interrupted)
-    given = ("--model", str(folder / "mimn"), "--events", str(folder / "events.jsonl"))
-    code, out, err = uic("ingest", *given)
+    options = ("--model", str(folder / "mimn"), "--events", str(folder / "events.jsonl"))
+    code, out, err = uic("ingest", *options)
     assert (code, json.loads(out)["refused"]) == (0, 0), err
     monkeypatch.setattr("recops_models.serving.ingestion.BATCH", 500)
-    code, out, err = uic("ingest", *given)
+    code, out, err = uic("ingest", *options)
     assert (code, json.loads(out)["duplicates"]) == (1, 500)
     assert "interrupted" in err
 
 
 @pytest.mark.parametrize("content", [b"user_id,item_id\n1,2\n3,4\n", b"\0\1\2" * 1000])
-def test_a_file_of_no_events_at_all_is_a_failure(
+def test_a_file_without_valid_events_is_a_failure(
     uic: Callable[..., tuple[int, str, str]], folder: Path, tmp_path: Path, content: bytes
 ) -> None:
     path = tmp_path / "events"
@@ -253,7 +253,7 @@ def test_a_file_of_no_events_at_all_is_a_failure(
     assert f"events: all {count} events were refused" in err.splitlines()[-1]
 
 
-def test_damaged_records_are_told_on_stderr(
+def test_damaged_records_are_reported_on_stderr(
     uic: Callable[..., tuple[int, str, str]], folder: Path, tmp_path: Path
 ) -> None:
     uic("ingest", "--model", str(folder / "mimn"), "--events", str(folder / "events.jsonl"))
@@ -274,7 +274,7 @@ def test_damaged_records_are_told_on_stderr(
     assert "'2': they are kept" in err
 
 
-def test_a_snapshot_whose_model_was_moved(
+def test_a_rollback_needs_the_new_path_of_a_moved_model(
     uic: Callable[..., tuple[int, str, str]], folder: Path, small: Dataset, tmp_path: Path
 ) -> None:
     model, moved = tmp_path / "mimn", tmp_path / "moved"
@@ -282,7 +282,7 @@ def test_a_snapshot_whose_model_was_moved(
     uic("ingest", "--model", str(model), "--events", str(folder / "events.jsonl"))
     path = Path(uic("snapshot")[1].strip())
     model.rename(moved)
-    (path.parent / "manual.snapshot.parquet").touch()  # Sorts behind it, and is none.
+    (path.parent / "manual.snapshot.parquet").touch()  # It sorts last, but is no snapshot.
     code, _, err = uic("rollback")
     assert (code, "--model" in err) == (1, True)
     code, out, err = uic("rollback", "--model", str(moved))
@@ -293,14 +293,14 @@ def test_events_that_are_appended_during_a_refresh_are_read(tmp_path: Path) -> N
     path = tmp_path / "events.jsonl"
     path.write_text('{"seq": 1}\n')
     with ExitStack() as streams:
-        more = _source(str(path), streams)
-        assert list(more()) == [[{"seq": 1}]]
+        read_events = _source(str(path), streams)
+        assert list(read_events()) == [[{"seq": 1}]]
         with path.open("a") as file:
             file.write('{"seq": 2}\n')
-        assert list(more()) == [[{"seq": 2}]]
+        assert list(read_events()) == [[{"seq": 2}]]
 
 
-def test_snapshots_lie_beside_a_store_at_home(
+def test_the_snapshots_folder_is_in_the_folder_of_the_store(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("HOME", str(tmp_path))
@@ -321,7 +321,7 @@ def test_refused_events_are_named(
     ]
 
 
-def test_a_refresh_lets_go_of_its_streams(
+def test_a_refresh_closes_its_streams(
     uic: Callable[..., tuple[int, str, str]], folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     opened, closed = [], []
@@ -349,16 +349,16 @@ def test_redis_needs_a_folder_for_snapshots(capsys: pytest.CaptureFixture[str]) 
 
 
 @pytest.mark.parametrize("url", ["ftp://me:secret@host/0", "lmdb:", "redis:0"])
-def test_what_is_no_store_is_bad_usage(url: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_an_invalid_store_is_bad_usage(url: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["uic", "stats", "--store", url]) == 2
-    told = capsys.readouterr().err
-    assert "store must be lmdb:PATH or redis://HOST:PORT/DB, got " in told
-    assert "secret" not in told
+    error = capsys.readouterr().err
+    assert "store must be lmdb:PATH or redis://HOST:PORT/DB, got " in error
+    assert "secret" not in error
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_a_follower_that_is_asked_to_stop_finishes_its_batch(
+def test_a_follower_finishes_its_batch_after_a_signal(
     folder: Path, small: Dataset, tmp_path: Path, number: signal.Signals
 ) -> None:
     events = events_of(small)

@@ -1,4 +1,4 @@
-"""SIGKILL at any moment: what is left is refused or resumed, and never taken for whole."""
+"""SIGKILL at any time: partial output is refused or resumed, and never taken for complete."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ SIZES = {
     "train": [*("--set", "width=8", "--set", "heads=2", "--set", "history=6"), "--set", "epochs=3"],
     "quickstart": ["--quick"],
 }
-MADE = {
+OUTPUTS = {
     "tokenize": ["sids.parquet", "tokenizer.safetensors", "item_vectors.safetensors"],
     "train": ["model.safetensors", "predictions.parquet"],
     "quickstart": ["recommendations.json", "unirec/sids.parquet", "unirec/model.safetensors"],
 }
-"""Files that are the same bits in every run, whatever stopped it on its way."""
+"""Files with the same bits in every run, interrupted or not."""
 
 
 @pytest.fixture(scope="module")
@@ -43,14 +43,14 @@ def data(killable: Killable, atomic_files: Path, tmp_path_factory: pytest.TempPa
 
 
 def kills(killable: Killable, arguments: list[str], out: Path, count: int) -> Iterator[None]:
-    """Run the command once to its end, then kill it ``count`` times, each time in a new folder."""
-    whole = killable.run([*arguments, "--out", str(out.with_name("whole"))])
-    assert whole["code"] == 0, whole["said"]
-    moments = random.Random(0)
+    """Run the command once to its end, then kill it ``count`` times, each in an empty folder."""
+    complete = killable.run([*arguments, "--out", str(out.with_name("whole"))])
+    assert complete["code"] == 0, complete["said"]
+    rng = random.Random(0)
     for _ in range(count):
         shutil.rmtree(out, ignore_errors=True)
-        after = moments.uniform(0, 1.05 * whole["seconds"])
-        killable.run([*arguments, "--out", str(out)], kill_after=after)
+        seconds = rng.uniform(0, 1.05 * complete["seconds"])
+        killable.run([*arguments, "--out", str(out)], kill_after=seconds)
         yield
 
 
@@ -61,20 +61,20 @@ COUNTS = pytest.mark.parametrize(
 
 
 @COUNTS
-def test_a_killed_import_is_refused_or_whole(
+def test_a_killed_import_is_refused_or_complete(
     count: int, killable: Killable, atomic_files: Path, tmp_path: Path
 ) -> None:
     arguments = ["data", "import", "recbole", str(atomic_files)]
     out = tmp_path / "out"
     for _ in kills(killable, arguments, out, count):
         try:
-            found = load(out)
+            dataset = load(out)
         except ValueError:
             assert killable.run([*arguments, "--out", str(out)])["code"] == 0
-            found = load(out)
-        whole = load(tmp_path / "whole")
+            dataset = load(out)
+        complete = load(tmp_path / "whole")
         for table in ("interactions", "items", "users"):
-            assert getattr(found, table).equals(getattr(whole, table))
+            assert getattr(dataset, table).equals(getattr(complete, table))
 
 
 @COUNTS
@@ -84,18 +84,18 @@ def test_a_killed_run_is_resumed_to_the_same_bits(
 ) -> None:
     model = ["sasrec"] if command == "train" else []
     arguments = [command, *model, "--data", str(data), *SIZES[command]]
-    out, whole = tmp_path / "out", tmp_path / "whole"
+    out, complete = tmp_path / "out", tmp_path / "whole"
     for _ in kills(killable, arguments, out, count):
-        for name in MADE[command]:
+        for name in OUTPUTS[command]:
             if (out / name).exists():
-                assert (out / name).read_bytes() == (whole / name).read_bytes()
+                assert (out / name).read_bytes() == (complete / name).read_bytes()
         if (out / "metrics.json").exists():
-            assert all((out / name).exists() for name in MADE[command])
+            assert all((out / name).exists() for name in OUTPUTS[command])
         resumed = killable.run([*arguments, "--out", str(out), "--resume"])
         assert resumed["code"] == 0, resumed["said"]
-        for name in MADE[command]:
-            assert (out / name).read_bytes() == (whole / name).read_bytes()
-        metrics = (json.loads((folder / "metrics.json").read_text()) for folder in (out, whole))
+        for name in OUTPUTS[command]:
+            assert (out / name).read_bytes() == (complete / name).read_bytes()
+        metrics = (json.loads((folder / "metrics.json").read_text()) for folder in (out, complete))
         first, again = map(_without_times, metrics)
         assert first == again
 

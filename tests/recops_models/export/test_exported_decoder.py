@@ -1,4 +1,4 @@
-"""The example's decoder recommends as its model does. Programs are traced here, not compiled."""
+"""The example's decoder returns its model's items. Programs are traced here, not compiled."""
 
 from __future__ import annotations
 
@@ -91,7 +91,9 @@ def test_the_number_of_beams_is_that_of_the_model(
     result = make(kind(beams)).recommend([[100, 103, 106], [118, 121, 124, 127]], k)
     assert torch.equal(result.item_ids, ITEM_IDS[own.items])
     torch.testing.assert_close(result.scores, own.scores)
-    assert torch.equal(own.items, fewest.items) == (k > beams)  # Of max(k, 1) beams.
+    assert torch.equal(own.items, fewest.items) == (
+        k > beams
+    )  # With k > beams, both decode with k beams.
     assert not torch.equal(own.items, more.items)
 
 
@@ -109,7 +111,7 @@ def test_tasks_and_users_are_inputs(make: Make) -> None:
 
 
 @pytest.mark.parametrize(
-    ("model", "asked", "said"),
+    ("model", "overrides", "message"),
     [
         (unirec(4), {"histories": [[100], []]}, r"histories\[1\] must be 1 item or more, got 0"),
         (unirec(4), {"k": 0}, "k must be 1 or more, got 0"),
@@ -123,14 +125,14 @@ def test_tasks_and_users_are_inputs(make: Make) -> None:
         (unirec(4, FIELDS), {"users": [7, 9]}, "users must be 1, as the model goes by user, got 2"),
     ],
 )
-def test_a_request_that_does_not_fit_is_one_line(
-    model: UniRec, asked: dict[str, Any], said: str, make: Make
+def test_an_invalid_request_is_refused_in_one_line(
+    model: UniRec, overrides: dict[str, Any], message: str, make: Make
 ) -> None:
-    with pytest.raises(ValueError, match=f"^recommend: .*{said}$"):
-        make(model).recommend(**{"histories": [[100]], "k": 3, **asked})
+    with pytest.raises(ValueError, match=f"^recommend: .*{message}$"):
+        make(model).recommend(**{"histories": [[100]], "k": 3, **overrides})
 
 
-def test_a_package_that_does_not_fit_is_one_line(make: Make) -> None:
+def test_a_mismatched_package_is_refused_in_one_line(make: Make) -> None:
     model = unirec(4)
     other = recops.SidTrie.from_sids(model.paths[1:] - 1, ITEM_IDS, vocab_sizes=(4, 5, 7))
     with pytest.raises(ValueError, match=r"vocab_sizes must be 4,5,6, .* got 4,5,7$"):

@@ -1,4 +1,4 @@
-"""Packages decode as their models do, in a process that knows no model."""
+"""Packages decode like their models, in a process without recops_models."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ LOADER = Path(__file__).resolve().parents[3] / "examples" / "exported_decoder.py
 
 @pytest.fixture(autouse=True)
 def _one_thread(set_threads: Callable[[int], None]) -> None:
-    set_threads(1)  # These models are so small that a second thread only waits for the first.
+    set_threads(1)  # The models are too small for a second thread.
 
 
 def tiger() -> TIGER:
@@ -44,7 +44,7 @@ def unirec(users: torch.Tensor | None = None, **sizes: Any) -> UniRec:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("model", [tiger(), unirec()], ids=["tiger", "unirec"])
-def test_a_package_finds_what_its_model_finds(model: TIGER | UniRec, tmp_path: Path) -> None:
+def test_a_package_recommends_the_items_of_its_model(model: TIGER | UniRec, tmp_path: Path) -> None:
     package = tmp_path / "model.pt2"
     assert export_model(model, ITEM_IDS, package, name="it") == [package, trie_path(package)]
     rows = torch.tensor([[1, 2, 3, 0], [7, 8, 9, 10]])
@@ -88,7 +88,7 @@ torch.save((result.item_ids, result.scores), {str(output)!r})
 
 
 @pytest.mark.slow
-def test_a_package_scores_as_its_model_scores(tmp_path: Path) -> None:
+def test_a_package_returns_the_scores_of_its_model(tmp_path: Path) -> None:
     package = tmp_path / "model.pt2"
     torch.manual_seed(0)
     model = SASRec(NUM_ITEMS, SASRecConfig(history=4, width=8)).eval()
@@ -100,10 +100,10 @@ import recops
 from torch._inductor.package import load_package
 scores = load_package({str(package)!r}, "scores")
 # 99 is not an item; it is padding after the end of the history.
-found = scores(torch.tensor([[100, 103, 106, 99], [118, 99, 99, 99]]), torch.tensor([3, 1]))
-torch.save(found, {str(tmp_path / "found.pt")!r})
+result = scores(torch.tensor([[100, 103, 106, 99], [118, 99, 99, 99]]), torch.tensor([3, 1]))
+torch.save(result, {str(tmp_path / "result.pt")!r})
 """)
-    result = torch.load(tmp_path / "found.pt", weights_only=True)
+    result = torch.load(tmp_path / "result.pt", weights_only=True)
     torch.testing.assert_close(result, expected, rtol=1e-5, atol=1e-5)
 
 
@@ -116,18 +116,18 @@ def run_alone(script: str) -> None:
     assert process.returncode == 0, process.stderr
 
 
-def test_the_trie_has_the_data_sets_ids_and_the_prior_in_its_order() -> None:
+def test_the_trie_has_item_ids_in_the_order_of_the_prior() -> None:
     from recops_models.export.package import _trie
 
     model = tiger()
     trie = _trie(model, ITEM_IDS)
     assert trie.num_items == NUM_ITEMS
     shared = trie.items(trie.find(model.paths[-1:] - 1))[1].tolist()
-    assert shared == [217, 214]  # Of one path: the prior puts item 39 first.
+    assert shared == [217, 214]  # Both have one path, and the prior puts item 39 first.
 
 
 @pytest.mark.parametrize(
-    ("model", "ids", "name", "said"),
+    ("model", "ids", "name", "message"),
     [
         (tiger(), ITEM_IDS, "model.zip", "must end in .pt2, got model.zip"),
         (tiger(), ITEM_IDS, "nowhere/model.pt2", "nowhere must be an existing folder"),
@@ -141,16 +141,16 @@ def test_the_trie_has_the_data_sets_ids_and_the_prior_in_its_order() -> None:
         ),
     ],
 )
-def test_bad_input_is_named_and_nothing_written(
-    model: nn.Module, ids: torch.Tensor, name: str, said: str, tmp_path: Path
+def test_bad_input_is_refused_and_nothing_is_written(
+    model: nn.Module, ids: torch.Tensor, name: str, message: str, tmp_path: Path
 ) -> None:
-    with pytest.raises(ValueError, match=said):
+    with pytest.raises(ValueError, match=message):
         export_model(model, ids, tmp_path / name, name="it")
     assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.parametrize(
-    ("model", "arguments", "said"),
+    ("model", "arguments", "message"),
     [
         (unirec(scenes=3), {"tasks": ("a", "b")}, "tasks must be 3 names, got 2"),
         (unirec(torch.tensor([[0], [1]])), {}, "user_ids must be 1, got 0"),
@@ -159,8 +159,8 @@ def test_bad_input_is_named_and_nothing_written(
     ],
 )
 def test_invalid_request_inputs_are_refused(
-    model: UniRec, arguments: dict[str, Any], said: str, tmp_path: Path
+    model: UniRec, arguments: dict[str, Any], message: str, tmp_path: Path
 ) -> None:
-    with pytest.raises(ValueError, match=said):
+    with pytest.raises(ValueError, match=message):
         export_model(model, ITEM_IDS, tmp_path / "model.pt2", name="it", **arguments)
     assert not list(tmp_path.iterdir())

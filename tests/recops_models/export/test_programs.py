@@ -18,10 +18,10 @@ ITEM_IDS = 100 + 3 * torch.arange(NUM_ITEMS)
 
 @pytest.fixture(autouse=True)
 def _one_thread(set_threads: Callable[[int], None]) -> None:
-    set_threads(1)  # These models are so small that a second thread only waits for the first.
+    set_threads(1)  # The models are too small for a second thread.
 
 
-def test_rows_of_known_ids_alone() -> None:
+def test_unknown_ids_have_row_0() -> None:
     rows = IdRows(ITEM_IDS)
     ids = torch.tensor([[103, 100, 999, 0], [217, 101, 100, 100]])
     assert rows(ids).tolist() == [[2, 1, 0, 0], [40, 0, 1, 1]]
@@ -43,7 +43,7 @@ def unirec() -> UniRec:
 
 @pytest.mark.parametrize("model", [tiger(), unirec()], ids=["tiger", "unirec"])
 @torch.no_grad()
-def test_traced_steps_are_the_models_own(model: TIGER | UniRec) -> None:
+def test_traced_steps_equal_the_model(model: TIGER | UniRec) -> None:
     exported = {name: program.module() for name, program in programs(model, ITEM_IDS).items()}
     rescores = model.rescores
     assert list(exported) == ["encode", "step_0", "step_1", "step_2", *["rescore"] * rescores]
@@ -55,11 +55,11 @@ def test_traced_steps_are_the_models_own(model: TIGER | UniRec) -> None:
         logits, state = model.next_token_logits(read, [], None, None)
         torch.testing.assert_close(exported["step_0"](read)[0], logits)
         for step, (before, beams) in enumerate(zip((1, widths[0]), widths, strict=True), 1):
-            grown = torch.randint(0, 4, (requests, beams), dtype=torch.int32)
+            tokens = torch.randint(0, 4, (requests, beams), dtype=torch.int32)
             parents = torch.randint(0, before, (requests, beams), dtype=torch.int32)
-            parents[0, -1] = grown[0, -1] = -1  # A dead beam.
-            expected = model.next_token_logits(read, state, grown, parents)
-            result = exported[f"step_{step}"](read, state, grown, parents)
+            parents[0, -1] = tokens[0, -1] = -1  # A dead beam.
+            expected = model.next_token_logits(read, state, tokens, parents)
+            result = exported[f"step_{step}"](read, state, tokens, parents)
             torch.testing.assert_close(result, expected)
             state = expected[1]
         if model.rescores:
@@ -69,7 +69,7 @@ def test_traced_steps_are_the_models_own(model: TIGER | UniRec) -> None:
 
 
 @torch.no_grad()
-def test_traced_scores_are_the_models_own() -> None:
+def test_traced_scores_equal_the_model() -> None:
     torch.manual_seed(0)
     model = SASRec(NUM_ITEMS, SASRecConfig(history=4, width=8, heads=2)).eval()
     exported = programs(model, ITEM_IDS)

@@ -43,7 +43,7 @@ def test_request_inputs(model: PathRanker, inputs: RequestInputs, names: tuple[s
     ("bos", "users"), [("table", FIELDS), ("factorised", None), ("shared", FIELDS)]
 )
 @torch.no_grad()
-def test_a_traced_encoder_reads_what_its_model_reads(bos: Bos, users: torch.Tensor | None) -> None:
+def test_a_traced_encoder_equals_its_model(bos: Bos, users: torch.Tensor | None) -> None:
     model = unirec(bos, users)
     encode = _traced(*_encoding(model, ITEM_IDS, USER_IDS)).module()
     names = model.inputs.names
@@ -51,9 +51,11 @@ def test_a_traced_encoder_reads_what_its_model_reads(bos: Bos, users: torch.Tens
         rows = torch.randint(1, 1 + NUM_ITEMS, (requests, 4))
         lengths = torch.full((requests,), 4)
         task, row = torch.arange(requests).flip(0) % 3, torch.arange(requests) % 4
-        known = {"task": task, "user": row}
-        # Row 0 is nobody: some id that there was not.
-        asked = {"task": task, "user": torch.tensor([8, 7, 9, 12])[row]}
-        expected = model.encode_requests(rows, lengths, **{name: known[name] for name in names})
-        result = encode(ITEM_IDS[rows - 1], lengths, *[asked[name] for name in names])
+        row_inputs = {"task": task, "user": row}
+        # Row 0 is for unknown users, such as id 8.
+        id_inputs = {"task": task, "user": torch.tensor([8, 7, 9, 12])[row]}
+        expected = model.encode_requests(
+            rows, lengths, **{name: row_inputs[name] for name in names}
+        )
+        result = encode(ITEM_IDS[rows - 1], lengths, *[id_inputs[name] for name in names])
         torch.testing.assert_close(result, expected)

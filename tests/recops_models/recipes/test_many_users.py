@@ -102,11 +102,8 @@ def test_ids_are_those_of_the_source(tmp_path: Path) -> None:
     assert [str(field.type) for field in table.schema] == ["string", "int64", "string", "float"]
     assert set(table["user"].to_pylist()) == {f"n{user}" for user in range(USERS - 1)}
     assert set(table["item"].to_pylist()) <= {f"n{item}" for item in range(1, 31)}
-    own_events = recommender.dataset.interactions[
-        "user_id"
-    ].to_numpy() == recommender.dataset.user_id("n3")
-    seen = recommender.dataset.interactions.filter(own_events)["item_id"].to_pylist()
+    data = recommender.dataset
+    own_events = data.interactions["user_id"].to_numpy() == data.user_id("n3")
+    seen = data.interactions.filter(own_events)["item_id"].to_pylist()
     own_lists = table.filter(np.array([user == "n3" for user in table["user"].to_pylist()]))
-    assert not {recommender.dataset.item_id(item) for item in own_lists["item"].to_pylist()} & set(
-        seen
-    )
+    assert not {data.item_id(item) for item in own_lists["item"].to_pylist()} & set(seen)
