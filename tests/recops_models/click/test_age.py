@@ -51,7 +51,7 @@ def age(name: str = "din", **config: Any) -> Age:
 def test_age_explores_around_any_click_model(name: str) -> None:
     examples = batch(LENGTHS)
     plain, model = base(name).eval(), age(name).eval()
-    assert torch.equal(model(examples), plain(examples)), "the logits are the base's"
+    assert torch.equal(model(examples), plain(examples)), "the logits must be those of the base"
     scores = model.explore(examples, seed=3)
     assert torch.equal(scores.y, plain(examples).sigmoid())
     assert scores.shift > 1e-4
@@ -122,7 +122,7 @@ def test_masks_depend_on_user_item_and_seed() -> None:
     examples = batch([3] * 6)._replace(group=torch.tensor([0, 0, 0, 1, 1, 1]))
     examples.features["item"] = torch.tensor([2, 3, 4, 2, 3, 3])
     keys = model.keys(examples, 0)
-    assert len(keys.unique()) == 5, "the last two are one pair"
+    assert len(keys.unique()) == 5, "the last two rows have one key"
     assert torch.equal(model.keys(examples, 0, torch.tensor([2, 3, 4, 2, 3, 3])), keys)
     assert model.keys(examples, 0, shared=True).unique().shape == (2,)
     assert not torch.equal(model.keys(examples, 1), keys)
@@ -145,7 +145,7 @@ def test_a_saved_model_is_restored(name: str, tmp_path: Path) -> None:
     expected, scores = model.explore(examples, seed=1), loaded.explore(examples, seed=1)
     assert all(torch.equal(a, b) for a, b in zip(expected, scores, strict=True))
     tables = {key for key in model.state_dict() if "tables" in key}
-    assert all(key.startswith("base.") for key in tables), "no table twice"
+    assert all(key.startswith("base.") for key in tables), "each table must be stored once"
 
 
 @pytest.mark.parametrize("relative", [False, True])
@@ -197,7 +197,7 @@ def test_the_command_line_trains_age_around_a_base(name: str, tmp_path: Path) ->
     assert run(["recommend", str(tmp_path / "age"), "--user", "3", "-k", "4"]) == 0
 
 
-def test_unfit_settings_are_named() -> None:
+def test_invalid_settings_are_refused() -> None:
     with pytest.raises(ValueError, match="age: no net 'sasrec'; there are sum-pool, din"):
         job_of("age", "shop", {"base": "sasrec"}, seed=0, quick=True)
     with pytest.raises(ValueError, match="age has no setting 'base_sizes'"):
@@ -206,7 +206,7 @@ def test_unfit_settings_are_named() -> None:
         job_of("age", "shop", {"uncertainty": "gp"}, seed=0, quick=True)
 
 
-def test_unfit_bases_are_refused() -> None:
+def test_invalid_bases_are_refused() -> None:
     with pytest.raises(ValueError, match="FeatureEmbedding: no feature 'brand' in the context"):
         age(item_features=("brand",))
     with pytest.raises(ValueError, match=r"age: base.hidden must name a layer, .* got none"):

@@ -122,12 +122,12 @@ def test_features_of_any_kind_can_be_paired() -> None:
         ("item:nothing", "'nothing' is no categorical nor"),
     ],
 )
-def test_unfit_pairs_are_refused(pair: str, message: str) -> None:
+def test_invalid_pairs_are_refused(pair: str, message: str) -> None:
     with pytest.raises(DataError, match=message):
         pairs_of(schema(), [pair])
 
 
-def test_released_tables_start_from_glorots_law() -> None:
+def test_released_tables_are_drawn_by_glorots_rule() -> None:
     size, width = can().unit.params["item"].weight.shape
     bound = (6 / (size + width)) ** 0.5
     weight = can(compat="released").unit.params["item"].weight
@@ -174,7 +174,7 @@ def test_products_are_those_of_target_and_summed_history() -> None:
     torch.testing.assert_close(products, expected)
 
 
-def test_own_products_start_as_co_action_does() -> None:
+def test_own_products_start_like_co_action() -> None:
     torch.manual_seed(0)
     model = can(interaction="own-product", co_std=0.1, network=(16, 8, 4))
     assert isinstance(model.unit, OwnPairProduct)
@@ -186,7 +186,7 @@ def test_own_products_start_as_co_action_does() -> None:
         assert table.weight[2:].std().item() == pytest.approx(0.1, rel=0.2)
     examples = batch(LENGTHS)
     pair = model.pairs[0]
-    rows = model.unit.tables["item"]  # of the candidate and of the history
+    rows = model.unit.tables["item"]
     product = rows(examples.features[pair.induction]) * rows(examples.features[pair.fed]).sum(1)
     expected = torch.cat([product, product.sum(1, keepdim=True)], 1)
     products = torch.cat(model.unit(examples), 1)[:, : expected.shape[1]]

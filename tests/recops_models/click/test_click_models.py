@@ -90,7 +90,7 @@ def test_batches_of_any_lengths_give_finite_logits_loss_and_gradients(
         ("can", {"base": "dien", "auxiliary": "mlp"}, [22, 7]),
     ],
 )
-def test_shared_beginnings_of_histories_are_read_once(name, sizes, cells) -> None:
+def test_shared_prefixes_of_histories_are_read_once(name, sizes, cells) -> None:
     """Logits have the same bits; gradients differ only in the order of sums."""
     read, scores, gradients = [], [], []
     for examples in prefix_batches([3, 7, 0, 6, 6]):
@@ -327,7 +327,7 @@ def test_din_attends_to_each_history_separately() -> None:
             embedding.query(examples), embedding.keys(examples), examples.lengths["history_item"]
         ),
     )
-    assert (embedding.query(examples)[:, 8:] == 0).all(), "a candidate has no sign"
+    assert (embedding.query(examples)[:, 8:] == 0).all(), "candidates must have a zero sign"
     carts_alone = Din(schema(SEVERAL), DinConfig(width=4, history="carts"))
     assert carts_alone.embedding.context_dim == 4 * (3 + 1 + 3)
     assert carts.shape == (len(LENGTHS), carts_alone.embedding.history_dim)
@@ -336,9 +336,9 @@ def test_din_attends_to_each_history_separately() -> None:
 def test_an_unknown_history_is_named() -> None:
     with pytest.raises(DataError, match="no history 'likes'; there are clicks, carts"):
         Din(schema(SEVERAL), DinConfig(history="likes"))
-    lonely = (*SEVERAL, Sequence("sign_of_likes", history="likes"))
+    unmatched = (*SEVERAL, Sequence("sign_of_likes", history="likes"))
     with pytest.raises(DataError, match="'likes': none of 'sign_of_likes' shares"):
-        FeatureEmbedding(schema(lonely), 4)
+        FeatureEmbedding(schema(unmatched), 4)
 
 
 def test_pretrained_rows_start_from_their_file(tmp_path: Path) -> None:

@@ -439,10 +439,10 @@ def test_pretrained_tables_are_not_redrawn(compat: str, tmp_path: Path) -> None:
     model = make_dien(schema(features), DienConfig(width=6, compat=(compat,)))
     item, category = (model.embedding.tables[name].weight for name in ("item", "category"))
     assert torch.equal(item[2:], torch.from_numpy(vectors))
-    assert category.abs().max() > 0.1, "Glorot's law"
+    assert category.abs().max() > 0.1, "initial rows must be drawn by Glorot's rule"
 
 
-def test_released_stands_for_all_quirks() -> None:
+def test_released_enables_all_quirks() -> None:
     config = DienConfig(compat=("released",))
     assert all(config.has(quirk) for quirk in QUIRKS)
     loss = training_loss(dien(compat=("released",)), batch(LENGTHS))
@@ -458,7 +458,7 @@ def test_released_stands_for_all_quirks() -> None:
         ({"attention_weights": "raw"}, "no shares of a state's update"),
     ],
 )
-def test_unfit_settings_are_refused(config: dict[str, Any], message: str) -> None:
+def test_invalid_settings_are_refused(config: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         DienConfig(**config)
     with pytest.raises(ValueError, match="hidden must name one layer"):

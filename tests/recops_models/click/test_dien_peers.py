@@ -19,7 +19,7 @@ from recops_models.click.dien import Dien, DienConfig
 from recops_models.click.dien_peers import load_interests
 from recops_models.layers.next_event import draw_events, rows_of
 
-# The error of float32 sums in another order over this number of steps.
+# Tolerance for float32 sums in another order over at most 12 steps.
 CLOSE = {"rtol": 1e-5, "atol": 1e-5}
 WIDTH, ATTENTION, AUXILIARY = 8, (12, 6), (100, 50)
 D = 2 * WIDTH  # An item and its category.
@@ -90,7 +90,8 @@ def state_of(peer: str, cell: str) -> dict[str, Tensor]:
 
 def equations(peer: str, cell: str, state: dict[str, Tensor]) -> Tensor:
     """Return the peer's interests in float64, by its equations, row by row and step by step."""
-    weights = [w.double() for w in state.values()]  # in the order above: GRU, attention, cell
+    # The order of state_of: GRU, attention, cell.
+    weights = [w.double() for w in state.values()]
     (w_ih, w_hh, b_ih, b_hh), scorer, second = weights[:4], weights[4:-4], weights[-4:]
     query, events = (tensor.double() for tensor in inputs())
     interests_of_rows = []
@@ -132,14 +133,14 @@ def torch_gru(i: Tensor, g: Tensor, h: Tensor) -> Tensor:
 
 @pytest.mark.parametrize("cell", CELLS)
 @pytest.mark.parametrize("peer", FORMS)
-def test_a_peers_weights_give_its_interests(peer: Any, cell: str) -> None:
+def test_weights_of_a_peer_give_its_interests(peer: Any, cell: str) -> None:
     model, state = dien(peer, cell), state_of(peer, cell)
     load_interests(model, peer, state)
     expected = equations(peer, cell, state).float()
     torch.testing.assert_close(interests(model, *inputs()), expected, **CLOSE)
 
 
-def test_unfit_weights_are_refused() -> None:
+def test_invalid_weights_are_refused() -> None:
     model, state = dien("deepctr-torch", "augru"), state_of("deepctr-torch", "augru")
     with pytest.raises(ValueError, match="no peer 'keras'"):
         load_interests(model, "keras", state)  # type: ignore[arg-type]

@@ -53,7 +53,7 @@ def test_insertion_changes_no_bit(name: str, plug: str) -> None:
     assert x.shape == (6, model.output_dim())
     assert torch.equal(model.logits(x), before)
     assert auxiliary is None
-    # In training too, with the base's own loss.
+    # The training loss of the base does not change either.
     other = base_net(name).train()
     torch.manual_seed(3)
     expected = training_loss(other, examples)
@@ -62,7 +62,7 @@ def test_insertion_changes_no_bit(name: str, plug: str) -> None:
 
 
 @pytest.mark.parametrize("plug", PLUGS)
-def test_a_running_training_continues_with_a_plug(plug: str) -> None:
+def test_a_training_continues_after_a_plug_is_inserted(plug: str) -> None:
     """The optimizer keeps its moments, and the next step of the base is the same."""
     examples = known_batch(LENGTHS)
     nets = [base_net() for _ in range(2)]
@@ -87,7 +87,7 @@ def test_a_running_training_continues_with_a_plug(plug: str) -> None:
         optimizer.step()
     assert all(torch.equal(a, b) for a, b in zip(nets[0].parameters(), parameters, strict=True))
     last = list(model.head.plug.parameters())[-1]
-    assert (last != 0).any(), "the plug has begun to learn"
+    assert (last != 0).any(), "the plug must be trained"
 
 
 def test_knowledge_and_its_net_are_frozen() -> None:
@@ -145,7 +145,7 @@ def test_smaller_codings_change_predictions_little(plug: str) -> None:
     assert 0 < abs(loss_of_auc) < 5e-4
 
 
-def test_unfit_knowledge_is_refused() -> None:
+def test_invalid_knowledge_is_refused() -> None:
     model = plugged()
     later = replace(knowledge(), window=Window(0, 500, True))
     model.use(later)

@@ -41,7 +41,7 @@ def memory(name: str, **sizes: Any) -> Any:
 
 
 @pytest.mark.parametrize("pool", ["sum", "mean"])
-def test_mimn_is_an_mlp_of_what_it_reads_from_memory(pool: str) -> None:
+def test_mimn_is_an_mlp_of_context_and_memory_reads(pool: str) -> None:
     model = memory("mimn", slots=3, state=5, pool=pool).eval()
     examples, embedding, config = batch(LENGTHS), model.embedding, model.config
     query, events, lengths = (
@@ -54,14 +54,14 @@ def test_mimn_is_an_mlp_of_what_it_reads_from_memory(pool: str) -> None:
     _, state = recops.reference.mimn_scan(events, params, lengths=lengths, **options)
     rows = torch.arange(len(LENGTHS))
     output, _, channels = recops.reference.mimn_read(state, rows, query, params, **options)
-    over = lengths.clamp(min=1)[:, None] if pool == "mean" else 1
+    divisor = lengths.clamp(min=1)[:, None] if pool == "mean" else 1
     attended = model.attention(query, channels, torch.full_like(rows, 3))
-    parts = [events.sum(1) / over, output, state.added / over * query, attended]
+    parts = [events.sum(1) / divisor, output, state.added / divisor * query, attended]
     x = torch.cat([*embedding.context(examples), *parts], -1)
     torch.testing.assert_close(model(examples), model.head(x).squeeze(-1), rtol=1e-4, atol=1e-5)
 
 
-def test_hpmn_is_an_mlp_of_what_it_reads_from_slots() -> None:
+def test_hpmn_is_an_mlp_of_context_and_slot_reads() -> None:
     model = memory("hpmn", splits=(2, 3), state=5).eval()
     assert model.config.periods == (1, 2, 6)
     examples, embedding = batch(LENGTHS), model.embedding
@@ -96,7 +96,7 @@ def test_candidates_of_one_user_read_one_memory(name: str) -> None:
         ("hpmn", {}),
     ],
 )
-def test_shared_beginnings_of_histories_are_written_once(name: str, sizes: dict[str, Any]) -> None:
+def test_shared_prefixes_of_histories_are_written_once(name: str, sizes: dict[str, Any]) -> None:
     """Logits have the same bits; gradients differ only in the order of sums."""
     batches = prefix_batches([3, 7, 0, 6, 6])
     models = [memory(name, **sizes) for _ in range(2)]
@@ -114,8 +114,8 @@ def test_shared_beginnings_of_histories_are_written_once(name: str, sizes: dict[
 
 @pytest.mark.parametrize("name", NAMES)
 @pytest.mark.parametrize("cut", [0, 1, 4])
-def test_a_stream_of_events_ends_in_the_state_of_a_scan(name: str, cut: int) -> None:
-    """A store of states depends on it, bit for bit."""
+def test_single_steps_give_the_state_of_a_scan(name: str, cut: int) -> None:
+    """Stored states must have the same bits as scanned ones."""
     model = memory(name).eval()
     examples = batch([6, 6, 6])
     events, params = model.embedding.keys(examples), model.memory.params()
@@ -206,9 +206,9 @@ def test_released_channels_are_those_of_the_last_event(topk: int) -> None:
     params = model.memory.params()
     options = {"utilization": model.config.utilization, "induction_topk": topk}
     output = recops.reference.mimn_read(expected, users, query, params, **options)[0]
-    over = lengths.clamp(min=1)[:, None]
+    divisor = lengths.clamp(min=1)[:, None]
     attended = model.attention(query, buffer, torch.full_like(users, 3))
-    parts = [events.sum(1) / over, output, expected.added / over * query, attended]
+    parts = [events.sum(1) / divisor, output, expected.added / divisor * query, attended]
     x = torch.cat([*embedding.context(examples), *parts], -1)
     torch.testing.assert_close(model(examples), model.head(x).squeeze(-1), rtol=1e-4, atol=1e-5)
 
@@ -251,7 +251,7 @@ def test_regularisers_follow_their_formulas() -> None:
 
 
 def released_covariance_loss(states: torch.Tensor) -> torch.Tensor:
-    """10⁻⁵ times the sum over the batch of ``‖C − diag C‖``, as the released HPMN computes it."""
+    """Return 10⁻⁵ times the sum over the batch of ``‖C − diag C‖``, as the released HPMN does."""
     centred = states - states.mean(2, keepdim=True)
     covariance = torch.einsum("bih,bjh->bij", centred, centred) / states.shape[2]
     off = covariance - torch.diag_embed(covariance.diagonal(dim1=1, dim2=2))
@@ -288,7 +288,7 @@ def test_the_default_covariance_loss_has_the_released_gradient(
     torch.testing.assert_close(states[0].grad, share * leaf.grad, rtol=1e-4, atol=1e-12)
 
 
-def test_a_model_stored_before_covariances_had_a_form_still_loads(tmp_path: Path) -> None:
+def test_a_file_without_the_covariance_setting_loads(tmp_path: Path) -> None:
     path = tmp_path / "model.safetensors"
     model = memory("hpmn", compat=("norm",), covariance_weight=1e-5)
     save_model(path, "hpmn", model)
@@ -369,7 +369,7 @@ def test_memory_models_learn_whether_the_history_has_the_item(name: str) -> None
         ),
     ],
 )
-def test_unfit_settings_are_refused(name: str, sizes: dict[str, Any], message: str) -> None:
+def test_invalid_settings_are_refused(name: str, sizes: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         memory(name, **sizes)
 

@@ -110,8 +110,8 @@ def test_nets_share_exactly_the_configured_modules(name: str, share: str) -> Non
         "bottom": {k for k in model.light.state_dict() if not k.startswith("head.")},
     }[share]
     all_names = net(name, 20, 10).state_dict().keys()
-    assert set(model.booster.state_dict()) == all_names - expected, "the booster's own"
-    assert set(model.light.state_dict()) == set(net(name, 6).state_dict()), "the whole light net"
+    assert set(model.booster.state_dict()) == all_names - expected, "the booster alone"
+    assert set(model.light.state_dict()) == set(net(name, 6).state_dict()), "the light net alone"
     if share != "none":
         assert model.booster.embedding.tables is model.light.embedding.tables
     pointers = [p.data_ptr() for p in model.state_dict().values()]
@@ -196,8 +196,8 @@ def test_hints_follow_their_formulas(hint: str) -> None:
     torch.testing.assert_close(light.grad.double(), slope / 4, rtol=1e-4, atol=1e-6)
     assert hint_loss(guide, guide, hint) == 0  # type: ignore[arg-type]
     assert hint_loss(guide[:0], guide[:0], hint) == 0  # type: ignore[arg-type]
-    sixteen = hint_loss(light.detach().bfloat16(), guide.bfloat16(), hint)  # type: ignore[arg-type]
-    assert sixteen.dtype == torch.float32
+    loss_of_bfloat16 = hint_loss(light.detach().bfloat16(), guide.bfloat16(), hint)  # type: ignore[arg-type]
+    assert loss_of_bfloat16.dtype == torch.float32
 
 
 def test_at_high_temperature_distillation_is_an_eighth_of_the_logits_error() -> None:
@@ -244,9 +244,9 @@ def test_shared_tables_of_nets_with_other_histories(light: str, booster: str) ->
         Sequence("history_item", share_embedding="item", history="clicks"),
         Sequence("tags", max_len=4, share_embedding="item", history="carts"),
     )
-    chosen = {"dien": {"history": "carts"}}
+    settings = {"dien": {"history": "carts"}}
     nets = [
-        new_net(name, schema(features), width=8, hidden=(6,), **chosen.get(name, {}))
+        new_net(name, schema(features), width=8, hidden=(6,), **settings.get(name, {}))
         for name in (light, booster)
     ]
     histories = {
@@ -268,7 +268,7 @@ def test_shared_tables_of_nets_with_other_histories(light: str, booster: str) ->
     assert not torch.equal(model.booster(examples), before)
 
 
-def test_unfit_nets_and_settings_are_refused() -> None:
+def test_invalid_nets_and_settings_are_refused() -> None:
     with pytest.raises(ValueError, match="booster=none needs a teacher"):
         rocket(booster=None)
     with pytest.raises(ValueError, match="hint_weight"):

@@ -44,8 +44,9 @@ TESTED_ELSEWHERE = {
     ("can", "combination_independent"),
     *((name, "table_std") for name in CLICK),
 }
-"""Covered by other tests: a table of pairs is fitted before, pairs share a feature. The large
-initial rows of these tests hide ``table_std``.
+"""Settings of other tests, which fit a table of pairs or use pairs that share a feature.
+
+The large initial rows of the tests below hide ``table_std``.
 """
 
 

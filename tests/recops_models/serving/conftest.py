@@ -1,4 +1,4 @@
-"""Models and stores for the tests of the center."""
+"""Fixtures of serving: trained models, Redis servers, stores, and a clock."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def _one_thread(set_threads: Callable[[int], None]) -> None:
 
 @pytest.fixture(scope="session")
 def trained(small: Dataset, tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
-    """Function that returns the folder of a model on the small data set; cached."""
+    """Return a cached function that trains a model on the small data set and returns its folder."""
     folders: dict[Any, Path] = {}
     home = tmp_path_factory.mktemp("trained")
 
@@ -37,14 +37,14 @@ def trained(small: Dataset, tmp_path_factory: pytest.TempPathFactory) -> Callabl
 
 @pytest.fixture(scope="session")
 def redis_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
-    """Durable Redis server, shared by the tests."""
+    """Start a durable Redis server that all tests share."""
     with RedisServer(tmp_path_factory.mktemp("redis"), *DURABLE) as server:
         yield server
 
 
 @pytest.fixture
 def fresh_database(redis_server: RedisServer) -> int:
-    """The number of an empty database of the server."""
+    """Return the number of an empty database of the server."""
     with redis_server.client() as client:
         client.flushall()
     return 0
@@ -52,7 +52,7 @@ def fresh_database(redis_server: RedisServer) -> int:
 
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
-    """Clock of the locks, set by the test."""
+    """Replace the clock of the locks by one that the test sets."""
     stopped = Clock()
     monkeypatch.setattr("recops_models.serving.locks.time.time", stopped.time)
     return stopped
@@ -60,7 +60,7 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
 
 @pytest.fixture(params=["lmdb", "redis"])
 def store_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    """The URL of an empty store of either kind."""
+    """Return the URL of an empty store, in LMDB or Redis."""
     if request.param == "lmdb":
         return f"lmdb:{tmp_path / 'store'}"
     database: int = request.getfixturevalue("fresh_database")

@@ -74,12 +74,12 @@ def center(trained: Callable[..., Path], tmp_path: Path) -> Iterator[Center]:
         ({"class": 7.5}, None),
     ],
 )
-def test_a_wrong_field_is_named_and_the_others_are_applied(
+def test_an_event_with_an_invalid_field_is_refused_and_others_are_applied(
     center: Center, change: dict[str, Any], field: str | None
 ) -> None:
     other = {**GOOD, "user_id": 2}
     report = center.ingest([{**GOOD, **change}, other])
-    if field is None:  # No feature of this model: none of its business.
+    if field is None:  # The model has no such feature and ignores it.
         assert report.accepted == 2
         return
     assert (report.accepted, [one.field for one in report.refused]) == (1, [field])
@@ -97,7 +97,7 @@ def test_a_missing_field_is_named(center: Center, name: str) -> None:
 
 
 @pytest.mark.parametrize("event", [None, 5, "text", [GOOD], []])
-def test_what_is_no_object_is_refused(center: Center, event: object) -> None:
+def test_an_event_that_is_no_object_is_refused(center: Center, event: object) -> None:
     (refused,) = center.ingest([event]).refused
     assert refused.field == "event"
 
@@ -118,7 +118,7 @@ def test_what_is_no_object_is_refused(center: Center, event: object) -> None:
         (1, [1], {"user_gender": 7}, "user_gender"),
     ],
 )
-def test_a_wrong_request_names_its_field(
+def test_an_invalid_request_names_its_field(
     center: Center, user: object, candidates: list[object], features: dict[str, object], field: str
 ) -> None:
     with pytest.raises(FieldError) as caught:
@@ -126,12 +126,12 @@ def test_a_wrong_request_names_its_field(
     assert caught.value.field == field
 
 
-def test_what_a_feature_may_be_gives_a_finite_score(center: Center) -> None:
+def test_large_features_give_finite_scores(center: Center) -> None:
     for value in (2**63, -(2**63), 9.9e18):
         assert np.isfinite(center.score(1, [1], {"user_rate": value}).logits).all()
 
 
-def test_a_score_that_is_no_number_is_an_error(center: Center) -> None:
+def test_a_score_that_is_not_finite_is_an_error(center: Center) -> None:
     served, _ = center._serving
     for parameter in served.model.parameters():
         parameter.fill_(1e30)
@@ -142,7 +142,7 @@ def test_a_score_that_is_no_number_is_an_error(center: Center) -> None:
 
 
 @pytest.mark.parametrize("through", [-1, 2**63])
-def test_no_sequence_number_to_forget_through(center: Center, through: int) -> None:
+def test_an_invalid_sequence_number_to_forget_is_refused(center: Center, through: int) -> None:
     center.ingest([GOOD])
     with pytest.raises(FieldError, match=r"through must be from 0 to 2\^63 - 1, got"):
         center.forget(1, through=through)
@@ -152,7 +152,7 @@ def test_no_sequence_number_to_forget_through(center: Center, through: int) -> N
 
 
 @pytest.mark.parametrize("position", [0, 3, 10, 40, -1])
-def test_a_flipped_bit_of_a_state_is_one_named_error(center: Center, position: int) -> None:
+def test_a_flipped_bit_of_a_state_is_a_named_error(center: Center, position: int) -> None:
     center.ingest([GOOD])
     view = center.store.view([user_key(1, "1")])
     assert view.values[0] is not None
@@ -171,7 +171,7 @@ def test_a_flipped_bit_of_a_state_is_one_named_error(center: Center, position: i
     }
 
 
-def test_a_state_under_anothers_key_is_damaged(center: Center) -> None:
+def test_a_state_under_the_key_of_another_user_is_damaged(center: Center) -> None:
     center.ingest([GOOD])
     view = center.store.view([user_key(1, "1")])
     center.store.commit({user_key(1, "9"): view.values[0]}, clock=view.clock)
@@ -190,7 +190,7 @@ def test_an_invalid_record_of_the_active_model_is_refused(
         Center.open(trained("mimn"), url)
 
 
-def test_another_models_states_are_refused(trained: Callable[..., Path], tmp_path: Path) -> None:
+def test_states_of_another_model_are_refused(trained: Callable[..., Path], tmp_path: Path) -> None:
     url = f"lmdb:{tmp_path / 'store'}"
     Center.open(trained("mimn"), url).close()
     for other in (trained("hpmn"), trained("mimn", seed=1)):
@@ -207,12 +207,12 @@ def test_a_quirk_that_states_cannot_reproduce_is_refused(
 
 
 @pytest.mark.parametrize("url", ["", "states", "lmdb:", "redis:6379", "mysql://h/1", "redis://h/x"])
-def test_a_wrong_url(url: str) -> None:
+def test_an_invalid_store_url_is_refused(url: str) -> None:
     with pytest.raises((ValueError, StoreError), match=r"store must be|no answer"):
         open_store(url)
 
 
-def test_a_path_that_is_no_store(tmp_path: Path) -> None:
+def test_a_path_that_cannot_be_opened_is_refused(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("text")
     with pytest.raises(StoreError, match="cannot be opened"):
         open_store(f"lmdb:{tmp_path / 'file'}")
@@ -225,7 +225,7 @@ def test_a_path_that_is_no_store(tmp_path: Path) -> None:
         open_store(f"lmdb:{tmp_path / 'other'}?map_bytes={10**30}")
 
 
-def test_a_store_that_is_not_to_be_made(trained: Callable[..., Path], store_url: str) -> None:
+def test_a_missing_store_is_not_created(trained: Callable[..., Path], store_url: str) -> None:
     with pytest.raises(StoreError, match=r"there is no store|is empty"):
         Center.open(trained("mimn"), store_url, create=False)
     with pytest.raises(StoreError, match="is empty"), open_store(store_url) as store:
@@ -240,7 +240,7 @@ def test_an_empty_file_is_no_store(tmp_path: Path) -> None:
         open_store(f"lmdb:{tmp_path}", create=False)
 
 
-def test_a_store_lies_at_home_and_is_its_owners_alone(
+def test_a_store_in_the_home_folder_is_private(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("HOME", str(tmp_path))
@@ -250,7 +250,7 @@ def test_a_store_lies_at_home_and_is_its_owners_alone(
 
 
 @pytest.mark.parametrize("pages", [1, 5, 20])
-def test_a_file_that_was_cut_short_is_damaged(
+def test_a_truncated_file_is_damaged(
     trained: Callable[..., Path], small: Dataset, tmp_path: Path, pages: int
 ) -> None:
     url, file = f"lmdb:{tmp_path / 'store'}", tmp_path / "store" / "data.mdb"
@@ -264,43 +264,43 @@ def test_a_file_that_was_cut_short_is_damaged(
 
 
 def test_a_file_may_lack_pages_that_are_free(tmp_path: Path) -> None:
-    """LMDB does not write what a commit took and gave back."""
+    """LMDB does not write pages that a transaction allocated and freed again."""
     for seed in range(100):
         folder = tmp_path / str(seed)
-        if held := _shorter_than_it_tells(folder, random.Random(seed)):
+        if content := _store_without_free_pages(folder, random.Random(seed)):
             break
-    assert held
+    assert content
     with open_store(f"lmdb:{folder}", create=False) as store:
-        assert dict(store.scan([b""])) == held
+        assert dict(store.scan([b""])) == content
     os.truncate(folder / "data.mdb", (folder / "data.mdb").stat().st_size // 2)
     with pytest.raises(StoreError, match="cut short"):
         open_store(f"lmdb:{folder}")
 
 
-def _shorter_than_it_tells(folder: Path, chance: random.Random) -> dict[bytes, bytes] | None:
+def _store_without_free_pages(folder: Path, rng: random.Random) -> dict[bytes, bytes] | None:
     """Write a store whose file lacks pages, and return its content; None if no page is missing."""
     folder.mkdir()
-    held: dict[bytes, bytes] = {}
+    content: dict[bytes, bytes] = {}
     with lmdb.open(str(folder), map_size=1 << 30, sync=False) as environment:
         for _ in range(12):
             with environment.begin(write=True) as transaction:
-                if chance.random() < 0.6 or len(held) < 10:
-                    for _ in range(chance.randrange(1, 200)):
-                        key, size = b"%d" % chance.randrange(3000), chance.choice([24, 400, 3900])
-                        held[key] = b"v" * size
-                        transaction.put(key, held[key])
+                if rng.random() < 0.6 or len(content) < 10:
+                    for _ in range(rng.randrange(1, 200)):
+                        key, size = b"%d" % rng.randrange(3000), rng.choice([24, 400, 3900])
+                        content[key] = b"v" * size
+                        transaction.put(key, content[key])
                 else:
-                    gone = min(len(held), chance.choice([5, 100, 2000]))
-                    for key in chance.sample(sorted(held), gone):
-                        del held[key]
+                    count = min(len(content), rng.choice([5, 100, 2000]))
+                    for key in rng.sample(sorted(content), count):
+                        del content[key]
                         transaction.delete(key)
-            due = (environment.info()["last_pgno"] + 1) * environment.stat()["psize"]
-            if (folder / "data.mdb").stat().st_size < due:
-                return held
+            full_size = (environment.info()["last_pgno"] + 1) * environment.stat()["psize"]
+            if (folder / "data.mdb").stat().st_size < full_size:
+                return content
     return None
 
 
-def test_a_model_that_is_replaced_while_it_is_loaded(
+def test_a_model_that_is_replaced_while_it_is_read(
     small: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     folder = untrained("mimn", small, tmp_path / "data", tmp_path / "model")
@@ -312,14 +312,14 @@ def test_a_model_that_is_replaced_while_it_is_loaded(
 
     loaded_model = ServedModel.load(folder, data=partial(retrain, 1))
     assert loaded_model.version == before != version_of(folder)
-    really = served_model.load_trained
+    load_trained = served_model.load_trained
 
-    def slowly(folder: Path) -> Any:
-        loaded = really(folder)
+    def load_and_retrain(folder: Path) -> Any:
+        loaded = load_trained(folder)
         retrain(2)
         return loaded
 
-    monkeypatch.setattr(served_model, "load_trained", slowly)
+    monkeypatch.setattr(served_model, "load_trained", load_and_retrain)
     with pytest.raises(ModelVersionError, match="was replaced while it was read"):
         ServedModel.load(folder)
 
@@ -336,7 +336,7 @@ def test_an_open_folder_keeps_its_size_bound(tmp_path: Path) -> None:
         assert store.view([b"key"]).values == [b"value"]
 
 
-def test_a_folder_is_open_while_it_is_read(tmp_path: Path) -> None:
+def test_a_scan_continues_after_the_store_is_closed(tmp_path: Path) -> None:
     url = f"lmdb:{tmp_path / 'store'}"
     with open_store(url) as store:
         store.commit({b"a/1": b"one", b"a/2": b"two"}, clock=0)
@@ -349,14 +349,14 @@ def test_a_folder_is_open_while_it_is_read(tmp_path: Path) -> None:
 
 def test_threads_open_a_folder_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     opened, stores = [], list[Store]()
-    really = lmdb.open
+    open_environment = lmdb.open
 
-    def slowly(*arguments: Any, **settings: Any) -> lmdb.Environment:
+    def open_slowly(*arguments: Any, **settings: Any) -> lmdb.Environment:
         opened.append(arguments)
         time.sleep(0.2)
-        return really(*arguments, **settings)
+        return open_environment(*arguments, **settings)
 
-    monkeypatch.setattr(lmdb, "open", slowly)
+    monkeypatch.setattr(lmdb, "open", open_slowly)
     url = f"lmdb:{tmp_path / 'store'}"
     threads = [threading.Thread(target=lambda: stores.append(open_store(url))) for _ in range(4)]
     for thread in threads:
@@ -381,7 +381,9 @@ def test_an_unreachable_store_is_reported_without_the_password() -> None:
         assert "secret" not in str(refused.value)
 
 
-def test_a_redis_that_may_lose_is_refused(trained: Callable[..., Path], tmp_path: Path) -> None:
+def test_a_redis_that_may_lose_writes_is_refused(
+    trained: Callable[..., Path], tmp_path: Path
+) -> None:
     with RedisServer(tmp_path, "--appendonly", "yes") as server:
         with pytest.raises(NotDurableError, match="appendfsync must be always, got everysec"):
             open_store(server.url())
@@ -394,7 +396,9 @@ def test_a_redis_that_may_lose_is_refused(trained: Callable[..., Path], tmp_path
             open_store(server.url())
 
 
-def test_an_event_of_json_is_the_event(center: Center, small: Dataset) -> None:
+def test_events_are_the_same_after_a_round_trip_through_json(
+    center: Center, small: Dataset
+) -> None:
     events = events_of(small)[:50]
     assert center.ingest(json.loads(json.dumps(events))).accepted == 50
     assert center.ingest(events).duplicates == 50

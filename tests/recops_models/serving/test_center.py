@@ -48,7 +48,7 @@ def test_a_request_reads_once_and_a_state_does_not_grow(
     [{}, {"signed": "false"}, {"feedback": "implicit"}, {"running_rates": "false"}],
     ids=["signs and rates", "liked alone", "implicit", "signs alone"],
 )
-def test_scores_are_those_of_the_models_own_forward(
+def test_scores_equal_the_models_forward(
     name: str,
     settings: dict[str, str],
     trained: Callable[..., Path],
@@ -61,8 +61,8 @@ def test_scores_are_those_of_the_models_own_forward(
         counts = center.ingest(events_of(small)).counts()
         assert counts["accepted"] == small.interactions.num_rows
         for user in (0, 7, 59):
-            shown = Candidates(small, model.schema, feedback=feedback)  # type: ignore[arg-type]
-            batch = shown.shown_to(user)
+            candidates = Candidates(small, model.schema, feedback=feedback)  # type: ignore[arg-type]
+            batch = candidates.shown_to(user)
             with torch.no_grad():
                 expected = model(batch)
             user_id = int(small.user_vocabulary.ids[user])
@@ -72,15 +72,15 @@ def test_scores_are_those_of_the_models_own_forward(
             assert result.known
 
 
-def test_what_several_send_together_is_one_commit_and_reported_to_each(
+def test_batches_of_several_senders_are_one_commit_with_separate_reports(
     trained: Callable[..., Path], small: Dataset, tmp_path: Path
 ) -> None:
     first, second, third, *_ = events_of(small)
-    wrong = {**third, "seq": 0}
+    invalid = {**third, "seq": 0}
     ahead = {**first, "seq": 9}
     with Center.open(trained("mimn"), f"lmdb:{tmp_path / 'store'}") as center:
         before = center.stats().commits
-        reports = center.ingest_together([[first, wrong], [], [first, second], [ahead]])
+        reports = center.ingest_together([[first, invalid], [], [first, second], [ahead]])
         assert center.stats().commits == before + 1
     assert [report.counts() for report in reports] == [
         {"accepted": 1, "duplicates": 0, "late": 0, "refused": 1, "gaps": 0},
@@ -103,5 +103,7 @@ def test_the_status_of_a_user_has_the_tensors_of_the_state(
     assert (result.known, result.events, result.last_seq, result.skipped) == (True, 1, 3, 2)
     assert result.timestamp == event["timestamp"]
     assert result.tensors.keys() == empty.tensors.keys() > {"memory"}
-    moved = {name for name in result.tensors if (result.tensors[name] != empty.tensors[name]).any()}
-    assert "memory" in moved
+    changed = {
+        name for name in result.tensors if (result.tensors[name] != empty.tensors[name]).any()
+    }
+    assert "memory" in changed

@@ -1,4 +1,4 @@
-"""SIGKILL at any moment: every acknowledged event is in the state exactly once."""
+"""SIGKILL at any time: every acknowledged event is in the state exactly once."""
 
 from __future__ import annotations
 
@@ -46,14 +46,14 @@ def killable() -> Iterator[Killable]:
 
 
 def flow(dataset: Dataset, count: int) -> list[dict[str, Any]]:
-    """Yield enough events for the kills; every twentieth is repeated later."""
+    """Return enough events for the kills; every twentieth is repeated later."""
     events = [
         {**event, "user_id": f"{event['user_id']}-{copy}"}
         for copy in range(1 + count // 4)
         for event in events_of(dataset)
     ]
-    again = [(index + 7, event) for index, event in enumerate(events) if index % 20 == 0]
-    for index, event in reversed(again):
+    repeats = [(index + 7, event) for index, event in enumerate(events) if index % 20 == 0]
+    for index, event in reversed(repeats):
         events.insert(index, event)
     return events
 
@@ -79,13 +79,13 @@ class Sender(threading.Thread):
         return True
 
     def finish(self) -> None:
-        """The rest at once."""
+        """Send the remaining events immediately, and wait for the thread."""
         self._end.set()
         self.join()
 
 
 def acknowledged(client: redis.Redis) -> list[dict[str, Any]]:
-    """The events that the group has been given and need not be given again."""
+    """Return the events that were delivered to the group and acknowledged."""
     groups = client.xinfo_groups(STREAM)
     if not groups:
         return []
@@ -97,7 +97,7 @@ def acknowledged(client: redis.Redis) -> list[dict[str, Any]]:
 
 
 def assert_holds(store: Store, events: list[dict[str, Any]]) -> None:
-    """Each of ``events`` is in its user's state."""
+    """Check that each of ``events`` is in the state of its user."""
     last: dict[str, int] = {}
     for event in events:
         last[event["user_id"]] = max(event["seq"], last.get(event["user_id"], 0))
@@ -128,21 +128,21 @@ def test_a_killed_ingester_loses_nothing_and_repeats_nothing(
         command = ["uic", "ingest", "--model", str(model), "--store", store_url, "--events", url]
         sender = Sender(client, events)
         sender.start()
-        moments, latest, held, kills, at_work = random.Random(0), 1.5, 0, 0, 0
-        while kills < count or not at_work:
-            killable.run([*command, "--follow"], kill_after=moments.uniform(0.02, latest))
+        rng, latest, num_confirmed, kills, num_working = random.Random(0), 1.5, 0, 0, 0
+        while kills < count or not num_working:
+            killable.run([*command, "--follow"], kill_after=rng.uniform(0.02, latest))
             kills += 1
             with open_store(store_url) as store:
-                known = acknowledged(client)
-                assert_holds(store, known)
-            if len(known) > held:
-                at_work += 1
-            else:  # It was killed before it came to its work: this machine is slow.
+                confirmed = acknowledged(client)
+                assert_holds(store, confirmed)
+            if len(confirmed) > num_confirmed:
+                num_working += 1
+            else:  # It was killed before it applied any events: allow more time.
                 latest *= 1.2
-            held = len(known)
+            num_confirmed = len(confirmed)
         sender.finish()
-        expected = killable.run(command)
-        assert expected["code"] == 0, expected["said"]
+        completed = killable.run(command)
+        assert completed["code"] == 0, completed["said"]
         assert client.xpending(STREAM, GROUP)["pending"] == 0
         assert len(acknowledged(client)) == len(events)
     clean = f"lmdb:{tmp_path / 'clean'}"
@@ -154,7 +154,7 @@ def test_a_killed_ingester_loses_nothing_and_repeats_nothing(
 
 
 @COUNTS
-def test_a_killed_redis_loses_nothing_that_was_acknowledged(
+def test_a_killed_redis_loses_no_acknowledged_event(
     count: int, trained: Callable[..., Path], small: Dataset, tmp_path: Path
 ) -> None:
     """Redis holds both the stream and the store. The ingester waits for it and continues."""
@@ -166,7 +166,7 @@ def test_a_killed_redis_loses_nothing_that_was_acknowledged(
         Center.open(trained("hpmn"), server.url(1)) as center,
     ):
         stream = RedisStream(server.stream_url(STREAM, group=GROUP))
-        sender, moments = Sender(client, events), random.Random(0)
+        sender, rng = Sender(client, events), random.Random(0)
         follower = threading.Thread(
             target=ingest_stream,
             args=(center, stream),
@@ -175,7 +175,7 @@ def test_a_killed_redis_loses_nothing_that_was_acknowledged(
         sender.start()
         follower.start()
         for _ in range(count):
-            time.sleep(moments.uniform(0.05, 0.6))
+            time.sleep(rng.uniform(0.05, 0.6))
             server.kill()
             server.start()
         sender.finish()

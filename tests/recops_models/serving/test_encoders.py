@@ -30,10 +30,10 @@ EVENTS = 6
 
 @pytest.fixture(scope="module")
 def streamed(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The folder of a model of streamed examples, of which no tables are known."""
+    """Return the folder of a model of streamed examples, which has no tables of a data set."""
     home = tmp_path_factory.mktemp("streamed")
     (home / "data").mkdir()
-    (home / "data" / "features.json").write_text("{}")  # No one reads what training read.
+    (home / "data" / "features.json").write_text("{}")  # Serving does not read the training data.
     torch.manual_seed(0)
     model = net("hpmn", replace(schema(), moments={"age": (3.0, 2.0)}), width=4, hidden=(8,))
     for table in model.embedding.tables.values():
@@ -44,40 +44,40 @@ def streamed(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def id_of(row: int) -> int:
-    """The id that has this row of a table of 0, 1, …; −1 is unknown."""
+    """Return the id of a row in a table of the ids 0, 1, …; −1 is unknown."""
     return row - 2
 
 
 def one_user(candidates: int) -> Batch:
-    """Candidates, and the history of the first one's user for all."""
-    some = batch([EVENTS] * candidates, seed=3)
-    return some._replace(
+    """Return a batch of candidates that all have the history of the first one."""
+    examples = batch([EVENTS] * candidates, seed=3)
+    return examples._replace(
         features={
             name: tensor[:1].expand_as(tensor) if name.startswith("history") else tensor
-            for name, tensor in some.features.items()
+            for name, tensor in examples.features.items()
         }
     )
 
 
-def request(some: Batch) -> dict[str, Any]:
+def request(examples: Batch) -> dict[str, Any]:
     """Return the features of candidates as fields of a request."""
     tags = [
         [id_of(row) for row in rows[:length]]
         for rows, length in zip(
-            some.features["tags"].tolist(), some.lengths["tags"].tolist(), strict=True
+            examples.features["tags"].tolist(), examples.lengths["tags"].tolist(), strict=True
         )
     ]
     return {
-        "user": [id_of(row) for row in some.features["user"].tolist()],
-        "category": [id_of(row) for row in some.features["category"].tolist()],
-        "age": (some.features["age"].double() * 2 + 3).tolist(),
-        "picture": some.features["picture"].tolist(),
+        "user": [id_of(row) for row in examples.features["user"].tolist()],
+        "category": [id_of(row) for row in examples.features["category"].tolist()],
+        "age": (examples.features["age"].double() * 2 + 3).tolist(),
+        "picture": examples.features["picture"].tolist(),
         "tags": tags,
     }
 
 
-def test_events_and_requests_may_bring_everything(streamed: Path, tmp_path: Path) -> None:
-    some = one_user(5)
+def test_events_and_requests_may_have_all_features(streamed: Path, tmp_path: Path) -> None:
+    examples = one_user(5)
     with Center.open(streamed, f"lmdb:{tmp_path / 'store'}") as center:
         served, _ = center._serving
         events = [
@@ -87,17 +87,17 @@ def test_events_and_requests_may_bring_everything(streamed: Path, tmp_path: Path
             }
             for position, (item, category) in enumerate(
                 zip(
-                    some.features["history_item"][0].tolist(),
-                    some.features["history_category"][0].tolist(),
+                    examples.features["history_item"][0].tolist(),
+                    examples.features["history_category"][0].tolist(),
                     strict=True,
                 )
             )
         ]
         assert center.ingest(events).accepted == EVENTS
-        items = [id_of(row) for row in some.features["item"].tolist()]
-        result = center.score("u", items, request(some))
+        items = [id_of(row) for row in examples.features["item"].tolist()]
+        result = center.score("u", items, request(examples))
         with torch.no_grad():
-            expected = served.model(some)
+            expected = served.model(examples)
         torch.testing.assert_close(torch.from_numpy(result.logits), expected, rtol=1e-6, atol=1e-6)
 
 
@@ -105,8 +105,8 @@ def test_events_and_requests_may_bring_everything(streamed: Path, tmp_path: Path
 def test_a_missing_feature_is_an_error_with_its_name(
     streamed: Path, tmp_path: Path, name: str
 ) -> None:
-    some = one_user(2)
-    features = {key: value for key, value in request(some).items() if key != name}
+    examples = one_user(2)
+    features = {key: value for key, value in request(examples).items() if key != name}
     with (
         Center.open(streamed, f"lmdb:{tmp_path / 'store'}") as center,
         pytest.raises(FieldError, match=f"{name} must be given"),
@@ -133,7 +133,7 @@ def test_a_missing_feature_is_an_error_with_its_name(
         ("user", [1, [2]]),
     ],
 )
-def test_a_wrong_value_is_an_error_by_its_name(
+def test_an_invalid_value_is_an_error_with_its_name(
     streamed: Path, tmp_path: Path, name: str, value: object
 ) -> None:
     features = {**request(one_user(2)), name: value}
@@ -156,9 +156,7 @@ def test_an_event_without_a_required_feature_is_refused(streamed: Path, tmp_path
 @pytest.mark.parametrize(
     "item", ["9" * 30, "-9", "٣", "x", str(-(2**63)), str(2**63), "1_0", " 1", "02", "-0"]
 )
-def test_an_item_that_is_none_of_the_tables_is_unknown(
-    streamed: Path, tmp_path: Path, item: str
-) -> None:
+def test_an_item_outside_the_tables_is_unknown(streamed: Path, tmp_path: Path, item: str) -> None:
     event = {"user_id": "u", "item_id": item, "timestamp": 0, "seq": 1, "category": 5}
     features = {"user": 3, "category": 2, "age": 30.0, "picture": [1.0, 0.0, 2.0], "tags": []}
     with Center.open(streamed, f"lmdb:{tmp_path / 'store'}") as center:
@@ -167,15 +165,17 @@ def test_an_item_that_is_none_of_the_tables_is_unknown(
         assert one == other
 
 
-def test_one_value_is_that_of_all_candidates(streamed: Path, tmp_path: Path) -> None:
+def test_a_single_value_applies_to_all_candidates(streamed: Path, tmp_path: Path) -> None:
     features = {"user": 3, "category": 2, "age": 30.0, "picture": [1.0, 0.0, 2.0], "tags": [1, 2]}
-    each = {name: [value, value] for name, value in features.items()}
+    lists = {name: [value, value] for name, value in features.items()}
     with Center.open(streamed, f"lmdb:{tmp_path / 'store'}") as center:
-        one, two = center.score("u", [1, 2], features), center.score("u", [1, 2], each)
+        one, two = center.score("u", [1, 2], features), center.score("u", [1, 2], lists)
         assert one.logits.tolist() == two.logits.tolist()
 
 
-def test_a_request_goes_before_the_tables(trained: Callable[..., Path], tmp_path: Path) -> None:
+def test_features_of_a_request_override_the_tables(
+    trained: Callable[..., Path], tmp_path: Path
+) -> None:
     with Center.open(trained("mimn"), f"lmdb:{tmp_path / 'store'}") as center:
         known = center.score(1, [1, 2]).logits.tolist()
         assert center.score(1, [1, 2], {"user_gender": "M"}).logits.tolist() == known
@@ -185,7 +185,9 @@ def test_a_request_goes_before_the_tables(trained: Callable[..., Path], tmp_path
         assert center.score(1, [1, "nothing"]).logits.tolist() != known
 
 
-def test_what_an_event_said(trained: Callable[..., Path], small: Dataset, tmp_path: Path) -> None:
+def test_feedback_of_events_is_encoded(
+    trained: Callable[..., Path], small: Dataset, tmp_path: Path
+) -> None:
     with Center.open(trained("mimn"), f"lmdb:{tmp_path / 'store'}") as center:
         served, _ = center._serving
         feedback = [{"rating": 3}, {"feedback": 1}, {"history_sign": 1}, {"rating": 3.5}]
@@ -202,7 +204,7 @@ def test_what_an_event_said(trained: Callable[..., Path], small: Dataset, tmp_pa
 
 
 @pytest.mark.parametrize("settings", [{}, {"signed": "false"}])
-def test_what_events_say_is_as_at_the_training(
+def test_feedback_is_read_as_in_training(
     settings: dict[str, str], trained: Callable[..., Path], small: Dataset, tmp_path: Path
 ) -> None:
     rating = small.interactions.column_names.index("rating")

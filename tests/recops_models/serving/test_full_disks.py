@@ -46,11 +46,11 @@ def clean(
 
 
 def fill(center: Center, events: list[dict[str, Any]], size: int, error: type[StoreError]) -> int:
-    """Send events, ``size`` at a time, until a batch is not accepted; how many were."""
+    """Ingest batches of ``size`` events until one fails; return the number of accepted events."""
 
-    def num_applied(part: list[dict[str, Any]]) -> bool:
+    def num_applied(batch: list[dict[str, Any]]) -> bool:
         try:
-            center.ingest(part)
+            center.ingest(batch)
         except error:
             return False
         return True
@@ -94,8 +94,10 @@ def test_a_full_disk_below_lmdb(
         arguments = ["uic", "ingest", "--model", str(trained("mimn"))]
         arguments += ["--store", store, "--events", stream]
 
-        def ingest(limit: int, sent: list[dict[str, Any]]) -> subprocess.CompletedProcess[str]:
-            for event in sent:
+        def ingest(
+            limit: int, new_events: list[dict[str, Any]]
+        ) -> subprocess.CompletedProcess[str]:
+            for event in new_events:
                 client.xadd("full", {"event": json.dumps(event)})
             command = [sys.executable, "-c", LIMITED, str(limit), *arguments]
             return subprocess.run(command, capture_output=True, text=True, check=False)
@@ -139,7 +141,7 @@ def test_a_full_disk_below_redis(
     clean: dict[bytes, bytes],
     tmp_path: Path,
 ) -> None:
-    """A durable Redis stops rather than say what is not true; its file is whole up to there."""
+    """A durable Redis stops at a failed write, and its file is complete up to that point."""
     with RedisServer(tmp_path, *DURABLE, most_file_bytes=1 << 17) as server:
         center = Center.open(trained("mimn"), server.url())
         accepted = fill(center, events, 20, StoreError)

@@ -53,11 +53,11 @@ def client(server: UicServer) -> Iterator[UicClient]:
 
 
 def of_user(events: list[dict[str, Any]], user: str) -> list[dict[str, Any]]:
-    """The first user's events, as another's."""
+    """Return the events of user 1 with the id of ``user``."""
     return [{**event, "user_id": user} for event in events if event["user_id"] == 1]
 
 
-def test_events_go_in_and_scores_come_out_as_of_the_center(
+def test_events_and_scores_agree_with_a_center(
     client: UicClient, small: Dataset, trained: Callable[..., Path], tmp_path: Path
 ) -> None:
     events = of_user(events_of(small), "in and out")
@@ -66,30 +66,30 @@ def test_events_go_in_and_scores_come_out_as_of_the_center(
     again = {**counts, "accepted": 0, "duplicates": len(events)}
     assert client.post("/v1/events", {"events": events}).content == again
 
-    asked = {"user_id": "in and out", "candidates": [5, 6, "7"]}
-    answer = client.post("/v1/score", asked)
+    request = {"user_id": "in and out", "candidates": [5, 6, "7"]}
+    answer = client.post("/v1/score", request)
     assert answer.status == 200
     assert answer.headers["Content-Type"] == "application/json"
     with Center.open(trained("hpmn"), f"lmdb:{tmp_path / 'other'}") as other:
         assert answer.content["model_version"] != other.model_version
     with Center.open(trained("mimn"), f"lmdb:{tmp_path / 'store'}") as center:
         center.ingest(events)
-        known = center.score("in and out", [5, 6, 7])
+        expected = center.score("in and out", [5, 6, 7])
         state = center.look_up("in and out")
     assert answer.content.keys() == {"scores", "model_version", "events", "unknown_candidates"}
     assert answer.content["unknown_candidates"] == []
-    assert answer.content["model_version"] == known.model_version
+    assert answer.content["model_version"] == expected.model_version
     assert answer.content["events"] == len(events)
     state_content = client.get("/v1/state?user_id=in%20and%20out").content
     assert state_content["events"] == len(events)
-    for name, values in state.tensors.items():  # To the bit, through JSON.
+    for name, values in state.tensors.items():  # JSON keeps every bit.
         assert (np.array(state_content["tensors"][name], dtype=np.float32) == values).all()
 
 
 def test_features_of_the_request(client: UicClient) -> None:
-    asked = {"user_id": 1, "candidates": [5, 6]}
-    plain = client.post("/v1/score", asked).content["scores"]
-    changed = client.post("/v1/score", {**asked, "features": {"user_gender": "F"}}).content[
+    request = {"user_id": 1, "candidates": [5, 6]}
+    plain = client.post("/v1/score", request).content["scores"]
+    changed = client.post("/v1/score", {**request, "features": {"user_gender": "F"}}).content[
         "scores"
     ]
     assert plain != changed
@@ -110,7 +110,7 @@ def test_an_unknown_user_has_the_empty_state(client: UicClient) -> None:
     assert not client.get("/v1/state?user_id=nobody").content["known"]
 
 
-def test_forgetting(client: UicClient) -> None:
+def test_a_forgotten_user_stays_forgotten(client: UicClient) -> None:
     event = {**GOOD, "user_id": "leaves"}
     client.post("/v1/events", {"events": [event]})
     assert client.post("/v1/forget", {"user_id": "leaves"}).content == {"forgotten": True}
@@ -224,8 +224,8 @@ def test_a_damaged_state_fails_only_requests_on_it(server: UicServer, home: Path
         view = store.view([user_key(1, "damaged")])
         assert view.values[0] is not None
         store.commit({user_key(1, "damaged"): view.values[0][:-1] + b"?"}, clock=view.clock)
-    asked = {"user_id": "damaged", "candidates": [1]}
-    for path, body in (("/v1/score", asked), ("/v1/events", {"events": [{**event, "seq": 2}]})):
+    request = {"user_id": "damaged", "candidates": [1]}
+    for path, body in (("/v1/score", request), ("/v1/events", {"events": [{**event, "seq": 2}]})):
         answer = client.post(path, body)
         assert answer.status == 500
         assert answer.content == {"error": "the state of 'damaged' is damaged (checksum mismatch)"}
@@ -233,7 +233,7 @@ def test_a_damaged_state_fails_only_requests_on_it(server: UicServer, home: Path
     client.close()
 
 
-def test_the_token(guarded: UicServer) -> None:
+def test_requests_need_the_token(guarded: UicServer) -> None:
     client = guarded.client()
     body = {"user_id": 1, "candidates": [1]}
     assert client.post("/v1/score", body).status == 200
@@ -278,14 +278,14 @@ def test_health(client: UicClient, trained: Callable[..., Path]) -> None:
 
 
 def samples(client: UicClient) -> dict[str, float]:
-    """Return a value of /metrics."""
+    """Return the values of /metrics by their names and labels."""
     answer = client.get("/metrics")
     assert answer.headers["Content-Type"].startswith("text/plain; version=")
     lines = [line for line in answer.text.splitlines() if not line.startswith("#")]
     return {line.rpartition(" ")[0]: float(line.rpartition(" ")[2]) for line in lines}
 
 
-def test_metrics_count_what_was_done(client: UicClient) -> None:
+def test_metrics_count_requests_and_events(client: UicClient) -> None:
     before = samples(client)
     events = [{**GOOD, "user_id": "counted", "seq": seq} for seq in (1, 1, 5, 3, 0)]
     client.post("/v1/events", {"events": events})
@@ -294,7 +294,7 @@ def test_metrics_count_what_was_done(client: UicClient) -> None:
     client.post("/v1/score", {"user_id": "counted"})
     client.get("/no/such/place")
     after = samples(client)
-    grown = {
+    increases = {
         name: after[name] - before.get(name, 0)
         for name in after
         if after[name] != before.get(name, 0) and not name.startswith("process_")
@@ -318,7 +318,7 @@ def test_metrics_count_what_was_done(client: UicClient) -> None:
         'recops_uic_requests_total{path="other",status="404"}': 1,
         'recops_uic_request_seconds_count{path="/v1/score"}': 3,
     }
-    assert {name: grown[name] for name in expected} == expected
+    assert {name: increases[name] for name in expected} == expected
     assert after["recops_uic_store_up"] == 1
     assert after["recops_uic_waiting_events"] == after["recops_uic_unanswered_scores"] == 0
     assert after["recops_uic_store_bytes"] > 0
@@ -346,7 +346,7 @@ def test_open_api_describes_each_route(client: UicClient) -> None:
 
 
 @pytest.mark.parametrize(
-    ("options", "said"),
+    ("options", "message"),
     [
         (
             ["--host", "0.0.0.0"],
@@ -366,7 +366,7 @@ def test_start_errors_are_one_line(
     server: UicServer,
     capsys: pytest.CaptureFixture[str],
     options: list[str],
-    said: str,
+    message: str,
 ) -> None:
     (tmp_path / "token").write_text(SECRET)
     (tmp_path / "empty").mkdir()
@@ -377,11 +377,11 @@ def test_start_errors_are_one_line(
     code = run(["uic", "serve", "--model", str(trained("mimn")), "--store", store, *arguments])
     result = capsys.readouterr()
     assert (code, result.out) == (1, "")
-    assert said in result.err
+    assert message in result.err
     assert result.err.count("\n") == 1
 
 
-def test_a_token_that_is_no_word(trained: Callable[..., Path], tmp_path: Path) -> None:
+def test_a_token_with_a_space_is_refused(trained: Callable[..., Path], tmp_path: Path) -> None:
     (tmp_path / "token").write_text("two words")
     command = ["uic", "serve", "--model", str(trained("mimn")), "--store", f"lmdb:{tmp_path / 's'}"]
     assert run([*command, "--token-file", str(tmp_path / "token")]) == 1

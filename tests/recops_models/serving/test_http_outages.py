@@ -19,7 +19,7 @@ from redis_server import DURABLE, RedisServer
 from uic_server import UicServer
 
 GOOD = {"user_id": "good", "item_id": 2, "timestamp": 5.5, "seq": 1, "rating": 4}
-ASKED = {"user_id": "good", "candidates": [1, 2]}
+REQUEST = {"user_id": "good", "candidates": [1, 2]}
 
 
 class Sender(threading.Thread):
@@ -34,18 +34,18 @@ class Sender(threading.Thread):
     def run(self) -> None:
         client = self._server.client()
         for copy in range(100_000):
-            mine = [
+            batch = [
                 {**event, "user_id": f"{event['user_id']}/{self._name}/{copy}"}
                 for event in self._events
             ]
             try:
-                answer = client.post("/v1/events", {"events": mine})
+                answer = client.post("/v1/events", {"events": batch})
             except (OSError, http.client.HTTPException):
                 break
             self.statuses.add(answer.status)
             if answer.status == 200:
-                assert answer.content["accepted"] == len(mine)
-                self.accepted += mine
+                assert answer.content["accepted"] == len(batch)
+                self.accepted += batch
         client.close()
 
 
@@ -83,11 +83,11 @@ def test_the_server_recovers_from_a_redis_outage(
     ):
         client = server.client()
         assert client.post("/v1/events", {"events": [GOOD]}).content["accepted"] == 1
-        before = client.post("/v1/score", ASKED).content
+        before = client.post("/v1/score", REQUEST).content
         redis_server.kill()
         later = {**GOOD, "seq": 2}
         for path, body in (
-            ("/v1/score", ASKED),
+            ("/v1/score", REQUEST),
             ("/v1/events", {"events": [later]}),
             ("/v1/forget", {"user_id": "other"}),
         ):
@@ -98,7 +98,7 @@ def test_the_server_recovers_from_a_redis_outage(
         assert "recops_uic_store_up 0.0" in client.get("/metrics").text
         redis_server.start()
         assert client.get("/healthz").status == 200
-        assert client.post("/v1/score", ASKED).content == before
+        assert client.post("/v1/score", REQUEST).content == before
         answer = client.post("/v1/events", {"events": [GOOD, later]}).content
         assert (answer["accepted"], answer["duplicates"]) == (1, 1)
         assert "recops_uic_store_up 1.0" in client.get("/metrics").text
@@ -118,7 +118,9 @@ def test_the_server_recovers_from_a_redis_outage(
 
 
 @pytest.mark.slow
-def test_a_hanging_redis_is_unavailable(trained: Callable[..., Path], tmp_path: Path) -> None:
+def test_a_hanging_redis_makes_the_server_unhealthy(
+    trained: Callable[..., Path], tmp_path: Path
+) -> None:
     with (
         RedisServer(tmp_path, *DURABLE) as redis_server,
         UicServer(trained("mimn"), redis_server.url()) as server,

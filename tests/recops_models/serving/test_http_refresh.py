@@ -25,11 +25,11 @@ def test_a_server_follows_a_refresh_and_refuses_a_folder_of_another_model(
     shutil.copytree(folder, backup)
     events = events_of(small)
     user = events[0]["user_id"]
-    asked = {"user_id": user, "candidates": [1, 2, 3]}
+    request = {"user_id": user, "candidates": [1, 2, 3]}
     with UicServer(trained("mimn"), url) as server:
         client = server.client()
         assert client.post("/v1/events", {"events": events[:500]}).content["accepted"] == 500
-        old = client.post("/v1/score", asked).content
+        old = client.post("/v1/score", request).content
 
         served = ServedModel.load(folder)
         store = open_store(url)
@@ -39,23 +39,23 @@ def test_a_server_follows_a_refresh_and_refuses_a_folder_of_another_model(
         shutil.rmtree(folder)
         shutil.copytree(trained("mimn", seed=5), folder)
         for answer in (
-            client.post("/v1/score", asked),
+            client.post("/v1/score", request),
             client.post("/v1/events", {"events": events[500:510]}),
         ):
             assert answer.status == 409
             assert answer.content["error"].endswith("no longer holds")
             assert served.version_text in answer.content["error"]
 
-        # It is put right, and nothing was lost.
+        # With the refreshed model in the folder, serving continues without loss.
         shutil.rmtree(folder)
         shutil.copytree(backup, folder)
-        answer = client.post("/v1/score", asked)
+        answer = client.post("/v1/score", request)
         assert answer.status == 200
         assert answer.content["model_version"] == served.version_text != old["model_version"]
         assert answer.content["events"] == old["events"]
         report = client.post("/v1/events", {"events": events[480:600]}).content
         assert (report["accepted"], report["duplicates"]) == (100, 20)
-        scores = client.post("/v1/score", asked).content["scores"]
+        scores = client.post("/v1/score", request).content["scores"]
         client.close()
     with Center.open(backup, f"lmdb:{tmp_path / 'clean'}") as clean:
         clean.ingest(events[:600])

@@ -55,10 +55,10 @@ class Gate:
         self.entered, self._open = threading.Event(), threading.Event()
         method = getattr(center, name)
 
-        def waiting(*arguments: object, **named: object) -> object:
+        def waiting(*arguments: object, **options: object) -> object:
             self.entered.set()
             assert self._open.wait(30)
-            return method(*arguments, **named)
+            return method(*arguments, **options)
 
         monkeypatch.setattr(center, name, waiting)
 
@@ -78,7 +78,7 @@ def test_requests_during_a_commit_share_the_next_commit(
     gate = Gate(center, "ingest_together", monkeypatch)
     before = center.stats().commits
 
-    async def story() -> None:
+    async def scenario() -> None:
         writer = new_writer(center)
         running = asyncio.create_task(writer.run())
         sending = [asyncio.create_task(writer.ingest(events[:1]))]
@@ -95,7 +95,7 @@ def test_requests_during_a_commit_share_the_next_commit(
         writer.close()
         await running
 
-    asyncio.run(story())
+    asyncio.run(scenario())
     assert center.stats().commits == before + 2
     assert center.stats().events == 40
 
@@ -107,7 +107,7 @@ def test_a_commit_has_a_bounded_number_of_events(
     events = events_of(small)
     metrics = ServiceMetrics()
 
-    async def story() -> None:
+    async def scenario() -> None:
         writer = new_writer(center, metrics)
         parts = [events[:25], events[25:31], events[31:35], events[35:36], []]
         sending = [asyncio.create_task(writer.ingest(part)) for part in parts]
@@ -119,13 +119,13 @@ def test_a_commit_has_a_bounded_number_of_events(
         writer.close()
         await running
 
-    asyncio.run(story())
+    asyncio.run(scenario())
     assert metrics.waiting == 0
     assert center.stats().commits == 1 + 3  # The first one creates the store.
 
 
 def test_events_before_the_shutdown_are_written(center: Center, small: Dataset) -> None:
-    async def story() -> None:
+    async def scenario() -> None:
         writer = new_writer(center)
         sending = asyncio.create_task(writer.ingest(events_of(small)[:5]))
         await asyncio.sleep(0.01)
@@ -133,7 +133,7 @@ def test_events_before_the_shutdown_are_written(center: Center, small: Dataset) 
         await writer.run()
         assert (await sending).accepted == 5
 
-    asyncio.run(story())
+    asyncio.run(scenario())
 
 
 def test_a_damaged_state_fails_only_its_request(center: Center, small: Dataset) -> None:
@@ -144,7 +144,7 @@ def test_a_damaged_state_fails_only_its_request(center: Center, small: Dataset) 
     center.store.commit({user_key(1, user): b"damaged"}, clock=view.clock)
     other = next(event for event in events if str(event["user_id"]) != user)
 
-    async def story() -> None:
+    async def scenario() -> None:
         writer = new_writer(center)
         parts = [[{**events[0], "seq": 2}], [other]]
         sending = [asyncio.create_task(writer.ingest(part)) for part in parts]
@@ -157,7 +157,7 @@ def test_a_damaged_state_fails_only_its_request(center: Center, small: Dataset) 
         writer.close()
         await running
 
-    asyncio.run(story())
+    asyncio.run(scenario())
 
 
 @pytest.mark.parametrize(
@@ -185,7 +185,7 @@ def test_an_error_reaches_every_waiting_request_and_the_log(
     def failing(*_: object, **__: object) -> None:
         raise error
 
-    async def story() -> None:
+    async def scenario() -> None:
         writer = new_writer(center)
         running = asyncio.create_task(writer.run())
         with monkeypatch.context() as patched:
@@ -199,7 +199,7 @@ def test_an_error_reaches_every_waiting_request_and_the_log(
         writer.close()
         await running
 
-    asyncio.run(story())
+    asyncio.run(scenario())
     lines = [f"{record.levelname} {record.getMessage()}" for record in caplog.records]
     assert len(lines) == len(messages)
     for line, message in zip(lines, messages, strict=True):
@@ -212,7 +212,7 @@ def test_too_many_events_are_refused(
     monkeypatch.setattr(group_commit, "MAX_WAITING", 10)
     events = events_of(small)
 
-    async def story() -> None:
+    async def scenario() -> None:
         writer = new_writer(center)
         first = asyncio.create_task(
             writer.ingest(events[:30])
@@ -226,26 +226,26 @@ def test_too_many_events_are_refused(
         writer.close()
         await running
 
-    asyncio.run(story())
+    asyncio.run(scenario())
 
 
 def test_too_many_scores_are_refused(center: Center, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(service, "MAX_UNANSWERED", 3)
     gate = Gate(center, "score", monkeypatch)
-    asked = ScoreRequest(user_id=1, candidates=[1])
+    request = ScoreRequest(user_id=1, candidates=[1])
 
-    async def story() -> None:
+    async def scenario() -> None:
         serving = Service(center, ServiceMetrics())
         async with serving.running():
-            waiting = [asyncio.create_task(serving.score(asked)) for _ in range(3)]
+            waiting = [asyncio.create_task(serving.score(request)) for _ in range(3)]
             await until(gate.entered.is_set)
             with pytest.raises(OverloadedError, match="3 requests wait"):
-                await serving.score(asked)
+                await serving.score(request)
             gate.open()
             assert {response.events for response in await asyncio.gather(*waiting)} == {0}
-            assert (await serving.score(asked)).events == 0
+            assert (await serving.score(request)).events == 0
 
-    asyncio.run(story())
+    asyncio.run(scenario())
 
 
 def test_scores_do_not_wait_for_the_writer(
@@ -253,7 +253,7 @@ def test_scores_do_not_wait_for_the_writer(
 ) -> None:
     gate = Gate(center, "ingest_together", monkeypatch)
 
-    async def story() -> None:
+    async def scenario() -> None:
         serving = Service(center, ServiceMetrics())
         async with serving.running():
             writing = asyncio.create_task(serving.ingest(list(events_of(small))))
@@ -265,23 +265,23 @@ def test_scores_do_not_wait_for_the_writer(
             response = await serving.score(ScoreRequest(user_id=1, candidates=[1]))
             assert response.events > 0
 
-    asyncio.run(story())
+    asyncio.run(scenario())
 
 
-def test_a_store_that_does_not_answer_is_away(
+def test_a_store_that_does_not_answer_is_reported_as_down(
     center: Center, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(service, "_STORE_SECONDS", 0.05)
     gate = Gate(center, "stats", monkeypatch)
 
-    async def story() -> None:
+    async def scenario() -> None:
         serving = Service(center, ServiceMetrics())
         async with serving.running():
             assert b"recops_uic_store_up 0.0" in await serving.metrics()
             gate.open()
             assert b"recops_uic_store_up 1.0" in await serving.metrics()
 
-    asyncio.run(story())
+    asyncio.run(scenario())
 
 
 @pytest.mark.parametrize(
@@ -310,7 +310,7 @@ def test_a_full_store_gets_status_507(trained: Callable[..., Path], tmp_path: Pa
         {"user_id": n, "item_id": 1, "timestamp": 0, "seq": 1, "rating": 5} for n in range(99)
     ]
 
-    async def story(center: Center) -> None:
+    async def scenario(center: Center) -> None:
         serving = Service(center, ServiceMetrics())
         async with serving.running():
             with pytest.raises(StoreFullError):
@@ -318,10 +318,10 @@ def test_a_full_store_gets_status_507(trained: Callable[..., Path], tmp_path: Pa
             assert (await serving.ingest(list(events[:1]))).accepted == 1
 
     with Center.open(trained("mimn"), store) as center:
-        asyncio.run(story(center))
+        asyncio.run(scenario(center))
 
 
-async def _ask(app: Any, messages: list[Message]) -> list[Message]:
+async def _post(app: Any, messages: list[Message]) -> list[Message]:
     """Return the response of an ASGI application to a POST in these messages."""
     scope: Scope = {
         "type": "http",
@@ -347,15 +347,17 @@ async def _ask(app: Any, messages: list[Message]) -> list[Message]:
     return answers
 
 
-def test_a_body_that_does_not_arrive(center: Center, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_body_that_does_not_arrive_times_out(
+    center: Center, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(body, "_BODY_SECONDS", 0.05)
     part: Message = {"type": "http.request", "body": b"{", "more_body": True}
-    answers = asyncio.run(_ask(make_app(center), [part]))
+    answers = asyncio.run(_post(make_app(center), [part]))
     assert answers[0]["status"] == 408
     assert (b"connection", b"close") in answers[0]["headers"]
 
 
-def test_who_hangs_up_while_sending_changes_nothing(center: Center) -> None:
+def test_a_disconnect_during_the_body_changes_nothing(center: Center) -> None:
     part: Message = {"type": "http.request", "body": b"{", "more_body": True}
-    asyncio.run(_ask(make_app(center), [part, {"type": "http.disconnect"}]))
+    asyncio.run(_post(make_app(center), [part, {"type": "http.disconnect"}]))
     assert center.stats().events == 0

@@ -8,14 +8,14 @@ from hypothesis import strategies as st
 from recops_models.serving.ledger import MAX_GAPS, EventStatus, Ledger
 
 
-def test_the_next_is_accepted_and_again_a_duplicate() -> None:
+def test_new_numbers_are_accepted_and_repeated_ones_are_duplicates() -> None:
     ledger = Ledger()
     assert [ledger.admit(seq) for seq in (1, 2, 3)] == [EventStatus.accepted] * 3
     assert [ledger.admit(seq) for seq in (3, 1)] == [EventStatus.duplicate] * 2
     assert (ledger.last, ledger.missing, ledger.gaps) == (3, 0, ())
 
 
-def test_what_was_skipped_is_late() -> None:
+def test_skipped_numbers_are_late() -> None:
     ledger = Ledger()
     assert [ledger.admit(seq) for seq in (1, 5)] == [EventStatus.accepted] * 2
     assert [ledger.admit(seq) for seq in (2, 4, 5, 1)] == [
@@ -29,24 +29,24 @@ def test_what_was_skipped_is_late() -> None:
 def test_the_ledger_agrees_with_a_set_of_applied_numbers(seqs: list[int]) -> None:
     ledger, applied = Ledger(), set[int]()
     for seq in seqs:
-        fate = ledger.admit(seq)
+        status = ledger.admit(seq)
         if seq > max(applied, default=0):
-            assert fate is EventStatus.accepted
+            assert status is EventStatus.accepted
             applied.add(seq)
         elif seq not in applied:
-            assert fate is EventStatus.late  # Never taken for one that was applied.
+            assert status is EventStatus.late  # It must not count as applied.
         else:
-            assert fate in (EventStatus.duplicate, EventStatus.late)
+            assert status in (EventStatus.duplicate, EventStatus.late)
         assert len(ledger.gaps) <= MAX_GAPS
         assert ledger.missing == ledger.last - len(applied)
 
 
-def test_more_gaps_than_are_remembered_make_duplicates_late_and_nothing_else() -> None:
+def test_with_too_many_gaps_some_duplicates_are_late() -> None:
     ledger = Ledger()
     odd = range(1, 2 * MAX_GAPS + 4, 2)
     assert {ledger.admit(seq) for seq in odd} == {EventStatus.accepted}
     assert len(ledger.gaps) == MAX_GAPS
     assert ledger.admit(1) is EventStatus.duplicate  # Before the first gap.
-    assert ledger.admit(3) is EventStatus.late  # Between the two that became one.
+    assert ledger.admit(3) is EventStatus.late  # Between two gaps that were merged.
     assert ledger.admit(odd[-1]) is EventStatus.duplicate
     assert ledger.admit(odd[-1] - 2) is EventStatus.duplicate

@@ -26,12 +26,12 @@ RECORDS = st.builds(
 
 
 @given(record=RECORDS, user=st.text(st.characters(codec="utf-8"), min_size=1))
-def test_a_record_comes_back(record: UserRecord, user: str) -> None:
+def test_a_record_survives_a_round_trip(record: UserRecord, user: str) -> None:
     assert UserRecord.unpack(user, record.pack(user)) == record
     assert UserRecord.unpack(user, record.pack(user), len(record.state)) == record
 
 
-def test_the_form_is_fixed() -> None:
+def test_the_byte_layout_is_fixed() -> None:
     """Later versions must read the records of existing stores."""
     record = UserRecord(b"v" * 16, b"\1\2\3\4", 1, 2, 3, Ledger(9, 4, ((3, 6),)), 5, 1.5)
     assert record.pack("user").hex() == (
@@ -51,7 +51,7 @@ def test_the_form_is_fixed() -> None:
 
 
 @pytest.mark.parametrize("bit", range(8))
-def test_any_flipped_bit_is_found(bit: int) -> None:
+def test_any_flipped_bit_is_detected(bit: int) -> None:
     record = UserRecord(b"v" * 16, bytes(12), 1, 2, 3, Ledger(9, 4, ((3, 6),)), 5, 1.5)
     data = record.pack("user")
     for index in range(len(data)):
@@ -62,7 +62,7 @@ def test_any_flipped_bit_is_found(bit: int) -> None:
 
 
 @given(st.binary(max_size=200))
-def test_bytes_of_others_are_no_record(data: bytes) -> None:
+def test_other_bytes_are_refused(data: bytes) -> None:
     with pytest.raises(CorruptStateError, match="'user'"):
         UserRecord.unpack("user", data)
 

@@ -18,23 +18,23 @@ from recops_models.serving.http.score_priority import ScorePriority
 
 def test_a_writer_waits_for_every_score() -> None:
     scores = ScorePriority()
-    gone_on = threading.Event()
+    has_written = threading.Event()
 
     def write() -> None:
         scores.yield_point(30)()
-        gone_on.set()
+        has_written.set()
 
     with scores.scoring():
         with scores.scoring():
             writer = threading.Thread(target=write)
             writer.start()
-            assert not gone_on.wait(0.05)
-        assert not gone_on.wait(0.05)  # One is still computed.
-    assert gone_on.wait(30)
+            assert not has_written.wait(0.05)
+        assert not has_written.wait(0.05)  # One score is still running.
+    assert has_written.wait(30)
     writer.join()
 
 
-def test_a_score_that_fails_is_over() -> None:
+def test_a_failed_score_does_not_block_a_writer() -> None:
     scores = ScorePriority()
     with pytest.raises(ZeroDivisionError), scores.scoring():
         raise ZeroDivisionError
@@ -53,18 +53,18 @@ def test_scores_without_end_do_not_stop_a_writer() -> None:
         assert 0.1 <= time.perf_counter() - start < 30
 
 
-def test_a_commit_gives_way_at_every_event(
+def test_a_commit_yields_twice_per_event_and_per_user(
     trained: Callable[..., Path], small: Dataset, tmp_path: Path
 ) -> None:
     events: list[dict[str, Any]] = events_of(small)[:60]
-    times = [0]
+    calls = [0]
 
     def yield_point() -> None:
-        times[0] += 1
+        calls[0] += 1
 
     with Center.open(trained("mimn"), f"lmdb:{tmp_path / 'store'}") as center:
         (report,) = center.ingest_together([events], yield_point=yield_point)
     assert report.accepted == len(events)
     users = len({event["user_id"] for event in events})
-    # Where an event is read and admitted, and where its user's record is read and written.
-    assert times[0] == 2 * len(events) + 2 * users
+    # Per event, when it is read and admitted; per user, when the record is read and written.
+    assert calls[0] == 2 * len(events) + 2 * users

@@ -28,7 +28,7 @@ USERS = 8
 
 
 def clear(store: Store) -> None:
-    """Empty a store, all of it."""
+    """Delete everything in a store except its clock."""
     view = store.view([])
     store.commit({key: None for key, _ in store.scan([b""]) if key != b"clock"}, clock=view.clock)
 
@@ -40,11 +40,11 @@ def record_of(center: Center, user: str, generation: int = 1) -> UserRecord:
 
 
 def scanned(model: MemoryModel[Any], dataset: Dataset, user: int, count: int) -> Any:
-    """The state of a user after the first ``count`` events, in one scan."""
+    """Return the state of a user after the first ``count`` events, computed in one scan."""
     rows = [event for event in events_of(dataset) if event["user_id"] == user][:count]
     items = dataset.item_vocabulary.index([row["item_id"] for row in rows])
     fitted, history = model.schema, model.embedding.separate_histories[0]
-    of_items = fitted.encode(item_columns(dataset))
+    item_rows = fitted.encode(item_columns(dataset))
     ids = {}
     for name, target in zip(history.sequences, history.targets, strict=True):
         if name == SIGN:
@@ -53,7 +53,7 @@ def scanned(model: MemoryModel[Any], dataset: Dataset, user: int, count: int) ->
                 fitted.lookup(SIGN).rows(classes_of_values("rating", ratings, 4.0))
             )
         else:
-            ids[name] = torch.from_numpy(of_items[target][items])
+            ids[name] = torch.from_numpy(item_rows[target][items])
     with torch.no_grad():
         written = model.write(model.embedding.events(ids)[None], torch.tensor([len(rows)]))
     return written[1] if isinstance(written, tuple) and len(written) == 2 else written
@@ -63,7 +63,7 @@ def scanned(model: MemoryModel[Any], dataset: Dataset, user: int, count: int) ->
     max_examples=20, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None
 )
 @given(data=st.data(), name=st.sampled_from(["mimn", "hpmn"]))
-def test_any_split_order_and_batch_size_ends_where_the_scan_does(
+def test_any_order_and_batch_size_gives_the_state_of_a_scan(
     data: st.DataObject,
     name: str,
     trained: Callable[..., Path],
@@ -71,16 +71,18 @@ def test_any_split_order_and_batch_size_ends_where_the_scan_does(
     store_url: str,
 ) -> None:
     folder = trained(name)
-    mine = {user: [e for e in events_of(small) if e["user_id"] == user] for user in range(1, USERS)}
-    counts = {user: data.draw(st.integers(0, len(mine[user]))) for user in mine}
-    queues = {user: mine[user][: counts[user]] for user in mine if counts[user]}
+    events_by_user = {
+        user: [e for e in events_of(small) if e["user_id"] == user] for user in range(1, USERS)
+    }
+    counts = {user: data.draw(st.integers(0, len(events_by_user[user]))) for user in events_by_user}
+    queues = {user: events_by_user[user][: counts[user]] for user in events_by_user if counts[user]}
     order = data.draw(st.permutations([user for user in queues for _ in queues[user]]))
     positions = dict.fromkeys(queues, 0)
     events = []
     for user in order:
         events.append(queues[user][positions[user]])
         positions[user] += 1
-        if data.draw(st.integers(0, 9)) == 0:  # Sent again.
+        if data.draw(st.integers(0, 9)) == 0:  # A repeated event.
             events.append(data.draw(st.sampled_from(events)))
     with Center.open(folder, store_url) as center:
         try:

@@ -93,8 +93,8 @@ def test_pending_entries_come_before_new_ones(
     center: Center, events: list[dict[str, Any]], stream_url: str, redis_server: RedisServer
 ) -> None:
     """Pending entries of a killed consumer, and of one that was suspended."""
-    mine = [event for event in events if event["user_id"] == 1]
-    send(redis_server, mine[:6])
+    user_events = [event for event in events if event["user_id"] == 1]
+    send(redis_server, user_events[:6])
     with redis_server.client(3) as client:
         client.xgroup_create("events", "center", id="0")
         client.xreadgroup("center", "another", {"events": ">"}, count=3)
@@ -104,10 +104,10 @@ def test_pending_entries_come_before_new_ones(
         stream = RedisStream(stream_url)
         stream.claim()
         assert stream.read(count=10, block=0) == []
-        send(redis_server, mine[6:10])
+        send(redis_server, user_events[6:10])
         client.xreadgroup("center", "sleeper", {"events": ">"}, count=2)
         read = stream.read(count=10, block=0)
-        assert [entry.event for entry in read] == mine[6:10]
+        assert [entry.event for entry in read] == user_events[6:10]
         stream.acknowledge(read)
         assert client.xpending("events", "center")["pending"] == 0
 
@@ -151,22 +151,22 @@ def test_a_trimmed_entry_is_refused(
 def test_events_of_a_damaged_user_are_refused_and_acknowledged(
     center: Center, events: list[dict[str, Any]], stream_url: str, redis_server: RedisServer
 ) -> None:
-    hurt = events[0]["user_id"]
+    user = events[0]["user_id"]
     center.ingest(events[:1])
-    view = center.store.view([user_key(1, str(hurt))])
-    center.store.commit({user_key(1, str(hurt)): b"damaged"}, clock=view.clock)
+    view = center.store.view([user_key(1, str(user))])
+    center.store.commit({user_key(1, str(user)): b"damaged"}, clock=view.clock)
     send(redis_server, events[:60])
-    mine = [position for position, event in enumerate(events[:60]) if event["user_id"] == hurt]
+    positions = [position for position, event in enumerate(events[:60]) if event["user_id"] == user]
     report = drain(center, stream_url)
-    assert [one.index for one in report.refused] == mine[:10]
+    assert [one.index for one in report.refused] == positions[:10]
     assert report.refused[0].error == (
-        f"cannot be applied: the state of '{hurt}' is damaged (checksum mismatch)"
+        f"cannot be applied: the state of '{user}' is damaged (checksum mismatch)"
     )
-    assert report.accepted == 60 - len(mine)
+    assert report.accepted == 60 - len(positions)
     assert drain(center, stream_url).num_events == 0
     total = IngestReport()
     ingest_batches(center, [events[:60]], stop=threading.Event(), on_report=total.join)
-    assert (total.duplicates, total.num_refused) == (60 - len(mine), len(mine))
+    assert (total.duplicates, total.num_refused) == (60 - len(positions), len(positions))
 
 
 def test_the_result_says_whether_the_end_was_reached(
@@ -224,19 +224,19 @@ def test_a_former_holder_cannot_write(
         clock.now += 4
         with pytest.raises(LostLockError):
             former.renew()
-        former.release()  # Which is no longer its own to release.
+        former.release()  # Another holder has the lock, and nothing is released.
         assert center.ingest(events[1:2], lock=lock).accepted == 1
 
 
-@pytest.mark.parametrize("hold_on", ["commit", "renew"])
-def test_a_lock_is_held_on_by_every_sign_of_life(
-    center: Center, events: list[dict[str, Any]], clock: Clock, hold_on: str
+@pytest.mark.parametrize("action", ["commit", "renew"])
+def test_commits_and_renewals_extend_a_lock(
+    center: Center, events: list[dict[str, Any]], clock: Clock, action: str
 ) -> None:
     lock = Lock(center.store, "group", seconds=10)
     lock.acquire()
     for event in events[:6]:
         clock.now += 6
-        if hold_on == "commit":
+        if action == "commit":
             center.ingest([event], lock=lock)
         else:
             lock.renew()
@@ -254,12 +254,12 @@ def test_the_lock_of_an_exited_process_is_free_immediately(center: Center) -> No
         "Lock(open_store(sys.argv[1]), 'group', seconds=1000).acquire()"
     )
     subprocess.run([sys.executable, "-c", code, center.store.url], check=True)
-    with Lock(center.store, "group"):  # It ended without a word.
+    with Lock(center.store, "group"):  # The other process exited.
         pass
     view = center.store.view([lock_key("group")])
     elsewhere = {"owner": "another-machine:1:2", "token": 9, "expires": time.time() + 1000}
     center.store.commit({lock_key("group"): json.dumps(elsewhere).encode()}, clock=view.clock)
-    with pytest.raises(HeldLockError):  # Of whom nothing is known.
+    with pytest.raises(HeldLockError):  # Whether that process still runs is unknown.
         Lock(center.store, "group").acquire()
 
 
@@ -286,10 +286,10 @@ def test_following_waits_and_stops(
     Lock(center.store, stream.name).acquire()  # It was released.
 
 
-def test_writers_give_way_to_each_other(
+def test_concurrent_writers_lose_nothing(
     trained: Callable[..., Path], store_url: str, events: list[dict[str, Any]], tmp_path: Path
 ) -> None:
-    """Centers that write at once, each for its own users, lose nothing to one another."""
+    """Three centers write the events of different users at the same time."""
     with (
         Center.open(trained("mimn"), store_url) as center,
         Center.open(trained("mimn"), f"lmdb:{tmp_path / 'clean'}") as clean,
@@ -297,10 +297,10 @@ def test_writers_give_way_to_each_other(
         clean.ingest(events)
 
         def write(part: int) -> None:
-            mine = [event for event in events if event["user_id"] % 3 == part]
-            with Center.open(trained("mimn"), store_url) as own:
-                for start in range(0, len(mine), 30):
-                    own.ingest(mine[start : start + 30])
+            own_events = [event for event in events if event["user_id"] % 3 == part]
+            with Center.open(trained("mimn"), store_url) as writer_center:
+                for start in range(0, len(own_events), 30):
+                    writer_center.ingest(own_events[start : start + 30])
 
         writers = [threading.Thread(target=write, args=(part,)) for part in range(3)]
         for writer in writers:
@@ -319,7 +319,7 @@ def test_a_new_model_takes_over_while_events_flow(
     store_kind: str,
     tmp_path: Path,
 ) -> None:
-    """The ingester never stops, and what it applies last is what the new model's replay gives."""
+    """The ingester never stops, and the final states equal those of a replay by the new model."""
     store = f"lmdb:{tmp_path / 'store'}"
     if store_kind == "redis":
         with redis_server.client(4) as client:
@@ -369,12 +369,12 @@ def test_a_new_model_takes_over_while_events_flow(
         "redis-stream://127.0.0.1:6379/0/events?group=g&x=1",
     ],
 )
-def test_a_wrong_stream(url: str) -> None:
+def test_an_invalid_stream_url_is_refused(url: str) -> None:
     with pytest.raises(ValueError, match="events must be redis-stream://"):
         RedisStream(url)
 
 
-def test_files_hold_the_same_events(
+def test_lines_and_parquet_give_the_same_events(
     center: Center, events: list[dict[str, Any]], tmp_path: Path
 ) -> None:
     lines = tmp_path / "events.jsonl"
@@ -400,41 +400,41 @@ def test_an_invalid_line_is_reported_by_its_index(tmp_path: Path) -> None:
     assert isinstance(third, FieldError)
 
 
-def test_a_line_is_not_read_whole_that_is_longer_than_an_event(
+def test_a_line_longer_than_an_event_is_read_in_parts(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(event_lines, "MAX_EVENT_BYTES", 10)
     path = tmp_path / "events.bin"
     path.write_bytes(b"x" * 35 + b"\n[1]\n" + b"y" * 11)
-    asked = []
+    sizes = []
 
     class Bounded(io.BytesIO):
         def readline(self, size: int | None = -1) -> bytes:
-            asked.append(size)
+            sizes.append(size)
             return super().readline(size)
 
     assert event_lines._next_line(Bounded(path.read_bytes())) == (b"x" * 11, 36, True)
-    assert asked == [11] * 4
+    assert sizes == [11] * 4
     ((first, second, third),) = file_events(path, batch=10)
     assert (str(first), second) == ("event must be at most 10 bytes, got 36", [1])
     assert str(third) == "event must be at most 10 bytes, got 11"
 
 
-def test_lines_that_are_appended_are_given_once_and_whole(tmp_path: Path) -> None:
+def test_appended_lines_are_read_once_and_complete(tmp_path: Path) -> None:
     path = tmp_path / "events.jsonl"
     path.write_text('{"seq": 1}\n{"seq": 2}\n{"seq"')
-    more = growing_events(path, batch=1)
-    assert list(more()) == [[{"seq": 1}], [{"seq": 2}]]
-    assert list(more()) == []
+    read_new = growing_events(path, batch=1)
+    assert list(read_new()) == [[{"seq": 1}], [{"seq": 2}]]
+    assert list(read_new()) == []
     with path.open("a") as file:
-        file.write(": 3}")  # Without its end, but an object.
-    assert list(more()) == [[{"seq": 3}]]
+        file.write(": 3}")  # A complete object without a line end.
+    assert list(read_new()) == [[{"seq": 3}]]
     with path.open("a") as file:
         file.write('\n{"seq": 4}\n12')
-    assert list(more()) == [[{"seq": 4}]]
+    assert list(read_new()) == [[{"seq": 4}]]
     path.write_text("")
     with pytest.raises(DataError, match="became shorter while it was read"):
-        list(more())
+        list(read_new())
 
 
 def test_parquet_is_detected_by_its_first_bytes_and_read_once(
@@ -443,12 +443,12 @@ def test_parquet_is_detected_by_its_first_bytes_and_read_once(
     table = tmp_path / "events.pq"
     pq.write_table(pa.Table.from_pylist(events), table)
     assert [e for part in file_events(table, batch=64) for e in part] == events
-    more = growing_events(table, batch=64)
-    assert [e for part in more() for e in part] == events
-    assert list(more()) == []
+    read_new = growing_events(table, batch=64)
+    assert [e for part in read_new() for e in part] == events
+    assert list(read_new()) == []
 
 
-def test_a_refresh_reads_what_is_appended_meanwhile(
+def test_a_refresh_reads_events_that_are_appended_meanwhile(
     center: Center, events: list[dict[str, Any]], trained: Callable[..., Path], tmp_path: Path
 ) -> None:
     path = tmp_path / "events.jsonl"
@@ -457,12 +457,12 @@ def test_a_refresh_reads_what_is_appended_meanwhile(
     center.ingest(events[:60])
 
     def source() -> Iterator[list[Any]]:
-        yield from more()
+        yield from read_new()
         with path.open("a") as file:
             file.write("".join(lines[50:]))
             lines.clear()
 
-    more = growing_events(path, batch=20)
+    read_new = growing_events(path, batch=20)
     refresh_model(center.store, ServedModel.load(trained("hpmn")), [source])
     assert center.stats().events == 60
 
@@ -470,7 +470,7 @@ def test_a_refresh_reads_what_is_appended_meanwhile(
 @pytest.mark.parametrize(
     "name", ["none.jsonl", "none.parquet", "damaged.parquet", "text.parquet", "packed.jsonl.gz"]
 )
-def test_a_file_that_is_none(tmp_path: Path, name: str) -> None:
+def test_a_missing_or_invalid_file_is_refused(tmp_path: Path, name: str) -> None:
     (tmp_path / "damaged.parquet").write_bytes(b"PAR1 and no more")
     (tmp_path / "text.parquet").write_bytes(b'{"seq": 1}')
     (tmp_path / "packed.jsonl.gz").write_bytes(gzip.compress(b'{"seq": 1}'))

@@ -83,7 +83,7 @@ def once(events: list[dict[str, Any]]) -> Callable[[], Iterator[list[Any]]]:
     return lambda: batches
 
 
-def test_a_snapshot_comes_back_to_the_bit(
+def test_a_restored_snapshot_has_the_same_bits(
     center: Center, events: list[dict[str, Any]], tmp_path: Path
 ) -> None:
     center.ingest(events[:400])
@@ -109,7 +109,7 @@ def test_a_snapshot_fills_an_empty_store(
         assert other.stats().users == center.stats().users == 60
 
 
-def test_a_snapshot_of_a_model_that_was_moved_names_its_new_place(
+def test_restoring_a_snapshot_of_a_moved_model_needs_its_new_path(
     small: Dataset, events: list[dict[str, Any]], tmp_path: Path, store_url: str
 ) -> None:
     folder, moved = tmp_path / "model", tmp_path / "moved"
@@ -139,24 +139,24 @@ def test_seven_snapshots_are_kept(center: Center, tmp_path: Path) -> None:
     assert len(snapshots_in(tmp_path)) == 1
 
 
-def test_what_is_no_snapshot_by_its_name_is_left_alone(center: Center, tmp_path: Path) -> None:
+def test_files_with_other_names_are_not_deleted(center: Center, tmp_path: Path) -> None:
     first = take_snapshot(center.store, tmp_path)
     others = [tmp_path / "manual.snapshot.parquet", tmp_path / ".notes.tmp"]
     for other in others:
         other.write_bytes(b"mine")
         os.utime(other, (0, 0))
     killed = tmp_path / f".{first.name}.0a1b2c3d.tmp"
-    going_on = tmp_path / f".{first.name}.4e5f6a7b.tmp"
+    in_progress = tmp_path / f".{first.name}.4e5f6a7b.tmp"
     killed.write_bytes(b"half")
     os.utime(killed, (0, 0))
-    going_on.write_bytes(b"half")
+    in_progress.write_bytes(b"half")
     newest = take_snapshot(center.store, tmp_path, keep=1)
     assert snapshots_in(tmp_path) == [newest]
-    assert sorted(tmp_path.glob(".*")) == sorted([others[1], going_on])
+    assert sorted(tmp_path.glob(".*")) == sorted([others[1], in_progress])
     assert others[0].exists()
 
 
-def test_older_snapshots_stay_until_the_new_one_is_read_back(
+def test_older_snapshots_are_kept_until_the_new_one_is_verified(
     center: Center, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     old = take_snapshot(center.store, tmp_path)
@@ -174,7 +174,7 @@ def test_older_snapshots_stay_until_the_new_one_is_read_back(
 
 
 def damage(store: Store, key: bytes) -> None:
-    """Flip a bit of what is there."""
+    """Flip a bit of the stored value."""
     view = store.view([key])
     assert view.values[0] is not None
     damaged = bytearray(view.values[0])
@@ -182,29 +182,30 @@ def damage(store: Store, key: bytes) -> None:
     store.commit({key: bytes(damaged)}, clock=view.clock)
 
 
-def test_damaged_records_do_not_hold_up_a_snapshot_and_its_restore(
+def test_damaged_records_do_not_block_a_snapshot_and_its_restore(
     center: Center, events: list[dict[str, Any]], tmp_path: Path
 ) -> None:
     center.ingest(events)
-    hurt, forgotten = events[0]["user_id"], events[1]["user_id"]
+    damaged_user, forgotten = events[0]["user_id"], events[1]["user_id"]
     center.forget(forgotten)
-    damage(center.store, user_key(1, str(hurt)))
+    damage(center.store, user_key(1, str(damaged_user)))
     damage(center.store, forgotten_key(str(forgotten)))
     messages = list[str]()
     path = take_snapshot(center.store, tmp_path, on_warning=messages.append)
-    assert f"damaged records of '{forgotten}', '{hurt}': a restore will" in messages[0]
+    assert f"damaged records of '{forgotten}', '{damaged_user}': a restore will" in messages[0]
     before = users(center.store)
-    with pytest.warns(UserWarning, match=f"'{forgotten}', '{hurt}': they were left out"):
+    with pytest.warns(UserWarning, match=f"'{forgotten}', '{damaged_user}': they were left out"):
         assert restore_snapshot(center.store, path) == 58
-    assert before.pop(b"u/%d" % hurt)
+    assert before.pop(b"u/%d" % damaged_user)
     assert users(center.store) == before
-    assert not center.look_up(hurt).known
+    assert not center.look_up(damaged_user).known
     with open_store(f"lmdb:{tmp_path / 'empty'}") as empty:
         assert restore_snapshot(empty, path, on_warning=messages.append) == 58
-        assert empty.view([forgotten_key(str(forgotten))]).values[0]  # No leave to come back.
+        (tombstone,) = empty.view([forgotten_key(str(forgotten))]).values
+        assert tombstone
 
 
-def test_damaged_counts_of_all_are_not_one_users(
+def test_a_damaged_total_blocks_snapshots_and_ingestion(
     center: Center, events: list[dict[str, Any]], tmp_path: Path
 ) -> None:
     center.ingest(events)
@@ -218,26 +219,28 @@ def test_damaged_counts_of_all_are_not_one_users(
 
 def test_damaged_records_do_not_block_expiry(center: Center, events: list[dict[str, Any]]) -> None:
     center.ingest(events)
-    hurt, unclear = (event["user_id"] for event in events[:2])
-    damage(center.store, user_key(1, str(hurt)))
-    stone = Tombstone(0).pack(str(unclear))
-    center.store.commit({forgotten_key(str(unclear)): stone}, clock=center.store.view([]).clock)
-    damage(center.store, forgotten_key(str(unclear)))
+    damaged_user, unclear_user = (event["user_id"] for event in events[:2])
+    damage(center.store, user_key(1, str(damaged_user)))
+    tombstone = Tombstone(0).pack(str(unclear_user))
+    center.store.commit(
+        {forgotten_key(str(unclear_user)): tombstone}, clock=center.store.view([]).clock
+    )
+    damage(center.store, forgotten_key(str(unclear_user)))
     messages = list[str]()
     assert expire_users(center.store, 1e12, on_warning=messages.append) == 58
     assert len(messages) == 1
-    assert f"'{hurt}'" in messages[0]
-    assert f"'{unclear}'" in messages[0]
+    assert f"'{damaged_user}'" in messages[0]
+    assert f"'{unclear_user}'" in messages[0]
     assert center.stats().users == 2
     with pytest.raises(CorruptStateError, match=r"the tombstone of .* damaged .*--through"):
-        center.forget(unclear)
-    assert center.forget(unclear, through=5)
-    assert not center.look_up(unclear).known
-    with pytest.warns(UserWarning, match=f"damaged records of '{hurt}': they are kept"):
+        center.forget(unclear_user)
+    assert center.forget(unclear_user, through=5)
+    assert not center.look_up(unclear_user).known
+    with pytest.warns(UserWarning, match=f"damaged records of '{damaged_user}': they are kept"):
         assert expire_users(center.store, 1e12) == 0
 
 
-def test_damaged_records_do_not_hold_up_a_new_model(
+def test_damaged_records_do_not_block_a_new_model(
     center: Center, events: list[dict[str, Any]], trained: Callable[..., Path]
 ) -> None:
     events = events[:100]
@@ -287,7 +290,7 @@ def test_forgetting_outlives_replay_and_restore(
     center: Center, events: list[dict[str, Any]], tmp_path: Path
 ) -> None:
     user = events[0]["user_id"]
-    mine = [event for event in events if event["user_id"] == user]
+    user_events = [event for event in events if event["user_id"] == user]
     center.ingest(events)
     path = take_snapshot(center.store, tmp_path)
     assert center.forget(user)
@@ -298,7 +301,7 @@ def test_forgetting_outlives_replay_and_restore(
     assert not center.score(user, [1]).known
     assert restore_snapshot(center.store, path) == 59
     assert not center.score(user, [1]).known
-    later = {**mine[-1], "seq": len(mine) + 1}
+    later = {**user_events[-1], "seq": len(user_events) + 1}
     assert (
         center.ingest([later]).counts()["gaps"] == 0
     )  # A returning user starts with an empty state.
@@ -310,7 +313,7 @@ def test_forgetting_outlives_replay_and_restore(
     assert center.score(user, [1]).events == 1
 
 
-def test_a_snapshot_takes_tombstones_along(
+def test_a_snapshot_contains_tombstones(
     center: Center, events: list[dict[str, Any]], trained: Callable[..., Path], tmp_path: Path
 ) -> None:
     center.ingest(events)
@@ -324,14 +327,14 @@ def test_a_snapshot_takes_tombstones_along(
 
 def test_forgetting_ahead_of_the_events(center: Center, events: list[dict[str, Any]]) -> None:
     user = events[0]["user_id"]
-    mine = [event for event in events if event["user_id"] == user]
-    assert not center.forget(user, through=len(mine) - 1)
-    assert center.ingest(mine).counts() == {
-        **{"accepted": 1, "duplicates": len(mine) - 1, "late": 0, "refused": 0, "gaps": 0}
+    user_events = [event for event in events if event["user_id"] == user]
+    assert not center.forget(user, through=len(user_events) - 1)
+    assert center.ingest(user_events).counts() == {
+        **{"accepted": 1, "duplicates": len(user_events) - 1, "late": 0, "refused": 0, "gaps": 0}
     }
 
 
-def test_who_did_nothing_for_long_expires(center: Center, events: list[dict[str, Any]]) -> None:
+def test_inactive_users_expire(center: Center, events: list[dict[str, Any]]) -> None:
     center.ingest(events)
     last = {event["user_id"]: event["timestamp"] for event in events}
     limit = sorted(last.values())[20]
@@ -344,7 +347,7 @@ def test_who_did_nothing_for_long_expires(center: Center, events: list[dict[str,
 
 
 @pytest.mark.parametrize("other", ["hpmn", "mimn"])
-def test_a_new_model_goes_into_service_when_it_is_warm(
+def test_a_new_model_is_served_once_it_has_caught_up(
     center: Center,
     events: list[dict[str, Any]],
     other: str,
@@ -360,11 +363,12 @@ def test_a_new_model_goes_into_service_when_it_is_warm(
     assert center.stats().warming == served.version_text
     assert center.score(events[1]["user_id"], [1]).model_version == old
     assert center.ingest(events[700:800]).accepted  # The old model is still served.
-    messages = []
+    reports = []
     refresh_model(
-        center.store, served, [once(events[:600]), once(events[600:800])], on_report=messages.append
+        center.store, served, [once(events[:600]), once(events[600:800])], on_report=reports.append
     )
-    assert sum(report.duplicates for report in messages) >= 600  # It continued.
+    # The second replay continued the first.
+    assert sum(report.duplicates for report in reports) >= 600
     assert center.score(events[1]["user_id"], [1]).model_version == served.version_text
     assert center.ingest(events[800:]).accepted == len(events[800:])
     assert center.model_version == served.version_text
@@ -372,10 +376,10 @@ def test_a_new_model_goes_into_service_when_it_is_warm(
     assert len(generations(center.store)) == 1
     with Center.open(trained(other, seed=3), f"lmdb:{tmp_path / 'clean'}") as clean:
         clean.ingest(events)
-        mine, complete = users(center.store), users(clean.store)
+        states, expected = users(center.store), users(clean.store)
         forgotten = b"u/%d" % events[0]["user_id"]
-        assert mine.pop(forgotten) != complete.pop(forgotten)
-        assert mine == complete
+        assert states.pop(forgotten) != expected.pop(forgotten)
+        assert states == expected
 
 
 @pytest.mark.parametrize("wrong", ["no beginning", "wrong order"])
@@ -422,22 +426,20 @@ def test_a_new_model_uses_the_current_data_set(
         assert len(loads) == 2
 
 
-def test_a_model_that_is_served_is_not_refreshed(
-    center: Center, trained: Callable[..., Path]
-) -> None:
+def test_the_served_model_is_not_refreshed(center: Center, trained: Callable[..., Path]) -> None:
     with pytest.raises(ModelVersionError, match="is already served"):
         refresh_model(center.store, ServedModel.load(trained("mimn")), [])
 
 
 @pytest.mark.parametrize("known", [True, False])
-def test_forgetting_reaches_what_is_served_no_longer(
+def test_forgetting_deletes_retired_states(
     center: Center,
     events: list[dict[str, Any]],
     known: bool,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """The process was killed after the switch and before it deleted the old states."""
+    """A process was killed between activating the new states and deleting the old ones."""
     user = events[0]["user_id"]
     earlier = events if known else [event for event in events if event["user_id"] != user]
     center.ingest(earlier)
@@ -455,7 +457,7 @@ def test_forgetting_reaches_what_is_served_no_longer(
     assert len(generations(center.store)) == 1
 
 
-def test_forgetting_reaches_a_model_that_warms_up(
+def test_forgetting_applies_to_a_warming_model(
     center: Center, events: list[dict[str, Any]], trained: Callable[..., Path]
 ) -> None:
     center.ingest(events)
@@ -476,8 +478,8 @@ def test_writing_pauses_and_continues(center: Center, events: list[dict[str, Any
     assert center.ingest(events[:1]).accepted == 1
 
 
-class Another(Store):
-    """A store by another one."""
+class Forwarding(Store):
+    """Store that forwards all calls to another store."""
 
     def __init__(self, store: Store) -> None:
         self._store = store
@@ -496,24 +498,24 @@ class Another(Store):
         return self._store.num_bytes()
 
     def close(self) -> None:
-        """The other is not ours."""
+        """Leave the other store open."""
 
 
-class Failing(Another):
-    """A store that is away at its n-th commit."""
+class Failing(Forwarding):
+    """Store that does not answer after a number of commits."""
 
     def __init__(self, store: Store, commits: int) -> None:
         super().__init__(store)
-        self._left = commits
+        self._remaining = commits
 
     def commit(self, changes: Mapping[bytes, bytes | None], *, clock: int) -> None:
-        self._left -= 1
-        if self._left < 0:
+        self._remaining -= 1
+        if self._remaining < 0:
             raise StoreAwayError("away")
         super().commit(changes, clock=clock)
 
 
-class Busy(Another):
+class Busy(Forwarding):
     """Store in which another writer commits first, unless a pause stops it."""
 
     def __init__(self, store: Store, work: Callable[[], object]) -> None:
@@ -528,18 +530,18 @@ class Busy(Another):
         super().commit(changes, clock=clock)
 
 
-def counted(values: list[bytes | None]) -> dict[bytes, bytes | None]:
+def increment(values: list[bytes | None]) -> dict[bytes, bytes | None]:
     return {b"counter": b"%d" % (1 + int(values[0] or 0))}
 
 
 def test_a_slow_change_succeeds_despite_a_fast_writer(center: Center) -> None:
     store = Busy(
-        center.store, lambda: change(center.store, [b"counter"], counted, [NoWritePause()])
+        center.store, lambda: change(center.store, [b"counter"], increment, [NoWritePause()])
     )
-    with Lock(center.store, MAINTENANCE) as upkeep:
-        change(store, [b"counter"], counted, [upkeep])
+    with Lock(center.store, MAINTENANCE) as maintenance:
+        change(store, [b"counter"], increment, [maintenance])
     assert center.store.view([b"counter"]).values == [b"%d" % (store.times + 1)]
-    change(center.store, [b"counter"], counted, [NoWritePause()])  # The pause has ended.
+    change(center.store, [b"counter"], increment, [NoWritePause()])  # The pause has ended.
 
 
 def test_a_change_is_not_recomputed_after_unrelated_commits(center: Center) -> None:
@@ -547,7 +549,7 @@ def test_a_change_is_not_recomputed_after_unrelated_commits(center: Center) -> N
 
     def work() -> None:
         if store.times < 3:
-            change(center.store, [b"counter"], counted)
+            change(center.store, [b"counter"], increment)
 
     def changes(values: list[bytes | None]) -> dict[bytes, bytes | None]:
         computed.append(values)
@@ -619,7 +621,7 @@ def test_a_restore_waits_for_a_slow_writers_pause(
     assert restore_snapshot(center.store, path) == 60
 
 
-class Stalling(Another):
+class Stalling(Forwarding):
     """Store whose scan stalls after the last user of a generation."""
 
     def __init__(self, store: Store, stall: Callable[[], object]) -> None:
@@ -675,7 +677,7 @@ def test_forgetting_revokes_an_expired_pause(center: Center, clock: Clock) -> No
         center.forget("nobody", through=6, patience=0.0)
 
 
-class Crowded(Another):
+class Crowded(Forwarding):
     """Store that calls a function as soon as a generation is started."""
 
     def __init__(self, store: Store, meanwhile: Callable[[], object]) -> None:
@@ -716,14 +718,14 @@ def test_a_concurrent_center_does_not_disturb_a_restore_or_refresh(
         assert center_stats(empty).events == len(events)
 
 
-def broken_off_everywhere(store: Store, work: Callable[[Store], object]) -> Iterator[None]:
+def interrupted_at_each_commit(store: Store, work: Callable[[Store], object]) -> Iterator[None]:
     """Interrupt ``work`` at its first commit, then at its second, and so on."""
     for commits in range(1000):
         with suppress(StoreAwayError):
             work(Failing(store, commits))
             return
         yield
-        locks = [lock_key(name) for name in (WRITE_PAUSE, MAINTENANCE)]  # Whose holder died.
+        locks = [lock_key(name) for name in (WRITE_PAUSE, MAINTENANCE)]  # Their holder has died.
         store.commit(dict.fromkeys(locks), clock=store.view([]).clock)
 
 
@@ -734,13 +736,13 @@ def test_an_interrupted_restore_is_atomic(
         center.ingest(events[:400])
         path, snapshot = take_snapshot(center.store, tmp_path), contents(center.store)
         center.ingest(events)
-        latest, seen = contents(center.store), 0
-        for _ in broken_off_everywhere(center.store, partial(restore_snapshot, path=path)):
+        latest, num_unchanged = contents(center.store), 0
+        for _ in interrupted_at_each_commit(center.store, partial(restore_snapshot, path=path)):
             current = contents(center.store)
             assert current in (latest, snapshot)
             assert center.score(1, [1]).known
-            seen += current == latest
-        assert seen > 5
+            num_unchanged += current == latest
+        assert num_unchanged > 5
         assert contents(center.store) == snapshot
         assert len(generations(center.store)) == 1
 
@@ -752,7 +754,7 @@ def test_an_interrupted_refresh_serves_either_model(
     with Center.open(trained("mimn"), f"lmdb:{tmp_path / 'store'}") as center:
         center.ingest(events)
         latest, old = contents(center.store), center.model_version
-        for _ in broken_off_everywhere(
+        for _ in interrupted_at_each_commit(
             center.store,
             lambda store: (
                 center.model_version == old and refresh_model(store, served, [once(events)])
