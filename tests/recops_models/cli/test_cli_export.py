@@ -1,4 +1,4 @@
-"""``recops export``: ids and scenes that it passes on, and the package's recommendations."""
+"""``recops export``: ids and scenes of the exported data, and the package's recommendations."""
 
 from __future__ import annotations
 

@@ -142,7 +142,7 @@ def test_a_resumed_run_equals_an_uninterrupted_one(
     assert same(start(small, tmp_path, resume=True), finished[1])
 
 
-@pytest.mark.parametrize("form", ["metrics", "recommendations", "report"])
+@pytest.mark.parametrize("output", ["metrics", "recommendations", "report"])
 def test_metrics_are_written_last(
     small: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, output: str
 ) -> None:

@@ -235,7 +235,7 @@ def test_the_program_of_the_guide_runs_on_a_trained_model(
 
 
 def test_the_title_of_a_single_new_item_is_recognized(shop: Path, tmp_path: Path) -> None:
-    """Any column of a single row has distinct values, so the data set decides on the title."""
+    """Every column of a single row has distinct values; the data set decides on the title."""
     _, _, insert = trained(shop / "run")
     (tmp_path / "new.csv").write_text("item_id,genre,title\nb,Comedy,Something else\n")
     assert insert(tmp_path / "new.csv").titles == ["Something else"]

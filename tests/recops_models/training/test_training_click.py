@@ -79,9 +79,9 @@ def test_every_click_model_trains_with_sparse_tables_and_bf16(
 def test_the_row_of_unknown_ids_starts_at_zero_and_is_trained(
     name: str, small: Dataset, tmp_path: Path
 ) -> None:
-    """Rare ids count as unknown here, so that training reaches the row.
+    """Rare ids count as unknown here, so the row gets gradients.
 
-    It starts at zero, so that without unknown ids in training it is the same in every model.
+    Without unknown ids in training, the row stays at zero in every model.
     """
     data = click_data(small, max_len=10, rare_share=0.1)
     items = torch.cat([b.features["item"] for b in data.train.batches(64, seed=None)])

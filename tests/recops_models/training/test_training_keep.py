@@ -332,7 +332,7 @@ def test_the_program_of_the_guide_extends_a_trained_model(
 def test_recommended_items_are_of_the_small_domain(
     domains: Dataset, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """The small domain has fewer items, with their own numbers."""
+    """Items of the small domain are numbered separately from those of all domains."""
     columns = ("user_id", "item_id", "timestamp", "domain", "label")
     table = domains.interactions.select(columns).to_pylist()
     rows = [",".join(columns)]
