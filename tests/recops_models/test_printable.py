@@ -14,7 +14,7 @@ from recops_models.printable import printable
 
 
 @pytest.mark.parametrize(
-    ("text", "shown"),
+    ("text", "output"),
     [
         ("plain", "plain"),
         ("naïve 日本 👩\u200d🚀", "naïve 日本 👩\u200d🚀"),
@@ -27,16 +27,16 @@ from recops_models.printable import printable
         ("", ""),
     ],
 )
-def test_control_characters_are_removed(text: str, shown: str) -> None:
-    assert printable(text) == shown
+def test_control_characters_are_removed(text: str, output: str) -> None:
+    assert printable(text) == output
 
 
 @given(st.text(st.characters()))
 def test_any_text_becomes_free_of_control_characters(text: str) -> None:
-    shown = printable(text)
-    assert printable(shown) == shown
-    shown.encode()
-    for character in shown:
+    output = printable(text)
+    assert printable(output) == output
+    output.encode()
+    for character in output:
         changes_direction = unicodedata.bidirectional(character) in (
             *("LRE", "RLE", "LRO", "RLO", "PDF", "LRI", "RLI", "FSI", "PDI"),
         )
@@ -59,7 +59,7 @@ def test_commands_print_no_control_character_of_the_data(
     assert cli.run(["data", "describe", out]) == 0
     assert cli.run(["data", "describe", HOSTILE]) == 2
     captured = capsys.readouterr()
-    shown = captured.out + captured.err
-    assert shown.count("name") > 4
-    assert "\x1b" not in shown
-    assert "\u202e" not in shown
+    output = captured.out + captured.err
+    assert output.count("name") > 4
+    assert "\x1b" not in output
+    assert "\u202e" not in output

@@ -83,9 +83,9 @@ def _info(**environment: str) -> tuple[str, str]:
 
 
 def test_threads_of_the_command_line_do_not_spin() -> None:
-    shown, count = _info()
+    output, count = _info()
     assert count == "0"
-    assert re.search(r"idle threads +OMP_WAIT_POLICY=PASSIVE", shown)
+    assert re.search(r"idle threads +OMP_WAIT_POLICY=PASSIVE", output)
 
 
 @pytest.mark.parametrize(
@@ -93,9 +93,9 @@ def test_threads_of_the_command_line_do_not_spin() -> None:
     [("OMP_WAIT_POLICY", "ACTIVE", "30000000000"), ("GOMP_SPINCOUNT", "1234", "1234")],
 )
 def test_the_wait_policy_of_the_user_takes_precedence(name: str, value: str, spins: str) -> None:
-    shown, count = _info(**{name: value})
+    output, count = _info(**{name: value})
     assert count == spins
-    assert re.search(rf"idle threads +{name}={value}", shown)
+    assert re.search(rf"idle threads +{name}={value}", output)
 
 
 def test_cores_are_divided_among_jobs(monkeypatch: pytest.MonkeyPatch) -> None:

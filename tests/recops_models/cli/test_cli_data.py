@@ -36,10 +36,10 @@ def failure(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, s
 
 def test_list_names_every_set_and_its_state(capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.run(["data", "list"]) == 0
-    shown = capsys.readouterr().out
+    output = capsys.readouterr().out
     for name, known in NAMED_SETS.items():
         state = "set RECOPS_DATA" if known.wheel is None else "to be fetched"
-        assert re.search(rf"^{name} +{state} ", shown, re.MULTILINE)
+        assert re.search(rf"^{name} +{state} ", output, re.MULTILINE)
 
 
 def test_import_describe_and_load(
@@ -55,7 +55,7 @@ def test_import_describe_and_load(
         "users.parquet",
     ]
     assert cli.run(["data", "describe", str(out)]) == 0
-    shown = capsys.readouterr().out
+    output = capsys.readouterr().out
     for part in (
         "60, 60 of them",
         "90, ",
@@ -64,15 +64,15 @@ def test_import_describe_and_load(
         "1997-11",
         "class (list of string)",
     ):
-        assert part in shown
+        assert part in output
     assert load(out).name == "small"
 
 
 def test_help_explains_every_importer(capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.run(["data", "import", "--help"]) == 0
-    shown = " ".join(capsys.readouterr().out.split())
+    output = " ".join(capsys.readouterr().out.split())
     for kind in IMPORTERS:
-        assert f" {kind}, " in shown
+        assert f" {kind}, " in output
 
 
 def test_import_reads_an_archive(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -81,9 +81,9 @@ def test_import_reads_an_archive(tmp_path: Path, capsys: pytest.CaptureFixture[s
     out = str(tmp_path / "out")
     arguments = ["data", "import", "caserec", str(tmp_path / "games.zip"), "--out", out]
     assert cli.run(arguments) == 0
-    shown = capsys.readouterr().out
-    assert "left out: play.dat: 1 × exact repetition of an earlier row (e.g. row 2" in shown
-    assert "games: 2 users, 2 items, 2 interactions" in shown
+    output = capsys.readouterr().out
+    assert "left out: play.dat: 1 × exact repetition of an earlier row (e.g. row 2" in output
+    assert "games: 2 users, 2 items, 2 interactions" in output
     assert cli.run(["data", "describe", out]) == 0
     assert "none (random order)" in capsys.readouterr().out
 
@@ -92,10 +92,10 @@ def test_import_names_the_bad_rows(tmp_path: Path, capsys: pytest.CaptureFixture
     rows = "user_id,item_id,timestamp\n1,2,3\n1,,3\n,4,5\n1,5,\n"
     (tmp_path / "interactions.csv").write_text(rows)
     assert cli.run(["data", "import", "csv", str(tmp_path), "--out", str(tmp_path / "o")]) == 0
-    shown = capsys.readouterr().out
-    assert "left out: interactions.csv: 1 × item_id is missing (e.g. row 2: item_id=None)" in shown
-    assert "1 × user_id is missing (e.g. row 3" in shown
-    assert "1 × timestamp is missing (e.g. row 4" in shown
+    output = capsys.readouterr().out
+    assert "left out: interactions.csv: 1 × item_id is missing (e.g. row 2: item_id=None)" in output
+    assert "1 × user_id is missing (e.g. row 3" in output
+    assert "1 × timestamp is missing (e.g. row 4" in output
 
 
 def test_the_report_on_leading_zeros_names_the_option_that_keeps_them(
@@ -105,14 +105,14 @@ def test_the_report_on_leading_zeros_names_the_option_that_keeps_them(
     (tmp_path / "interactions.csv").write_text(rows)
     arguments = ["data", "import", "csv", str(tmp_path), "--out", str(tmp_path / "o")]
     assert cli.run(arguments) == 0
-    shown = capsys.readouterr().out
-    assert "1 × item_id is not an integer" in shown
-    assert "--ids string" in shown
-    assert "3 interactions" in shown
+    output = capsys.readouterr().out
+    assert "1 × item_id is not an integer" in output
+    assert "--ids string" in output
+    assert "3 interactions" in output
     assert cli.run([*arguments, "--ids", "string"]) == 0
-    shown = capsys.readouterr().out
-    assert "left out" not in shown
-    assert "2 users, 3 items, 4 interactions" in shown
+    output = capsys.readouterr().out
+    assert "left out" not in output
+    assert "2 users, 3 items, 4 interactions" in output
 
 
 @pytest.mark.parametrize("header_tab", ["", "\t"])
@@ -131,9 +131,9 @@ def test_import_reads_rows_that_end_in_a_tab(
             archive.writestr(f"book/{name}", newline.join(lines))
     out = str(tmp_path / "out")
     assert cli.run(["data", "import", "caserec", str(tmp_path / "books.zip"), "--out", out]) == 0
-    shown = capsys.readouterr().out
-    assert "left out" not in shown
-    assert "books: 2 users, 3 items, 3 interactions" in shown
+    output = capsys.readouterr().out
+    assert "left out" not in output
+    assert "books: 2 users, 3 items, 3 interactions" in output
     dataset = load(out)
     assert sorted(dataset.interactions["weight"].to_pylist()) == [0, 0, 9]
     assert dataset.items.to_pydict() == {
@@ -151,10 +151,10 @@ def test_a_row_with_an_extra_tab_is_reported(
         archive.writestr("g/play.dat", rows)
     out = str(tmp_path / "out")
     assert cli.run(["data", "import", "caserec", str(tmp_path / "g.zip"), "--out", out]) == 0
-    shown = capsys.readouterr().out
-    assert "1 × a row has 5 fields, not 3 (e.g. row 2)" in shown
-    assert "1 × a row has 4 fields, not 3 (e.g. row 3)" in shown
-    assert "g: 2 users, 2 items, 3 interactions" in shown
+    output = capsys.readouterr().out
+    assert "1 × a row has 5 fields, not 3 (e.g. row 2)" in output
+    assert "1 × a row has 4 fields, not 3 (e.g. row 3)" in output
+    assert "g: 2 users, 2 items, 3 interactions" in output
 
 
 @pytest.mark.parametrize(
@@ -261,9 +261,9 @@ def test_info_shows_versions_and_folders(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert cli.run(["info"]) == 0
-    shown = capsys.readouterr().out
+    output = capsys.readouterr().out
     for part in ("recops", "torch", "CPU kernels", "CUDA", str(tmp_path / "cache"), "not set"):
-        assert part in shown
+        assert part in output
 
 
 @pytest.mark.parametrize(
@@ -280,10 +280,10 @@ def test_info_shows_versions_and_folders(
 )
 def test_help_shows_an_example(command: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.run([*command, "--help"]) == 0
-    shown = capsys.readouterr().out
-    assert "Usage: recops" in shown
+    output = capsys.readouterr().out
+    assert "Usage: recops" in output
     if command and command != ["data"]:
-        assert "Example" in shown
+        assert "Example" in output
 
 
 @pytest.mark.parametrize("command", cli.COMMANDS)

@@ -83,7 +83,7 @@ def test_a_package_recommends_the_items_of_its_model(trained: Path, tmp_path: Pa
     history = [str(100 + item) for item in user_history(dataset, 5).items]
     request = ["--task", "search", "--user", str(USERS[5])]
     command = [sys.executable, str(EXAMPLE), str(exported), *history, *request]
-    printed = subprocess.run(command, capture_output=True, text=True, check=True).stdout
-    items, scores = zip(*map(str.split, printed.splitlines()), strict=True)
+    output = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    items, scores = zip(*map(str.split, output.splitlines()), strict=True)
     assert [*map(int, items)] == (100 + expected.items[0]).tolist()
     assert [*map(float, scores)] == pytest.approx(expected.scores[0].tolist(), abs=1e-3)

@@ -60,9 +60,9 @@ def test_a_file_has_the_lists_of_single_requests(
     assert table["user"].to_pylist() == [7, 7, 7, 7, 3, 3, 3, 3]
     assert table["place"].to_pylist() == [1, 2, 3, 4] * 2
     assert run([*command, "--user", "3"]) == 0
-    shown = [line.split()[:3] for line in capsys.readouterr().out.splitlines()[1:]]
+    printed_rows = [line.split()[:3] for line in capsys.readouterr().out.splitlines()[1:]]
     rows = zip(*(table[name].to_pylist()[4:] for name in table.column_names[1:]), strict=True)
-    assert shown == [[str(rank), f"{score:.3f}", str(item)] for rank, item, score in rows]
+    assert printed_rows == [[str(rank), f"{score:.3f}", str(item)] for rank, item, score in rows]
 
 
 def test_all_users_with_new_items_in_a_task(

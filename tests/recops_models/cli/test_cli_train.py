@@ -91,11 +91,11 @@ def test_train_evaluate_recommend(
     assert len(list(out.glob("events.out.tfevents.*"))) == 1
     capsys.readouterr()
     assert run(["evaluate", str(out)]) == 0
-    shown = capsys.readouterr().out
-    assert all(f"{value:.4f}" in shown for value in metrics["test"].values())
+    output = capsys.readouterr().out
+    assert all(f"{value:.4f}" in output for value in metrics["test"].values())
     assert run(["recommend", str(out), "--user", "3", "-k", "4"]) == 0
-    shown = capsys.readouterr().out
-    assert shown.count("Film") == 4
+    output = capsys.readouterr().out
+    assert output.count("Film") == 4
     assert run(["recommend", str(out), "--user", "nobody"]) == 1
     assert "no user 'nobody'" in capsys.readouterr().err
 
@@ -158,9 +158,9 @@ def test_any_split_for_any_model(
     assert metrics["split"] == split
     before = read_table(out / "predictions.parquet")
     assert run(["evaluate", str(out)]) == 0
-    again = task_of(load_job(out), load(data), load_model(out / "model.safetensors"))
-    assert again.split == split
-    assert again.measure(load_model(out / "model.safetensors"), "test").predictions.equals(before)
+    task = task_of(load_job(out), load(data), load_model(out / "model.safetensors"))
+    assert task.split == split
+    assert task.measure(load_model(out / "model.safetensors"), "test").predictions.equals(before)
 
 
 def test_a_click_model_on_streamed_examples(
@@ -207,9 +207,9 @@ def test_ids_are_those_of_the_source(tmp_path: Path, capsys: pytest.CaptureFixtu
     assert run(["train", "popularity", *data, "--out", out]) == 0
     capsys.readouterr()
     assert run(["recommend", out, "--user", "u3", "-k", "3"]) == 0
-    shown = re.findall(r"\d +(i\d\d)\b", capsys.readouterr().out)  # The id follows the score.
-    assert len(shown) == 3
-    assert not set(shown) & {f"i{3 + step:02}" for step in range(5)}
+    output = re.findall(r"\d +(i\d\d)\b", capsys.readouterr().out)  # The id follows the score.
+    assert len(output) == 3
+    assert not set(output) & {f"i{3 + step:02}" for step in range(5)}
     assert run(["recommend", out, "--user", "u9"]) == 1
     assert "user u9 has met nothing yet" in capsys.readouterr().err
     sids = ["--levels", "2", "--codes", "4", "--out", str(tmp_path / "sids")]
@@ -386,8 +386,8 @@ def test_resume_refuses_another_job(
     assert run(command) == 0
     weights, _ = load_tensors(tmp_path / "out" / "model.safetensors", kind="recommender")
     assert run([*command, "--resume"]) == 0
-    again, _ = load_tensors(tmp_path / "out" / "model.safetensors", kind="recommender")
-    assert all(torch.equal(weights[name], again[name]) for name in weights)
+    resumed, _ = load_tensors(tmp_path / "out" / "model.safetensors", kind="recommender")
+    assert all(torch.equal(weights[name], resumed[name]) for name in weights)
     capsys.readouterr()
     assert run([*command, "--resume", "--seed", "1"]) == 1
     assert "seed 0, not 1" in capsys.readouterr().err

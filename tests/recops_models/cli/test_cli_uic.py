@@ -277,15 +277,15 @@ def test_damaged_records_are_reported_on_stderr(
 def test_a_rollback_needs_the_new_path_of_a_moved_model(
     uic: Callable[..., tuple[int, str, str]], folder: Path, small: Dataset, tmp_path: Path
 ) -> None:
-    model, moved = tmp_path / "mimn", tmp_path / "moved"
+    model, new_folder = tmp_path / "mimn", tmp_path / "moved"
     untrained("mimn", small, folder / "data", model)
     uic("ingest", "--model", str(model), "--events", str(folder / "events.jsonl"))
     path = Path(uic("snapshot")[1].strip())
-    model.rename(moved)
+    model.rename(new_folder)
     (path.parent / "manual.snapshot.parquet").touch()  # It sorts last, but is no snapshot.
     code, _, err = uic("rollback")
     assert (code, "--model" in err) == (1, True)
-    code, out, err = uic("rollback", "--model", str(moved))
+    code, out, err = uic("rollback", "--model", str(new_folder))
     assert (code, out.partition(" ")[0]) == (0, "60"), err
 
 

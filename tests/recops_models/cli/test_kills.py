@@ -96,8 +96,8 @@ def test_a_killed_run_is_resumed_to_the_same_bits(
         for name in OUTPUTS[command]:
             assert (out / name).read_bytes() == (complete / name).read_bytes()
         metrics = (json.loads((folder / "metrics.json").read_text()) for folder in (out, complete))
-        first, again = map(_without_times, metrics)
-        assert first == again
+        first, second = map(_without_times, metrics)
+        assert first == second
 
 
 def _without_times(metrics: object) -> object:

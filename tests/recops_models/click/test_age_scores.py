@@ -74,8 +74,8 @@ def test_3_to_first_order_the_shift_is_uncertainty_times_sensitivity() -> None:
         for direction in ("fgm", "linear"):
             age = scorer(net, direction=direction, lam=radius)
             y = age.passes.logits(h).sigmoid().detach()
-            one = torch.ones_like(y)
-            shifts.append(age.moved(h, y, one, keys(), ()) - y)
+            ones = torch.ones_like(y)
+            shifts.append(age.moved(h, y, ones, keys(), ()) - y)
         moved, linear = shifts
         slope = age.passes.gradient(h)[1].norm(dim=1)
         torch.testing.assert_close(linear, radius * y * (1 - y) * slope, rtol=1e-9, atol=1e-12)
@@ -87,12 +87,12 @@ def test_3_to_first_order_the_shift_is_uncertainty_times_sensitivity() -> None:
 def test_4_projected_steps_go_further_than_one_step_and_random_steps_nowhere() -> None:
     net, h = head((128, 64)), rows()
     y = HeadPasses(net).logits(h).sigmoid().detach()
-    one = torch.ones_like(y)
+    ones = torch.ones_like(y)
     shifts = {}
     for direction in ("fgm", "pgd"):
         age = scorer(net, direction=direction, lam=1.0)
-        shifts[direction] = age.moved(h, y, one, keys(), ()) - y
-        r = age.perturbation(h, one, one, keys(), ())
+        shifts[direction] = age.moved(h, y, ones, keys(), ()) - y
+        r = age.perturbation(h, ones, ones, keys(), ())
         assert r.norm(dim=1).max() <= 1 + 1e-12
     assert (shifts["pgd"] >= shifts["fgm"] - 1e-12).double().mean() >= 0.99
     assert shifts["pgd"].mean() > 1.05 * shifts["fgm"].mean()
@@ -106,8 +106,8 @@ def test_4_a_negative_step_mirrors_a_positive_one() -> None:
     net, h = head(), rows()
     age = scorer(net, lam=1e-4)
     y = age.passes.logits(h).sigmoid().detach()
-    one = torch.ones_like(y)
-    up, down = (age.moved(h, y, sign * one, keys(), ()) - y for sign in (1, -1))
+    ones = torch.ones_like(y)
+    up, down = (age.moved(h, y, sign * ones, keys(), ()) - y for sign in (1, -1))
     torch.testing.assert_close(up, -down, rtol=1e-2, atol=1e-12)
 
 
@@ -165,10 +165,10 @@ def test_6_only_open_rows_are_computed(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_6_items_with_many_impressions_do_not_explore() -> None:
     net, h = head(), rows(4)
-    shown = torch.tensor([0, 2999, 3000, 9000])
-    scores = scorer(net).scores(h, keys(4), impressions=shown)
+    impressions = torch.tensor([0, 2999, 3000, 9000])
+    scores = scorer(net).scores(h, keys(4), impressions=impressions)
     assert scores.gate.tolist() == [True, True, False, False]
-    assert scorer(net, max_impressions=None).scores(h, keys(4), impressions=shown).gate.all()
+    assert scorer(net, max_impressions=None).scores(h, keys(4), impressions=impressions).gate.all()
     assert scorer(net).scores(h, keys(4)).gate.all()
 
 
@@ -184,8 +184,8 @@ def test_7_scores_do_not_depend_on_order_or_batches(uncertainty: str) -> None:
         torch.testing.assert_close(getattr(mixed, name), expected[order], rtol=1e-9, atol=1e-12)
         joined = torch.cat([getattr(half, name) for half in halves])
         torch.testing.assert_close(joined, expected, rtol=1e-9, atol=1e-12)
-    again, other = age.scores(h, keys()), age.scores(h, keys(seed=1))
-    assert torch.equal(again.delta, in_order.delta)
+    repeated, other = age.scores(h, keys()), age.scores(h, keys(seed=1))
+    assert torch.equal(repeated.delta, in_order.delta)
     assert not torch.equal(other.delta, in_order.delta)
 
 

@@ -233,7 +233,7 @@ def test_released_channels_are_off_by_default() -> None:
 def test_regularisers_follow_their_formulas() -> None:
     examples = batch(LENGTHS)
     for name, setting in (("mimn", "utilization_weight"), ("hpmn", "covariance_weight")):
-        without, plain = (memory(name, **{setting: weight}) for weight in (0.0, 0.5))
+        unregularised, plain = (memory(name, **{setting: weight}) for weight in (0.0, 0.5))
         x, added = plain.bottom(examples)
         events, lengths = plain.embedding.histories(examples)
         state = plain.write(events, lengths)[1]
@@ -246,7 +246,7 @@ def test_regularisers_follow_their_formulas() -> None:
             off = covariance - torch.diag_embed(covariance.diagonal(dim1=1, dim2=2))
             expected = off.square().sum((1, 2)).sqrt().mean()
         torch.testing.assert_close(added, 0.5 * expected, rtol=1e-4, atol=1e-6)
-        assert torch.equal(without.bottom(examples)[0], x)
+        assert torch.equal(unregularised.bottom(examples)[0], x)
         assert plain.eval().bottom(examples)[1] is None
 
 

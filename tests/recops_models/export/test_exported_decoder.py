@@ -87,14 +87,14 @@ def test_the_number_of_beams_is_that_of_the_model(
 ) -> None:
     rows, lengths = torch.tensor([[1, 2, 3, 0], [7, 8, 9, 10]]), torch.tensor([3, 4])
     known_items = [rows[0, :3] - 1, rows[1] - 1]
-    fewest, own, more = (kind(n).decode(rows, lengths, k, known_items) for n in (1, beams, 50))
+    few, default, many = (kind(n).decode(rows, lengths, k, known_items) for n in (1, beams, 50))
     result = make(kind(beams)).recommend([[100, 103, 106], [118, 121, 124, 127]], k)
-    assert torch.equal(result.item_ids, ITEM_IDS[own.items])
-    torch.testing.assert_close(result.scores, own.scores)
-    assert torch.equal(own.items, fewest.items) == (
+    assert torch.equal(result.item_ids, ITEM_IDS[default.items])
+    torch.testing.assert_close(result.scores, default.scores)
+    assert torch.equal(default.items, few.items) == (
         k > beams
     )  # With k > beams, both decode with k beams.
-    assert not torch.equal(own.items, more.items)
+    assert not torch.equal(default.items, many.items)
 
 
 @torch.no_grad()

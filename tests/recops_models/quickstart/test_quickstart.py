@@ -163,10 +163,10 @@ def test_resuming_a_finished_run_trains_nothing(
 ) -> None:
     first = start(small, tmp_path)
     watcher = Watcher()
-    again = start(small, tmp_path, resume=True, watcher=watcher)
-    assert same(first, again)
+    resumed = start(small, tmp_path, resume=True, watcher=watcher)
+    assert same(first, resumed)
     assert watcher.notes == []
-    assert again.seconds == first.seconds
+    assert resumed.seconds == first.seconds
 
 
 def test_a_damaged_checkpoint_is_named(small: Dataset, tmp_path: Path) -> None:
@@ -200,10 +200,10 @@ def test_command_line(small: Dataset, tmp_path: Path, capfd: pytest.CaptureFixtu
     save_dataset(small, tmp_path / "data")
     arguments = ["quickstart", "--data", str(tmp_path / "data"), "--quick", "--out"]
     assert run([*arguments, str(tmp_path / "run")]) == 0
-    shown = capfd.readouterr().out
-    assert "UniRec" in shown
-    assert "100% of the recommended semantic IDs are real items" in shown
-    assert "report.html" in shown
+    output = capfd.readouterr().out
+    assert "UniRec" in output
+    assert "100% of the recommended semantic IDs are real items" in output
+    assert "report.html" in output
     assert run([*arguments, str(tmp_path / "run"), "--seed", "1"]) == 1
     assert "holds a run with seed 0, not 1" in capfd.readouterr().err
     assert run(["quickstart", "--data", "no-such-set", "--out", str(tmp_path / "x")]) == 2

@@ -57,11 +57,11 @@ def shop(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (root / "shop/items.csv").write_text("\n".join(["item_id,title,genre", *titles]) + "\n")
     vectors = np.random.default_rng(0).normal(size=(30, 6)).astype(np.float32)
     np.save(root / "vectors.npy", vectors)
-    for name, more in (
+    for name, extra in (
         ("run", {"align": "both", "task": "scene", "engagement": "timestamp", "level_edges": "4"}),
         ("own", {"vectors": str(root / "vectors.npy"), "vectors_order": "id"}),
     ):
-        pairs = [f"--set={key}={value}" for key, value in {**SETTINGS, **more}.items()]
+        pairs = [f"--set={key}={value}" for key, value in {**SETTINGS, **extra}.items()]
         command = ["train", "unirec", "--data", str(root / "shop"), *pairs]
         assert run([*command, "--out", str(root / name)]) == 0
     return root
@@ -80,13 +80,13 @@ def test_new_items_are_recommended_with_the_others(
     (tmp_path / "new.csv").write_text(NEW)
     command = ["recommend", str(shop / "run"), "--user", "3", "-k", "40"]
     assert run([*command, "--new-items", str(tmp_path / "new.csv")]) == 0
-    shown = capsys.readouterr().out
-    assert re.search(r"a7\s+Film 7 returns", shown)
-    assert re.search(r"b\s+Something else", shown)
+    output = capsys.readouterr().out
+    assert re.search(r"a7\s+Film 7 returns", output)
+    assert re.search(r"b\s+Something else", output)
     assert run(command) == 0
     before = capsys.readouterr().out
     assert "Film 7 returns" not in before
-    assert before.count("Film") == shown.count("Film") - 1
+    assert before.count("Film") == output.count("Film") - 1
 
 
 def test_copies_of_items_get_the_same_attributes(shop: Path, tmp_path: Path) -> None:
@@ -135,9 +135,11 @@ def test_codes_come_from_the_tokenizer_of_the_training(shop: Path, tmp_path: Pat
     codes, expected = (trained(folder)[2](tmp_path / "new.csv").codes for folder in (out, alone))
     assert torch.equal(codes, expected)
     points = torch.from_numpy(read_item_vectors(out / VECTORS).vectors)
-    now, before = (tokenizer.encode(points) for tokenizer in tokenizers)
-    assert not torch.equal(now, before), "the test needs two different tokenizers"
-    assert torch.equal(now.long(), trained(out)[1].paths[1:, 1:] - 1)
+    codes_of_training, other_codes = (tokenizer.encode(points) for tokenizer in tokenizers)
+    assert not torch.equal(codes_of_training, other_codes), (
+        "the test needs two different tokenizers"
+    )
+    assert torch.equal(codes_of_training.long(), trained(out)[1].paths[1:, 1:] - 1)
 
 
 def test_collaborative_codes_do_not_exist_for_new_items(shop: Path, tmp_path: Path) -> None:
@@ -190,11 +192,11 @@ def test_a_single_value_becomes_a_list(tmp_path: Path) -> None:
 
 def test_the_task_is_an_option(shop: Path, capsys: pytest.CaptureFixture[str]) -> None:
     command = ["recommend", str(shop / "run"), "--user", "3"]
-    shown = []
-    for more in ([], ["--task", "feed"], ["--task", "search"]):
-        assert run([*command, *more]) == 0
-        shown.append(capsys.readouterr().out)
-    assert shown[0] == shown[1] != shown[2]  # The events of user 3 are in the feed.
+    output = []
+    for options in ([], ["--task", "feed"], ["--task", "search"]):
+        assert run([*command, *options]) == 0
+        output.append(capsys.readouterr().out)
+    assert output[0] == output[1] != output[2]  # The events of user 3 are in the feed.
     assert run([*command, "--task", "home"]) == 1
     assert "no task 'home'; there are feed, search" in capsys.readouterr().err
 

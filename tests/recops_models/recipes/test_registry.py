@@ -156,10 +156,14 @@ def test_loading_a_model_imports_its_own_file_and_layers(
     bottom = {"dotted", "setting_checks", "settings"}
     assert folders <= {"click", "data", "examples", "item_vectors", "layers", "recipes", *bottom}
     assert not [name for name in modules if "importers" in name]
-    own = {"din": {"din"}, "sum-pool": {"sum_pool"}, "gru-attention": {"din", "gru_attention"}}
-    if name in own:
+    expected_files = {
+        "din": {"din"},
+        "sum-pool": {"sum_pool"},
+        "gru-attention": {"din", "gru_attention"},
+    }
+    if name in expected_files:
         files = {n.split(".")[2] for n in modules if n.startswith("recops_models.click.")}
-        assert files == {"model", *own[name]}
+        assert files == {"model", *expected_files[name]}
 
 
 def test_a_file_of_another_version_is_refused_in_one_line(tmp_path: Path) -> None:

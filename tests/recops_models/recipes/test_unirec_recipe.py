@@ -72,8 +72,8 @@ def test_training_with_shuffled_attributes_and_user_fields(small: Dataset, tmp_p
     job = job_of("unirec", "small", settings, seed=0, quick=False)
     assert job.parts["inputs"] == InputConfig(("class", "release_year"), True, ("gender", "age"))
     train_job(job, small, tmp_path)
-    again, model = load_trained(tmp_path)
-    assert again == job
+    loaded_job, model = load_trained(tmp_path)
+    assert loaded_job == job
     assert isinstance(model, UniRec)
     assert model.config.num_attributes == 2
     assert len(model.vocab_sizes) == 4
@@ -88,12 +88,12 @@ def test_the_paper_preset_becomes_plain_settings_of_the_job(small: Dataset, tmp_
     assert (sizes.events, sizes.history_layers, sizes.item_scores) == ("concat", 0, 0.0)
     assert (sizes.history, sizes.width) == (5, 8)
     assert job.parts["inputs"] == InputConfig(("auto:2",))
-    own = parse_settings("unirec", {**SMALL, "history": "5"})
-    named = {**recipe_of("unirec").preset("paper"), **own}
+    overrides = parse_settings("unirec", {**SMALL, "history": "5"})
+    named = {**recipe_of("unirec").preset("paper"), **overrides}
     assert job == Job.of("unirec", "small", named, seed=0, quick=False)
     train_job(job, small, tmp_path)
-    again, model = load_trained(tmp_path)
-    assert again == job
+    loaded_job, model = load_trained(tmp_path)
+    assert loaded_job == job
     assert isinstance(model, UniRec)
     assert model.scores is None
     assert model.config.num_attributes == 2
@@ -161,8 +161,8 @@ def test_collaborative_codes_encode_the_vectors_of_a_sasrec(
         "the vectors must be those of a SASRec trained alone"
     )
     assert torch.equal(semantic_ids.tokenizer.encode(rows), semantic_ids.codes)
-    again, model = load_trained(tmp_path)
-    assert again == job
+    loaded_job, model = load_trained(tmp_path)
+    assert loaded_job == job
     assert isinstance(model, Ranker)
     weights = model.state_dict()
     train_job(job, small, tmp_path, resume=True)

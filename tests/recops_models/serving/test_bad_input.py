@@ -82,7 +82,7 @@ def test_an_event_with_an_invalid_field_is_refused_and_others_are_applied(
     if field is None:  # The model has no such feature and ignores it.
         assert report.accepted == 2
         return
-    assert (report.accepted, [one.field for one in report.refused]) == (1, [field])
+    assert (report.accepted, [refusal.field for refusal in report.refused]) == (1, [field])
     assert report.refused[0].index == 0
     assert center.score(2, [1]).events == 1
     assert not center.score(1, [1]).known

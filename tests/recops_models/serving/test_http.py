@@ -63,8 +63,8 @@ def test_events_and_scores_agree_with_a_center(
     events = of_user(events_of(small), "in and out")
     counts = {"accepted": len(events), "duplicates": 0, "late": 0, "refused": []}
     assert client.post("/v1/events", {"events": events}).content == counts
-    again = {**counts, "accepted": 0, "duplicates": len(events)}
-    assert client.post("/v1/events", {"events": events}).content == again
+    repeated = {**counts, "accepted": 0, "duplicates": len(events)}
+    assert client.post("/v1/events", {"events": events}).content == repeated
 
     request = {"user_id": "in and out", "candidates": [5, 6, "7"]}
     answer = client.post("/v1/score", request)
@@ -125,12 +125,12 @@ def test_refused_events_are_reported_by_index_and_field(client: UicClient) -> No
     events = [{**GOOD, "seq": 0}, GOOD, 5, {**GOOD, "rating": "good"}]
     content = client.post("/v1/events", {"events": events}).content
     assert content["accepted"] == 1
-    assert [(one["index"], one["field"]) for one in content["refused"]] == [
+    assert [(refusal["index"], refusal["field"]) for refusal in content["refused"]] == [
         (0, "seq"),
         (2, "event"),
         (3, "rating"),
     ]
-    assert all(one["error"] for one in content["refused"])
+    assert all(refusal["error"] for refusal in content["refused"])
 
 
 @pytest.mark.parametrize(

@@ -128,7 +128,7 @@ def test_invalid_entries_are_refused_and_acknowledged(
             client.xadd("events", fields)  # type: ignore[arg-type]
         report = drain(center, stream_url)
         assert report.accepted == 1
-        assert [(one.index, one.field) for one in report.refused] == [
+        assert [(refusal.index, refusal.field) for refusal in report.refused] == [
             *((0, "event"), (1, "event"), (2, "event"), (3, "seq"), (5, "event"), (6, "event"))
         ]
         assert client.xpending("events", "center")["pending"] == 0
@@ -144,7 +144,7 @@ def test_a_trimmed_entry_is_refused(
         client.xtrim("events", maxlen=1, approximate=False)
         report = drain(center, stream_url)
         assert (report.accepted, report.gaps) == (1, 0 if events[2]["seq"] == 1 else 2)
-        assert ["trimmed" in one.error for one in report.refused] == [True, True]
+        assert ["trimmed" in refusal.error for refusal in report.refused] == [True, True]
         assert client.xpending("events", "center")["pending"] == 0
 
 
@@ -158,7 +158,7 @@ def test_events_of_a_damaged_user_are_refused_and_acknowledged(
     send(redis_server, events[:60])
     positions = [position for position, event in enumerate(events[:60]) if event["user_id"] == user]
     report = drain(center, stream_url)
-    assert [one.index for one in report.refused] == positions[:10]
+    assert [refusal.index for refusal in report.refused] == positions[:10]
     assert report.refused[0].error == (
         f"cannot be applied: the state of '{user}' is damaged (checksum mismatch)"
     )
@@ -196,7 +196,7 @@ def test_a_sum_of_reports_names_ten_refusals() -> None:
         total.join(
             IngestReport.of([EventOutcome(EventStatus.accepted), *[FieldError("seq", "no")] * 4])
         )
-    assert [one.index for one in total.refused] == [1, 2, 3, 4, 6, 7, 8, 9, 11, 12]
+    assert [refusal.index for refusal in total.refused] == [1, 2, 3, 4, 6, 7, 8, 9, 11, 12]
     assert total.counts()["refused"] == total.num_refused == 20
     assert total.num_events == 25
 

@@ -112,21 +112,21 @@ def test_a_snapshot_fills_an_empty_store(
 def test_restoring_a_snapshot_of_a_moved_model_needs_its_new_path(
     small: Dataset, events: list[dict[str, Any]], tmp_path: Path, store_url: str
 ) -> None:
-    folder, moved = tmp_path / "model", tmp_path / "moved"
+    folder, new_folder = tmp_path / "model", tmp_path / "moved"
     untrained("mimn", small, tmp_path / "data", folder)
     other = untrained("mimn", small, tmp_path / "data", tmp_path / "other", seed=5)
     with Center.open(folder, store_url) as center:
         center.ingest(events)
         path = take_snapshot(center.store, tmp_path)
-    folder.rename(moved)
+    folder.rename(new_folder)
     with open_store(store_url) as store:
         for wrong in (None, other, tmp_path):
             with pytest.raises(ModelVersionError, match=r"does not hold.*--model"):
                 restore_snapshot(store, path, model=wrong)
-        assert restore_snapshot(store, path, model=moved) == 60
+        assert restore_snapshot(store, path, model=new_folder) == 60
         active = read_active(store)
         assert active is not None
-        assert active.folder == str(moved)
+        assert active.folder == str(new_folder)
 
 
 def test_seven_snapshots_are_kept(center: Center, tmp_path: Path) -> None:
@@ -306,10 +306,10 @@ def test_forgetting_outlives_replay_and_restore(
         center.ingest([later]).counts()["gaps"] == 0
     )  # A returning user starts with an empty state.
     assert center.score(user, [1]).events == 1
-    back = take_snapshot(center.store, tmp_path)
+    second_path = take_snapshot(center.store, tmp_path)
     restore_snapshot(center.store, path)
     assert not center.score(user, [1]).known
-    restore_snapshot(center.store, back)
+    restore_snapshot(center.store, second_path)
     assert center.score(user, [1]).events == 1
 
 

@@ -96,8 +96,8 @@ def test_equal_rewards_do_not_change_the_loss() -> None:
     plain = loss_of(plain_task(), model, batch)
     assert torch.equal(loss_of(task, model, equal), plain)
     assert not torch.equal(loss_of(task, model, batch), plain)
-    _, without = aligned(align="rft", reward_strength=0.0)
-    assert torch.equal(loss_of(without, model, batch), plain)
+    _, without_strength = aligned(align="rft", reward_strength=0.0)
+    assert torch.equal(loss_of(without_strength, model, batch), plain)
 
 
 def test_both_losses_add_up() -> None:

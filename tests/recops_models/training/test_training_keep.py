@@ -88,8 +88,8 @@ def test_the_command_line_trains_both_stages(
     assert job == load_job(out) == job_of("keep", str(shop), settings, seed=0, quick=True)
     capsys.readouterr()
     assert run(["evaluate", str(out)]) == 0
-    shown = capsys.readouterr().out
-    assert f"{metrics['test']['auc']:.4f}" in shown
+    output = capsys.readouterr().out
+    assert f"{metrics['test']['auc']:.4f}" in output
     assert run(["recommend", str(out), "--user", "u3", "-k", "4"]) == 0
     assert run([*command, "--resume"]) == 0
     assert run([*command, "--resume", "--set", "base.dropout=0.1"]) == 1

@@ -66,13 +66,13 @@ def test_a_resumed_rocket_gives_the_same_bits(share: str, small: Dataset, tmp_pa
     train("sum-pool", small, tmp_path / "teacher", hidden="8")
     settings = {"share": share, "hint_warmup": "5", "teacher": str(tmp_path / "teacher" / MODEL)}
     expected = rocket(small, tmp_path / "whole", **settings)
-    again = rocket(small, tmp_path / "again", **settings)
+    repeated = rocket(small, tmp_path / "again", **settings)
     parts = tmp_path / "parts"
     settings["checkpoint_minutes"] = "0"
     with pytest.raises(KeyboardInterrupt):
         rocket(small, parts, callbacks=Interrupt(after=1.4 / 2), **settings)
     resumed = rocket(small, parts, resume=True, **settings)
-    for other in (again, resumed):
+    for other in (repeated, resumed):
         assert other.metrics["test"] == expected.metrics["test"]
         curves = [[replace(e, seconds=0.0) for e in each.curve] for each in (other, expected)]
         assert curves[0] == curves[1]
@@ -111,8 +111,8 @@ def test_the_command_line_saves_a_plain_light_net(
     assert not any("booster" in name for name in load_tensors(out / MODEL, kind="recommender")[0])
     capsys.readouterr()
     assert run(["evaluate", str(out)]) == 0
-    shown = capsys.readouterr().out
-    assert all(f"{value:.4f}" in shown for value in metrics["test"].values())
+    output = capsys.readouterr().out
+    assert all(f"{value:.4f}" in output for value in metrics["test"].values())
     assert run(["recommend", str(out), "--user", "3", "-k", "4"]) == 0
     assert run([*command, "--resume"]) == 0
     assert run([*command, "--resume", "--set", "light.dropout=0.1"]) == 1
