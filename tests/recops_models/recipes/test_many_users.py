@@ -44,7 +44,7 @@ def ready(out: Path, *, new_items: Path | None = None, task: str | None = None) 
 def check_table(model: ReadyModel, users: np.ndarray, k: int) -> None:
     """Check that the table of ``users`` has the items and scores of single requests.
 
-    Every ninth user is compared, so that users of every batch are.
+    It compares every ninth user, which covers every batch.
     """
     batch_sizes: list[int] = []
     table = model.many(users, k, batch_sizes.append)
