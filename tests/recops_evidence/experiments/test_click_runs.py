@@ -1,4 +1,4 @@
-"""What CAN's claims ask of the harness: made-up tables of pairs, splits by pairs, few users."""
+"""Experiments of CAN's claims: synthetic tables of pairs, unseen pairs and few users."""
 
 from __future__ import annotations
 
@@ -31,79 +31,79 @@ from synthetic_histories import write_ring
 pytestmark = pytest.mark.usefixtures("one_thread")
 
 
-def everything(data: ClickData, part: str) -> Batch:
+def full_batch(data: ClickData, part: str) -> Batch:
     return next(getattr(data, part).batches(100_000, seed=None))
 
 
-def cells(batch: Batch, items: int) -> np.ndarray:
-    """``[N, N]``: how often each pair was met; rows 0 and 1 of the table stand for no item."""
-    met = np.zeros((items, items), dtype=np.int64)
+def pair_counts(batch: Batch, items: int) -> np.ndarray:
+    """Count the pairs of candidate and history item: ``[N, N]``. Ids 0 and 1 are no items."""
+    counts = np.zeros((items, items), dtype=np.int64)
     item, history = (batch.features[name].numpy() - 2 for name in ("item", "history_item"))
-    np.add.at(met, (np.broadcast_to(item[:, None], history.shape), history), 1)
-    return met
+    np.add.at(counts, (np.broadcast_to(item[:, None], history.shape), history), 1)
+    return counts
 
 
-def test_a_made_up_table_is_the_seeds() -> None:
+def test_a_synthetic_table_depends_on_its_seed() -> None:
     table = SyntheticPairs(30, 4, examples=500)
-    one, again, other = (everything(table.draw(seed), "train") for seed in (0, 0, 1))
-    assert torch.equal(one.features["history_item"], again.features["history_item"])
-    assert torch.equal(one.label, again.label)
+    one, same, other = (full_batch(table.draw(seed), "train") for seed in (0, 0, 1))
+    assert torch.equal(one.features["history_item"], same.features["history_item"])
+    assert torch.equal(one.label, same.label)
     assert not torch.equal(one.label, other.label)
-    assert [len(everything(table.draw(0), part).label) for part in PARTS] == [500, 250, 250]
+    assert [len(full_batch(table.draw(0), part).label) for part in PARTS] == [500, 250, 250]
 
 
 @pytest.mark.parametrize("unseen", [False, True])
-def test_pairs_are_met_as_often_as_said(unseen: bool) -> None:
+def test_pairs_occur_at_the_configured_rate(unseen: bool) -> None:
     table = SyntheticPairs(20, None, unseen=unseen, examples=4000)
-    made = table.draw(0)
-    train, test = (cells(everything(made, part), 20) for part in ("train", "test"))
+    data = table.draw(0)
+    train, test = (pair_counts(full_batch(data, part), 20) for part in ("train", "test"))
     assert train[train > 0].mean() == pytest.approx(table.occurrences, rel=0.15)
     assert bool(((train > 0) & (test > 0)).any()) is not unseen
 
 
 @pytest.mark.parametrize("rank", [4, None])
-def test_clicks_depend_on_pairs_and_on_nothing_else(rank: int | None) -> None:
-    """What a cell's rate of clicks tells, a row's and a column's do not."""
-    made = SyntheticPairs(16, rank, examples=40_000).draw(0)
-    train, test = everything(made, "train"), everything(made, "test")
+def test_clicks_depend_on_pairs_only(rank: int | None) -> None:
+    """Click rates of pairs predict clicks; sums of the mean rates of rows and columns do not."""
+    data = SyntheticPairs(16, rank, examples=40_000).draw(0)
+    train, test = full_batch(data, "train"), full_batch(data, "test")
 
     def scores(batch: Batch, effect: np.ndarray) -> np.ndarray:
         item, history = (batch.features[name].numpy() - 2 for name in ("item", "history_item"))
         return effect[item[:, None], history].sum(1)
 
-    met, clicked = cells(train, 16), np.zeros((16, 16))
+    counts, clicked = pair_counts(train, 16), np.zeros((16, 16))
     item, history = (train.features[name].numpy() - 2 for name in ("item", "history_item"))
     np.add.at(clicked, (item[:, None], history), train.label.numpy()[:, None] - 0.5)
-    rate = clicked / met
+    rate = clicked / counts
     label = test.label.numpy() == 1
     assert auc(scores(test, rate), label) > 0.85
-    mains = np.broadcast_to(rate.mean(1, keepdims=True), rate.shape) + rate.mean(0)
-    assert abs(auc(scores(test, mains), label) - 0.5) < 0.03
+    main_effects = np.broadcast_to(rate.mean(1, keepdims=True), rate.shape) + rate.mean(0)
+    assert abs(auc(scores(test, main_effects), label) - 0.5) < 0.03
 
 
-def test_interests_are_interleaved_and_tell_by_their_order_alone() -> None:
+def test_interleaved_interests_predict_clicks_by_order_only() -> None:
     law = SyntheticInterests(examples=4000)
-    one, again = (everything(law.draw(0), "train") for _ in range(2))
-    assert torch.equal(one.features["item"], again.features["item"])
+    one, same = (full_batch(law.draw(0), "train") for _ in range(2))
+    assert torch.equal(one.features["item"], same.features["item"])
     item, history = (one.features[name].numpy() - 2 for name in ("item", "history_item"))
-    # As a set every history is the same.
+    # Every history contains the same items.
     assert (np.sort(history, axis=1) == np.arange(12)).all()
-    mine = history // 3 == (item // 3)[:, None]
-    last = history[np.arange(4000), 11 - mine[:, ::-1].argmax(1)]
+    same_interest = history // 3 == (item // 3)[:, None]
+    last = history[np.arange(4000), 11 - same_interest[:, ::-1].argmax(1)]
     label = one.label.numpy() == 1
     assert auc((item == last).astype(float), label) == pytest.approx(0.9, abs=0.02)
     assert abs(np.mean(item == last) - 0.5) < 0.03
-    # Neither the item nor the event before it says anything.
-    for known in (item, history[:, -1]):
-        rate = np.bincount(known, label, 12) / np.bincount(known, minlength=12)
+    # Neither the candidate nor the last event alone predicts clicks.
+    for feature in (item, history[:, -1]):
+        rate = np.bincount(feature, label, 12) / np.bincount(feature, minlength=12)
         assert abs(rate - 0.5).max() < 0.1
 
 
 @pytest.mark.slow
-def test_dien_wins_where_its_mechanism_is_what_there_is(tmp_path: Path) -> None:
-    """The positive control of DIEN, at half of its size: .71 against .50 under seed 0."""
-    made = SyntheticInterests(examples=10_000).draw(0)
-    found = {}
+def test_dien_beats_din_on_its_positive_control(tmp_path: Path) -> None:
+    """Half as many examples as in the claim give AUC .71 (DIEN) and .50 (DIN) with seed 0."""
+    data = SyntheticInterests(examples=10_000).draw(0)
+    aucs = {}
     for model in ("dien", "din"):
         settings = {"batch": "256", "epochs": "15", "patience": "15", "width": "16"}
         settings |= {"hidden": "32", "dropout": "0", "learning_rate": "0.01"}
@@ -111,48 +111,52 @@ def test_dien_wins_where_its_mechanism_is_what_there_is(tmp_path: Path) -> None:
         settings |= {"auxiliary": "none"} if model == "dien" else {}
         job = job_of(model, "interests", settings, seed=0, quick=False)
         (tmp_path / model).mkdir()
-        _, test = train(job, made, tmp_path / model, test=True, callbacks=Callbacks())
-        found[model] = test["auc"]
-    assert found["din"] < 0.54
-    assert found["dien"] > found["din"] + 0.1
+        _, test = train(job, data, tmp_path / model, test=True, callbacks=Callbacks())
+        aucs[model] = test["auc"]
+    assert aucs["din"] < 0.54
+    assert aucs["dien"] > aucs["din"] + 0.1
 
 
 @pytest.mark.slow
-def test_can_wins_where_pairs_that_are_no_product_are_what_there_is(tmp_path: Path) -> None:
-    """The positive control of CAN: a table of pairs of rank 4, which sums of rows cannot tell."""
-    made = SyntheticPairs(32, 4, examples=8000).draw(0)
-    found = {}
+def test_can_beats_din_on_its_positive_control(tmp_path: Path) -> None:
+    """Clicks follow a table of pairs of rank 4, which sums of item vectors cannot express."""
+    data = SyntheticPairs(32, 4, examples=8000).draw(0)
+    aucs = {}
     for model in ("can", "din"):
         settings = {"batch": "256", "epochs": "10", "patience": "10", "hidden": "32"}
         settings |= {"dropout": "0", "learning_rate": "0.01", "attention_hidden": "16"}
         settings |= {"base": "sum-pool"} if model == "can" else {}
         job = job_of(model, "pairs", settings, seed=0, quick=False)
         (tmp_path / model).mkdir()
-        _, test = train(job, made, tmp_path / model, test=True, callbacks=Callbacks())
-        found[model] = test["auc"]
-    assert found["can"] > found["din"] + 0.03
+        _, test = train(job, data, tmp_path / model, test=True, callbacks=Callbacks())
+        aucs[model] = test["auc"]
+    assert aucs["can"] > aucs["din"] + 0.03
 
 
-def test_the_last_events_of_each_user_are_examples_and_all_are_history(small: Dataset) -> None:
-    """Which leaves test as it was."""
+def test_only_the_last_events_are_examples_but_all_are_history(small: Dataset) -> None:
+    """The limit applies to training; the test part is unchanged."""
     job = {"max_len": "50", "running_rates": "false"}
     settings = tuple(sorted(job.items()))
-    whole, some = (
+    unlimited, limited = (
         experiment.examples(Run(experiment, "din", "small", settings, 0, True, False), small)
         for experiment in (ClickRuns(), ClickRuns(last=3))
     )
-    assert some.split == whole.split
-    of_whole, of_some = (everything(made, "train") for made in (whole, some))
-    each = np.bincount(of_some.group.numpy())
-    assert each.max() == 3
-    before = np.bincount(of_whole.group.numpy())
-    assert (each == np.minimum(before, 3)).all()
-    # The first of a user's last three knows all that came before.
+    assert limited.split == unlimited.split
+    unlimited_train, limited_train = (full_batch(data, "train") for data in (unlimited, limited))
+    limited_counts = np.bincount(limited_train.group.numpy())
+    assert limited_counts.max() == 3
+    unlimited_counts = np.bincount(unlimited_train.group.numpy())
+    assert (limited_counts == np.minimum(unlimited_counts, 3)).all()
+    # The histories of the last three examples still contain all earlier events.
     for user in range(5):
-        longest = of_whole.lengths["history_item"][of_whole.group == user].sort().values[-3:]
-        kept = of_some.lengths["history_item"][of_some.group == user].sort().values
-        assert torch.equal(longest, kept)
-    assert len(everything(some, "test").label) == len(everything(whole, "test").label)
+        longest = (
+            unlimited_train.lengths["history_item"][unlimited_train.group == user]
+            .sort()
+            .values[-3:]
+        )
+        lengths = limited_train.lengths["history_item"][limited_train.group == user].sort().values
+        assert torch.equal(longest, lengths)
+    assert len(full_batch(limited, "test").label) == len(full_batch(unlimited, "test").label)
 
 
 def test_claims_on_unseen_pairs_from_the_command_line(
@@ -168,12 +172,12 @@ def test_claims_on_unseen_pairs_from_the_command_line(
     assert set(floors[f"{data}, unseen pairs"]) >= {"popularity", "item rate", "boosted counts"}
     assert f"{data}, unseen pairs: mean over seeds" in (out / "results.md").read_text()
     assert "no evidence" in capsys.readouterr().out
-    # Claims on clicks that are made up cannot be measured on a shop's.
+    # Claims on synthetic clicks cannot be measured on other data.
     assert cli.run([*command, "can-beats-products-of-pairs"]) == 2
     assert "none of these claims can be measured on" in capsys.readouterr().err
 
 
-def test_named_data_keeps_to_the_claims_that_have_it(
+def test_named_data_selects_the_claims_measured_on_it(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     table = "full rank, pairs met 49 times"
@@ -187,7 +191,7 @@ def test_named_data_keeps_to_the_claims_that_have_it(
     assert capsys.readouterr().out
 
 
-def test_made_up_clicks_that_are_not_there_are_named() -> None:
+def test_unknown_synthetic_clicks_are_refused() -> None:
     (claim,) = claims_of("can", ["can-beats-cartesian-on-rare-pairs"])
     run = Run(claim.experiment, "can", "nowhere", (), 0, test=True, quick=True)
     with pytest.raises(ValueError, match="no made-up clicks 'nowhere'; there are rank 4"):
@@ -197,32 +201,32 @@ def test_made_up_clicks_that_are_not_there_are_named() -> None:
         claim.experiment.measure(share, None, Path(), Callbacks())
 
 
-def test_every_arm_of_a_claim_on_tables_reads_pairs_alone() -> None:
+def test_every_arm_of_a_claim_on_tables_reads_pairs_only() -> None:
     for claim in claims_of("can", ["tables"]):
         for arm in claim.arms:
             assert "max_len" not in arm.settings
 
 
-def test_a_share_of_the_users_is_the_same_one_every_time(tmp_path: Path) -> None:
+def test_a_share_of_the_users_is_deterministic(tmp_path: Path) -> None:
     data = load(write_ring(tmp_path / "shop", users=40))
-    some, again = some_users(data, 0.25), some_users(data, 0.25)
-    assert some.interactions.equals(again.interactions)
-    kept = set(some.interactions["user_id"].to_pylist())
-    assert len(kept) == 10
-    for user in kept:
-        whole = data.interactions.filter(pc.equal(data.interactions["user_id"], user))
-        part = some.interactions.filter(pc.equal(some.interactions["user_id"], user))
-        assert part.equals(whole)
+    subset, repeated = some_users(data, 0.25), some_users(data, 0.25)
+    assert subset.interactions.equals(repeated.interactions)
+    users = set(subset.interactions["user_id"].to_pylist())
+    assert len(users) == 10
+    for user in users:
+        expected = data.interactions.filter(pc.equal(data.interactions["user_id"], user))
+        part = subset.interactions.filter(pc.equal(subset.interactions["user_id"], user))
+        assert part.equals(expected)
     assert some_users(data, 1.0) is data
 
 
-def test_experiments_that_tell_more_have_runs_of_their_own() -> None:
+def test_experiments_with_different_metrics_do_not_share_runs() -> None:
     kinds = (ClickRuns(), MemoryRuns(), TableRuns())
     assert len({Run(kind, "din", "ml-100k", (), 0, True, False).key for kind in kinds}) == 3
 
 
-def test_whatever_makes_other_examples_is_in_the_label() -> None:
-    """A page has one table of arms, and one set of floors, for each label."""
+def test_every_option_that_changes_examples_changes_the_label() -> None:
+    """A page has one table of arms and one set of floors per label."""
     changed = {
         "users": ClickRuns(users=3000),
         "last": ClickRuns(last=40),

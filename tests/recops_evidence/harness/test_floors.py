@@ -1,4 +1,4 @@
-"""Floors: every data set that any experiment counts some on has them."""
+"""Floors of the data sets on which at least one experiment counts them."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ from recops_evidence.harness.run_store import RunStore
 COUNTED: dict[str, Metrics] = {"popularity": {"hr@10": 0.5}}
 
 
-class Kept:
-    """A store in which all floors are counted already."""
+class CountedStore:
+    """Run store in which the floors of every key are already counted."""
 
     def floors(self, key: str) -> dict[str, Metrics]:
         return COUNTED
 
 
-def test_claims_without_floors_leave_the_data_to_others() -> None:
+def test_a_data_set_has_floors_if_any_of_its_claims_counts_them() -> None:
     claims = claims_of("unirec")
-    assert claims[0].experiment.floors(None, None) == {}, "the first ones have none"  # type: ignore[arg-type]
-    found = floors_of(Plan(claims), cast(RunStore, Kept()), print)
-    places = {(floor.data, floor.label) for floor in found}
-    assert {("ml-100k", ""), ("beauty", ""), ("ml-100k", "20% of items held out")} <= places
-    assert all(floor.metrics == COUNTED["popularity"] for floor in found)
+    assert claims[0].experiment.floors(None, None) == {}, "the first claim has none"  # type: ignore[arg-type]
+    floors = floors_of(Plan(claims), cast(RunStore, CountedStore()), print)
+    keys = {(floor.data, floor.label) for floor in floors}
+    assert {("ml-100k", ""), ("beauty", ""), ("ml-100k", "20% of items held out")} <= keys
+    assert all(floor.metrics == COUNTED["popularity"] for floor in floors)

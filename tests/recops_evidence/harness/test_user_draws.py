@@ -1,4 +1,4 @@
-"""Draws of users that records of runs keep, and differences of two arms in them."""
+"""Bootstrap draws of users, stored with runs, and the difference of two arms in them."""
 
 from __future__ import annotations
 
@@ -14,49 +14,49 @@ IDS = np.arange(50) * 10**12
 
 
 def run(seed: int, ids: np.ndarray = IDS, metric: str = "hr@10") -> UserDraws:
-    """Hits of users, a third of them."""
+    """Return draws of a hit rate; each user is a hit with probability 1/3."""
     hit = (np.random.default_rng(seed).random(len(ids)) < 1 / 3).astype(float)
     mean = WeightedRatio(hit, np.ones(len(ids)), np.arange(len(ids)), len(ids))
     return UserDraws.of(ids, {metric: mean}, len(ids))
 
 
-def test_they_are_kept_as_text_to_the_bit() -> None:
+def test_draws_survive_json_bit_for_bit() -> None:
     draws = run(0)
-    again = UserDraws.from_json(json.loads(json.dumps(draws.to_json())))
-    assert again.users == draws.users
-    assert again.figures.keys() == draws.figures.keys()
-    np.testing.assert_array_equal(again.figures["hr@10"], draws.figures["hr@10"])
+    restored = UserDraws.from_json(json.loads(json.dumps(draws.to_json())))
+    assert restored.users == draws.users
+    assert restored.figures.keys() == draws.figures.keys()
+    np.testing.assert_array_equal(restored.figures["hr@10"], draws.figures["hr@10"])
     assert len(json.dumps(draws.to_json())) < 6000
-    for broken in ({"users": 1, "figures": {}}, {"users": "a", "figures": {"auc": "%"}}):
+    for damaged in ({"users": 1, "figures": {}}, {"users": "a", "figures": {"auc": "%"}}):
         with pytest.raises(ValueError, match=r".+"):
-            UserDraws.from_json(broken)
+            UserDraws.from_json(damaged)
 
 
-def test_seeds_are_pooled_under_the_same_draws_of_users() -> None:
+def test_seeds_are_pooled_within_each_draw_of_users() -> None:
     first, second = [run(seed) for seed in range(3)], [run(seed) for seed in range(3, 6)]
-    drawn = user_difference("hr@10", first, second)
-    assert drawn is not None
-    each = [user_difference("hr@10", [a], [b]) for a, b in zip(first, second, strict=True)]
-    np.testing.assert_allclose(drawn, np.mean(each, axis=0), rtol=1e-12)
-    assert drawn.std() < np.mean([one.std() for one in each if one is not None])
-    nothing = user_difference("hr@10", first, first)
-    assert nothing is not None
-    assert not nothing.any()
+    pooled = user_difference("hr@10", first, second)
+    assert pooled is not None
+    per_seed = [user_difference("hr@10", [a], [b]) for a, b in zip(first, second, strict=True)]
+    np.testing.assert_allclose(pooled, np.mean(per_seed, axis=0), rtol=1e-12)
+    assert pooled.std() < np.mean([one.std() for one in per_seed if one is not None])
+    unchanged = user_difference("hr@10", first, first)
+    assert unchanged is not None
+    assert not unchanged.any()
 
 
-def test_draws_in_which_a_figure_is_not_defined_are_left_out() -> None:
-    few = WeightedRatio(np.ones(1), np.ones(1), np.zeros(1, dtype=np.int64), 50)
-    draws = UserDraws.of(IDS, {"hr@10_liked": few}, 50)
-    known = np.isfinite(draws.figures["hr@10_liked"])
-    assert 0.5 < known.mean() < 0.75  # 1 − 1 / e of the draws have that user.
-    drawn = user_difference("hr@10_liked", [draws], [draws])
-    assert drawn is not None
-    assert drawn.tolist() == [0.0] * known.sum()
+def test_draws_with_an_undefined_metric_are_excluded() -> None:
+    one_user = WeightedRatio(np.ones(1), np.ones(1), np.zeros(1, dtype=np.int64), 50)
+    draws = UserDraws.of(IDS, {"hr@10_liked": one_user}, 50)
+    defined = np.isfinite(draws.figures["hr@10_liked"])
+    assert 0.5 < defined.mean() < 0.75  # A draw contains that user with probability 1 − 1 / e.
+    difference = user_difference("hr@10_liked", [draws], [draws])
+    assert difference is not None
+    assert difference.tolist() == [0.0] * defined.sum()
 
 
-def test_of_other_users_or_metrics_there_is_no_difference() -> None:
+def test_different_users_or_metrics_have_no_difference() -> None:
     assert user_difference("hr@10", [run(0)], [run(1, IDS + 1)]) is None
     assert user_difference("hr@10", [run(0)], [run(1, metric="hr@50")]) is None
     assert user_difference("hr@10", [run(0), None], [run(1), run(2)]) is None
-    of_others = [run(0), run(1, IDS + 1)]  # Another draw of users each seed.
-    assert user_difference("hr@10", of_others, of_others) is None
+    changing_users = [run(0), run(1, IDS + 1)]  # The users differ between seeds.
+    assert user_difference("hr@10", changing_users, changing_users) is None
