@@ -1,4 +1,4 @@
-"""Runs of two UniRecs that answer together."""
+"""Runs of two UniRec models that rank together."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _SMALL = {"width": "8", "heads": "2", "history": "6", "codes": "4", "levels": "2
 
 
 class Shares(Callbacks):
-    """Callbacks that record the shares of the work."""
+    """Callbacks that record the reported progress, from 0 to 1."""
 
     def __init__(self) -> None:
         self.shares: list[float] = []
@@ -38,13 +38,13 @@ def shop(tmp_path: Path) -> str:
     return write_ring(tmp_path / "shop", users=40)
 
 
-def _run(data: str, model: str = "unirec", **more: str) -> Run:
-    settings = tuple(sorted({**_SMALL, **more}.items()))
+def _run(data: str, model: str = "unirec", **changes: str) -> Run:
+    settings = tuple(sorted({**_SMALL, **changes}.items()))
     return Run(EnsembleRuns(), model, data, settings, 0, True, True)
 
 
 @pytest.mark.parametrize("codes", ["own", "shared"])
-def test_two_are_measured_as_one(shop: str, tmp_path: Path, codes: str) -> None:
+def test_two_models_are_measured_as_one_ranker(shop: str, tmp_path: Path, codes: str) -> None:
     run, folder = _run(shop, codes_of_two=codes), tmp_path / "run"
     folder.mkdir()
     callbacks = Shares()
@@ -58,9 +58,7 @@ def test_two_are_measured_as_one(shop: str, tmp_path: Path, codes: str) -> None:
     assert callbacks.shares[-1] == 1
 
 
-def test_both_trainings_of_a_model_have_their_part_of_the_progress(
-    shop: str, tmp_path: Path
-) -> None:
+def test_progress_covers_both_trainings_of_a_model(shop: str, tmp_path: Path) -> None:
     callbacks = Shares()
     run, folder = _run(shop, collaborative="true"), tmp_path / "run"
     folder.mkdir()
@@ -72,14 +70,14 @@ def test_both_trainings_of_a_model_have_their_part_of_the_progress(
     assert any(0.4 < share < 0.6 for share in steps)
 
 
-def test_one_model_is_the_run_it_is_elsewhere(shop: str) -> None:
+def test_a_single_model_has_the_key_of_a_ranking_run(shop: str) -> None:
     run = _run(shop)
-    elsewhere = Run(RankingRuns(), *(run.model, run.data, run.settings, 0, True, True))
-    assert run.key == elsewhere.key
+    ranking_run = Run(RankingRuns(), *(run.model, run.data, run.settings, 0, True, True))
+    assert run.key == ranking_run.key
     assert run.key != _run(shop, codes_of_two="own").key
 
 
-def test_two_of_what_does_not_spell_so_are_refused(shop: str) -> None:
+def test_unsupported_ensembles_are_refused(shop: str) -> None:
     with pytest.raises(ValueError, match="codes_of_two must be one of own, shared with unirec"):
         _ = _run(shop, codes_of_two="neither").key
     with pytest.raises(ValueError, match="got 'own' with sasrec"):

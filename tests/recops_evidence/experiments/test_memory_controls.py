@@ -1,6 +1,4 @@
-"""What the claims of MIMN and HPMN ask of the harness: made-up clicks that need a memory, and users
-with long histories.
-"""
+"""Experiments of MIMN's and HPMN's claims: synthetic clicks that need a memory, long histories."""
 
 from __future__ import annotations
 
@@ -32,50 +30,51 @@ LAWS = (SyntheticLags(1, examples=4000), SyntheticLags(32, 3, examples=4000))
 VISITS = (SyntheticVisits(40, examples=4000), SyntheticVisits(100, 3, 3, examples=4000))
 
 
-def everything(data: ClickData, part: str) -> Batch:
+def full_batch(data: ClickData, part: str) -> Batch:
     return next(getattr(data, part).batches(100_000, seed=None))
 
 
-def items(batch: Batch) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Candidates, histories and labels; rows 0 and 1 of the table stand for no item."""
+def item_arrays(batch: Batch) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return candidates, histories and labels; ids are shifted so that −1 and −2 are no items."""
     item, history = (batch.features[name].numpy() - 2 for name in ("item", "history_item"))
     return item, history, batch.label.numpy() == 1
 
 
-def last_that_tells(law: MadeUp, item: np.ndarray, history: np.ndarray) -> np.ndarray:
-    """What the best reader reads of each history for its candidate."""
+def last_informative_item(law: MadeUp, item: np.ndarray, history: np.ndarray) -> np.ndarray:
+    """Return the last item of each history that is informative about the candidate."""
     if isinstance(law, SyntheticLags):
-        tells = history < law.telling
+        is_informative = history < law.telling
     else:
         assert isinstance(law, SyntheticVisits)
-        tells = history // law.items == (item // law.items)[:, None]
-    place = history.shape[1] - 1 - tells[:, ::-1].argmax(1)
-    return history[np.arange(len(item)), place]
+        is_informative = history // law.items == (item // law.items)[:, None]
+    position = history.shape[1] - 1 - is_informative[:, ::-1].argmax(1)
+    return history[np.arange(len(item)), position]
 
 
 @pytest.mark.parametrize("law", [*LAWS, *VISITS], ids=str)
-def test_made_up_clicks_are_the_seeds(law: MadeUp) -> None:
-    one, again, other = (everything(law.draw(seed), "train") for seed in (0, 0, 1))
-    assert torch.equal(one.features["history_item"], again.features["history_item"])
-    assert torch.equal(one.label, again.label)
+def test_synthetic_clicks_depend_on_their_seed(law: MadeUp) -> None:
+    one, same, other = (full_batch(law.draw(seed), "train") for seed in (0, 0, 1))
+    assert torch.equal(one.features["history_item"], same.features["history_item"])
+    assert torch.equal(one.label, same.label)
     assert not torch.equal(one.label, other.label)
-    assert [len(everything(law.draw(0), part).label) for part in PARTS] == [4000, 2000, 2000]
+    assert [len(full_batch(law.draw(0), part).label) for part in PARTS] == [4000, 2000, 2000]
 
 
 @pytest.mark.parametrize("law", [*LAWS, *VISITS], ids=str)
-def test_the_best_auc_there_is_comes_to_what_is_sure(law: MadeUp) -> None:
-    item, history, label = items(everything(law.draw(0), "train"))
-    asked = item == last_that_tells(law, item, history)
-    assert abs(asked.mean() - 0.5) < 0.03
-    assert auc(asked.astype(float), label) == pytest.approx(0.9, abs=0.02)
+def test_the_best_possible_auc_is_the_certainty_of_clicks(law: MadeUp) -> None:
+    item, history, label = item_arrays(full_batch(law.draw(0), "train"))
+    is_last = item == last_informative_item(law, item, history)
+    assert abs(is_last.mean() - 0.5) < 0.03
+    assert auc(is_last.astype(float), label) == pytest.approx(0.9, abs=0.02)
 
 
 @pytest.mark.parametrize("law", [*LAWS, *VISITS], ids=str)
-def test_a_history_as_a_set_says_nothing(law: MadeUp) -> None:
-    """How often the candidate was met is no different in clicks, nor do its rivals' counts differ
-    from its own: what sum pooling, or attention without order, could see.
+def test_a_history_without_order_does_not_predict_clicks(law: MadeUp) -> None:
+    """Sum pooling and attention without order see only the counts of items in a history.
+
+    The candidate and its rivals have equal counts, and every candidate is clicked equally often.
     """
-    item, history, label = items(everything(law.draw(0), "train"))
+    item, history, label = item_arrays(full_batch(law.draw(0), "train"))
     if isinstance(law, SyntheticLags):
         first = np.zeros_like(item)
         rivals = law.telling
@@ -90,27 +89,27 @@ def test_a_history_as_a_set_says_nothing(law: MadeUp) -> None:
 
 
 @pytest.mark.parametrize("lag", [1, 8, 32])
-def test_what_tells_lies_as_far_back_as_said(lag: int) -> None:
+def test_informative_events_are_as_far_back_as_configured(lag: int) -> None:
     law = SyntheticLags(lag, examples=2000)
-    _, history, _ = items(everything(law.draw(0), "train"))
-    tells = history < law.telling
-    back = 1 + tells[:, ::-1].argmax(1)
-    assert (back.min(), back.max()) == (lag, lag + lag // 4)
-    assert (tells.sum(1) == law.telling).all()
+    _, history, _ = item_arrays(full_batch(law.draw(0), "train"))
+    is_informative = history < law.telling
+    distance = 1 + is_informative[:, ::-1].argmax(1)
+    assert (distance.min(), distance.max()) == (lag, lag + lag // 4)
+    assert (is_informative.sum(1) == law.telling).all()
 
 
 @pytest.mark.parametrize("law", VISITS, ids=str)
-def test_the_least_visited_interest_is_left_early(law: SyntheticVisits) -> None:
-    _, history, _ = items(everything(law.draw(0), "train"))
+def test_visits_of_the_least_visited_interest_end_early(law: SyntheticVisits) -> None:
+    _, history, _ = item_arrays(full_batch(law.draw(0), "train"))
     interest = history // law.items
-    visits = np.stack([(interest == each).sum(1) for each in range(law.interests)], 1)
+    visits = np.stack([(interest == number).sum(1) for number in range(law.interests)], 1)
     assert (np.sort(visits, 1)[:, ::-1] == law.visits).all()
     assert law.visits[0] == pytest.approx(law.interests * law.visits[-1], rel=0.5)
     assert law.events <= law.visits.sum() < law.events + law.interests * law.items
     least = visits.argmin(1)
     last = history.shape[1] - (interest == least[:, None])[:, ::-1].argmax(1)
     assert np.quantile(last, 0.9) < 0.35 * law.events
-    # Whom it is, is drawn anew; and it is asked for as often as others.
+    # Each history draws its least visited interest uniformly.
     assert np.bincount(least, minlength=law.interests).min() > 0.8 * 4000 / law.interests
 
 
@@ -118,77 +117,77 @@ def test_the_least_visited_interest_is_left_early(law: SyntheticVisits) -> None:
 @pytest.mark.parametrize(
     ("paper", "claim"), [("hpmn", "periods-reach-back"), ("mimn", "slots-reach-back")]
 )
-def test_memories_reach_back_where_their_rivals_do_not(
+def test_memories_reach_back_and_their_rivals_do_not(
     paper: str, claim: str, tmp_path: Path
 ) -> None:
-    """The positive controls at one rate, under seed 0: .90 against .50."""
-    (far,) = claims_of(paper, [claim])
-    made = SyntheticLags(28).draw(0)
-    found = []
-    for arm in far.arms[:2]:
+    """One learning rate and seed 0 give AUC .90 (memory) and .50 (rival)."""
+    (reaching_back,) = claims_of(paper, [claim])
+    data = SyntheticLags(28).draw(0)
+    aucs = []
+    for arm in reaching_back.arms[:2]:
         settings = {name: str(value) for name, value in arm.settings.items()}
         job = job_of(arm.model, "lags", {**settings, "learning_rate": "0.003"}, seed=0, quick=False)
         folder = tmp_path / arm.name
         folder.mkdir()
-        _, test = train(job, made, folder, test=True, callbacks=Callbacks())
-        found.append(test["auc"] or 0.0)
-    ours, rival = found
+        _, test = train(job, data, folder, test=True, callbacks=Callbacks())
+        aucs.append(test["auc"] or 0.0)
+    memory, rival = aucs
     assert rival < 0.55
-    assert ours > 0.85
+    assert memory > 0.85
 
 
-def test_users_with_few_events_are_left_out_and_the_last_ones_held_out(small: Dataset) -> None:
+def test_short_histories_are_excluded_and_the_last_events_held_out(small: Dataset) -> None:
     settings = (("max_len", "50"), ("running_rates", "false"))
     experiment = ClickRuns(least_events=15, held_out=3)
-    made = experiment.examples(Run(experiment, "din", "small", settings, 0, True, False), small)
+    data = experiment.examples(Run(experiment, "din", "small", settings, 0, True, False), small)
     counts = {
         user: sum(other == user for other in small.interactions["user_id"].to_pylist())
         for user in small.interactions["user_id"].unique().to_pylist()
     }
-    many = sorted(count for count in counts.values() if count >= 15)
-    assert 0 < len(many) < len(counts)
+    long = sorted(count for count in counts.values() if count >= 15)
+    assert 0 < len(long) < len(counts)
     test, validation, train_part = (
-        np.bincount(everything(made, part).group.numpy())
+        np.bincount(full_batch(data, part).group.numpy())
         for part in ("test", "validation", "train")
     )
     for part in (test, validation):
         assert (part[part > 0] == 3).all()
-        assert (part > 0).sum() == len(many)
-    assert sorted(train_part[train_part > 0]) == [count - 6 for count in many]
-    # What is held out comes after all that is not.
-    assert everything(made, "test").lengths["history_item"].min() >= 12
+        assert (part > 0).sum() == len(long)
+    assert sorted(train_part[train_part > 0]) == [count - 6 for count in long]
+    # All held-out events come after the training events.
+    assert full_batch(data, "test").lengths["history_item"].min() >= 12
     assert experiment.label == (
         "users with 15 events or more, the last 3 events of each user held out"
     )
 
 
-def test_the_spread_of_writes_is_the_variance_of_shares(
+def test_usage_variance_is_that_of_the_shares_of_writes(
     small: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     settings = (("hidden", "8"), ("epochs", "1"), ("slots", "4"))
     experiment = MemoryRuns(held_out=3)
     run = Run(experiment, "mimn", "small", settings, 0, True, False)
-    _, told = experiment.measure(run, small, tmp_path, Callbacks())
-    made, model = experiment.examples(run, small), trained_model(tmp_path)
+    _, test = experiment.measure(run, small, tmp_path, Callbacks())
+    data, model = experiment.examples(run, small), trained_model(tmp_path)
     assert isinstance(model, Mimn)
-    found = usage_variance(model, made.test)
-    assert told["usage_variance"] == found
-    assert 0 < found < 3 / 16
+    variance = usage_variance(model, data.test)
+    assert test["usage_variance"] == variance
+    assert 0 < variance < 3 / 16
 
-    def written(usage: list[float]) -> float:
+    def variance_of(usage: list[float]) -> float:
         def write(events: torch.Tensor, lengths: torch.Tensor) -> tuple[None, SimpleNamespace]:
             return None, SimpleNamespace(usage=torch.tensor([usage]).expand(len(lengths), 4))
 
         with monkeypatch.context() as patch:
             patch.setattr(model, "write", write)
-            return usage_variance(model, made.test)
+            return usage_variance(model, data.test)
 
-    assert written([5.0, 5.0, 5.0, 5.0]) == 0
-    assert written([0.0, 0.0, 7.0, 0.0]) == pytest.approx(3 / 16)
-    assert written([2.0, 6.0, 2.0, 6.0]) == pytest.approx(1 / 64)
+    assert variance_of([5.0, 5.0, 5.0, 5.0]) == 0
+    assert variance_of([0.0, 0.0, 7.0, 0.0]) == pytest.approx(3 / 16)
+    assert variance_of([2.0, 6.0, 2.0, 6.0]) == pytest.approx(1 / 64)
 
 
-def test_a_trial_and_a_model_without_slots_tell_nothing_of_writes(
+def test_trials_and_models_without_slots_report_no_usage_variance(
     small: Dataset, tmp_path: Path
 ) -> None:
     experiment = MemoryRuns(held_out=3)
@@ -196,14 +195,15 @@ def test_a_trial_and_a_model_without_slots_tell_nothing_of_writes(
         run = Run(experiment, model, "small", (("hidden", "8"), ("epochs", "1")), 0, test, False)
         folder = tmp_path / model
         folder.mkdir()
-        _, told = experiment.measure(run, small, folder, Callbacks())
-        assert "usage_variance" not in told
+        _, metrics = experiment.measure(run, small, folder, Callbacks())
+        assert "usage_variance" not in metrics
 
 
 @pytest.mark.parametrize("paper", ["mimn", "hpmn"])
-def test_trials_and_epochs_follow_the_data(paper: str) -> None:
-    """A quarter of assist2017's users choose another rate than all; six epochs of nyc-checkins are
-    too few.
+def test_shares_of_trials_and_epochs_depend_on_the_data(paper: str) -> None:
+    """Trials on a quarter of assist2017's users select another learning rate than trials on all.
+
+    On nyc-checkins six epochs are too few.
     """
     claims = claims_of(paper, ["headline", "lengths", "months"])
     shares = {claim.data: claim.tuning_share for claim in claims}

@@ -1,4 +1,4 @@
-"""Runs that hold items out of training, and ask for them."""
+"""Runs that hold out items from training and rank them afterwards."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def _one_thread(set_threads: Callable[[int], None]) -> None:
 
 @pytest.fixture
 def shop(tmp_path: Path) -> str:
-    """Users who meet items of one kind, which titles tell, and no item twice."""
+    """Users with distinct items of one kind each; the titles contain the kind."""
     rng, folder = np.random.default_rng(0), tmp_path / "shop"
     rows, items = ["user_id,item_id,timestamp"], ["item_id,title"]
     for user in range(60):
@@ -40,39 +40,50 @@ def shop(tmp_path: Path) -> str:
     return str(folder)
 
 
-def _run(data: str, **more: str) -> Run:
-    settings = tuple(sorted({"attributes": "", **_SMALL, **more}.items()))
+def _run(data: str, **changes: str) -> Run:
+    settings = tuple(sorted({"attributes": "", **_SMALL, **changes}.items()))
     return Run(NewItemRuns(), "unirec", data, settings, 0, True, False)
 
 
-def test_each_user_is_asked_for_the_last_new_item_behind_training(shop: str) -> None:
+def test_the_target_of_a_user_is_the_last_new_item_after_training(shop: str) -> None:
     data = load(shop)
-    made = HeldOutItems.draw(data, 0.3, seed=1)
-    old, new = set(made.old.items["item_id"].to_pylist()), made.new["item_id"].to_pylist()
+    draw = HeldOutItems.draw(data, 0.3, seed=1)
+    old, new = set(draw.old.items["item_id"].to_pylist()), draw.new["item_id"].to_pylist()
     assert len(new) == 24
     assert not old & set(new)
     assert old | set(new) == set(data.items["item_id"].to_pylist())
-    trained = leave_one_out(made.old).train.to_pylist()
-    due = {}
+    trained = leave_one_out(draw.old).train.to_pylist()
+    expected = {}
     for user in data.users["user_id"].to_pylist():
-        met = [e["item_id"] for e in data.interactions.to_pylist() if e["user_id"] == user]
-        last = max((met.index(e["item_id"]) for e in trained if e["user_id"] == user), default=-1)
-        for place in range(last + 1, len(met)):
-            before = [item for item in met[:place] if item in old]
-            if met[place] not in old and before:
-                due[user] = (before, met[place])
-    asked = made.asked
-    users = made.old.user_vocabulary.ids[asked.users].tolist()
-    known = np.split(made.old.item_vocabulary.ids[asked.histories.items], asked.histories.offsets)
-    found = {
+        items_of_user = [
+            event["item_id"] for event in data.interactions.to_pylist() if event["user_id"] == user
+        ]
+        last = max(
+            (
+                items_of_user.index(event["item_id"])
+                for event in trained
+                if event["user_id"] == user
+            ),
+            default=-1,
+        )
+        for position in range(last + 1, len(items_of_user)):
+            before = [item for item in items_of_user[:position] if item in old]
+            if items_of_user[position] not in old and before:
+                expected[user] = (before, items_of_user[position])
+    requests = draw.asked
+    users = draw.old.user_vocabulary.ids[requests.users].tolist()
+    histories = np.split(
+        draw.old.item_vocabulary.ids[requests.histories.items], requests.histories.offsets
+    )
+    actual = {
         user: (history.tolist(), new[target])
-        for user, history, target in zip(users, known[1:], asked.targets.items, strict=False)
+        for user, history, target in zip(users, histories[1:], requests.targets.items, strict=False)
     }
-    assert found == due
-    assert len(due) > 10
+    assert actual == expected
+    assert len(expected) > 10
 
 
-def test_the_order_of_new_items_says_nothing_of_their_ids(shop: str) -> None:
+def test_new_items_are_in_random_order(shop: str) -> None:
     data = load(shop)
     ids = [HeldOutItems.draw(data, 0.3, seed).new["item_id"].to_numpy() for seed in range(40)]
     ranks = np.corrcoef([(np.sort(row).searchsorted(row)) for row in ids] + [np.arange(24)])[
@@ -82,10 +93,10 @@ def test_the_order_of_new_items_says_nothing_of_their_ids(shop: str) -> None:
     assert ranks.min() < 0 < ranks.max()
 
 
-def test_draws_are_of_the_seed(shop: str) -> None:
+def test_draws_depend_on_the_seed(shop: str) -> None:
     data = load(shop)
-    first, again, other = (HeldOutItems.draw(data, 0.3, seed).new for seed in (1, 1, 2))
-    assert first.equals(again)
+    first, same, other = (HeldOutItems.draw(data, 0.3, seed).new for seed in (1, 1, 2))
+    assert first.equals(same)
     assert not first.equals(other)
 
 
@@ -97,16 +108,16 @@ def test_new_items_are_ranked_among_themselves(
     folder = tmp_path / "run"
     folder.mkdir()
     validation, test = run.experiment.on(shop)(run, folder, Callbacks())
-    left = read_table(folder / "predictions.parquet")
-    made = HeldOutItems.draw(load(shop), 0.2, seed=0)
-    assert left.num_rows == len(made.asked.users)
-    assert test["hr@10"] == pytest.approx((left["rank"].to_numpy() < 10).mean())
+    predictions = read_table(folder / "predictions.parquet")
+    draw = HeldOutItems.draw(load(shop), 0.2, seed=0)
+    assert predictions.num_rows == len(draw.asked.users)
+    assert test["hr@10"] == pytest.approx((predictions["rank"].to_numpy() < 10).mean())
     assert test["hr@50"] == 1  # All sixteen are on the list.
     assert (test["hr@10_beside_old"] or 0) <= (test["hr@10"] or 0)
     assert set(validation) >= {"hr@10", "ndcg@10"}
 
 
-def test_codes_by_chance_are_a_permutation_of_the_others(shop: str, tmp_path: Path) -> None:
+def test_chance_codes_are_a_permutation_of_content_codes(shop: str, tmp_path: Path) -> None:
     vectors = {}
     for codes in ("content", "chance"):
         run, folder = _run(shop, epochs="1", codes_of=codes), tmp_path / codes
@@ -119,10 +130,10 @@ def test_codes_by_chance_are_a_permutation_of_the_others(shop: str, tmp_path: Pa
     assert sorted(vectors["content"]) == sorted(vectors["chance"])
 
 
-def test_neighbours_by_content_find_the_kind(shop: str) -> None:
+def test_neighbours_by_content_have_the_same_kind(shop: str) -> None:
     run = _run(shop)
-    found = run.experiment.floors(run, load(shop))
-    neighbours, chance = found["neighbours by content"], found["chance"]
+    floors = run.experiment.floors(run, load(shop))
+    neighbours, chance = floors["neighbours by content"], floors["chance"]
     assert chance["hr@10"] == 10 / 16
     assert (neighbours["hr@10"] or 0) > 0.95
 

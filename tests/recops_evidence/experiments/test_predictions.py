@@ -1,4 +1,4 @@
-"""Draws of users from the predictions that a run left."""
+"""Bootstrap draws of users from the stored predictions of a run."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def write(folder: Path, **columns: np.ndarray) -> Path:
 
 
 @pytest.mark.parametrize("metric", ["auc", "gauc"])
-def test_of_clicks_it_is_the_bootstrap_of_two_models(metric: str, tmp_path: Path) -> None:
+def test_draws_of_clicks_match_the_bootstrap_of_two_models(metric: str, tmp_path: Path) -> None:
     scores = [1 / (1 + np.exp(-rng.normal(size=600) - skill * LABEL)) for skill in (1.0, 0.0)]
     draws = [
         prediction_draws(
@@ -39,28 +39,33 @@ def test_of_clicks_it_is_the_bootstrap_of_two_models(metric: str, tmp_path: Path
         for arm, values in enumerate(scores)
     ]
     assert list(draws[0].figures) == ["auc", "gauc"]
-    drawn = user_difference(metric, draws[:1], draws[1:])
-    assert drawn is not None
+    difference = user_difference(metric, draws[:1], draws[1:])
+    assert difference is not None
     expected = bootstrap_auc_difference(*scores, LABEL, USER, metric=metric)
-    assert percentiles(drawn, 0.95) == pytest.approx(expected, abs=1e-6)
+    assert percentiles(difference, 0.95) == pytest.approx(expected, abs=1e-6)
 
 
-def test_of_some_clicks_it_is_the_bootstrap_of_their_users(tmp_path: Path) -> None:
-    scores, few = rng.random(600), USER % 3 == 0
+def test_draws_of_selected_clicks_use_only_their_users(tmp_path: Path) -> None:
+    scores, is_selected = rng.random(600), USER % 3 == 0
     columns = {"user": USER, "label": LABEL.astype("f4"), "probability": scores}
-    told = prediction_draws(write(tmp_path / "a", **columns, few=few), ["auc_few", "auc_never"])
-    assert list(told.figures) == ["auc_few"]
-    other = np.where(few, scores, rng.random(600))
-    changed = prediction_draws(
-        write(tmp_path / "b", **{**columns, "probability": other}, few=few), ["auc_few"]
+    draws = prediction_draws(
+        write(tmp_path / "a", **columns, few=is_selected), ["auc_few", "auc_never"]
     )
-    assert (told.figures["auc_few"] == changed.figures["auc_few"]).all(), "others do not count"
-    alone = {name: values[few] for name, values in columns.items()}
-    mean = prediction_draws(write(tmp_path / "c", **alone), ["auc"]).figures["auc"].mean()
-    assert told.figures["auc_few"].mean() == pytest.approx(mean, abs=0.01)
+    assert list(draws.figures) == ["auc_few"]
+    probability = np.where(is_selected, scores, rng.random(600))
+    changed_draws = prediction_draws(
+        write(tmp_path / "b", **{**columns, "probability": probability}, few=is_selected),
+        ["auc_few"],
+    )
+    assert (draws.figures["auc_few"] == changed_draws.figures["auc_few"]).all(), (
+        "unselected clicks do not count"
+    )
+    selected = {name: values[is_selected] for name, values in columns.items()}
+    mean = prediction_draws(write(tmp_path / "c", **selected), ["auc"]).figures["auc"].mean()
+    assert draws.figures["auc_few"].mean() == pytest.approx(mean, abs=0.01)
 
 
-def test_of_ranks_it_is_the_paired_bootstrap_of_users(tmp_path: Path) -> None:
+def test_draws_of_ranks_match_the_paired_bootstrap_of_users(tmp_path: Path) -> None:
     ranks = rng.integers(0, 20, size=(2, 300))
     liked = rng.random(300) < 0.5
     draws = [
@@ -77,8 +82,8 @@ def test_of_ranks_it_is_the_paired_bootstrap_of_users(tmp_path: Path) -> None:
         ("ndcg@10", gain),
         ("hr@10_liked", hit[:, liked]),
     ):
-        drawn = user_difference(metric, draws[:1], draws[1:])
-        assert drawn is not None
+        difference = user_difference(metric, draws[:1], draws[1:])
+        assert difference is not None
         expected = paired_bootstrap(first, second)
-        assert percentiles(drawn, 0.95) == pytest.approx(expected, abs=0.02)
-        assert drawn.mean() == pytest.approx((first - second).mean(), abs=0.005)
+        assert percentiles(difference, 0.95) == pytest.approx(expected, abs=0.02)
+        assert difference.mean() == pytest.approx((first - second).mean(), abs=0.005)

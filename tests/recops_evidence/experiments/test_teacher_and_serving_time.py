@@ -1,4 +1,4 @@
-"""What Rocket's claims ask of the harness: the share of a gap, teachers, stopwatches."""
+"""Experiments of Rocket's claims: the closed share of a gap, teachers and serving time."""
 
 from __future__ import annotations
 
@@ -29,14 +29,14 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> str:
     return write_ring(tmp_path_factory.mktemp("data") / "shop", users=40)
 
 
-class Quiet(Callbacks):
-    """Notes the runs that begin."""
+class RunRecorder(Callbacks):
+    """Callbacks that record started runs and check the range of the progress."""
 
     def __init__(self) -> None:
-        self.begun: list[Run] = []
+        self.started: list[Run] = []
 
     def start(self, stage: str, **details: Any) -> None:
-        self.begun.append(details["run"])
+        self.started.append(details["run"])
 
     def advance(self, share: float, note: str = "", **metrics: float) -> None:
         assert 0 <= share <= 1
@@ -46,65 +46,67 @@ SMALL = {"epochs": 2, "batch": 64, "max_len": 5}
 LIGHT = {"width": 2, "hidden": "4", "dropout": 0.0}
 
 
-def arm(name: str, **settings: Any) -> Arm:
+def make_arm(name: str, **settings: Any) -> Arm:
     nets = {"light": "sum-pool", **{f"light.{key}": value for key, value in LIGHT.items()}}
     return Arm(name, "rocket", {**SMALL, **nets, **settings})
 
 
-def claim(data: str, *arms: Arm, **changes: Any) -> Claim:
+def make_claim(data: str, *arms: Arm, **changes: Any) -> Claim:
     content: dict[str, Any] = {"id": "gap", "text": "It does.", "source": "here"}
     content |= {"reported": "nothing", "metric": "auc", "experiment": TRAINING, **changes}
     return Claim(arms=arms, data=(data,), **content)
 
 
-def test_teachers_are_trained_once_a_seed_and_never_tested(data: str, tmp_path: Path) -> None:
+def test_teachers_are_trained_once_per_seed_and_never_tested(data: str, tmp_path: Path) -> None:
     teacher = (("hidden", "8"), *((key, str(value)) for key, value in SMALL.items()))
     experiment = TeacherFirst("din", tuple(sorted(teacher)))
     alone = Arm("alone", "sum-pool", {**SMALL, **LIGHT})
     heavy = Arm("heavy", "din", {**SMALL, "hidden": "8"})
-    kd = arm("KD", booster="none", teacher=FIRST)
-    strong = arm("strong KD", booster="none", teacher=FIRST, teacher_weight=100.0)
-    asked = claim(data, kd, alone, heavy, strong, ceiling="heavy", experiment=experiment)
-    watch = Quiet()
-    options = {"command": "recops", "seeds": 2, "callbacks": watch}
-    content = reproduce("a-paper", [asked], tmp_path, **options)
-    assert len(watch.begun) == 8
+    kd = make_arm("KD", booster="none", teacher=FIRST)
+    strong = make_arm("strong KD", booster="none", teacher=FIRST, teacher_weight=100.0)
+    claim = make_claim(data, kd, alone, heavy, strong, ceiling="heavy", experiment=experiment)
+    recorder = RunRecorder()
+    options = {"command": "recops", "seeds": 2, "callbacks": recorder}
+    content = reproduce("a-paper", [claim], tmp_path, **options)
+    assert len(recorder.started) == 8
     teachers = sorted((tmp_path / "runs").glob("teacher-*"))
-    assert len(teachers) == 2, "one a seed, for both arms"
+    assert len(teachers) == 2, "both arms share one teacher per seed"
     for folder in teachers:
         assert read_json(folder / "metrics.json", kind="metrics")["test"] == {}
         assert not (folder / "predictions.parquet").exists()
-    figures = {row["arm"]: np.array(row["test"]["auc"]) for row in read_seed_values(tmp_path)}
-    assert (figures["KD"] != figures["strong KD"]).all()
+    aucs = {row["arm"]: np.array(row["test"]["auc"]) for row in read_seed_values(tmp_path)}
+    assert (aucs["KD"] != aucs["strong KD"]).all()
     gap = content["tables"]["differences"][0]["gap"]
     assert gap["to"] == "heavy"
-    expected = paired_ratio(figures["KD"] - figures["alone"], figures["heavy"] - figures["alone"])
+    expected = paired_ratio(aucs["KD"] - aucs["alone"], aucs["heavy"] - aucs["alone"])
     assert gap["closed"] == pytest.approx(expected.value)
     assert f"{100 * gap['closed']:.0f} % of that to heavy".replace("-", "−") in (
         tmp_path / "results.md"
     ).read_text(encoding="utf-8")
-    before = [(folder / "model.safetensors").stat().st_mtime_ns for folder in teachers]
-    again = reproduce("a-paper", [asked], tmp_path, resume=True, **options)
-    assert again == content
-    assert before == [(folder / "model.safetensors").stat().st_mtime_ns for folder in teachers]
+    modified = [(folder / "model.safetensors").stat().st_mtime_ns for folder in teachers]
+    resumed = reproduce("a-paper", [claim], tmp_path, resume=True, **options)
+    assert resumed == content
+    assert modified == [(folder / "model.safetensors").stat().st_mtime_ns for folder in teachers]
 
 
-def test_two_processes_do_not_train_one_teacher_at_once(data: str, tmp_path: Path) -> None:
+def test_parallel_jobs_give_the_same_results_with_a_shared_teacher(
+    data: str, tmp_path: Path
+) -> None:
     teacher = (("hidden", "4"), *((name, str(value)) for name, value in SMALL.items()))
     experiment = TeacherFirst("din", tuple(sorted(teacher)))
     arms = [
-        arm(f"KD {weight}", booster="none", teacher=FIRST, teacher_weight=weight)
+        make_arm(f"KD {weight}", booster="none", teacher=FIRST, teacher_weight=weight)
         for weight in (1.0, 10.0)
     ]
-    asked = claim(data, *arms, experiment=experiment)
-    options = {"command": "recops", "seeds": 2, "callbacks": Quiet()}
-    apart, together = (
-        reproduce("a-paper", [asked], tmp_path / str(jobs), jobs=jobs, **options) for jobs in (1, 2)
+    claim = make_claim(data, *arms, experiment=experiment)
+    options = {"command": "recops", "seeds": 2, "callbacks": RunRecorder()}
+    sequential, parallel = (
+        reproduce("a-paper", [claim], tmp_path / str(jobs), jobs=jobs, **options) for jobs in (1, 2)
     )
-    assert together["tables"] == apart["tables"]
+    assert parallel["tables"] == sequential["tables"]
 
 
-def test_a_teachers_settings_make_another_run(data: str) -> None:
+def test_the_settings_of_a_teacher_are_part_of_the_key(data: str) -> None:
     def key(hidden: str, teacher: str) -> str:
         experiment = TeacherFirst("din", (("hidden", hidden),))
         settings = (("booster", "none"), ("light", "sum-pool"), ("teacher", teacher))
@@ -114,20 +116,20 @@ def test_a_teachers_settings_make_another_run(data: str) -> None:
     assert key("8", "a file") == key("9", "a file")
 
 
-def test_a_ceiling_is_an_arm(data: str) -> None:
-    one, other = arm("a"), arm("b", hint_weight=0.5)
+def test_the_ceiling_must_be_an_arm(data: str) -> None:
+    first, second = make_arm("a"), make_arm("b", hint_weight=0.5)
     with pytest.raises(ValueError, match="ceiling must be an arm, got 'c'"):
-        claim(data, one, other, ceiling="c")
+        make_claim(data, first, second, ceiling="c")
 
 
-def test_the_stopwatch_compares_with_its_reference(data: str, tmp_path: Path) -> None:
+def test_serving_time_is_relative_to_the_reference(data: str, tmp_path: Path) -> None:
     experiment = ServingTime("sum-pool", (("hidden", "4"), ("width", "2")))
-    folder = RunStore(tmp_path, "a-paper", resume=False)
+    store = RunStore(tmp_path, "a-paper", resume=False)
     measure = experiment.on(data)
 
     def run(model: str, *settings: tuple[str, str], test: bool = True) -> Any:
-        asked = Run(experiment, model, data, settings, 0, test, True)
-        return folder.finish(asked, measure, lambda _: None).test
+        request = Run(experiment, model, data, settings, 0, test, True)
+        return store.finish(request, measure, lambda _: None).test
 
     slow = run("din", ("attention_hidden", "800,800"), ("width", "64"))
     itself = run("sum-pool", ("hidden", "4"), ("width", "2"))
@@ -137,7 +139,7 @@ def test_the_stopwatch_compares_with_its_reference(data: str, tmp_path: Path) ->
         run("din", test=False)
 
 
-def test_rockets_claims_from_the_command_line(
+def test_claims_of_rocket_from_the_command_line(
     data: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     out = tmp_path / "out"
@@ -147,7 +149,11 @@ def test_rockets_claims_from_the_command_line(
     assert "no evidence" in capsys.readouterr().out
     content = read_results(out)
     differences = content["tables"]["differences"]
-    assert [told["metric"] for told in differences] == ["auc", "booster_auc", "time_ratio"]
-    assert [("gap" in told) for told in differences] == [True, False, False]
+    assert [difference["metric"] for difference in differences] == [
+        "auc",
+        "booster_auc",
+        "time_ratio",
+    ]
+    assert [("gap" in difference) for difference in differences] == [True, False, False]
     served = content["tables"]["arms"][0]["settings"]
     assert served["light.hidden"] == "8"

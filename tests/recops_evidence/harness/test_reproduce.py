@@ -446,7 +446,10 @@ def test_parallel_jobs_give_the_same_results(
 
 
 def test_an_explicit_default_shares_runs_with_the_implicit_one(data: str, tmp_path: Path) -> None:
-    arms = (Arm("as it is", "sasrec", SMALL), Arm("said", "sasrec", {**SMALL, "dropout": "0.10"}))
+    arms = (
+        Arm("implicit", "sasrec", SMALL),
+        Arm("explicit", "sasrec", {**SMALL, "dropout": "0.10"}),
+    )
     recorder = RunRecorder()
     result = measure(tmp_path, make_claim(data, *arms), seeds=2, jobs=2, callbacks=recorder)
     assert [run.seed for run in recorder.started] == [0, 1]
