@@ -233,7 +233,7 @@ def test_each_control_randomizes_one_part_of_the_exploration() -> None:
         assert (drawn < 0).any() == (kind == "ts")
         assert torch.equal(random_direction.uncertainty(h, keys, y), delta)
         gradient, random = (
-            direction.direction(h, keys, ()) for direction in (unchanged, random_direction)
+            scorer.direction(h, keys, ()) for scorer in (unchanged, random_direction)
         )
         for direction in (gradient, random):
             torch.testing.assert_close(direction.norm(dim=1), torch.ones_like(y))

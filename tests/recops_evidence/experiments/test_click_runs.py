@@ -36,7 +36,7 @@ def full_batch(data: ClickData, part: str) -> Batch:
 
 
 def pair_counts(batch: Batch, items: int) -> np.ndarray:
-    """Count the pairs of candidate and history item: ``[N, N]``. Ids 0 and 1 are no items."""
+    """Count the pairs of candidate and history item: ``[N, N]``. Rows 0 and 1 are no items."""
     counts = np.zeros((items, items), dtype=np.int64)
     item, history = (batch.features[name].numpy() - 2 for name in ("item", "history_item"))
     np.add.at(counts, (np.broadcast_to(item[:, None], history.shape), history), 1)

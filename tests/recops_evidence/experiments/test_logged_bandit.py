@@ -44,8 +44,8 @@ def test_parts_are_consecutive_in_time(logs: Any) -> None:
     last = np.flatnonzero(logs.part == 2)
     assert last.min() > np.flatnonzero(logs.part == 1).max(), "rows are in the order of time"
     for campaign, items in ((0, 80), (1, 34), (2, 46)):
-        is_logged = (logs.part > 0) & (logs.campaign[0] == campaign)
-        np.testing.assert_allclose(logs.propensity[is_logged], 1 / items, rtol=1e-6)
+        in_campaign = (logs.part > 0) & (logs.campaign[0] == campaign)
+        np.testing.assert_allclose(logs.propensity[in_campaign], 1 / items, rtol=1e-6)
         assert (logs.campaign[1][logs.item[logs.campaign[0] == campaign]] == campaign).all()
 
 

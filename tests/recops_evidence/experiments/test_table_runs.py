@@ -91,7 +91,7 @@ def test_new_items_occur_in_a_few_histories_but_not_in_training() -> None:
 
 def test_the_radius_ratio_is_independent_of_scale() -> None:
     vectors = np.array([[0, 1], [0, -1], [4, 1], [4, -1], [9, 9], [7, 7]], dtype=np.float32)
-    category = np.array([0, 0, 1, 1, -1, 2])  # Without a category; a category of one item.
+    category = np.array([0, 0, 1, 1, -1, 2])  # Item 4 has no category; category 2 has one item.
     assert radius_ratio(vectors, category) == pytest.approx(1 / 4)
     assert radius_ratio(5 * vectors, category) == pytest.approx(1 / 4)
     assert np.isnan(radius_ratio(vectors, np.zeros(6, dtype=np.int64)))

@@ -162,7 +162,9 @@ def test_every_way_reports_its_metrics(cut: dict[str, str], tmp_path: Path) -> N
         assert {"auc", "auc_met", "auc_few", "auc_many"} <= draws.figures.keys()
     assert len({test["auc"] for _, test in metrics.values()}) == len(metrics)
     names = [path.name for path in tmp_path.iterdir()]
-    assert sum(name.startswith("knowledge-") for name in names) == 1, "both arms share one"
+    assert sum(name.startswith("knowledge-") for name in names) == 1, (
+        "both arms share one extraction"
+    )
     assert sum(name.startswith("pretrained-") for name in names) == 1
     (first,) = tmp_path.glob("pretrained-*")
     assert not (first / "predictions.parquet").exists(), "test is not measured"

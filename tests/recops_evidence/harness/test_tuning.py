@@ -183,7 +183,7 @@ def test_limited_trials_have_the_same_positions_in_every_grid() -> None:
         ("learning_rate", (1e-3, 3e-3, 1e-2), False, 0.00033),
         ("weight_decay", (0.0, 0.01), False, None),
         ("neighbours", (5, 20, 50), False, 1),
-        ("neighbours", (1, 5, 20), False, None),  # A fifth of a neighbour does not exist.
+        ("neighbours", (1, 5, 20), False, None),  # 0.2 is not a number of neighbours.
         ("weight_decay", (0.0, 0.01), True, 0.02),
         ("dropout", (0.0, 0.3), True, 0.6),
         ("dropout", (0.0, 0.3, 0.6), True, None),
