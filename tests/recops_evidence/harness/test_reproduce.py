@@ -149,12 +149,8 @@ def test_an_interrupted_reproduction_resumes_to_the_same_results(data: str, tmp_
     narrow = Arm("narrow", "sasrec", {**SMALL, "width": 4})
     claim = make_claim(data, sasrec, narrow)
     expected = measure(tmp_path / "uninterrupted", claim, seeds=2)
-    out, stopped, resumed, repeated = (
-        tmp_path / "interrupted",
-        RunRecorder(stop_at=3),
-        RunRecorder(),
-        RunRecorder(),
-    )
+    out = tmp_path / "interrupted"
+    stopped, resumed, repeated = RunRecorder(stop_at=3), RunRecorder(), RunRecorder()
     with pytest.raises(KeyboardInterrupt):
         measure(out, claim, seeds=2, callbacks=stopped)
     assert not (out / "results.json").exists()
@@ -232,10 +228,8 @@ def test_each_claim_has_its_own_number_of_seeds(data: str, tmp_path: Path) -> No
     )
     assert [result["seeds"] for result in content["claims"]] == [3, 2]
     assert len(recorder.started) == 3 + 3 + 2
-    assert {run.seed for run in recorder.started if dict(run.settings).get("width") == "12"} == {
-        0,
-        1,
-    }
+    runs_of_wide = [run for run in recorder.started if dict(run.settings).get("width") == "12"]
+    assert {run.seed for run in runs_of_wide} == {0, 1}
 
 
 def test_a_quick_reproduction_skips_tuning(data: str, tmp_path: Path) -> None:
