@@ -63,7 +63,7 @@ Catalog::Catalog(std::vector<int64_t> vocab_sizes, int64_t history, std::shared_
       versions_{current_},
       base_(latest_) {
   if (version < 0 || last_version < version)
-    throw std::invalid_argument("SidCatalog: version must not be negative, nor beyond the last one");
+    throw std::invalid_argument("SidCatalog: version must be from 0 to the last version");
 }
 
 std::shared_ptr<const Version> Catalog::current() const {

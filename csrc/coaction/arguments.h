@@ -66,7 +66,7 @@ inline Dtype require_rows(const char* op, const char* name, const Tensor& rows, 
 
 inline void require_same_precision(const char* op, const char* name, Dtype params, Dtype feed) {
   require_value(compute_type(params) == compute_type(feed), op, ": ", name,
-                " must be of the feed's precision, got float64 beside another");
+                " must have the feed's precision, got float64 and another dtype");
 }
 
 // Checks the user of each of `size` candidates, and the history lengths.

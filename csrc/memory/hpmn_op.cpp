@@ -94,7 +94,8 @@ std::vector<Tensor> hpmn_scan_backward(Tensor grad_memory, Tensor x, Tensor memo
                                        std::vector<Tensor> w_ih, Tensor w_hh, Tensor bias, std::vector<int64_t> periods,
                                        Maybe lengths, int64_t checkpoint, Tensor kept) {
   HpmnCall call("hpmn_scan", x, w_ih, w_hh, bias, std::move(periods));
-  require_value(x.dim() == 3 && checkpoint >= 1, call.op, ": what was kept must be told by checkpoint ≥ 1");
+  require_dim(call.op, "x", x, 3);
+  require_value(checkpoint >= 1, call.op, ": checkpoint must be at least 1, got ", checkpoint);
   const Kernels& kernels = select_kernels();
   const int64_t rows = x.size(0), steps = x.size(1), layers = call.hpmn.layers, h = call.hpmn.hidden;
   const int64_t inputs = call.hpmn.inputs;

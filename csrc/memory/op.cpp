@@ -113,7 +113,8 @@ std::vector<Tensor> mimn_scan_backward(Tensor grad_outputs, std::vector<Tensor> 
                                        Maybe key_memory, double usage_scale, Maybe lengths, Text utilization,
                                        int64_t induction_topk, int64_t checkpoint, Tensor kept) {
   MimnCall call("mimn_scan", x, params, key_memory, usage_scale, utilization, induction_topk);
-  require_value(x.dim() == 3 && checkpoint >= 1, call.op, ": what was kept must be told by checkpoint ≥ 1");
+  require_dim(call.op, "x", x, 3);
+  require_value(checkpoint >= 1, call.op, ": checkpoint must be at least 1, got ", checkpoint);
   const Kernels& kernels = select_kernels();
   const int64_t rows = x.size(0), steps = x.size(1), h = call.mimn.hidden, m = call.mimn.slots, d = call.mimn.inputs;
   const int64_t* length = call.lengths(lengths, rows, steps);

@@ -43,7 +43,7 @@ inline void require_same_space(const char* op, const Matrix& x, const Codebooks&
   require_value(x.dim == books.codewords.dim, op, ": x must have the codewords' dimension, ", books.codewords.dim,
                 ", got ", x.dim);
   require_value(compute_type(x.dtype) == compute_type(books.codewords.dtype), op,
-                ": x must have the codewords' precision, got float64 beside another");
+                ": x must have the codewords' precision, got float64 and another dtype");
 }
 
 // Checks that codes are [rows, levels], or [rows] for one level.
