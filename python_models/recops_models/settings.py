@@ -16,6 +16,8 @@ _Config = TypeVar("_Config", bound="DataclassInstance")
 
 JsonObject: TypeAlias = Mapping[str, Any]
 """JSON object whose values are not checked."""
+FieldType: TypeAlias = Any
+"""Type of a setting as its annotation writes it, such as ``int | None``."""
 
 
 def changed(config: _Config, name: str, text: str) -> _Config:
@@ -28,7 +30,7 @@ def changed(config: _Config, name: str, text: str) -> _Config:
     return dataclasses.replace(config, **{name: parse_setting(name, kind, text)})
 
 
-def replace_checked(config: _Config, values: Mapping[str, Any]) -> _Config:
+def replace_checked(config: _Config, values: Mapping[str, object]) -> _Config:
     """Return ``config``, a dataclass, with new values, after a check of their types.
 
     An int is accepted for a float and becomes one.
@@ -56,7 +58,7 @@ def from_json(kind: type[_Config], content: JsonObject) -> _Config:
     return kind(**{k: tuple(v) if isinstance(v, list) else v for k, v in content.items()})
 
 
-def parse_setting(name: str, kind: Any, text: str) -> Any:
+def parse_setting(name: str, kind: FieldType, text: str) -> object:
     """Parse ``text`` into a value of type ``kind``.
 
     Texts are finite numbers, strings, ``true`` or ``false``, an option of a literal, ``1,2,3`` for
@@ -78,7 +80,7 @@ def parse_setting(name: str, kind: Any, text: str) -> Any:
     return value
 
 
-def _checked(name: str, kind: Any, value: Any) -> Any:
+def _checked(name: str, kind: FieldType, value: object) -> object:
     if not _is_of(kind, value):
         raise ValueError(f"setting {name} must be {_described(kind)}, got {value!r}")
     if _expects_float(kind) and isinstance(value, int):
@@ -87,14 +89,19 @@ def _checked(name: str, kind: Any, value: Any) -> Any:
     return value
 
 
-def _check_finite(name: str, value: Any, original: object) -> None:
+def _check_finite(name: str, value: object, original: object) -> None:
     for number in value if isinstance(value, tuple) else (value,):
         if isinstance(number, float) and not math.isfinite(number):
             raise ValueError(f"setting {name} must be finite, got {original!r}")
 
 
-def _is_of(kind: Any, value: Any) -> bool:
-    origin, options = typing.get_origin(kind), typing.get_args(kind)
+def _structure(kind: FieldType) -> tuple[object, tuple[FieldType, ...]]:
+    """Return the generic type of ``kind`` and its arguments."""
+    return typing.get_origin(kind), typing.get_args(kind)
+
+
+def _is_of(kind: FieldType, value: object) -> bool:
+    origin, options = _structure(kind)
     if origin is Literal:
         return value in options
     if origin in (Union, UnionType):
@@ -106,12 +113,12 @@ def _is_of(kind: Any, value: Any) -> bool:
     return isinstance(value, (int, float) if kind is float else kind)
 
 
-def _expects_float(kind: Any) -> bool:
+def _expects_float(kind: FieldType) -> bool:
     return kind is float or float in typing.get_args(kind)
 
 
-def _parse(kind: Any, text: str) -> Any:
-    origin, options = typing.get_origin(kind), typing.get_args(kind)
+def _parse(kind: FieldType, text: str) -> object:
+    origin, options = _structure(kind)
     if origin is Literal:
         return {str(option): option for option in options}[text]
     if origin in (Union, UnionType):
@@ -123,8 +130,8 @@ def _parse(kind: Any, text: str) -> Any:
     return {"true": True, "false": False}[text.lower()] if kind is bool else kind(text)
 
 
-def _described(kind: Any) -> str:
-    origin, options = typing.get_origin(kind), typing.get_args(kind)
+def _described(kind: FieldType) -> str:
+    origin, options = _structure(kind)
     if origin is Literal:
         return "one of " + ", ".join(map(str, options))
     if origin in (Union, UnionType):

@@ -40,6 +40,8 @@ class StageBars(Callbacks):
     ) -> None:
         if error is None:
             self._finish()
+        elif not self._bars.console.is_terminal:
+            self._bars.live.transient = True  # A log gets the error's line alone.
         self._bars.stop()
 
     def start(self, stage: str, **details: object) -> None:

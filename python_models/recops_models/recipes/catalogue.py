@@ -11,7 +11,6 @@ import dataclasses
 import hashlib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 from recops.files import file_digest, read_json, write_json
 from recops_models.data.categories import integer_categories, with_categories
@@ -21,15 +20,14 @@ from recops_models.data.errors import DataError
 from recops_models.recipes.job import Job
 from recops_models.recipes.numbering import ATTRIBUTE, Numbering, check_numbering
 from recops_models.recipes.stage import Data
+from recops_models.settings import JsonObject
 
 CATALOGUE = "catalogue.json"
 _KIND = "catalogue"
 _DESCRIBED = ("items", "users")
 
 
-def open_catalogue(
-    folder: Path, job: Job, data: Data, *, resume: bool
-) -> tuple[Data, dict[str, Any]]:
+def open_catalogue(folder: Path, job: Job, data: Data, *, resume: bool) -> tuple[Data, JsonObject]:
     """Return the data to train on, and its record for :func:`save_catalogue`.
 
     Args:
@@ -67,7 +65,7 @@ def open_catalogue(
     return data, record
 
 
-def save_catalogue(folder: Path, record: Mapping[str, Any]) -> None:
+def save_catalogue(folder: Path, record: JsonObject) -> None:
     """Write the record of :func:`open_catalogue`, unless it is empty."""
     if record:
         write_json(folder / CATALOGUE, record, kind=_KIND)
@@ -127,13 +125,13 @@ def recorded_attributes(folder: Path) -> dict[str, list[str]]:
     }
 
 
-def _read(folder: Path) -> Mapping[str, Any]:
+def _read(folder: Path) -> JsonObject:
     """Return the record in ``folder``; empty if there is none."""
     path = folder / CATALOGUE
     return read_json(path, kind=_KIND) if path.exists() else {}
 
 
-def _examples_record(data: Data) -> dict[str, Any]:
+def _examples_record(data: Data) -> JsonObject:
     """Return the record of streamed examples; empty for examples in memory."""
     if isinstance(data, Dataset) or not data.files:
         return {}
@@ -141,7 +139,7 @@ def _examples_record(data: Data) -> dict[str, Any]:
     return {**dataclasses.asdict(Numbering({}, {})), "data": digest}
 
 
-def _with_categories(dataset: Dataset, recorded: Mapping[str, Any]) -> Dataset:
+def _with_categories(dataset: Dataset, recorded: JsonObject) -> Dataset:
     categories = recorded.get("categories", {})
     tables = {
         name: with_categories(getattr(dataset, name), categories.get(name, ()))

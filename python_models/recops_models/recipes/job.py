@@ -44,7 +44,7 @@ class Job:
         cls,
         model: str,
         data: str,
-        settings: Mapping[str, Any],
+        settings: Mapping[str, object],
         *,
         seed: int,
         quick: bool,
@@ -78,7 +78,7 @@ class Job:
         parts = default_parts(recipe, settings)
         if quick:
             parts = {name: _quick(part) for name, part in parts.items()}
-        chosen: dict[str, dict[str, Any]] = {}
+        chosen: dict[str, dict[str, object]] = {}
         for name, value in settings.items():
             part, field_name = find_setting(recipe, parts, name)
             chosen.setdefault(part, {})[field_name] = value

@@ -6,7 +6,6 @@ import hashlib
 import json
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
 
 from recops_models.data.attributes import item_attributes
 from recops_models.data.dataset import Dataset
@@ -15,6 +14,7 @@ from recops_models.examples.scenes import SceneConfig, Scenes
 from recops_models.recipes.input_config import InputConfig
 from recops_models.recipes.job import Job
 from recops_models.recipes.parts import Parts
+from recops_models.settings import JsonObject
 
 ATTRIBUTE = "attribute "
 """Prefix of an attribute's column in :attr:`Numbering.names`."""
@@ -86,7 +86,7 @@ class Numbering:
         return None
 
 
-def check_numbering(name: str, recorded: Mapping[str, Any], current: Numbering) -> None:
+def check_numbering(name: str, recorded: JsonObject, current: Numbering) -> None:
     """Check that a data set still has the numbering that a training recorded.
 
     Args:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+from typing import TYPE_CHECKING, Literal, TypeAlias
 
 from torch import Tensor, nn
 
@@ -36,7 +36,7 @@ class Recipe(ABC):
     data_kind: DataKind = "dataset"
     sizes: PartSettings | None = None
     derived: frozenset[str] = frozenset()
-    presets: Mapping[str, Mapping[str, Any]] = MappingProxyType({})
+    presets: Mapping[str, Mapping[str, object]] = MappingProxyType({})
 
     @abstractmethod
     def defaults(self) -> dict[str, PartSettings]:
@@ -56,7 +56,7 @@ class Recipe(ABC):
         """
         return {}
 
-    def preset(self, name: str) -> Mapping[str, Any]:
+    def preset(self, name: str) -> Mapping[str, object]:
         """Return the settings of a preset.
 
         Raises:

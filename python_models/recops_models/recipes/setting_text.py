@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import typing
 from collections.abc import Mapping
-from typing import Any
 
 from recops_models.recipes.job import default_parts, find_setting
 from recops_models.recipes.registry import recipe_of
@@ -13,7 +12,7 @@ from recops_models.settings import parse_setting
 
 def parse_settings(
     model: str, texts: Mapping[str, str], *, preset: str | None = None
-) -> dict[str, Any]:
+) -> dict[str, object]:
     """Return typed values for :meth:`Job.of`.
 
     Args:
