@@ -38,10 +38,12 @@ class StageBars(Callbacks):
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
+        if error is not None and not self._bars.console.is_terminal:
+            self._bars.live.transient = True  # A log gets the error's line alone.
+            self._bars.live.stop()
+            return
         if error is None:
             self._finish()
-        elif not self._bars.console.is_terminal:
-            self._bars.live.transient = True  # A log gets the error's line alone.
         self._bars.stop()
 
     def start(self, stage: str, **details: object) -> None:
