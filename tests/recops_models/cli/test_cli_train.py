@@ -160,7 +160,8 @@ def test_any_split_for_any_model(
     assert run(["evaluate", str(out)]) == 0
     task = task_of(load_job(out), load(data), load_model(out / "model.safetensors"))
     assert task.split == split
-    assert task.measure(load_model(out / "model.safetensors"), "test").predictions.equals(before)
+    _, predictions = task.measure(load_model(out / "model.safetensors"), "test")
+    assert predictions.equals(before)
 
 
 def test_a_click_model_on_streamed_examples(

@@ -205,13 +205,13 @@ def test_timed_requests_have_the_task_and_the_user(
     shop: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     requests: list[list[int]] = []
-    read = UniRec.read
+    encode_requests = UniRec.encode_requests
 
-    def recording_read(model: UniRec, *request: Any, user: torch.Tensor) -> list[torch.Tensor]:
+    def recording(model: UniRec, *request: Any, user: torch.Tensor) -> list[torch.Tensor]:
         requests.append([int(request[2]), int(user)])
-        return read(model, *request, user=user)
+        return encode_requests(model, *request, user=user)
 
-    monkeypatch.setattr(UniRec, "read", recording_read)
+    monkeypatch.setattr(UniRec, "encode_requests", recording)
     command = ["recommend", str(shop / "run"), "--user", "3", "--timing"]
     for task in ("feed", "search"):
         assert run([*command, "--task", task]) == 0

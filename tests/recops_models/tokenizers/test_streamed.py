@@ -109,7 +109,7 @@ def test_the_command_streams_a_file(tmp_path: Path, capsys: pytest.CaptureFixtur
     assert metrics[1]["levels"][0].keys() == metrics[0]["levels"][0].keys()
     capsys.readouterr()
     for more, code, message in (
-        (["--stream", "--data", "ml-100k"], 2, "--stream reads a Parquet file"),
+        (["--stream", "--data", "ml-100k"], 2, "--stream requires a Parquet file"),
         (["--stream", "--method", "drq-vae"], 1, "only rq-kmeans can be fitted to a file"),
     ):
         assert cli.run([*arguments, *more, "--out", str(tmp_path / "x")]) == code

@@ -117,6 +117,7 @@ import torch
 from recops_models.data import load
 from recops_models.recipes.job import Job
 from recops_models.recipes.run import run_job
+from recops_models.recipes.setting_text import parse_settings
 from recops_models.callbacks import Callbacks
 
 class Kill(Callbacks):
@@ -129,7 +130,8 @@ class Kill(Callbacks):
 
 data, out, *settings, at, after = sys.argv[1:]
 torch.set_num_threads(1)
-job = job_of("unirec", data, dict(s.split("=") for s in settings), seed=3, quick=False)
+texts = dict(s.split("=") for s in settings)
+job = Job.of("unirec", data, parse_settings("unirec", texts), seed=3, quick=False)
 run_job(job, load(data), Path(out), callbacks=Kill())
 """
 
