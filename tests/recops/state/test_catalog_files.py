@@ -95,7 +95,7 @@ def test_files_of_another_format_or_kind_are_refused(tmp_path: Path, kind: type,
     [
         ({"vocab_sizes": [5, 3]}, "first_child must make a trie of depth 2"),
         ({"vocab_sizes": [5, 3, 2]}, "tokens must be from 0 to 1 at level 2"),
-        ({"version": -1}, "version must not be negative"),
+        ({"version": -1}, "version must be from 0"),
         ({"version": 21}, "from 0 to the last version"),
         ({"version": "new"}, "holds no catalogue"),
         ({"last_version": None}, "holds no catalogue"),
