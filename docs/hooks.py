@@ -13,8 +13,8 @@ def is_true_warning(record: logging.LogRecord) -> bool:
     The extension ``unpack_typeddict`` adds the options to the signature only after it has parsed
     the docstring, so that griffe reports them as unknown.
     """
-    message = record.getMessage()
-    return not ("ops/coaction/" in message and "arameter '" in message)
+    message = record.getMessage().lower()
+    return not ("ops/coaction/" in message and "parameter '" in message)
 
 
 def on_pre_build(**_: object) -> None:
