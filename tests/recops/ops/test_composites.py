@@ -121,3 +121,10 @@ def test_mps_has_no_float64() -> None:
     dtypes = {kind: widest_dtype(torch.device(kind)) for kind in ("cpu", "cuda", "mps", "xpu")}
     assert dtypes.pop("mps") == torch.float32
     assert set(dtypes.values()) == {torch.float64}
+
+
+def test_an_impossible_depth_is_an_error_before_any_level_is_read() -> None:
+    trie = recops.SidTrie.from_sids(torch.tensor([[0, 1], [2, 1]]))
+    nodes = torch.zeros(1, dtype=torch.int32)
+    with composites_on_cpu(), pytest.raises(ValueError, match="depth must be from 1 to 65536"):
+        torch.ops.recops.trie_items(trie.first_child, trie.tokens, 2**62, trie.item_ids, nodes)

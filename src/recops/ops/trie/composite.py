@@ -31,6 +31,7 @@ class _Tries:
         rows: int,
     ) -> None:
         device = tries[0][0].device
+        _check_depth(op, depth)
         self.depth = depth
         starts = torch.stack([_level_starts(trie[0], depth) for trie in tries]).tolist()
         for (first_child, tokens, *_), own in zip(tries, starts, strict=True):
@@ -128,6 +129,11 @@ class _Tries:
         return torch.stack(tokens[::-1], -1)
 
 
+def _check_depth(op: str, depth: int) -> None:
+    if not 1 <= depth <= _DEPTH_LIMIT:
+        raise ValueError(f"{op}: depth must be from 1 to {_DEPTH_LIMIT}, got {depth}")
+
+
 def _level_starts(first_child: Tensor, depth: int) -> Tensor:
     """Return the first node of levels 0 … depth + 1, then the end of the items."""
     last = len(first_child) - 1
@@ -140,8 +146,7 @@ def _level_starts(first_child: Tensor, depth: int) -> Tensor:
 def _check_structure(op: str, children: int, num_nodes: int, starts: list[int]) -> None:
     """Check the level starts of a trie, which :func:`_level_starts` returned."""
     depth = len(starts) - 3
-    if not 1 <= depth <= _DEPTH_LIMIT:
-        raise ValueError(f"{op}: depth must be from 1 to {_DEPTH_LIMIT}, got {depth}")
+    _check_depth(op, depth)
     if children != num_nodes + 1:
         raise ValueError(f"{op}: first_child must have {num_nodes + 1} values, got [{children}]")
     for level in range(1, depth + 1):
@@ -813,8 +818,7 @@ def trie_build(
     op = "SidTrie.from_sids"
     count, depth = sids.shape
     device = sids.device
-    if not 1 <= depth <= _DEPTH_LIMIT:
-        raise ValueError(f"{op}: depth must be from 1 to {_DEPTH_LIMIT}, got {depth}")
+    _check_depth(op, depth)
     sizes = torch.tensor(vocab_sizes, device=device)
     wrong = first_index((sids < 0) | (sids >= sizes))
     if wrong is not None:
