@@ -88,12 +88,12 @@ def recurrent_scan_backward(
     leaves = [read, w_hh, *_zeros_for_none(len(read), w_hh, b_hh, h0)]
     if attention is not None:
         leaves.append(attention)
-    of_read, *grads = vector_jacobian(scan, leaves, _output_grads(grad_outputs, grad_h_last))
+    grad_read, *grads = vector_jacobian(scan, leaves, _output_grads(grad_outputs, grad_h_last))
     if gates_index is not None:
-        of_read = sum_by_row(of_read.flatten(1), gates_index, len(gates)).view(gates.shape)
+        grad_read = sum_by_row(grad_read.flatten(1), gates_index, len(gates)).view(gates.shape)
     if attention is None:
         grads.append(w_hh.new_empty(0))
-    return of_read, *grads  # type: ignore[return-value]  # five tensors
+    return grad_read, *grads  # type: ignore[return-value]  # five tensors
 
 
 def recurrent_layer(

@@ -146,7 +146,6 @@ def _level_starts(first_child: Tensor, depth: int) -> Tensor:
 def _check_structure(op: str, children: int, num_nodes: int, starts: list[int]) -> None:
     """Check the level starts of a trie, which :func:`_level_starts` returned."""
     depth = len(starts) - 3
-    _check_depth(op, depth)
     if children != num_nodes + 1:
         raise ValueError(f"{op}: first_child must have {num_nodes + 1} values, got [{children}]")
     for level in range(1, depth + 1):
