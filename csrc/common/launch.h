@@ -1,0 +1,30 @@
+// Launch of a CUDA kernel. Launchers call launch(), never <<<>>>, so that the emulation (tests/emulation) can run them.
+#pragma once
+
+#include "common/device.h"
+
+#if defined(__CUDACC__)
+
+#include <cstddef>
+#include <utility>
+
+namespace recops {
+
+// Launches the kernel on the stream and returns the launch's error. Does not wait. Allows a graph capture.
+template <class... Parameters, class... Arguments>
+cudaError_t launch(void (*kernel)(Parameters...), dim3 grid, dim3 threads, size_t shared_bytes, cudaStream_t stream,
+                   Arguments&&... arguments) {
+  constexpr size_t kSharedWithoutRequest = 48 << 10;
+  if (grid.x == 0 || grid.y == 0 || grid.z == 0) return cudaSuccess;
+  if (shared_bytes > kSharedWithoutRequest) {
+    const cudaError_t error =
+        cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, static_cast<int>(shared_bytes));
+    if (error != cudaSuccess) return error;
+  }
+  kernel<<<grid, threads, shared_bytes, stream>>>(std::forward<Arguments>(arguments)...);
+  return cudaGetLastError();
+}
+
+}  // namespace recops
+
+#endif
