@@ -86,7 +86,7 @@ class SidTrieLogitsProcessor(LogitsProcessor):
             check_integer(op, "begin_token_id", begin_token_id)
         self.trie = trie
         self.allowed = allowed
-        self._tokens = TokenMap.of(token_map, trie.vocab_sizes)
+        tokens = TokenMap.of(token_map, trie.vocab_sizes)
         self._prompt_length = prompt_length
         self._begin_token = -1 if begin_token_id is None else begin_token_id
         ends = [eos_token_id] if isinstance(eos_token_id, int) else eos_token_id
@@ -95,10 +95,11 @@ class SidTrieLogitsProcessor(LogitsProcessor):
             raise ValueError(f"{op}: eos_token_id must name a token, got none")
         for token in self._end_tokens:
             check_integer(op, "eos_token_id", token)
-        mapped = self._tokens.model_tokens
+        mapped = tokens.model_tokens
         for name, ids in (("eos", self._end_tokens), ("begin", [self._begin_token])):
             if bool(torch.isin(mapped, torch.tensor(ids, device=mapped.device)).any()):
                 raise ValueError(f"{op}: token_map must not hold the {name}_token_id, got {ids}")
+        self._tokens = tokens.to(trie.device)
 
     def __call__(self, input_ids: Tensor, scores: Tensor) -> Tensor:
         """Return ``scores [R, V]`` of ``input_ids [R, T]`` with −inf for forbidden tokens.

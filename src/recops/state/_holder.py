@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import fields, replace
 from functools import cache
 from typing import Any, TypeVar
 
@@ -51,6 +52,30 @@ def require_fit(holder: object, **tensors: tuple[Sequence[torch.dtype], str]) ->
         # torch does not resolve a negative view inside a list argument of an op.
         if not torch.compiler.is_compiling() and tensor.is_neg():
             object.__setattr__(holder, name, tensor.resolve_neg())
+
+
+def map_tensors(holder: Holder, function: Callable[[Tensor], Tensor]) -> Holder:
+    """Apply ``function`` to the tensors of a dataclass, also to those in tuples.
+
+    Returns:
+        ``holder`` if all results are the same tensors, as ``nn.Module.to`` returns the module;
+        otherwise a new dataclass, whose constructor checks the tensors.
+    """
+
+    def mapped(value: Any) -> Any:
+        if isinstance(value, tuple):
+            results = tuple(map(mapped, value))
+            is_same = all(new is old for new, old in zip(results, value, strict=True))
+            return value if is_same else results
+        return function(value) if isinstance(value, Tensor) else value
+
+    changed = {}
+    for field in fields(holder):  # type: ignore[arg-type]
+        old = getattr(holder, field.name)
+        new = mapped(old)
+        if new is not old:
+            changed[field.name] = new
+    return replace(holder, **changed) if changed else holder  # type: ignore[type-var]
 
 
 @cache

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import fields, replace
+from dataclasses import fields
 from typing import Any, TypeVar
 
 import torch
@@ -11,6 +11,7 @@ from torch import Tensor
 from torch.utils import _pytree
 
 from recops._checks import check_device, check_tensor
+from recops.state._holder import map_tensors
 
 MAX_SIZE = 1024  # largest width of an event or a state, and largest number of slots
 
@@ -41,12 +42,15 @@ class MemoryHolder:
         *,
         device: torch.device | str | None = None,
     ) -> HolderT:
-        """Return a copy on another device, with another dtype of the floating tensors, or both.
+        """Move to another device, convert the floating tensors to another dtype, or both.
 
         Args:
             target: a device or a dtype.
             dtype: dtype of the floating tensors.
             device: alternative to a device as ``target``.
+
+        Returns:
+            A new holder, or this one if device and dtypes are as asked for.
 
         Raises:
             TypeError: no device and no dtype is given, one is given twice, or a type is wrong.
@@ -55,15 +59,10 @@ class MemoryHolder:
         op = f"{type(self).__name__}.to"
         new_device, float_dtype = _resolve_target(op, target, dtype, device)
 
-        def moved(value: Any) -> Any:
-            if isinstance(value, tuple):
-                return tuple(map(moved, value))
-            if not isinstance(value, Tensor):
-                return value
-            return value.to(new_device, float_dtype if value.is_floating_point() else None)
+        def moved(tensor: Tensor) -> Tensor:
+            return tensor.to(new_device, float_dtype if tensor.is_floating_point() else None)
 
-        names = [field.name for field in fields(self)]  # type: ignore[arg-type]
-        return replace(self, **{name: moved(getattr(self, name)) for name in names})  # type: ignore[type-var]
+        return map_tensors(self, moved)
 
 
 def _resolve_target(
@@ -93,23 +92,32 @@ def _resolve_target(
 
 def check_tensors(
     holder: str,
-    like: object,
+    like: Tensor,
     expected: Mapping[str, tuple[object, tuple[int, ...]]],
+    *,
     dtypes: tuple[torch.dtype, ...],
+    counts: Mapping[str, tuple[object, tuple[int, ...]]] | None = None,
 ) -> None:
-    """Check that each tensor has its expected shape, and the device and dtype of ``like``.
+    """Check the dtype, device and shape of all tensors of a holder.
+
+    Args:
+        holder: name of the holder, for the message.
+        like: tensor whose device all tensors have.
+        expected: value and shape of each floating tensor; all have the dtype of ``like``.
+        dtypes: dtypes that the floating tensors may have.
+        counts: value and shape of each int64 tensor.
 
     Raises:
-        TypeError, ValueError: a tensor does not match, or its dtype is not one of ``dtypes``.
+        TypeError: a value is not a tensor, or has another dtype.
+        ValueError: a tensor has another device, shape or layout.
     """
-    for name, (tensor, shape) in expected.items():
-        check_tensor(holder, name, tensor, ndim=len(shape), dtypes=dtypes)
+    for name, (tensor, shape) in {**expected, **(counts or {})}.items():
+        is_count = counts is not None and name in counts
+        allowed = (torch.int64,) if is_count else dtypes
+        check_tensor(holder, name, tensor, ndim=len(shape), dtypes=allowed, device=like.device)
         assert isinstance(tensor, Tensor)
-        assert isinstance(like, Tensor)
-        if tensor.dtype != like.dtype:
+        if not is_count and tensor.dtype != like.dtype:
             raise TypeError(f"{holder}: {name} must be {like.dtype}, got {tensor.dtype}")
-        if tensor.device != like.device:
-            raise ValueError(f"{holder}: {name} must be on {like.device}, got {tensor.device}")
         if any(size != length for size, length in zip(tensor.shape, shape, strict=True)):
             raise ValueError(f"{holder}: {name} must be {shape}, got {tuple(tensor.shape)}")
 

@@ -81,7 +81,7 @@ class HpmnParams(MemoryHolder):
         }
         for j, weights in enumerate(self.w_ih):
             expected[f"w_ih[{j}]"] = (weights, (3 * h, h if j else i))
-        check_tensors("HpmnParams", self.w_hh, expected, FLOATS)
+        check_tensors("HpmnParams", self.w_hh, expected, dtypes=FLOATS)
 
     @property
     def input_size(self) -> int:
@@ -159,12 +159,8 @@ class HpmnState(MemoryHolder):
     def __post_init__(self) -> None:
         floats = (torch.float32, torch.float64)
         check_tensor("HpmnState", "memory", self.memory, ndim=3, dtypes=floats)
-        expected = {"count": (self.count, (self.memory.shape[0],))}
-        check_tensors("HpmnState", self.count, expected, (torch.int64,))
-        if self.count.device != self.memory.device:
-            raise ValueError(
-                f"HpmnState: count must be on {self.memory.device}, got {self.count.device}"
-            )
+        counts = {"count": (self.count, (self.memory.shape[0],))}
+        check_tensors("HpmnState", self.memory, {}, dtypes=floats, counts=counts)
 
     @property
     def num_rows(self) -> int:

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from recops._checks import check_device
-from recops.state._holder import register_holder, require_fit
+from recops.state._holder import map_tensors, register_holder, require_fit
 
 
 @dataclass(frozen=True, eq=False)
@@ -41,9 +41,9 @@ class ItemBans:
         )
 
     def to(self, device: torch.device | str) -> ItemBans:
-        """Return the bans on another device."""
-        device = check_device("ItemBans.to", "device", device)
-        return ItemBans(self.positions.to(device), self.offsets.to(device), self.stamps.to(device))
+        """Return the bans on ``device``; the same object if they are there already."""
+        target = check_device("ItemBans.to", "device", device)
+        return map_tensors(self, lambda tensor: tensor.to(target))
 
 
 register_holder(ItemBans, ("positions", "offsets", "stamps"))

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from recops._checks import INDICES, check_device, check_list, check_tensor
 from recops._load import ops
-from recops.state._holder import register_holder, require_fit
+from recops.state._holder import map_tensors, register_holder, require_fit
 
 ItemIds = Tensor | Sequence[int] | Sequence[Tensor] | Sequence[Sequence[int]]
 """Item ids for all rows of a batch, or a list with the ids of each row."""
@@ -51,9 +51,9 @@ class ItemMask:
         return int(self.stamp)
 
     def to(self, device: torch.device | str) -> ItemMask:
-        """Return the mask on another device."""
-        device = check_device("ItemMask.to", "device", device)
-        return ItemMask(self.words.to(device), self.stamp.to(device))
+        """Return the mask on ``device``; the same object if it is there already."""
+        target = check_device("ItemMask.to", "device", device)
+        return map_tensors(self, lambda tensor: tensor.to(target))
 
 
 register_holder(ItemMask, ("words", "stamp"))

@@ -83,7 +83,7 @@ class MimnParams(MemoryHolder):
         }
         if self.key_memory is not None:
             expected["key_memory"] = (self.key_memory, (m, d))
-        check_tensors("MimnParams", self.memory_init, expected, FLOATS)
+        check_tensors("MimnParams", self.memory_init, expected, dtypes=FLOATS)
 
     @property
     def input_size(self) -> int:
@@ -193,12 +193,8 @@ class MimnState(MemoryHolder):
             "channels": (self.channels, (n, m, d)),
             "pooled": (self.pooled, (n, d)),
         }
-        check_tensors("MimnState", self.memory, expected, floats)
-        check_tensors("MimnState", self.count, {"count": (self.count, (n,))}, (torch.int64,))
-        if self.count.device != self.memory.device:
-            raise ValueError(
-                f"MimnState: count must be on {self.memory.device}, got {self.count.device}"
-            )
+        counts = {"count": (self.count, (n,))}
+        check_tensors("MimnState", self.memory, expected, dtypes=floats, counts=counts)
 
     @property
     def num_rows(self) -> int:

@@ -8,7 +8,15 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from recops._checks import INDICES, INT32_MAX, check_integer, check_list, check_tensor
+from recops._checks import (
+    INDICES,
+    INT32_MAX,
+    check_device,
+    check_integer,
+    check_list,
+    check_tensor,
+)
+from recops.state._holder import map_tensors, require_fit
 
 
 @dataclass(frozen=True, eq=False)
@@ -19,14 +27,30 @@ class TokenMap:
         model_tokens: ``[Σ vocab_sizes]`` int32, the model's token of each trie token, level by
             level.
         trie_tokens: ``[L, W]`` int32, the inverse: the trie token of each model token, or −1.
+
+    Raises:
+        TypeError: a tensor has another dtype.
+        ValueError: a tensor has another shape or layout, or the tensors are on several devices.
     """
 
     model_tokens: Tensor
     trie_tokens: Tensor
 
+    def __post_init__(self) -> None:
+        require_fit(
+            self,
+            model_tokens=([torch.int32], "tokens"),
+            trie_tokens=([torch.int32], "levels, width"),
+        )
+
+    def to(self, device: torch.device | str) -> TokenMap:
+        """Return the map on ``device``; the same object if it is there already."""
+        target = check_device("TokenMap.to", "device", device)
+        return map_tensors(self, lambda tensor: tensor.to(target))
+
     @staticmethod
     def of(levels: Sequence[int | Tensor], vocab_sizes: Sequence[int]) -> TokenMap:
-        """Build a map from each level's first model token, or from all its model tokens.
+        """Build a map on the CPU from each level's first model token, or from all its tokens.
 
         Raises:
             TypeError: the ids are not integers.

@@ -6,7 +6,7 @@ import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypedDict
+from typing import ClassVar, TypedDict
 
 import numpy as np
 import torch
@@ -22,7 +22,7 @@ from recops._checks import (
 )
 from recops._load import ops
 from recops.files import CorruptFileError, open_tensors, seal_tensors, write_file
-from recops.state._holder import register_holder, require_fit
+from recops.state._holder import map_tensors, register_holder, require_fit
 from recops.state._tokens import refuse_bad_token
 from recops.state._validate import problems
 from recops.state.item_mask import ItemIds, ItemMask, pack_mask
@@ -95,6 +95,9 @@ class SidTrie:
     stamp: Tensor
     vocab_sizes: tuple[int, ...]
 
+    _known_starts: ClassVar[tuple[int, ...] | None] = None
+    """Result of :meth:`level_starts`, which a trie stores when it has read it."""
+
     def __post_init__(self) -> None:
         check_sizes("SidTrie", "vocab_sizes", self.vocab_sizes)
         if not self.vocab_sizes:
@@ -141,6 +144,7 @@ class SidTrie:
         for name, argument in (("sids", sids), ("item_ids", item_ids)):
             if isinstance(argument, Tensor) and argument.is_meta:
                 raise ValueError(f"{op}: {name} must hold data, got a tensor on meta")
+        device, sids = sids.device, sids.cpu()
         count, depth = sids.shape
         if depth == 0:
             raise ValueError(f"{op}: sids must have at least one level, got shape {(count, depth)}")
@@ -159,11 +163,14 @@ class SidTrie:
         if len(sizes) != depth:
             raise ValueError(f"{op}: vocab_sizes must have {depth} entries, got {len(sizes)}")
         try:
-            tensors = ops.trie_build(sids.cpu(), item_ids.to("cpu", torch.int64), sizes)
+            tensors = ops.trie_build(sids, item_ids.to("cpu", torch.int64), sizes)
         except ValueError:
             refuse_bad_token(op, sids, sizes)
             raise
-        return SidTrie(*tensors, vocab_sizes=tuple(sizes)).to(sids.device)
+        trie = SidTrie(*tensors, vocab_sizes=tuple(sizes))
+        if device != trie.device:
+            trie.level_starts()  # Read on the host, so that no later call waits for the device.
+        return trie.to(device)
 
     @property
     def depth(self) -> int:
@@ -206,17 +213,25 @@ class SidTrie:
         return self.tokens.device
 
     def to(self, device: torch.device | str) -> SidTrie:
-        """Return the trie on another device."""
-        device = check_device("SidTrie.to", "device", device)
-        moved = {name: tensor.to(device) for name, tensor in _tensors(self).items()}
-        return SidTrie(**moved, vocab_sizes=self.vocab_sizes)
+        """Return the trie on ``device``; the same object if it is there already."""
+        target = check_device("SidTrie.to", "device", device)
+        moved = map_tensors(self, lambda tensor: tensor.to(target))
+        if moved is not self and self._known_starts is not None:
+            object.__setattr__(moved, "_known_starts", self._known_starts)
+        return moved
 
     def level_starts(self) -> list[int]:
-        """Return the first node of each level 0 … depth, then ``num_nodes``."""
-        starts = [0]
-        for _ in range(self.depth):
-            starts.append(int(self.first_child[starts[-1]]))
-        return [*starts, self.num_nodes]
+        """Return the first node of each level 0 … depth, then ``num_nodes``.
+
+        They are read from the device at the first call only.
+        """
+        if self._known_starts is None:
+            starts = [self.first_child.new_zeros(1, dtype=torch.int64)]
+            for _ in range(self.depth):
+                starts.append(self.first_child[starts[-1]].long())
+            known = (*torch.cat(starts).tolist(), self.num_nodes)
+            object.__setattr__(self, "_known_starts", known)
+        return list(self._known_starts or ())
 
     def find(self, sids: Tensor) -> Tensor:
         """Find the node of each semantic ID or prefix, in O(l · log of the branching) each.

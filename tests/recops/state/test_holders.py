@@ -1,4 +1,4 @@
-"""Constructors of tries, masks and bans check device, dtype, shape and layout."""
+"""Tries, masks, bans and token maps: checks at construction, moves between devices, pickles."""
 
 from __future__ import annotations
 
@@ -15,15 +15,23 @@ import pytest
 import torch
 from torch import Tensor
 from torch.utils import _pytree
+from torch.utils._python_dispatch import TorchDispatchMode
 
 import recops
 from recops.files import CorruptFileError
+from recops.state.token_map import TokenMap
 from trie_inputs import catalogue
 
 TRIE = catalogue(items=130, depth=3, vocab=9).trie
 MASK = TRIE.mask(keep=TRIE.item_ids[::2])
 BANS = recops.item_bans(TRIE, [TRIE.item_ids[:3], TRIE.item_ids[5:6]])
-HOLDERS: dict[str, Any] = {"SidTrie": TRIE, "ItemMask": MASK, "ItemBans": BANS}
+TOKENS = TokenMap.of([0, 9, torch.arange(20, 29)], TRIE.vocab_sizes)
+HOLDERS: dict[str, Any] = {
+    "SidTrie": TRIE,
+    "ItemMask": MASK,
+    "ItemBans": BANS,
+    "TokenMap": TOKENS,
+}
 
 
 def tensors_of(holder: Any) -> dict[str, Tensor]:
@@ -208,6 +216,49 @@ def test_an_invalid_device_is_refused(name: str) -> None:
         HOLDERS[name].to("none")
     with pytest.raises(TypeError, match=rf"^{name}.to: device must be a device or its name"):
         HOLDERS[name].to(None)
+
+
+@pytest.mark.parametrize("name", HOLDERS)
+def test_moving_returns_the_holder_itself_if_it_is_there(name: str) -> None:
+    holder = HOLDERS[name]
+    assert holder.to("cpu") is holder
+    moved = holder.to("meta")
+    assert moved is not holder
+    assert moved.to(torch.device("meta")) is moved
+    assert {tensor.device.type for tensor in tensors_of(moved).values()} == {"meta"}
+
+
+def test_level_starts_are_read_once_per_trie() -> None:
+    trie = dataclasses.replace(TRIE)
+    starts = trie.level_starts()
+    with CountOps() as ops:
+        assert trie.level_starts() == starts
+        assert (trie.num_leaves, ops.count) == (starts[-1] - starts[-2], 0)
+    assert trie.to("meta").level_starts() == starts  # A tensor on meta has no values.
+    assert starts == [0, *trie.first_child[starts[:-2]].tolist(), trie.num_nodes]
+
+
+def test_level_starts_of_another_trie_are_not_reused() -> None:
+    TRIE.level_starts()
+    other = catalogue(items=40, depth=3, vocab=9).trie
+    replaced = dataclasses.replace(
+        TRIE, **{field: getattr(other, field) for field in tensors_of(other)}
+    )
+    assert replaced.level_starts() == other.level_starts()
+
+
+class CountOps(TorchDispatchMode):
+    """Number of torch ops within the context."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.count = 0
+
+    def __torch_dispatch__(
+        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None
+    ) -> Any:
+        self.count += 1
+        return func(*args, **(kwargs or {}))
 
 
 @pytest.mark.parametrize("name", ["sids", "item_ids"])

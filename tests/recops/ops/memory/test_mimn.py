@@ -442,6 +442,16 @@ def test_parameters_and_states_move_like_modules(
         for name, tensor in one.to(*arguments, **keywords).named_tensors():
             assert tensor.device.type == device, name
             assert tensor.dtype == (torch.int64 if name == "count" else dtype), name
+        assert one.to("cpu", torch.float32) is one
+
+
+@pytest.mark.parametrize("kind", [recops.MimnState, recops.HpmnState])
+def test_states_on_two_devices_are_refused(kind: Any) -> None:
+    params = recops.MimnParams if kind is recops.MimnState else recops.HpmnParams
+    state = kind.zeros(params.random(input_size=4, hidden_size=3, num_slots=2), 3)
+    for name, tensor in state.named_tensors():
+        with pytest.raises(ValueError, match=rf"^{kind.__name__}: \w+ must be on (cpu|meta), got"):
+            replace(state, **{name: tensor.to("meta")})
 
 
 @pytest.mark.parametrize(
