@@ -14,6 +14,8 @@ import recops
 from recops import reference
 from trie_inputs import Catalogue, catalogue, catalogues
 
+pytestmark = pytest.mark.composites
+
 
 @given(catalogues(), st.sampled_from([torch.int32, torch.int64]))
 def test_build_agrees_with_the_reference(drawn: Catalogue, dtype: torch.dtype) -> None:
@@ -114,6 +116,7 @@ def test_items_of_one_leaf_keep_their_order_of_insertion() -> None:
     assert trie.items(torch.tensor([0]))[1].tolist() == [8, 5, 9, 7, 6]
 
 
+@pytest.mark.composites(False)
 def test_structure_takes_under_eight_bytes_per_node() -> None:
     for skew, depth in ((1.0, 8), (5.0, 4)):
         trie = catalogue(items=20_000, depth=depth, vocab=256, skew=skew).trie
@@ -207,6 +210,7 @@ def test_bad_lookups_are_refused() -> None:
         trie.items(torch.zeros(2, dtype=torch.int32, device="meta"))
 
 
+@pytest.mark.composites(False)
 def test_lookups_do_not_depend_on_the_number_of_threads(set_threads) -> None:
     drawn = catalogue(items=40_000, depth=4, vocab=64, skew=2)
     actual = []

@@ -16,6 +16,8 @@ from instruction_sets import results_at_each
 from recops import reference
 from tolerances import DTYPES
 
+pytestmark = pytest.mark.composites
+
 
 def cost(x: Tensor, codebook: Tensor, index: Tensor) -> float:
     return (x.double() - codebook.double()[index.long()]).square().sum().item()
@@ -195,6 +197,7 @@ def test_loads_are_added_in_float64() -> None:
 # ---- Determinism, and integration with torch.
 
 
+@pytest.mark.composites(False)
 def test_results_do_not_depend_on_the_number_of_threads(
     set_threads: Callable[[int], None],
 ) -> None:
@@ -219,6 +222,7 @@ torch.save([recops.balance_assignment(*call) for call in torch.load(sys.argv[1])
 """
 
 
+@pytest.mark.composites(False)
 def test_instruction_sets_agree(tmp_path: Path) -> None:
     calls = [
         (*(t.to(d) for t in clustered(700, 13, 30)), torch.full((30,), 9.0)) for d in DTYPES[::3]
@@ -241,6 +245,7 @@ def test_opcheck() -> None:
 
 
 @pytest.mark.filterwarnings("ignore:.*script_method. is deprecated:DeprecationWarning")
+@pytest.mark.composites(False)
 def test_compiles_into_one_graph() -> None:
     compiled = torch.compile(recops.balance_assignment, fullgraph=True, dynamic=True)
     for n in (50, 90):

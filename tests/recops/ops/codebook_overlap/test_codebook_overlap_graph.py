@@ -60,6 +60,7 @@ def test_instruction_sets_agree(tmp_path: Path) -> None:
             torch.testing.assert_close(actual, expected, **AGREEMENT[expected.dtype])
 
 
+@pytest.mark.composites
 def test_opcheck() -> None:
     codebook, usage = torch.randn(9, 5), shares(9, torch.float32)
     ops = torch.ops.recops
@@ -112,6 +113,7 @@ def test_exports() -> None:
         assert torch.equal(actual, expected)
 
 
+@pytest.mark.composites
 def test_autocast_computes_in_float32() -> None:
     codebook, usage = torch.randn(30, 6), shares(30, torch.float32)
     expected = recops.codebook_overlap(codebook, usage, 0.5)
@@ -120,6 +122,7 @@ def test_autocast_computes_in_float32() -> None:
     assert torch.equal(actual[1], expected[1])
 
 
+@pytest.mark.composites
 def test_there_is_no_second_derivative() -> None:
     books, share = torch.randn(6, 3, requires_grad=True), torch.full((6,), 1 / 6)
     overlap, _ = recops.codebook_overlap(books, share, 0.7)

@@ -17,6 +17,8 @@ from recops import reference
 from recops.ops.codebook_overlap.codebook_overlap import OverlapKernel
 from tolerances import DTYPES
 
+pytestmark = pytest.mark.composites
+
 
 def distant_codewords(size: int, dim: int = 16, dtype: torch.dtype = torch.float64) -> Tensor:
     """Return codewords on one axis, at least 100 from each other."""

@@ -15,6 +15,8 @@ import recops
 from recops import reference
 from tolerances import DTYPES
 
+pytestmark = pytest.mark.composites
+
 MODULE = importlib.import_module("recops.ops.residual_quantization.code_flip_rate")
 
 
@@ -68,6 +70,7 @@ def test_results_do_not_depend_on_blocks_of_rows(monkeypatch: pytest.MonkeyPatch
     assert torch.equal(rate(x, codebooks, 0.5), one_block)
 
 
+@pytest.mark.composites(False)
 def test_ctrl_c_stops_between_blocks() -> None:
     """The work takes hours, but each block less than a second."""
     x, codebooks = torch.randn(200_000, 64), torch.randn(3, 256, 64)
@@ -94,6 +97,7 @@ def test_the_seed_determines_the_result() -> None:
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.composites(False)
 def test_the_rate_does_not_depend_on_the_number_of_threads(
     dtype: torch.dtype, set_threads: Callable[[int], None]
 ) -> None:

@@ -14,6 +14,8 @@ import recops
 from recops import reference
 from tolerances import DTYPES
 
+pytestmark = pytest.mark.composites
+
 
 def cosine(x: Tensor, y: Tensor) -> Tensor:
     return torch.nn.functional.cosine_similarity(x.double(), y.double(), dim=-1, eps=1e-300)
@@ -160,6 +162,7 @@ def test_equal_codewords_resolve_to_the_lowest() -> None:
     assert torch.equal(index, correct + 13 * torch.arange(3, dtype=torch.int32))
 
 
+@pytest.mark.composites(False)
 def test_results_do_not_depend_on_threads(set_threads: Callable[[int], None]) -> None:
     x, books = torch.randn(9000, 20), torch.randn(2, 70, 20)
     set_threads(1)
@@ -192,6 +195,7 @@ def pipeline(x: Tensor, books: Tensor) -> tuple[Tensor, ...]:
 
 
 @pytest.mark.filterwarnings("ignore:.*script_method. is deprecated:DeprecationWarning")
+@pytest.mark.composites(False)
 def test_compiles_into_one_graph_of_dynamic_shape_and_exports() -> None:
     torch._dynamo.reset()
     compiled = torch.compile(pipeline, fullgraph=True, dynamic=True)
@@ -254,6 +258,7 @@ def test_errors(call: Callable[[], object], message: str) -> None:
 
 
 @pytest.mark.parametrize("beam", [1, 2])
+@pytest.mark.composites(False)
 def test_rows_beyond_memory_are_refused(beam: int) -> None:
     with pytest.raises(RuntimeError, match="can't allocate memory"):
         recops.rq_encode(torch.empty(2**40, 0), torch.zeros(1, 2, 0), beam=beam, metric="cosine")

@@ -15,6 +15,8 @@ from recops import reference
 from recops.faiss import codebooks_from_faiss
 from tolerances import DTYPES
 
+pytestmark = pytest.mark.composites
+
 
 def uneven() -> list[list[Tensor]]:
     """Return groups of different widths, levels and sizes."""
@@ -132,6 +134,7 @@ def test_straight_through_agrees_with_the_reference(rotation: bool) -> None:
 
 
 @pytest.mark.filterwarnings("ignore:.*script_method. is deprecated:DeprecationWarning")
+@pytest.mark.composites(False)
 def test_compiles_and_exports() -> None:
     def pipeline(x: Tensor, books: Tensor) -> tuple[Tensor, ...]:
         codes, sq_error = recops.rq_encode(x, books)

@@ -14,6 +14,8 @@ import recops
 from recops import reference
 from tolerances import DTYPES, assert_close
 
+pytestmark = pytest.mark.composites
+
 INDEX_DTYPES = [torch.int32, torch.int64]
 LAYOUTS: dict[str, Callable[[Tensor], Tensor]] = {
     "contiguous": lambda x: x,

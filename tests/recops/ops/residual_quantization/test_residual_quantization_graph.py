@@ -9,6 +9,7 @@ from torch import Tensor
 import recops
 
 
+@pytest.mark.composites
 def test_rq_decode_gradients() -> None:
     codes = torch.tensor([[0, 2], [1, -1], [1, 0], [1, 2]])
     books = [torch.randn(k, 3, dtype=torch.float64, requires_grad=True) for k in (2, 3)]
@@ -20,6 +21,7 @@ def test_rq_decode_gradients() -> None:
     assert torch.autograd.gradgradcheck(decode, tuple(books))
 
 
+@pytest.mark.composites
 def test_encoding_is_not_differentiable() -> None:
     x = torch.randn(4, 6, requires_grad=True)
     codebooks = torch.randn(2, 5, 6, requires_grad=True)
@@ -42,6 +44,7 @@ def sample_calls() -> dict[str, tuple[object, ...]]:
     }
 
 
+@pytest.mark.composites
 @pytest.mark.parametrize("op", list(sample_calls()))
 def test_opcheck(op: str) -> None:
     torch.library.opcheck(getattr(torch.ops.recops, op).default, sample_calls()[op])
@@ -91,6 +94,7 @@ def test_exports() -> None:
         assert torch.equal(actual, expected)
 
 
+@pytest.mark.composites
 def test_autocast_computes_in_float32() -> None:
     x, codebooks = torch.randn(200, 24), torch.randn(2, 50, 24)
     expected = pipeline(x, codebooks)

@@ -16,6 +16,8 @@ import recops
 from recops import reference
 from tolerances import AGREEMENT, DTYPES
 
+pytestmark = pytest.mark.composites
+
 # The kernel uses residuals for few rows and the table of products for many.
 rows = st.integers(0, 40)
 dims = st.integers(0, 40)
@@ -187,6 +189,7 @@ def test_rows_with_infinite_products_count_as_not_finite(levels: int, n: int, bi
 
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("n", [13, 1000])
+@pytest.mark.composites(False)
 def test_results_do_not_depend_on_the_number_of_threads(
     n: int, dtype: torch.dtype, set_threads: Callable[[int], None]
 ) -> None:

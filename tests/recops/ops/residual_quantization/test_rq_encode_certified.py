@@ -181,6 +181,7 @@ def test_beams_of_many_rows_by_integers(
         assert torch.equal(again[1], sq_error)
 
 
+@pytest.mark.composites
 @pytest.mark.parametrize("seed", range(5))
 def test_beams_by_integers_break_ties_by_path(seed: int) -> None:
     torch.manual_seed(seed)
@@ -195,6 +196,7 @@ def test_float64_uses_no_integers() -> None:
     assert_same_codes(x.double(), [books[0].double()], 8)
 
 
+@pytest.mark.composites
 def test_unknown_bits_are_refused() -> None:
     x, books = clustered(4, 3, [5])
     with pytest.raises(ValueError, match="rq_encode: bits must be 0, 8, 16 or 32, got 7"):
@@ -213,6 +215,7 @@ def assert_nearest(index: Tensor, x: Tensor, codebook: Tensor) -> None:
     assert (distance.gather(1, index.long()) <= best * (1 + 1e-5)).all()
 
 
+@pytest.mark.composites
 @pytest.mark.parametrize("n", [3, 1200])
 @pytest.mark.parametrize("offset", [1, 100, 1e4])
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
@@ -234,6 +237,7 @@ def test_an_offset_changes_no_code(dtype: torch.dtype, offset: float, n: int) ->
     assert torch.equal(few, beams[:2])
 
 
+@pytest.mark.composites
 @pytest.mark.parametrize("beam", [1, 3])
 def test_a_perfect_fit_far_from_the_origin_has_no_error(beam: int) -> None:
     codebook, zero = 1000 + torch.randn(300, 40), torch.zeros(1, 40)
@@ -242,6 +246,7 @@ def test_a_perfect_fit_far_from_the_origin_has_no_error(beam: int) -> None:
     assert (sq_error == 0).all()
 
 
+@pytest.mark.composites
 def test_ties_between_integers_far_from_the_origin() -> None:
     codebook = torch.tensor([[1003.0, 1], [1001, 3], [1001, 1], [1003, 3], [1001, 1]])
     codes, _ = recops.rq_encode(torch.tensor([[1002.0, 2], [1001, 2], [1001, 1]]), codebook[None])
@@ -250,6 +255,7 @@ def test_ties_between_integers_far_from_the_origin() -> None:
     assert index.tolist() == [[0, 1, 2, 3, 4]]
 
 
+@pytest.mark.composites
 def test_flips_do_not_depend_on_an_offset() -> None:
     x, codebooks = torch.randn(300, 16), torch.randn(2, 50, 16)
     sigma = torch.tensor([0.1, 0.2])

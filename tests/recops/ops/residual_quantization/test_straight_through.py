@@ -14,6 +14,8 @@ import recops
 from recops import reference
 from tolerances import AGREEMENT, DTYPES
 
+pytestmark = pytest.mark.composites
+
 
 def make_books(sizes: list[int], dim: int, dtype: torch.dtype) -> list[Tensor]:
     return [torch.randn(size, dim).to(dtype) / (level + 1) for level, size in enumerate(sizes)]
@@ -135,6 +137,7 @@ def test_the_rotation_is_defined_at_zero_and_half_a_turn() -> None:
     assert grad.tolist() == [[3.0, 5.0], [-3.0, 5.0], [-1.5, 2.5]]
 
 
+@pytest.mark.composites(False)
 def test_results_do_not_depend_on_the_number_of_threads(
     set_threads: Callable[[int], None],
 ) -> None:
@@ -173,6 +176,7 @@ def test_opcheck(rotation: bool) -> None:
 
 
 @pytest.mark.filterwarnings("ignore:.*script_method. is deprecated:DeprecationWarning")
+@pytest.mark.composites(False)
 def test_compiles_into_one_graph() -> None:
     compiled = torch.compile(recops.straight_through, fullgraph=True, dynamic=True)
     for n in (10, 23):

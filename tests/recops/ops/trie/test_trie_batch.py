@@ -18,6 +18,8 @@ from recops import reference
 from tolerances import DTYPES
 from trie_inputs import Beams, Catalogue, assert_same_step, beams, catalogue
 
+pytestmark = pytest.mark.composites
+
 
 @dataclass(frozen=True)
 class Batch:

@@ -59,6 +59,7 @@ def ops_and_arguments() -> dict[str, tuple[Any, ...]]:
     }
 
 
+@pytest.mark.composites
 @pytest.mark.parametrize("name", list(ops_and_arguments()))
 def test_opcheck(name: str) -> None:
     torch.library.opcheck(getattr(torch.ops.recops, name).default, ops_and_arguments()[name])

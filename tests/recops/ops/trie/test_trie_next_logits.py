@@ -14,6 +14,8 @@ from recops.ops.trie.trie_next_logits import trie_next_logits
 from recops.state.token_map import TokenMap
 from trie_inputs import MASKS, Catalogue, catalogue, catalogues, mask_of
 
+pytestmark = pytest.mark.composites
+
 BEGIN, END = 0, 1
 
 
@@ -96,6 +98,7 @@ def inputs() -> dict[str, object]:
     }
 
 
+@pytest.mark.composites(False)
 def test_results_do_not_depend_on_the_number_of_threads(inputs, set_threads) -> None:
     results = []
     for threads in (1, 2, 3):
