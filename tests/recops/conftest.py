@@ -1,4 +1,4 @@
-"""Runs of op tests on the CPU kernels and on the composites.
+"""Runs of op tests on the CPU kernels, on the composites, and with ``--device`` on a device.
 
 Tests with ``pytest.mark.composites`` run twice. In a marked module,
 ``pytest.mark.composites(False)`` marks a test of what only the kernels promise, such as bits.
@@ -9,25 +9,60 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
+import torch
 
-from implementations import composites_on_cpu
+from implementations import composites_on_cpu, ops_on
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--device",
+        default="cpu",
+        help="run only the op tests that state results, with every op on this device, such as cuda",
+    )
 
 
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "composites(run=True): run also with composites of the ops")
+    device = _device(config)
+    try:
+        torch.empty(0, device=device)
+    except (AssertionError, NotImplementedError, RuntimeError) as error:
+        reason = str(error).partition("\n")[0]
+        raise pytest.UsageError(f"--device: {device} is not available ({reason})") from None
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    mark = metafunc.definition.get_closest_marker("composites")
-    if mark is not None and mark.args != (False,):
-        metafunc.parametrize("_implementation", ["kernel", "composite"], indirect=True)
+    if _runs_composites(metafunc.definition):
+        device = _device(metafunc.config)
+        implementations = ["kernel", "composite"] if device == "cpu" else [device]
+        metafunc.parametrize("_implementation", implementations, indirect=True)
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Deselect tests that do not run on another device than the CPU."""
+    if _device(config) != "cpu":
+        others = [item for item in items if not _runs_composites(item)]
+        config.hook.pytest_deselected(items=others)
+        items[:] = [item for item in items if _runs_composites(item)]
 
 
 @pytest.fixture(autouse=True)
 def _implementation(request: pytest.FixtureRequest) -> Iterator[None]:
     """Use the implementation that the test asks for; the kernels by default."""
-    if getattr(request, "param", "kernel") == "kernel":
+    name = getattr(request, "param", "kernel")
+    if name == "kernel":
         yield
     else:
-        with composites_on_cpu():
+        with composites_on_cpu() if name == "composite" else ops_on(torch.device(name)):
             yield
+
+
+def _device(config: pytest.Config) -> str:
+    device: str = config.getoption("--device", default="cpu")
+    return device
+
+
+def _runs_composites(item: pytest.Item) -> bool:
+    mark = item.get_closest_marker("composites")
+    return mark is not None and mark.args != (False,)

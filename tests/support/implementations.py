@@ -1,27 +1,90 @@
-"""Replacement of CPU kernels by the composites of the same ops."""
+"""Replacement of CPU kernels by composites of the same ops, or by the ops of another device."""
 
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager
+from typing import Any
 
+import pytest
 import torch
+from torch import Tensor
+from torch.utils._pytree import tree_map_only
 
 from recops.ops._composite import COMPOSITES, composite
 
 _WARNING = r"[\s\S]*Overriding a previously registered kernel"
+_IN_PYTHON = (
+    "cosine_nearest_codes",
+    "cosine_rq_encode",
+    "pack_codes",
+    "straight_through",
+    "straight_through_backward",
+    "unpack_codes",
+)
+"""Ops without a composite, whose Python code runs on every device."""
+
+
+def composites_on_cpu() -> AbstractContextManager[None]:
+    """Run composites instead of CPU kernels, for every op that has a composite."""
+    return _cpu_kernels({op: composite(op) for op in COMPOSITES})
+
+
+def ops_on(device: torch.device) -> AbstractContextManager[None]:
+    """Run every op on a device: move its tensors there, and its results back to the CPU.
+
+    Inputs and expectations of a test stay on the CPU, and so do the ops of torch between calls.
+    """
+    return _cpu_kernels({op: on_device(op, device) for op in (*COMPOSITES, *_IN_PYTHON)})
+
+
+def on_device(
+    op: str, device: torch.device, call: Callable[..., Any] | None = None
+) -> Callable[..., Any]:
+    """Return the op of a device, as a function of CPU tensors.
+
+    Args:
+        op: name of the op.
+        device: where the op runs.
+        call: the op; by default the one that torch selects for the device.
+    """
+    overload = getattr(torch.ops.recops, op).default
+    call = overload if call is None else call
+    is_written = [
+        bool(each.alias_info and each.alias_info.is_write) for each in overload._schema.arguments
+    ]
+
+    def run(*arguments: Any) -> Any:
+        moved = tree_map_only(Tensor, lambda tensor: _moved(tensor, device), arguments)
+        results = call(*moved)
+        for argument, copy, written in zip(arguments, moved, is_written, strict=False):
+            if written:
+                for tensor, changed in zip(_listed(argument), _listed(copy), strict=True):
+                    tensor.copy_(changed)
+        return tree_map_only(Tensor, Tensor.cpu, results)
+
+    return run
+
+
+def _moved(tensor: Tensor, device: torch.device) -> Tensor:
+    if device.type == "mps" and tensor.dtype == torch.float64:
+        pytest.skip("MPS has no float64")
+    return tensor.to(device, copy=True)
+
+
+def _listed(argument: Tensor | list[Tensor]) -> list[Tensor]:
+    return [argument] if isinstance(argument, Tensor) else argument
 
 
 @contextmanager
-def composites_on_cpu() -> Iterator[None]:
-    """Run composites instead of CPU kernels, for every op that has a composite."""
+def _cpu_kernels(kernels: Mapping[str, Callable[..., Any]]) -> Iterator[None]:
     library = torch.library.Library("recops", "IMPL")
     try:
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", message=_WARNING, category=UserWarning)
-            for op in COMPOSITES:
-                library.impl(op, composite(op), "CPU")
+            for op, kernel in kernels.items():
+                library.impl(op, kernel, "CPU")
         yield
     finally:
         library._destroy()

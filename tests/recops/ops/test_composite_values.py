@@ -12,7 +12,6 @@ from torch import Tensor
 
 import recops
 from implementations import composites_on_cpu
-from recops.ops._composite import composite
 
 Case = Callable[[], Sequence[Tensor]]
 CASES: dict[str, Case] = {}
@@ -62,12 +61,6 @@ def dice(with_statistics: bool) -> list[Tensor]:
     return with_gradients(recops.dice(x, alpha, *statistics), [x, alpha])
 
 
-def codebook_overlap(kernel: Any) -> list[Tensor]:
-    codebook, usage = leaf(9, 4), normal(9).abs().requires_grad_()
-    outputs = recops.codebook_overlap(codebook, usage, 1.3, kernel=kernel)
-    return with_gradients(outputs, [codebook, usage])
-
-
 def embedding_bags(padding_idx: int | None) -> list[Tensor]:
     first, second = leaf(30, 4), leaf(10, 3)
     bags = [
@@ -81,75 +74,29 @@ def embedding_bags(padding_idx: int | None) -> list[Tensor]:
 
 for flag in (False, True):
     add_case("dice", dice, with_statistics=flag)
-for kernel in ("bhattacharyya", "product", "minimum"):
-    add_case("codebook_overlap", codebook_overlap, kernel=kernel)
 for padding in (None, 2):
     add_case("embedding_bags", embedding_bags, padding_idx=padding)
 
 
-# ---- Residual quantization and balanced assignment
-
-
-def vectors() -> Tensor:
-    x = normal(50, 8)
-    x[7] = torch.nan
-    return x
-
-
-def rq_encode(beam: int, metric: Any) -> tuple[Tensor, Tensor]:
-    return recops.rq_encode(vectors(), normal(3, 16, 8), beam=beam, metric=metric)
-
-
-def rq_encode_beams(beam: int, metric: Any) -> tuple[Tensor, Tensor]:
-    return recops.rq_encode_beams(vectors(), normal(2, 16, 8), beam=beam, metric=metric)
-
-
-def nearest_codes(k: int, metric: Any) -> tuple[Tensor, Tensor]:
-    return recops.nearest_codes(vectors(), normal(16, 8), k=k, metric=metric)
+# ---- Noise of flips, and moves between codes
 
 
 def code_flip_rate(seed: int) -> list[Tensor]:
+    x = normal(50, 8)
+    x[7] = torch.nan
     sigma = torch.tensor([0.3, 0.2, 0.4])
-    return [recops.code_flip_rate(vectors(), normal(3, 16, 8), sigma, samples=8, seed=seed)]
+    return [recops.code_flip_rate(x, normal(3, 16, 8), sigma, samples=8, seed=seed)]
 
 
-def rq_decode() -> list[Tensor]:
-    codebooks = leaf(3, 16, 8)
-    return with_gradients([recops.rq_decode(integers(16, 50, 3, low=-1), codebooks)], [codebooks])
-
-
-def accumulate_codes(is_weighted: bool) -> tuple[Tensor, Tensor]:
-    weight = normal(50).abs() if is_weighted else None
-    return recops.accumulate_codes(normal(50, 8), integers(16, 50, low=-1), 16, weight=weight)
-
-
-def straight_through(rotation: bool) -> list[Tensor]:
-    x, codebooks = leaf(50, 8), leaf(3, 16, 8)
-    return with_gradients(recops.straight_through(x, codebooks, rotation=rotation), [x, codebooks])
-
-
-def balance_assignment(weights: str, slack: float) -> tuple[Tensor, Tensor, Tensor]:
-    x, codebook = normal(300, 4), normal(12, 4)
-    weight = {
-        "equal": torch.ones(300),
-        "whole": integers(5, 300, low=1).float(),
-        "any": normal(300).abs() + 0.1,
-    }[weights]
+def balance_assignment(slack: float) -> tuple[Tensor, Tensor, Tensor]:
+    x, codebook, weight = normal(300, 4), normal(12, 4), normal(300).abs() + 0.1
     return recops.balance_assignment(x, codebook, weight, float(weight.sum()) / 12 * slack)
 
 
-for beam, metric in product((1, 4), ("l2", "cosine")):
-    add_case("rq_encode", rq_encode, beam=beam, metric=metric)
-    add_case("rq_encode_beams", rq_encode_beams, beam=beam * 5, metric=metric)
-    add_case("nearest_codes", nearest_codes, k=beam, metric=metric)
 for seed in (7, -5):
     add_case("code_flip_rate", code_flip_rate, seed=seed)
-add_case("rq_decode", rq_decode)
-for flag in (False, True):
-    add_case("accumulate_codes", accumulate_codes, is_weighted=flag)
-    add_case("straight_through", straight_through, rotation=flag)
-for weights, slack in product(("equal", "whole", "any"), (1.05, 1.3, 2.0)):
-    add_case("balance_assignment", balance_assignment, weights=weights, slack=slack)
+for slack in (1.05, 1.3, 2.0):
+    add_case("balance_assignment", balance_assignment, slack=slack)
 
 
 # ---- Losses, co-action and scans
@@ -300,85 +247,3 @@ for utilization in ("none", "paper", "code"):
     for checkpoint in (None, 3):
         add_case("mimn_scan", mimn_scan, utilization=utilization, checkpoint=checkpoint)
     add_case("mimn_step", mimn_step, utilization=utilization)
-
-
-# ---- Tries
-
-SIDS, IDS = integers(6, 200, 3), torch.arange(200).flip(0) * 7
-TRIE = recops.SidTrie.from_sids(SIDS, IDS, vocab_sizes=[6, 7, 8])
-SMALL = recops.SidTrie.from_sids(SIDS[:90], IDS[:90], vocab_sizes=[6, 6, 6])
-EMPTY = recops.SidTrie.from_sids(SIDS[:0], IDS[:0], vocab_sizes=[6, 7, 8])
-BANNED = [IDS[:5], IDS[3:90], torch.tensor([3, 1, 7])]
-FILTERS: dict[str, dict[str, Any]] = {
-    "all": {},
-    "mask": {"allowed": TRIE.mask(keep=IDS[:70])},
-    "masks": {"allowed": TRIE.mask(drop=[IDS[:50], IDS[20:180], IDS[:1]])},
-    "bans": {"banned": recops.item_bans(TRIE, BANNED)},
-}
-FILTERS["both"] = FILTERS["masks"] | FILTERS["bans"]
-
-
-def trie_find(length: int) -> list[Tensor]:
-    sids = integers(7, 400, 3)[:, :length]
-    return [TRIE.find(sids), EMPTY.find(sids)]
-
-
-def trie_lookups() -> list[Tensor]:
-    nodes = integers(TRIE.num_nodes, 60, low=-1)
-    masks = [TRIE.mask(keep=IDS[:70]), TRIE.mask(drop=IDS[:70]), TRIE.mask(keep=BANNED[:2])]
-    words = [mask.words for mask in masks]
-    bans = recops.item_bans(TRIE, BANNED).positions
-    return [*TRIE.items(nodes), TRIE.allowed_tokens(nodes, 9), *words, bans]
-
-
-def trie_beam_step(normalize: Any, filters: str, level: int) -> Sequence[Tensor]:
-    begin, end = TRIE.level_starts()[level : level + 2]
-    nodes = integers(end, 3, 4, low=begin).int()
-    nodes[0, 2] = -1
-    logits, scores = normal(3, 4, 8), normal(3, 4)
-    logits = [logits, logits.half(), logits.round()][level]  # rounded ones have ties
-    scores[1, 1] = -torch.inf
-    options = {"num_beams": 9, "normalize": normalize, **FILTERS[filters]}
-    return tuple(recops.trie_beam_step(logits, TRIE, nodes, scores, **options))
-
-
-def search(trie: Any, **options: Any) -> list[Tensor]:
-    def step(tokens: Tensor | None, parents: Tensor | None) -> Tensor:
-        return normal(3, 1 if tokens is None else tokens.shape[1], 8)
-
-    result = recops.constrained_beam_search(step, trie, batch_size=3, num_beams=12, **options)
-    return [result.item_ids, result.sids, result.scores]
-
-
-def search_one(filters: str, has_prior: bool) -> list[Tensor]:
-    prior = normal(200).round(decimals=1) if has_prior else None
-    return search(TRIE, item_prior=prior, **FILTERS[filters])
-
-
-def search_several() -> list[Tensor]:
-    tries, index = [TRIE, SMALL], torch.tensor([1, 0, 1])
-    bans = recops.item_bans(tries, BANNED, trie_index=index)
-    prior = [normal(200), normal(90)]
-    return search(tries, trie_index=index, item_prior=prior, banned=bans)
-
-
-for length in range(4):
-    add_case("trie_find", trie_find, length=length)
-add_case("trie_lookups", trie_lookups)
-for normalize, filters, level in product(("vocab", "children", "none"), FILTERS, range(3)):
-    add_case("trie_beam_step", trie_beam_step, normalize=normalize, filters=filters, level=level)
-for filters, flag in product(FILTERS, (False, True)):
-    add_case("search", search_one, filters=filters, has_prior=flag)
-add_case("search_several", search_several)
-add_case("search_empty", lambda: search(EMPTY))
-
-
-@pytest.mark.parametrize("count", [0, 1, 200])
-def test_builds_the_trie_of_the_kernel(count: int) -> None:
-    arguments = (SIDS[:count], IDS[:count], [6, 7, 8])
-    *expected, _ = torch.ops.recops.trie_build(*arguments)
-    *actual, stamp = composite("trie_build")(*arguments)
-    for one, other in zip(actual, expected, strict=True):
-        assert one.dtype == other.dtype
-        assert torch.equal(one, other)
-    assert stamp > 0

@@ -42,6 +42,7 @@ def structure(trie: SidTrie) -> tuple[Tensor, Tensor, int]:
 # ---- Tries built by hand.
 
 
+@pytest.mark.composites
 @pytest.mark.parametrize("value", [-1, FAR, -(2**31)])
 def test_an_order_of_ids_out_of_range_is_refused(value: int) -> None:
     trie = damaged(a_trie(), "id_order", value)
@@ -51,6 +52,7 @@ def test_an_order_of_ids_out_of_range_is_refused(value: int) -> None:
         recops.item_bans(trie, [torch.tensor([3])])
 
 
+@pytest.mark.composites
 @pytest.mark.parametrize("value", [-1, FAR])
 def test_rows_of_items_out_of_range_are_refused(value: int) -> None:
     trie = damaged(a_trie(), "item_rows", value)
@@ -65,6 +67,7 @@ def test_rows_of_items_out_of_range_are_refused(value: int) -> None:
         ops.trie_beam_items(*arguments, *options, [torch.rand(trie.num_items)])
 
 
+@pytest.mark.composites
 @pytest.mark.parametrize("value", [-5, 0, 1, 100, FAR])
 @pytest.mark.parametrize("entry", [2, 15, 40, 120])
 def test_children_out_of_range_are_never_read(entry: int, value: int) -> None:
@@ -85,6 +88,7 @@ def test_children_out_of_range_are_never_read(entry: int, value: int) -> None:
         assert actual.dtype == torch.bool or int(actual.max()) < 2**20
 
 
+@pytest.mark.composites
 @pytest.mark.parametrize("normalize", ["vocab", "children", "none"])
 @pytest.mark.parametrize("value", [-5, 0, 1, 100, FAR])
 @pytest.mark.parametrize("entry", [2, 15, 40, 120])
@@ -107,6 +111,7 @@ def test_a_step_in_a_damaged_trie_ends(entry: int, value: int, normalize: str) -
         assert int(parents.max()) < 128
 
 
+@pytest.mark.composites
 @pytest.mark.parametrize("normalize", ["vocab", "children", "none"])
 @pytest.mark.parametrize("vocab", [1, 8])
 def test_tokens_beyond_the_logits_are_refused(vocab: int, normalize: str) -> None:
@@ -119,6 +124,7 @@ def test_tokens_beyond_the_logits_are_refused(vocab: int, normalize: str) -> Non
         )
 
 
+@pytest.mark.composites
 def test_logits_without_columns_are_refused() -> None:
     trie = a_trie()
     arguments = (trie.first_child, trie.tokens, trie.stamp, 3, torch.zeros(2, 1, dtype=torch.int32))
@@ -128,6 +134,7 @@ def test_logits_without_columns_are_refused() -> None:
         )
 
 
+@pytest.mark.composites
 def test_negative_tokens_are_refused() -> None:
     trie = SidTrie.from_sids(torch.tensor([[1], [70000]]), torch.arange(2), vocab_sizes=[70001])
     trie = damaged(trie, "tokens", -7, 1)
@@ -140,6 +147,7 @@ def test_negative_tokens_are_refused() -> None:
         )
 
 
+@pytest.mark.composites
 @pytest.mark.parametrize("depth", [-1, 0, 2**16 + 1, 2**31, 2**62])
 def test_invalid_depths_are_refused(depth: int) -> None:
     # Without items the root is the node of every level, so no array bounds the depth.
@@ -154,6 +162,7 @@ def test_invalid_depths_are_refused(depth: int) -> None:
             call()
 
 
+@pytest.mark.composites
 def test_nodes_of_another_batch_are_refused() -> None:
     trie = a_trie()
     nodes, scores = torch.zeros(6, 1, dtype=torch.int32), torch.zeros(6, 1)
@@ -164,6 +173,7 @@ def test_nodes_of_another_batch_are_refused() -> None:
         )
 
 
+@pytest.mark.composites
 def test_a_map_without_all_tokens_of_the_trie_is_refused() -> None:
     trie = a_trie()
     sizes = [2, 2, 2]  # the trie has tokens up to 8
@@ -186,6 +196,7 @@ def test_a_map_without_all_tokens_of_the_trie_is_refused() -> None:
 # ---- Tensors in optional lists, which the dispatcher does not check.
 
 
+@pytest.mark.composites
 def test_negative_views_in_lists_are_resolved() -> None:
     sids = torch.zeros(5, 1, dtype=torch.int64)
     trie = SidTrie.from_sids(sids, torch.arange(5), vocab_sizes=[1])
@@ -277,6 +288,7 @@ def test_rows_of_memories_must_be_a_vector() -> None:
 # ---- Unbounded numbers and invalid sizes.
 
 
+@pytest.mark.composites
 def test_sizes_of_levels_are_checked() -> None:
     x, words = torch.zeros(3, 2), torch.zeros(5, 2)
     codes = torch.tensor([[50, 0]] * 3)
@@ -303,7 +315,8 @@ def test_more_events_than_can_be_sorted_are_refused() -> None:
     assert count.item() == 0
 
 
-def test_unbounded_work_is_refused() -> None:
+@pytest.mark.composites
+def test_unbounded_draws_of_noise_are_refused() -> None:
     x, words = torch.zeros(3, 2), torch.zeros(4, 2)
     for samples in (2**62, 2**61, 2**31):
         with pytest.raises(ValueError, match="code_flip_rate: samples must be from 1 to"):
@@ -311,6 +324,9 @@ def test_unbounded_work_is_refused() -> None:
     for begin, end in ((-1, 2), (2, 1), (0, 4), (2**62, 2**62)):
         with pytest.raises(ValueError, match=r"code_flip_rate: (begin|end) must be from"):
             ops.code_flips(x, words, [2, 2], torch.zeros(2), 1, 0, begin, end)
+
+
+def test_unbounded_work_is_refused() -> None:
     with pytest.raises(ValueError, match="fma_ceiling: iterations must be from 1 to"):
         ops.fma_ceiling(2**62)
     options = (None, None, False, "tanh", False, True, "sum", False)

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor
 
-from recops.ops._composite import first_index
+from recops.ops._data_checks import DataChecks, Error
 
 _BLOCK_VALUES = 1 << 24
 """Largest number of coordinates of codeword pairs per block."""
@@ -19,11 +19,13 @@ def codebook_overlap(
 ) -> tuple[Tensor, Tensor]:
     """Compute ``recops::codebook_overlap``.
 
-    Much slower than a dedicated kernel: differences of all pairs, ``[K, K, D]``, go through memory,
-    in blocks of rows.
+    Reads the device once, for the checks. Much slower than a dedicated kernel: differences of all
+    pairs, ``[K, K, D]``, go through memory, in blocks of rows.
     """
-    _check_finite("codebook", codebook)
-    _check_finite("usage", usage)
+    checks = DataChecks()
+    for name, values in (("codebook", codebook), ("usage", usage)):
+        checks.add(~values.isfinite(), _not_finite(name))
+    checks.read()
     sums = [_kernel(differences, sigma, kernel)[0] @ usage for _, differences in _blocks(codebook)]
     row_sums = torch.cat(sums)
     return (usage * row_sums).sum(), row_sums
@@ -41,7 +43,7 @@ def codebook_overlap_backward(
 
     With r = κ u and a = g_overlap · u + g_rows, they are
     ``∂c_i = Σ_j (a_i u_j + a_j u_i) · κ'_ij · 2 (c_i − c_j)`` and ``∂u = κ a + g_overlap · r``.
-    Slower than a dedicated kernel, as in the forward pass.
+    Much slower than a dedicated kernel, as in the forward pass.
     """
     weight = grad_overlap * usage + grad_row_sums
     grad_codebook, grad_usage = [], []
@@ -76,7 +78,7 @@ def _kernel(differences: Tensor, sigma: float, kernel: str) -> tuple[Tensor, Ten
     return overlap, -overlap / width
 
 
-def _check_finite(name: str, values: Tensor) -> None:
-    index = first_index(~values.isfinite())
-    if index is not None:
-        raise ValueError(f"codebook_overlap: {name} must be finite, got {name}[{index[0]}]")
+def _not_finite(name: str) -> Error:
+    return lambda wrong: ValueError(
+        f"codebook_overlap: {name} must be finite, got {name}[{wrong[0]}]"
+    )

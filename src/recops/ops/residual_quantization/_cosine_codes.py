@@ -15,10 +15,15 @@ from torch import Tensor
 
 from recops._dtypes import compute_dtype, widened
 from recops._load import ops
+from recops.ops._data_checks import DataChecks
 from recops.ops.residual_quantization._codebooks import fake_nearest
 
-_BLOCK_ROWS = 2048
-"""Rows per block. The directions and the beam search of one block stay in cache."""
+_CPU_BLOCK_ROWS, _BLOCK_ROWS = 2048, 1 << 17
+"""Rows per block, on the CPU and on other devices.
+
+On the CPU, the directions and the beam search of one block stay in cache. On another device, each
+block waits for the checks of the ops.
+"""
 
 _MIN_NORM = 1e-15
 """Smallest norm whose square float32 holds; the largest such norm is its inverse."""
@@ -26,7 +31,9 @@ _MIN_NORM = 1e-15
 
 @torch.library.custom_op("recops::cosine_nearest_codes", mutates_args=())
 def _cosine_nearest_codes(x: Tensor, codebook: Tensor, k: int) -> tuple[Tensor, Tensor]:
-    return _nearest(x, _directions("nearest_codes: codebook", codebook, x), k)
+    words = _directions(codebook, x, "nearest_codes: codebook", checks := DataChecks())
+    checks.read()
+    return _nearest(x, words, k)
 
 
 @torch.library.custom_op(
@@ -39,14 +46,17 @@ def _cosine_rq_encode(
     x: Tensor, codewords: Tensor, sizes: Sequence[int], beam: int, num_paths: int
 ) -> tuple[Tensor, Tensor]:
     """Return the best paths: codes ``[N, num_paths, L]`` and squared errors ``[N, num_paths]``."""
+    checks = DataChecks()
     levels = [
-        (book, _directions(f"rq_encode: codebooks[{level}]", book, x))
+        (book, _directions(book, x, f"rq_encode: codebooks[{level}]", checks))
         for level, book in enumerate(codewords.split(sizes))
     ]
+    checks.read()
     codes = x.new_full((len(x), num_paths, len(levels)), -1, dtype=torch.int32)
     sq_error = x.new_full((len(x), num_paths), torch.inf, dtype=compute_dtype(x.dtype))
-    for first in range(0, len(x), _BLOCK_ROWS):
-        block = slice(first, first + _BLOCK_ROWS)
+    rows = _CPU_BLOCK_ROWS if x.device.type == "cpu" else _BLOCK_ROWS
+    for first in range(0, len(x), rows):
+        block = slice(first, first + rows)
         paths, errors = _greedy(x[block], levels) if beam == 1 else _beams(x[block], levels, beam)
         codes[block, : paths.shape[1]] = paths[:, :num_paths]
         sq_error[block, : errors.shape[1]] = errors[:, :num_paths]
@@ -104,21 +114,21 @@ def _nearest(x: Tensor, words: Tensor, k: int) -> tuple[Tensor, Tensor]:
     return index.where(length != 0, lowest), distance.where(length != 0, 2)
 
 
-def _directions(name: str, codebook: Tensor, x: Tensor) -> Tensor:
+def _directions(codebook: Tensor, x: Tensor, name: str, checks: DataChecks) -> Tensor:
     """Return the directions of codewords ``[K, D + 1]``; the last column is 1 for zero codewords.
 
-    Raises:
-        ValueError: there are no codewords, or a length is not finite.
+    ``checks`` gains the check that lengths are finite.
     """
     if not len(codebook):
         raise ValueError(f"{name} must hold at least one codeword, got none")
     wide = codebook.to(compute_dtype(x.dtype))
     length = _length(wide)
-    bad = length.isnan().nonzero()
-    if len(bad):
-        index = int(bad[0, 0])
-        norm = float(torch.linalg.vector_norm(wide[index]))
-        raise ValueError(f"{name}[{index}] must have a finite norm, got {norm}")
+
+    def error(wrong: list[int]) -> Exception:
+        norm = float(torch.linalg.vector_norm(wide[wrong[0]]))
+        return ValueError(f"{name}[{wrong[0]}] must have a finite norm, got {norm}")
+
+    checks.add(length.isnan(), error)
     zero = length == 0
     return torch.cat([wide / length.where(~zero, 1), zero.to(wide.dtype)], dim=1)
 

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 import torch
 from torch import Tensor
 
+from recops._checks import check_integer
 from recops._dtypes import compute_dtype, widened
 from recops.ops._composite import first_index, sum_by_row
 
@@ -17,6 +18,9 @@ _BLOCK_VALUES = 1 << 24
 _SHIFT_SAMPLE = 64
 """Number of codewords whose mean is the shift, as in csrc/residual_quantization/shift-inl.h."""
 
+_INT32_MAX = 2**31 - 1
+_MOST_SAMPLES = 1 << 20
+
 _PHILOX = (0xD2511F53, 0xCD9E8D57)
 _PHILOX_KEYS = (0x9E3779B9, 0xBB67AE85)
 _WORD = 0xFFFFFFFF
@@ -25,12 +29,13 @@ _WORD = 0xFFFFFFFF
 def rq_encode(
     x: Tensor, codewords: Tensor, sizes: Sequence[int], bits: int = 0
 ) -> tuple[Tensor, Tensor]:
-    """Compute ``recops::rq_encode``.
+    """Compute ``recops::rq_encode``. Reads the device once, for the check of the codewords.
 
-    Writes the scores of all codewords of a level, ``[N, K]``, in blocks of rows. A dedicated kernel
-    keeps them in registers. ``bits`` selects a method of the CPU kernel and has no effect.
+    Slower than a dedicated kernel: it writes the scores of all codewords of a level, ``[N, K]``, in
+    blocks of rows. ``bits`` selects a method of the CPU kernel and has no effect.
     """
     levels = _Levels("rq_encode", "codebooks", x, codewords, sizes)
+    _check_bits("rq_encode", bits, 8, 16)
     codes = [_empty_codes(0, len(sizes), x)]
     errors = [x.new_empty(0, dtype=levels.dtype)]
     for rows in _blocks(len(x), levels.largest):
@@ -46,8 +51,12 @@ def rq_encode(
 
 
 def nearest_codes(x: Tensor, codebook: Tensor, k: int) -> tuple[Tensor, Tensor]:
-    """Compute ``recops::nearest_codes``. Sorts all scores if k > 1, which is slow."""
+    """Compute ``recops::nearest_codes``. Reads the device once, for the check of the codewords.
+
+    Much slower than a dedicated kernel if k > 1: it sorts the scores of all codewords.
+    """
     levels = _Levels("nearest_codes", "codebook", x, codebook, [len(codebook)])
+    check_integer("nearest_codes", "k", k, least=1, most=len(codebook))
     indices = [_empty_codes(0, k, x)]
     distances = [x.new_empty((0, k), dtype=levels.dtype)]
     for rows in _blocks(len(x), max(len(codebook), k * x.shape[1])):
@@ -74,6 +83,9 @@ def rq_encode_beams(
     """
     op = "rq_encode" if num_paths < beam else "rq_encode_beams"
     levels = _Levels(op, "codebooks", x, codewords, sizes)
+    check_integer(op, "beam", beam, least=1, most=_INT32_MAX // levels.largest)
+    check_integer(op, "kept", num_paths, least=1, most=beam)
+    _check_bits(op, bits, 16)
     codes = [x.new_empty((0, num_paths, len(sizes)), dtype=torch.int32)]
     errors = [x.new_empty((0, num_paths), dtype=levels.dtype)]
     for rows in _blocks(len(x), beam * (levels.largest + x.shape[1])):
@@ -111,10 +123,14 @@ def _beams(x: Tensor, levels: _Levels, beam: int) -> tuple[Tensor, Tensor, Tenso
 
 
 def rq_decode(codes: Tensor, codewords: Tensor, sizes: Sequence[int]) -> Tensor:
-    """Compute ``recops::rq_decode``. Gathers the codewords of each level in turn."""
+    """Compute ``recops::rq_decode``. Reads the device once, for the check of the codes.
+
+    Slower than a dedicated kernel: it gathers and adds the codewords of each level in turn.
+    """
     total = codewords.new_zeros(
         (len(codes), codewords.shape[1]), dtype=compute_dtype(codewords.dtype)
     )
+    _check_sizes("rq_decode", sizes, len(codewords))
     _check_codes("rq_decode", "codes", codes, sizes)
     for code, book in zip(codes.long().unbind(1), codewords.split(list(sizes)), strict=True):
         if len(book):
@@ -123,7 +139,11 @@ def rq_decode(codes: Tensor, codewords: Tensor, sizes: Sequence[int]) -> Tensor:
 
 
 def rq_decode_backward(grad: Tensor, codes: Tensor, sizes: Sequence[int]) -> Tensor:
-    """Compute the gradient of the codewords. Sorts the codes of each level."""
+    """Compute the gradient of the codewords.
+
+    Much slower than a dedicated kernel: it sorts the codes of each level (see :func:`sum_by_row`).
+    """
+    _check_sizes("rq_decode_backward", sizes)
     _check_codes("rq_decode_backward", "codes", codes, sizes)
     values = widened(grad)
     sums = [
@@ -135,7 +155,11 @@ def rq_decode_backward(grad: Tensor, codes: Tensor, sizes: Sequence[int]) -> Ten
 def accumulate_codes(
     x: Tensor, index: Tensor, num_codes: int, weight: Tensor | None
 ) -> tuple[Tensor, Tensor]:
-    """Compute ``recops::accumulate_codes``. Sorts the rows by code (see :func:`sum_by_row`)."""
+    """Compute ``recops::accumulate_codes``.
+
+    Much slower than a dedicated kernel: it sorts the rows by code (see :func:`sum_by_row`).
+    """
+    _check_sizes("accumulate_codes", [num_codes])
     _check_codes("accumulate_codes", "index", index, [num_codes])
     values = widened(x)
     weights = values.new_ones(len(x)) if weight is None else weight.to(values.dtype)
@@ -160,6 +184,10 @@ def code_flips(
     Much slower than a dedicated kernel: about 100 passes over memory per draw of noise.
     """
     op = "code_flip_rate"
+    most = min(_MOST_SAMPLES, _INT32_MAX // max(len(sizes), 1))  # a draw has an int32 number
+    check_integer(op, "samples", samples, least=1, most=most)
+    check_integer(op, "begin", begin, least=0, most=len(x))
+    check_integer(op, "end", end, least=begin, most=len(x))
     wrong = first_index(~((sigma >= 0) & sigma.isfinite()))
     if wrong is not None:
         raise ValueError(
@@ -238,6 +266,7 @@ class _Levels:
         self, op: str, name: str, x: Tensor, codewords: Tensor, sizes: Sequence[int]
     ) -> None:
         self.dtype = compute_dtype(x.dtype)
+        _check_sizes(op, sizes, len(codewords))
         if not sizes:
             raise ValueError(f"{op}: codebooks must have at least one level, got none")
         for level, size in enumerate(sizes):
@@ -250,16 +279,24 @@ class _Levels:
         self.shift = _shift(self.books[0])
         self.words = [self.books[0] - self.shift, *self.books[1:]]
         self.half_norms = [words.square().sum(1) / 2 for words in self.words]
-        for level, book in enumerate(self.books):
-            norms = book.square().sum(1) + self.half_norms[level]
-            index = first_index(~norms.isfinite())
-            if index is not None:
-                entry = index[0] if name == "codebook" else f"{level}][{index[0]}"
-                norms_of = "its" if name == "codebook" else "their"
-                raise ValueError(
-                    f"{op}: {name} must be finite, and so {norms_of} squared norms, "
-                    f"got {name}[{entry}]"
-                )
+        self._check_finite(op, name)
+
+    def _check_finite(self, op: str, name: str) -> None:
+        """Check that the codewords and their squared norms are finite, in one read."""
+        norms = [
+            book.square().sum(1) + half
+            for book, half in zip(self.books, self.half_norms, strict=True)
+        ]
+        index = first_index(~torch.cat(norms).isfinite())
+        if index is not None:
+            level, code = 0, index[0]
+            while code >= len(self.books[level]):
+                level, code = level + 1, code - len(self.books[level])
+            entry = str(code) if name == "codebook" else f"{level}][{code}"
+            norms_of = "its" if name == "codebook" else "their"
+            raise ValueError(
+                f"{op}: {name} must be finite, and so {norms_of} squared norms, got {name}[{entry}]"
+            )
 
     def read(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Return rows in the dtype of computation and which are finite; others become 0."""
@@ -303,10 +340,39 @@ def _empty_codes(rows: int, levels: int, like: Tensor) -> Tensor:
     return like.new_empty((rows, levels), dtype=torch.int32)
 
 
+def _check_sizes(op: str, sizes: Sequence[int], num_codewords: int | None = None) -> None:
+    total = 0
+    for level, size in enumerate(sizes):
+        if not 0 <= size <= _INT32_MAX - total:
+            raise ValueError(
+                f"{op}: sizes must be at least 0 and add up to {_INT32_MAX} at most, "
+                f"got sizes[{level}] = {size}"
+            )
+        total += size
+    if num_codewords is not None and total != num_codewords:
+        raise ValueError(
+            f"{op}: sizes must add up to the number of codewords, {num_codewords}, got {total}"
+        )
+
+
+def _check_bits(op: str, bits: int, *grids: int) -> None:
+    if bits not in (0, *grids, 32):
+        names = ", ".join(map(str, (0, *grids)))
+        raise ValueError(f"{op}: bits must be {names} or 32, got {bits}")
+
+
 def _check_codes(op: str, name: str, codes: Tensor, sizes: Sequence[int]) -> None:
     """Check that codes ``[N, L]``, or ``[N]`` for one level, are −1 or in their codebooks."""
-    last = torch.tensor([size - 1 for size in sizes], device=codes.device)
-    index = first_index((codes < -1) | (codes > (last if codes.ndim == 2 else last[0])))
+    columns = codes.unbind(1) if codes.ndim == 2 else [codes]
+    if len(columns) != len(sizes):
+        raise ValueError(
+            f"{op}: {name} must be [{len(codes)}, {len(sizes)}], got {list(codes.shape)}"
+        )
+    if not columns:
+        return
+    too_large = [code >= size for code, size in zip(columns, sizes, strict=True)]
+    is_too_large = torch.stack(too_large, 1) if codes.ndim == 2 else too_large[0]
+    index = first_index((codes < -1) | is_too_large)
     if index is not None:
         size = sizes[index[1] if codes.ndim == 2 else 0]
         raise IndexError(
