@@ -13,20 +13,13 @@ from implementations import on_device, ops_on
 from recops.ops._composite import composite
 
 
-@pytest.mark.parametrize(
-    ("device", "message"),
-    [
-        ("cuda:99", "ERROR: --device: cuda:99 is not available ("),
-        ("gpu", "ERROR: --device: gpu is not available ("),
-    ],
-)
-def test_a_missing_device_is_one_line(device: str, message: str) -> None:
-    arguments = ["-n", "0", "--device", device, "tests/recops/ops/dice/test_dice.py"]
+def test_a_missing_device_is_one_line() -> None:
+    arguments = ["-n", "0", "--device", "cuda:99", "tests/recops/ops/dice/test_dice.py"]
     command = [sys.executable, "-m", "pytest", *arguments]
     run = subprocess.run(command, capture_output=True, text=True, check=False)
     assert run.returncode == pytest.ExitCode.USAGE_ERROR
     (line,) = [line for line in run.stderr.splitlines() if line]
-    assert line.startswith(message)
+    assert line.startswith("ERROR: --device: cuda:99 is not available (")
 
 
 def test_ops_run_on_the_device() -> None:

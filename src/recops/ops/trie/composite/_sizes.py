@@ -90,13 +90,14 @@ def _changes(tensor: Tensor) -> int:
 def _measure(first_child: Tensor, depth: int) -> Tensor:
     """Return the most children, the first node of levels 0 … depth + 1, and the end of items."""
     last = len(first_child) - 1
-    starts = [first_child.new_zeros((), dtype=torch.int64), first_child.new_ones(()).long()]
+    # An index without dimensions would be read by the host.
+    starts = [first_child.new_zeros(1).long(), first_child.new_ones(1).long()]
     for _ in range(depth):
         starts.append(first_child[starts[-1].clamp(0, last)].long())
     bounds = first_child.long().clamp(0, last)  # children are nodes, in a damaged trie too
-    children = bounds[1:] - bounds[:-1]
     is_inner = torch.arange(last, device=first_child.device) < starts[-2]
-    return torch.stack([children.where(is_inner, 0).amax(), *starts, first_child[last].long()])
+    most_children = (bounds[1:] - bounds[:-1]).where(is_inner, 0).amax(0, keepdim=True)
+    return torch.cat([most_children, *starts, first_child[last:].long()])
 
 
 def _check_starts(op: str, num_nodes: int, starts: list[int]) -> None:
