@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 import torch
@@ -26,11 +27,11 @@ PRIORS = [torch.randn(60), torch.randn(60)]
 MAP = TokenMap.of([2, 11, 20], TRIE.vocab_sizes)
 
 
-def step(**options: object) -> recops.BeamStep:
+def step(**options: Any) -> recops.BeamStep:
     return recops.trie_beam_step(START.logits, TRIE, NODES, START.scores, num_beams=5, **options)
 
 
-def search(**options: object) -> recops.BeamResult:
+def search(**options: Any) -> recops.BeamResult:
     def decoder(tokens: torch.Tensor | None, _: torch.Tensor | None) -> torch.Tensor:
         return torch.zeros(2, 1 if tokens is None else tokens.shape[1], 9)
 

@@ -44,8 +44,8 @@ def trie_next_logits(
         ),
     )
     masks = _masks_of_rows(allowed, rows)
-    for size in vocab_sizes:
-        check_integer(_OP, "vocab_sizes", size, least=1)
+    for vocab_size in vocab_sizes:
+        check_integer(_OP, "vocab_sizes", vocab_size, least=1)
     tries = FlatTries(_OP, [trie], depth, None, rows, checks)
     items = ItemFilter(_OP, tries, [trie[2]], masks, None, checks)
     if len(model_tokens) != sum(vocab_sizes):
