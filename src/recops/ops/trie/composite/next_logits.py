@@ -145,7 +145,7 @@ def _ends(logits: Tensor, end_tokens: Sequence[int]) -> Tensor:
     """Return which columns of logits are end tokens."""
     is_end = torch.zeros(logits.shape[1], dtype=torch.bool, device=logits.device)
     for token in end_tokens:
-        is_end[token] = True
+        is_end[token].fill_(True)
     return is_end
 
 
