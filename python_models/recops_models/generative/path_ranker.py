@@ -79,6 +79,11 @@ class PathRanker(Ranker):
     prior: Tensor
     rescores: ClassVar[bool] = False
 
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> PathRanker:
+        super()._apply(fn, recurse)
+        self.trie = self.trie.to(self.paths.device)
+        return self
+
     @property
     @abstractmethod
     def beams(self) -> int:
@@ -98,6 +103,7 @@ class PathRanker(Ranker):
         *,
         user: Tensor | None = None,
         scope: GradScope = "all",
+        rows: Tensor | None = None,
     ) -> Tensor:
         """Return ``log p(x_t | x_<t, history, task)`` of the targets, ``[targets, S]``.
 
@@ -110,9 +116,11 @@ class PathRanker(Ranker):
             task: one task for all, or ``[B]``, or ``[B, T]``.
             user: ``[B]`` i64, 1-based; 0 or None: unknown.
             scope: parameters that receive a gradient; the values do not depend on it.
+            rows: result of :func:`~recops_models.generative.windows.target_rows`, if known.
 
         Raises:
-            ValueError: ``task`` is out of range or has another shape.
+            ValueError: ``task`` has another shape, or is out of range. The range is checked on the
+                CPU only.
         """
 
     def target_log_probs(
@@ -122,12 +130,13 @@ class PathRanker(Ranker):
         task: int | Tensor = 0,
         *,
         user: Tensor | None = None,
+        rows: Tensor | None = None,
     ) -> Tensor:
         """Return the training objective per target, ``[targets]``: ``log p(item)`` by default.
 
         The order is that of :meth:`path_log_probs`. A model may subtract further losses.
         """
-        return self.path_log_probs(history, target, task, user=user).sum(-1)
+        return self.path_log_probs(history, target, task, user=user, rows=rows).sum(-1)
 
     @abstractmethod
     def encode_requests(

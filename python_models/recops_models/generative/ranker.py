@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from recops_models.data.histories import Histories
 from recops_models.generative.windows import last_windows
+from recops_models.layers.host_reads import reads_are_free
 
 REQUESTS = 64
 """Requests per batch. Larger batches no longer fit the caches and are slower per request."""
@@ -49,12 +50,13 @@ class Ranker(Recommender):
         """T, the number of events that are read."""
 
     @abstractmethod
-    def loss(self, history: Tensor, target: Tensor) -> Tensor:
+    def loss(self, history: Tensor, target: Tensor, *, rows: Tensor | None = None) -> Tensor:
         """Return the mean negative log-likelihood of the targets.
 
         Args:
             history: ``[B, T]`` i64, 1-based items, right-padded with 0.
             target: ``[B, T]`` i64; ``target[b, t]`` follows ``history[b, : t + 1]``; 0: no target.
+            rows: result of :func:`~recops_models.generative.windows.target_rows`, if known.
         """
 
     @abstractmethod
@@ -89,7 +91,7 @@ class Ranker(Recommender):
 
 
 def check_lengths(name: str, lengths: Tensor) -> None:
-    """Check that no history is empty.
+    """Check that no history is empty, if ``lengths`` are on the CPU.
 
     Args:
         name: the caller's name, for the error.
@@ -98,7 +100,7 @@ def check_lengths(name: str, lengths: Tensor) -> None:
     Raises:
         ValueError: a length is below 1.
     """
-    if lengths.numel() and int(lengths.min()) < 1:
+    if lengths.numel() and reads_are_free(lengths) and int(lengths.min()) < 1:
         row = int((lengths < 1).nonzero()[0])
         raise ValueError(
             f"{name}: lengths must be 1 or more, got {int(lengths[row])} for history {row}"
@@ -133,11 +135,13 @@ def top_unseen(scores: Tensor, excluded: Sequence[Tensor] | None, k: int) -> Ran
         k: number of items.
     """
     if excluded:
-        user = torch.repeat_interleave(torch.tensor([len(items) for items in excluded]))
         items = torch.cat(list(excluded))
-        is_item = items >= 0
-        index = (user[is_item], items[is_item])
-        scores = scores.index_put(index, scores.new_tensor(-torch.inf))
+        counts = torch.tensor([len(each) for each in excluded], device=items.device)
+        user = torch.repeat_interleave(counts, output_size=len(items))
+        columns = scores.shape[1]  # A column more, for −1.
+        index = (user, items.where(items >= 0, columns))
+        scores = F.pad(scores, (0, 1)).index_put_(index, scores.new_full((), -torch.inf))
+        scores = scores[:, :columns]
     best = scores.topk(min(k, scores.shape[1]))
     items = best.indices.masked_fill(best.values == -torch.inf, -1)
     missing = (0, k - items.shape[1])

@@ -15,6 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from recops_models.generative.ranker import Ranker, Ranking, check_lengths, top_unseen
+from recops_models.generative.windows import at_rows, target_rows
 from recops_models.layers.attention import CausalBlock
 from recops_models.layers.dropout import Dropout
 from recops_models.layers.padded_rows import draw_rows
@@ -95,11 +96,11 @@ class SASRec(Ranker):
         """Return the logits of all items ``[..., N]`` from states ``[..., d]``."""
         return F.linear(state, self.item.weight[1:], self.item_bias)
 
-    def loss(self, history: Tensor, target: Tensor) -> Tensor:
-        """Return the mean cross-entropy of the next items."""
-        is_target = target > 0
-        logits = self.logits(self.encode(history)[is_target])
-        return F.cross_entropy(logits, target[is_target] - 1)
+    def loss(self, history: Tensor, target: Tensor, *, rows: Tensor | None = None) -> Tensor:
+        """Return the mean cross-entropy of the next items; see :meth:`Ranker.loss`."""
+        rows = target_rows(target) if rows is None else rows
+        logits = self.logits(at_rows(self.encode(history), rows))
+        return F.cross_entropy(logits, at_rows(target, rows) - 1)
 
     def score_all(self, history: Tensor, lengths: Tensor) -> Tensor:
         """Return the logits of all items after each history, ``[B, N]``."""

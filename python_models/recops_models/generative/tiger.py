@@ -20,6 +20,7 @@ from torch import Tensor, nn
 
 import recops
 from recops_models.generative.path_ranker import GradScope, PathRanker, gather_beams
+from recops_models.generative.windows import at_rows, target_rows
 from recops_models.layers.attention import Attention
 from recops_models.layers.dropout import Dropout
 from recops_models.layers.padded_rows import draw_rows
@@ -231,20 +232,23 @@ class TIGER(PathRanker):
         assert isinstance(table, nn.Embedding)
         return F.linear(self.dropout(self.decoder_norm(x)), table.weight[1:])
 
-    def _decode_targets(self, history: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
+    def _decode_targets(
+        self, history: Tensor, target: Tensor, rows: Tensor | None
+    ) -> tuple[Tensor, Tensor]:
         """Return the decoder's output at each token of the targets, teacher-forced.
 
         Returns:
             the output ``[targets, L, d]``, and the tokens ``[targets, L]``, from 1.
         """
-        is_target, steps = target > 0, self.steps
-        known = torch.arange(1, history.shape[1] + 1, device=history.device)[None]  # (1, T)
+        steps, length = self.steps, history.shape[1]
+        rows = target_rows(target) if rows is None else rows
+        known = torch.arange(1, length + 1, device=history.device)[None]  # (1, T)
         if self.config.reading == "whole":
-            row, last = is_target.nonzero(as_tuple=True)
-            history, target, known = history[row], target[row, last, None], known[0, last, None]
-            is_target = torch.ones_like(target, dtype=torch.bool)
+            history, target = history[rows // length], at_rows(target, rows)[:, None]
+            known = known[0, rows % length, None]
+            rows = torch.arange(len(rows), device=history.device)
         encoded = self.encode(history, known.repeat_interleave(steps, 1))
-        paths = self.paths[target[is_target]]  # (targets, L)
+        paths = self.paths[at_rows(target, rows)]  # (targets, L)
         start = self.start.expand(len(paths), -1)
         x = torch.stack(
             [start, *(self._embed(i, paths[:, i]) for i in range(steps - 1))], 1
@@ -256,15 +260,16 @@ class TIGER(PathRanker):
         for block, keys_values in zip(self._blocks(), encoded.keys_values, strict=True):
             x = block.add_self_attention(x, block.path_keys_values(x), bias)
             # Queries as [R, T · L, d]: the targets of a history share its keys without a copy.
-            queries = x.new_zeros(*is_target.shape, *x.shape[1:])
-            queries[is_target] = block.history_norm(x)
-            read = block.history(queries.flatten(1, 2), keys_values, encoded.bias)
-            x = block.add_mlp(x + block.dropout(read.unflatten(1, (-1, steps))[is_target]))
+            queries = x.new_zeros(target.numel(), *x.shape[1:])
+            queries = queries.index_copy(0, rows, block.history_norm(x))
+            queries = queries.view(len(history), -1, x.shape[-1])  # (R, T · L, d)
+            read = block.history(queries, keys_values, encoded.bias)
+            x = block.add_mlp(x + block.dropout(at_rows(read.unflatten(1, (-1, steps)), rows)))
         return x, paths
 
-    def loss(self, history: Tensor, target: Tensor) -> Tensor:
+    def loss(self, history: Tensor, target: Tensor, *, rows: Tensor | None = None) -> Tensor:
         """Return the mean of ``−Σ_t log p(x_t | x_<t, history)`` over targets."""
-        x, paths = self._decode_targets(history, target)
+        x, paths = self._decode_targets(history, target, rows)
         losses = [
             F.cross_entropy(self._logits(step, x[:, step]), paths[:, step] - 1)
             for step in range(self.steps)
@@ -279,6 +284,7 @@ class TIGER(PathRanker):
         *,
         user: Tensor | None = None,
         scope: GradScope = "all",
+        rows: Tensor | None = None,
     ) -> Tensor:
         """See :meth:`PathRanker.path_log_probs`; TIGER reads no task and no user.
 
@@ -286,7 +292,7 @@ class TIGER(PathRanker):
             ValueError: ``task`` is not 0, or ``user`` is not None.
         """
         _check_history_only(task, user)
-        x, paths = self._decode_targets(history, target)
+        x, paths = self._decode_targets(history, target, rows)
         if scope == "last_head":
             x = x.detach()
         log_probs = []

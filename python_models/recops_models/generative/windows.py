@@ -2,11 +2,41 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numpy as np
 import torch
 from torch import Tensor
 
 from recops_models.data.histories import Histories
+
+
+class Windows(NamedTuple):
+    """Windows of histories and their targets ``items[:, 1:]``."""
+
+    items: Tensor
+    """``[W, T + 1]`` i64, 1-based, right-padded with 0."""
+    rows: Tensor
+    """``[n]`` i64, see :func:`target_rows`."""
+
+    @classmethod
+    def of(cls, items: Tensor) -> Windows:
+        """Return the windows with these items."""
+        return cls(items, target_rows(items[:, 1:]))
+
+
+def target_rows(target: Tensor) -> Tensor:
+    """Return the positions ``[n]`` i64 in ``target.flatten()`` of the targets, which are above 0.
+
+    The number of targets depends on data, so on a device other than the CPU this waits for the
+    device. Batches hold the result, which is computed before they are copied to the device.
+    """
+    return (target > 0).flatten().nonzero()[:, 0]
+
+
+def at_rows(values: Tensor, rows: Tensor) -> Tensor:
+    """Return ``values [B, T, …]`` at ``rows [n]`` of the B · T flattened positions, ``[n, …]``."""
+    return values.flatten(0, 1).index_select(0, rows)
 
 
 def window_batches(

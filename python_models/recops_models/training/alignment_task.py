@@ -12,7 +12,8 @@ from torch import Tensor, nn
 
 from recops_models.generative.path_losses import preference_loss, preference_pairs, reward_loss
 from recops_models.generative.path_ranker import GradScope, PathRanker
-from recops_models.training.path_events import PathWindows
+from recops_models.generative.windows import at_rows, target_rows
+from recops_models.training.path_events import PathWindows, PreferencePairs
 from recops_models.training.path_task import PathTask, target_log_probs
 
 
@@ -35,19 +36,27 @@ class AlignmentTask(PathTask):
         super().__init__(*args)
         self.reference = copy.deepcopy(reference).eval().requires_grad_(False)
 
-    def loss(self, model: PathRanker, batch: PathWindows) -> tuple[Tensor, Tensor]:
+    def windows(self, rows: Tensor) -> PathWindows:
+        windows = super().windows(rows)
+        if not self.alignment.preferences:
+            return windows
+        target, level = windows.items[:, 1:], windows.targets.level
+        items = torch.cat(preference_pairs(target, level, self.alignment.dpo_horizon))
+        return windows._replace(pairs=PreferencePairs(items, target_rows(items)))
+
+    def loss(self, model: PathRanker, batch: PathWindows) -> tuple[Tensor, int]:
         """Return ``L_RFT + λ_DPO · L_DPO``, and the number of targets of ``L_RFT``."""
-        is_target, targets, config = batch.items[:, 1:] > 0, batch.targets, self.alignment
+        rows, config = batch.rows, self.alignment
         loss = reward_loss(
             target_log_probs(model, batch),
-            targets.weight[is_target],
-            targets.reward[is_target],
+            at_rows(batch.targets.weight, rows),
+            at_rows(batch.targets.reward, rows),
             strength=config.strength,
             clip=config.reward_clip,
         )
         if config.preferences:
             loss = loss + config.preferences * self.preference(model, batch)
-        return loss, is_target.sum()
+        return loss, len(rows)
 
     def preference(self, model: PathRanker, batch: PathWindows) -> Tensor:
         """Return L_DPO of the pairs within each window; 0 without pairs."""
@@ -56,10 +65,9 @@ class AlignmentTask(PathTask):
 
     def paired(self, model: PathRanker, batch: PathWindows) -> tuple[Tensor, Tensor]:
         """Return ``log π [2, n]`` and ``log π_ref [2, n]``; row 0 holds the preferred items."""
-        target, level = batch.items[:, 1:], batch.targets.level
-        pairs = preference_pairs(target, level, self.alignment.dpo_horizon)
+        assert batch.pairs is not None
         history, task = batch.items[:, :-1].repeat(2, 1), batch.targets.task.repeat(2, 1)
-        inputs = history, torch.cat(pairs), task, batch.user.repeat(2)
+        inputs = history, batch.pairs, task, batch.user.repeat(2)
         with torch.no_grad(), _without_dropout(self.reference):
             reference = _log_probs(self.reference, *inputs, "all")
         with _without_dropout(model):
@@ -67,9 +75,16 @@ class AlignmentTask(PathTask):
 
 
 def _log_probs(
-    model: PathRanker, history: Tensor, target: Tensor, task: Tensor, user: Tensor, scope: GradScope
+    model: PathRanker,
+    history: Tensor,
+    pairs: PreferencePairs,
+    task: Tensor,
+    user: Tensor,
+    scope: GradScope,
 ) -> Tensor:
-    steps = model.path_log_probs(history, target, task, user=user, scope=scope)
+    steps = model.path_log_probs(
+        history, pairs.items, task, user=user, scope=scope, rows=pairs.rows
+    )
     return steps.sum(-1).view(2, -1)
 
 

@@ -33,15 +33,28 @@ class PathEvents(NamedTuple):
         return PathEvents(*(column[rows] for column in self))
 
 
+class PreferencePairs(NamedTuple):
+    """Preferred items of windows, then the other items, and the rows of both."""
+
+    items: Tensor
+    """``[2 W, T]`` i64, 1-based; 0: no pair."""
+    rows: Tensor
+    """``[2 n]`` i64, see :func:`~recops_models.generative.windows.target_rows`."""
+
+
 class PathWindows(NamedTuple):
     """Windows of histories, with the events of their targets ``items[:, 1:]``."""
 
     items: Tensor
     """``[W, T + 1]`` i64, 1-based, right-padded with 0."""
+    rows: Tensor
+    """``[n]`` i64, see :func:`~recops_models.generative.windows.target_rows`."""
     targets: PathEvents
     """``[W, T]`` each."""
     user: Tensor
     """``[W]`` i64, 1-based users."""
+    pairs: PreferencePairs | None = None
+    """Preferences within the windows, for alignment by preferences."""
 
 
 @dataclass(frozen=True, eq=False)

@@ -21,7 +21,12 @@ from recops_models.examples.scenes import SceneConfig, Scenes
 from recops_models.generative.path_losses import check_reward_weights, next_token_loss
 from recops_models.generative.path_ranker import PathRanker, Requests
 from recops_models.generative.ranker import Ranking
-from recops_models.generative.windows import items_at, window_batches
+from recops_models.generative.windows import (
+    at_rows,
+    items_at,
+    target_rows,
+    window_batches,
+)
 from recops_models.training.alignment_config import AlignmentConfig
 from recops_models.training.path_events import HeldOutEvents, PathEvents, PathWindows
 from recops_models.training.ranking_task import RankingTask, user_history
@@ -104,18 +109,17 @@ class PathTask(RankingTask[PathRanker, PathWindows]):
     def windows(self, rows: Tensor) -> PathWindows:
         """Return the windows with the events ``rows [W, T + 1]`` of the training histories."""
         owner = np.searchsorted(self.train.offsets, rows[:, 0].numpy(), side="right")
-        user = torch.from_numpy(owner)
-        return PathWindows(items_at(self.train, rows), self.events.at(rows[:, 1:]), user)
+        user, items = torch.from_numpy(owner), items_at(self.train, rows)
+        return PathWindows(items, target_rows(items[:, 1:]), self.events.at(rows[:, 1:]), user)
 
-    def loss(self, model: PathRanker, batch: PathWindows) -> tuple[Tensor, Tensor]:
+    def loss(self, model: PathRanker, batch: PathWindows) -> tuple[Tensor, int]:
         """Return the weighted next-token loss, and the number of targets.
 
         With equal weights it is bit-identical to the loss of
         :class:`~recops_models.training.next_item_task.NextItemTask`.
         """
-        is_target = batch.items[:, 1:] > 0
-        log_prob = target_log_probs(model, batch)
-        return next_token_loss(log_prob, batch.targets.weight[is_target]), is_target.sum()
+        weight = at_rows(batch.targets.weight, batch.rows)
+        return next_token_loss(target_log_probs(model, batch), weight), len(batch.rows)
 
     def evaluate(self, model: PathRanker) -> dict[str, float]:
         events = self.epoch_events
@@ -189,4 +193,6 @@ class PathTask(RankingTask[PathRanker, PathWindows]):
 def target_log_probs(model: PathRanker, batch: PathWindows) -> Tensor:
     """Return :meth:`PathRanker.target_log_probs` of a batch."""
     history, target = batch.items[:, :-1], batch.items[:, 1:]
-    return model.target_log_probs(history, target, batch.targets.task, user=batch.user)
+    return model.target_log_probs(
+        history, target, batch.targets.task, user=batch.user, rows=batch.rows
+    )

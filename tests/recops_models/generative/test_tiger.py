@@ -9,6 +9,7 @@ import torch
 
 from recops_models.generative.path_ranker import GradScope, beam_search
 from recops_models.generative.tiger import TIGER, TIGERConfig
+from recops_models.generative.windows import target_rows
 from synthetic_histories import NUM_ITEMS, histories, paths
 
 
@@ -43,6 +44,20 @@ def test_every_parameter_gets_a_gradient(reading: str) -> None:
         assert weight.grad is not None, name
         assert weight.grad.isfinite().all(), name
         assert weight.grad.ne(0).any(), name
+
+
+@READINGS
+def test_known_rows_do_not_change_the_loss(reading: str) -> None:
+    model = build(reading=reading)
+    rows = target_rows(TARGET)
+    assert torch.equal(model.loss(HISTORY, TARGET, rows=rows), model.loss(HISTORY, TARGET))
+
+
+def test_the_trie_moves_with_the_model() -> None:
+    model = build()
+    trie = model.trie
+    assert model.to("cpu").trie is trie
+    assert model.to("meta").trie.device.type == "meta"
 
 
 @READINGS

@@ -4,7 +4,14 @@ import numpy as np
 import pytest
 import torch
 
-from recops_models.generative.windows import cut_windows, items_at, window_batches
+from recops_models.generative.windows import (
+    Windows,
+    at_rows,
+    cut_windows,
+    items_at,
+    target_rows,
+    window_batches,
+)
 from synthetic_histories import histories
 
 ROWS = [np.arange(start, start + n) for start, n in ((0, 23), (40, 1), (50, 2), (60, 6))]
@@ -22,6 +29,16 @@ def test_batches_hold_every_target_once(batch: int) -> None:
     source = histories(ROWS)
     batches = window_batches(source, 5, batch, np.random.default_rng(0))
     _check_targets([items_at(source, positions) for positions in batches])
+
+
+def test_rows_select_targets_in_row_major_order() -> None:
+    items = torch.tensor([[4, 5, 0, 0], [1, 2, 3, 9]])
+    windows = Windows.of(items)
+    target = items[:, 1:]
+    assert windows.rows.tolist() == target_rows(target).tolist() == [0, 3, 4, 5]
+    assert at_rows(target, windows.rows).tolist() == target[target > 0].tolist()
+    vectors = torch.randn(2, 3, 4)
+    assert torch.equal(at_rows(vectors, windows.rows), vectors[target > 0])
 
 
 def test_batches_have_similar_numbers_of_targets_and_little_padding() -> None:

@@ -69,12 +69,13 @@ def test_without_alignment_batches_and_loss_equal_the_next_item_task() -> None:
     )
     assert seed == plain_seed
     pairs = list(zip(batches, plain_batches, strict=True))
-    for (share, batch), (plain_share, items) in pairs:
+    for (share, batch), (plain_share, windows) in pairs:
         assert share == plain_share
-        assert torch.equal(batch.items, items)
-    (_, batch), _ = pairs[0]
+        assert torch.equal(batch.items, windows.items)
+        assert torch.equal(batch.rows, windows.rows)
+    (_, batch), (_, windows) = pairs[0]
     torch.manual_seed(0)
-    expected, _ = plain.loss(model, batch.items)
+    expected, _ = plain.loss(model, windows)
     assert torch.equal(loss_of(task, model, batch), expected)
 
 

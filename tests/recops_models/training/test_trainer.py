@@ -18,6 +18,7 @@ from recops_models.generative.popularity import Popularity, item_counts
 from recops_models.generative.ranker import Ranker
 from recops_models.generative.sasrec import SASRec, SASRecConfig
 from recops_models.generative.unirec import UniRec, UniRecConfig
+from recops_models.generative.windows import Windows
 from recops_models.layers.dropout import Dropout
 from recops_models.training.config import TrainingConfig
 from recops_models.training.curve import best_epoch
@@ -161,7 +162,7 @@ def test_an_interrupted_training_restores_the_modes(set_threads: Callable[[int],
 class SmallLoss(NextItemTask):
     """Next-item task whose loss is so small that squared gradients are subnormal."""
 
-    def loss(self, model: Ranker, batch: Tensor) -> tuple[Tensor, Tensor]:
+    def loss(self, model: Ranker, batch: Windows) -> tuple[Tensor, int]:
         loss, count = super().loss(model, batch)
         return loss * 1e-18, count
 

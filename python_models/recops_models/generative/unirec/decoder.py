@@ -14,6 +14,7 @@ from recops_models.layers.attention import Attention
 from recops_models.layers.content_summary import ContentSummary
 from recops_models.layers.dropout import Dropout
 from recops_models.layers.experts import ExpertMixture
+from recops_models.layers.host_reads import reads_are_free
 from recops_models.layers.padded_rows import draw_rows
 from recops_models.layers.rms_norm import RMSNorm
 
@@ -56,18 +57,19 @@ class TaskStart(nn.Module):
             shape: (B, T).
 
         Raises:
-            ValueError: ``task`` is out of range or has another shape. Exported programs cannot
-                check the range; their caller does.
+            ValueError: ``task`` has another shape, or is out of range. The range of a tensor is
+                checked on the CPU only, and not in compiled and exported programs.
         """
         first = self.tables[0]
         assert isinstance(first, nn.Embedding)
-        tasks = torch.as_tensor(task, device=first.weight.device)
+        device = first.weight.device
+        tasks = task.to(device) if isinstance(task, Tensor) else torch.full((), task, device=device)
         if tasks.shape not in (torch.Size(), shape[:1], shape):
             raise ValueError(
                 f"UniRec: task must be a number, {list(shape[:1])} or {list(shape)}, "
                 f"got shape {list(tasks.shape)}"
             )
-        if not torch.compiler.is_exporting():
+        if isinstance(task, int) or reads_are_free(tasks):
             self._check_range(task, tasks)
         tasks = (tasks[:, None] if tasks.dim() == 1 else tasks).expand(shape)
         rows = {
@@ -82,7 +84,6 @@ class TaskStart(nn.Module):
     def _check_range(self, task: int | Tensor, tasks: Tensor) -> None:
         if not tasks.numel():
             return
-        # torch.compile breaks the graph where a tensor's value is read; an int needs no tensor.
         bounds = (task, task) if isinstance(task, int) else (tasks.min(), tasks.max())
         low, high = map(int, bounds)
         if low < 0 or high >= self.tasks:

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from recops_models.generative.unirec.config import UniRecConfig
 from recops_models.layers.attention import CausalBlock
 from recops_models.layers.dropout import Dropout
+from recops_models.layers.host_reads import reads_are_free
 from recops_models.layers.padded_rows import draw_rows
 from recops_models.layers.rms_norm import RMSNorm
 
@@ -126,9 +127,9 @@ class UserFields(nn.Module):
         """Return ``[B, F · width]`` for users ``[B]``, 1-based; 0: unknown.
 
         Raises:
-            IndexError: a user is out of range.
+            IndexError: a user is out of range, which is checked on the CPU only.
         """
-        if not torch.compiler.is_exporting() and (user < 0).any():
+        if reads_are_free(user) and (user < 0).any():
             raise IndexError(f"UniRec: user must be 0 or more, got {int(user.min())}")
         tokens = self.values[user]
         return torch.cat([table(tokens[:, i]) for i, table in enumerate(self.tables)], -1)

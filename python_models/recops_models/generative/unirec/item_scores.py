@@ -34,13 +34,16 @@ class ItemScores(nn.Module):
     """
 
     known: Tensor
+    known_items: Tensor
 
     def __init__(self, events: Tensor, config: UniRecConfig) -> None:
         super().__init__()
         self.negatives = config.negatives
         self.norm = nn.LayerNorm(config.width)
         self.bias = nn.Embedding(1 + len(events), 1, padding_idx=0)
-        self.register_buffer("known", F.pad(events > 0, (1, 0)), persistent=False)
+        known = F.pad(events > 0, (1, 0))
+        self.register_buffer("known", known, persistent=False)
+        self.register_buffer("known_items", known.nonzero()[:, 0], persistent=False)
         nn.init.zeros_(self.bias.weight)
 
     def forward(self, state: Tensor, item: Tensor, table: nn.Embedding) -> Tensor:
@@ -70,7 +73,7 @@ class ItemScores(nn.Module):
         Raises:
             ValueError: no item has training events.
         """
-        items = self.known.nonzero()[:, 0]
+        items = self.known_items
         if not len(items):
             raise ValueError("UniRec: prior must be above 0 for at least one item, got all 0")
         drawn = items[torch.randint(len(items), (self.negatives,), device=items.device)]

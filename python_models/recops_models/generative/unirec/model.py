@@ -50,6 +50,7 @@ from recops_models.generative.unirec.history import (
     event_std,
 )
 from recops_models.generative.unirec.item_scores import ItemScores
+from recops_models.generative.windows import at_rows, target_rows
 from recops_models.layers.dropout import Dropout
 from recops_models.layers.rank_head import RankHead
 
@@ -194,6 +195,8 @@ class UniRec(PathRanker):
                 length.
         """
         _check(paths, self.vocab_sizes, prior, self.config)
+        device = self.paths.device
+        paths, prior, trie = paths.to(device), prior.to(device), trie.to(device)
         check_trie("UniRec.with_catalogue", trie, paths, self.vocab_sizes)
         view = copy.copy(self)
         view._buffers = dict(self._buffers)  # so that new buffers do not replace those of self
@@ -210,13 +213,14 @@ class UniRec(PathRanker):
         task: int | Tensor = 0,
         *,
         user: Tensor | None = None,
+        rows: Tensor | None = None,
     ) -> Tensor:
         """Return the mean of ``−log p(path)`` over targets, plus the loss of item scores.
 
         The latter is weighted by ``config.item_loss``; see :class:`~.item_scores.ItemScores`. Every
         prefix of a window is an example: ``target[b, t]`` follows ``history[b, : t + 1]``.
         """
-        return -self.target_log_probs(history, target, task, user=user).mean()
+        return -self.target_log_probs(history, target, task, user=user, rows=rows).mean()
 
     def target_log_probs(
         self,
@@ -225,14 +229,16 @@ class UniRec(PathRanker):
         task: int | Tensor = 0,
         *,
         user: Tensor | None = None,
+        rows: Tensor | None = None,
     ) -> Tensor:
         """Return ``log p(path)`` less the weighted loss of item scores, ``[targets]``."""
         encoded = self.encode(history, user)
-        paths = self._path_log_probs(encoded, target, task, "all").sum(-1)
+        rows = target_rows(target) if rows is None else rows
+        paths = self._path_log_probs(encoded, target, task, "all", rows).sum(-1)
         if self.scores is None:
             return paths
-        is_target = target > 0
-        item_loss = self.scores.loss(encoded.state[is_target], target[is_target], self.item)
+        state, items = at_rows(encoded.state, rows), at_rows(target, rows)
+        item_loss = self.scores.loss(state, items, self.item)
         return paths - self.config.item_loss * item_loss
 
     def path_log_probs(
@@ -243,12 +249,19 @@ class UniRec(PathRanker):
         *,
         user: Tensor | None = None,
         scope: GradScope = "all",
+        rows: Tensor | None = None,
     ) -> Tensor:
         """See :meth:`PathRanker.path_log_probs`."""
-        return self._path_log_probs(self.encode(history, user), target, task, scope)
+        rows = target_rows(target) if rows is None else rows
+        return self._path_log_probs(self.encode(history, user), target, task, scope, rows)
 
     def _path_log_probs(
-        self, encoded: HistoryEncoding, target: Tensor, task: int | Tensor, scope: GradScope
+        self,
+        encoded: HistoryEncoding,
+        target: Tensor,
+        task: int | Tensor,
+        scope: GradScope,
+        rows: Tensor,
     ) -> Tensor:
         length, steps = target.shape[1], self.steps
         paths = self.paths[target]  # (B, T, S)
@@ -264,9 +277,8 @@ class UniRec(PathRanker):
             self.decoder.keys_values(encoded.events, encoded.content),
             visible.repeat_interleave(steps, 0),
         )
-        is_target = target > 0
-        decoded = decoded.unflatten(1, (length, steps))[is_target]  # (targets, S, d)
-        paths, aggregate = paths[is_target], encoded.aggregate[is_target]
+        decoded = at_rows(decoded.unflatten(1, (length, steps)), rows)  # (targets, S, d)
+        paths, aggregate = at_rows(paths, rows), at_rows(encoded.aggregate, rows)
         log_probs = []
         for step in range(steps):
             fields = self._head_fields(step, decoded[:, step], paths, aggregate)

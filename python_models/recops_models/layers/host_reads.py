@@ -1,0 +1,15 @@
+"""Decision whether the host may read values of tensors."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+
+def reads_are_free(tensor: Tensor) -> bool:
+    """Return whether the host can read values of ``tensor`` without waiting for a device.
+
+    Only then are checks of values, and algorithms that depend on values, worth their cost. False
+    in compiled code, where a read breaks the graph.
+    """
+    return tensor.device.type == "cpu" and not torch.compiler.is_compiling()
