@@ -8,6 +8,7 @@ from recops._load import build_info, cpu_isa, load_ops
 load_ops()
 
 # After load_ops(): these modules register fakes and gradients for ops that must already exist.
+from recops._debug import debug  # noqa: E402
 from recops._flush_subnormals import flush_subnormals  # noqa: E402
 from recops.integrations.index_json import read_index_json  # noqa: E402
 from recops.ops._composite import register_composites  # noqa: E402
@@ -80,6 +81,7 @@ __all__ = [
     "codebook_overlap",
     "constrained_beam_search",
     "cpu_isa",
+    "debug",
     "dice",
     "effective_capacity",
     "embedding_bags",

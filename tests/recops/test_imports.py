@@ -18,7 +18,7 @@ ORDER = [
     "recops.ops",
     "recops.reference",
     "recops.state",
-    ("recops._checks", "recops._flush_subnormals", "recops.files"),
+    ("recops._checks", "recops._debug", "recops._flush_subnormals", "recops.files"),
     ("recops._dtypes", "recops._load"),
 ]
 """From the top down. ``recops.hf`` and ``recops.faiss`` are the public names of integrations.

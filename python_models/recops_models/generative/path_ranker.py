@@ -80,7 +80,7 @@ class PathRanker(Ranker):
     rescores: ClassVar[bool] = False
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> PathRanker:
-        super()._apply(fn, recurse)
+        super()._apply(fn, recurse)  # type: ignore[no-untyped-call]  # torch does not annotate it.
         self.trie = self.trie.to(self.paths.device)
         return self
 

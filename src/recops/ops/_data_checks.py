@@ -7,6 +7,8 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
+from recops._debug import checks_data
+
 Error = Callable[[list[int]], Exception]
 """Function that returns the exception for the index of the first wrong entry."""
 
@@ -16,14 +18,20 @@ class DataChecks:
 
     A read waits for the device. A composite therefore collects its checks and reads them once,
     before it returns. Until then it clamps every index that may be wrong.
+
+    Args:
+        optional: leave out the checks where a read waits for a device, except in
+            :func:`recops.debug`. The ops of training steps do so.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, optional: bool = False) -> None:
+        self._optional = optional
         self._checks: list[tuple[Tensor, Error]] = []
 
     def add(self, is_wrong: Tensor, error: Error) -> None:
         """Add a check that no entry of ``is_wrong`` is true."""
-        self._checks.append((is_wrong, error))
+        if not self._optional or checks_data(is_wrong):
+            self._checks.append((is_wrong, error))
 
     def read(self, *numbers: Tensor) -> list[int]:
         """Raise the error of the first failed check, or return the integers ``numbers``."""

@@ -31,7 +31,7 @@ _MIN_NORM = 1e-15
 
 @torch.library.custom_op("recops::cosine_nearest_codes", mutates_args=())
 def _cosine_nearest_codes(x: Tensor, codebook: Tensor, k: int) -> tuple[Tensor, Tensor]:
-    words = _directions(codebook, x, "nearest_codes: codebook", checks := DataChecks())
+    words = _directions(codebook, x, "nearest_codes: codebook", checks := DataChecks(optional=True))
     checks.read()
     return _nearest(x, words, k)
 
@@ -46,7 +46,7 @@ def _cosine_rq_encode(
     x: Tensor, codewords: Tensor, sizes: Sequence[int], beam: int, num_paths: int
 ) -> tuple[Tensor, Tensor]:
     """Return the best paths: codes ``[N, num_paths, L]`` and squared errors ``[N, num_paths]``."""
-    checks = DataChecks()
+    checks = DataChecks(optional=True)
     levels = [
         (book, _directions(book, x, f"rq_encode: codebooks[{level}]", checks))
         for level, book in enumerate(codewords.split(sizes))

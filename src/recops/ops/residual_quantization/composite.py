@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from recops._checks import check_integer
+from recops._debug import checks_data
 from recops._dtypes import compute_dtype, widened
 from recops.ops._composite import first_index, sum_by_row
 
@@ -29,7 +30,7 @@ _WORD = 0xFFFFFFFF
 def rq_encode(
     x: Tensor, codewords: Tensor, sizes: Sequence[int], bits: int = 0
 ) -> tuple[Tensor, Tensor]:
-    """Compute ``recops::rq_encode``. Reads the device once, for the check of the codewords.
+    """Compute ``recops::rq_encode``. Checks codewords, see :func:`recops.debug`.
 
     Slower than a dedicated kernel: it writes the scores of all codewords of a level, ``[N, K]``, in
     blocks of rows. ``bits`` selects a method of the CPU kernel and has no effect.
@@ -51,7 +52,7 @@ def rq_encode(
 
 
 def nearest_codes(x: Tensor, codebook: Tensor, k: int) -> tuple[Tensor, Tensor]:
-    """Compute ``recops::nearest_codes``. Reads the device once, for the check of the codewords.
+    """Compute ``recops::nearest_codes``. Checks codewords, see :func:`recops.debug`.
 
     Much slower than a dedicated kernel if k > 1: it sorts the scores of all codewords.
     """
@@ -123,7 +124,7 @@ def _beams(x: Tensor, levels: _Levels, beam: int) -> tuple[Tensor, Tensor, Tenso
 
 
 def rq_decode(codes: Tensor, codewords: Tensor, sizes: Sequence[int]) -> Tensor:
-    """Compute ``recops::rq_decode``. Reads the device once, for the check of the codes.
+    """Compute ``recops::rq_decode``. Checks codes, see :func:`recops.debug`.
 
     Slower than a dedicated kernel: it gathers and adds the codewords of each level in turn.
     """
@@ -282,7 +283,9 @@ class _Levels:
         self._check_finite(op, name)
 
     def _check_finite(self, op: str, name: str) -> None:
-        """Check that the codewords and their squared norms are finite, in one read."""
+        """Check that the codewords and their squared norms are finite; see :func:`recops.debug`."""
+        if not checks_data(self.shift):
+            return
         norms = [
             book.square().sum(1) + half
             for book, half in zip(self.books, self.half_norms, strict=True)
@@ -362,13 +365,16 @@ def _check_bits(op: str, bits: int, *grids: int) -> None:
 
 
 def _check_codes(op: str, name: str, codes: Tensor, sizes: Sequence[int]) -> None:
-    """Check that codes ``[N, L]``, or ``[N]`` for one level, are −1 or in their codebooks."""
+    """Check that codes ``[N, L]``, or ``[N]`` for one level, are −1 or in their codebooks.
+
+    See :func:`recops.debug` for devices other than the CPU.
+    """
     columns = codes.unbind(1) if codes.ndim == 2 else [codes]
     if len(columns) != len(sizes):
         raise ValueError(
             f"{op}: {name} must be [{len(codes)}, {len(sizes)}], got {list(codes.shape)}"
         )
-    if not columns:
+    if not columns or not checks_data(codes):
         return
     too_large = [code >= size for code, size in zip(columns, sizes, strict=True)]
     is_too_large = torch.stack(too_large, 1) if codes.ndim == 2 else too_large[0]
