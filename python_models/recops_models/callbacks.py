@@ -21,17 +21,17 @@ class Callbacks:
         """Start a stage; the previous stage is finished.
 
         Args:
-            stage: its name, for display.
-            details: more on the stage. A reproduction passes its ``run``, the number of runs
-                ``ahead`` including this one, and the ``seconds`` they may take, or None.
+            stage: name of the stage, for display.
+            details: further properties of the stage. A reproduction passes its ``run``, the number
+                of runs ``ahead`` including this one, and an estimate of their ``seconds``, or None.
         """
 
     def advance(self, share: float, note: str = "", **metrics: float) -> None:
         """Report progress within the stage.
 
         Args:
-            share: of the stage's work that is done, from 0 to 1.
-            note: which part of the stage runs, for display; empty: nothing to add.
+            share: finished share of the stage's work, from 0 to 1.
+            note: current part of the stage, for display; may be empty.
             metrics: current figures, such as ``loss`` of the last training step.
         """
 
@@ -39,8 +39,9 @@ class Callbacks:
         """Report the metrics of a finished step.
 
         Args:
-            step: counted from 1. A resumed training reports its earlier epochs again.
-            metrics: by name; of an epoch: ``train_loss``, validation metrics and ``seconds``.
+            step: number of the step, from 1. A resumed training reports its earlier epochs again.
+            metrics: values by name; of an epoch: ``train_loss``, validation metrics and
+                ``seconds``.
         """
 
     def log_message(self, text: str) -> None:

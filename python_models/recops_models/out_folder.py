@@ -79,7 +79,7 @@ def _is_own(path: Path, kind: str) -> bool:
         existing_kind = _kind(path / name)
         if existing_kind != kind:
             command = _COMMANDS.get(existing_kind or "")
-            owner = f"is of `recops {command}`" if command else "is not of this command"
+            owner = f"belongs to `recops {command}`" if command else "belongs to another program"
             raise ValueError(f"--out {path}: its {name} {owner}; name another folder")
     return bool(names)
 

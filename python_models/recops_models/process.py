@@ -1,4 +1,4 @@
-"""Settings of the process: how threads wait, how cores are divided, what the heap keeps."""
+"""Settings of the process: waiting of threads, division of the cores, and size of the heap."""
 
 from __future__ import annotations
 

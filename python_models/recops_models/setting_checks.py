@@ -84,7 +84,7 @@ def check_file(owner: str, name: str, path: Path) -> None:
         FileNotFoundError: there is no such file.
     """
     if not path.is_file():
-        raise FileNotFoundError(f"{owner}: {name} must be a file, got {path}: there is none")
+        raise FileNotFoundError(f"{owner}: {name} must be an existing file, got {path}")
 
 
 def _finite(owner: str, settings: object, name: str) -> tuple[float, ...]:

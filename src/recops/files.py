@@ -192,7 +192,7 @@ def _check_format(path: object, header: Any, kind: str, version: int) -> None:
         raise CorruptFileError(f"{path}: holds {found_kind!r}, not {kind!r}")
     if not isinstance(found_version, int) or found_version > version:
         raise CorruptFileError(
-            f"{path}: {kind} format {found_version}, but this recops reads up to {version}"
+            f"{path}: {kind} format {found_version}, but this version reads up to {version}"
         )
 
 

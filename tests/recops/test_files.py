@@ -145,7 +145,7 @@ def test_foreign_and_newer_files_are_refused(
 def test_newer_version_is_named(tmp_path: Path) -> None:
     files.write_json(tmp_path / "file", {}, kind="trie", version=3)
     with pytest.raises(
-        files.CorruptFileError, match="trie format 3, but this recops reads up to 2"
+        files.CorruptFileError, match="trie format 3, but this version reads up to 2"
     ):
         files.read_json(tmp_path / "file", kind="trie", version=2)
 

@@ -28,7 +28,7 @@ def test_new_and_own_folders_are_accepted(tmp_path: Path) -> None:
         ("config.json", "tokenizer-config", "its config.json is of `recops tokenize`"),
         ("config.json", "training-config", "its config.json is of `recops train`"),
         ("config.json", "config", "its config.json is of `recops quickstart`"),
-        ("config.json", "something", "its config.json is not of this command"),
+        ("config.json", "something", "its config.json belongs to another program"),
         ("results.json", "results", "its results.json is of `recops reproduce`"),
     ],
 )

@@ -51,7 +51,9 @@ def test_heads_divide_the_width() -> None:
 def test_a_file_must_exist(tmp_path: Path) -> None:
     path = tmp_path / "file"
     for missing in (path, tmp_path):
-        with pytest.raises(FileNotFoundError, match=f"net: table must be a file, got {missing}: "):
+        with pytest.raises(
+            FileNotFoundError, match=f"net: table must be an existing file, got {missing}"
+        ):
             checks.check_file("net", "table", missing)
     path.touch()
     checks.check_file("net", "table", path)

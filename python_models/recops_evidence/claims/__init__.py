@@ -30,7 +30,7 @@ def claims_of(paper: str, ids: Sequence[str] = (), *, quick: bool = False) -> tu
         ValueError: unknown paper, claim or group.
     """
     if paper not in papers():
-        raise ValueError(f"no claims of {paper!r}; there are those of {', '.join(papers())}")
+        raise ValueError(f"no claims of {paper!r}; available: {', '.join(papers())}")
     module = importlib.import_module(f"{__name__}.{paper.replace('-', '_')}")
     claims: tuple[Claim, ...] = module.CLAIMS
     groups = dict.fromkeys(claim.group for claim in claims if claim.group)

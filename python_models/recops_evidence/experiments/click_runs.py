@@ -180,7 +180,7 @@ class MadeUpClicks(Experiment[None]):
         """Return the generator of a run."""
         known = dict(self.laws)
         if run.data not in known:
-            raise ValueError(f"no made-up clicks {run.data!r}; there are {', '.join(known)}")
+            raise ValueError(f"no made-up clicks {run.data!r}; available: {', '.join(known)}")
         law = known[run.data]
         return dataclasses.replace(law, examples=_QUICK_EXAMPLES) if run.quick else law
 

@@ -215,7 +215,7 @@ def _record(path: Path, number: int, line: bytes) -> tuple[str, Record]:
         raise CorruptFileError(f"{where}: damaged ({error})") from error
     if not isinstance(version, int) or version > _VERSION:
         raise CorruptFileError(
-            f"{where}: runs format {version}, but this recops reads up to {_VERSION}"
+            f"{where}: runs format {version}, but this version reads up to {_VERSION}"
         )
     if digest != _digest(content):
         raise CorruptFileError(f"{where}: damaged (checksum mismatch)")

@@ -84,7 +84,7 @@ def _explain(error: Exception) -> tuple[str, int]:
         return f"{message}{hint}" if message else "", code
     if isinstance(error, (ValueError, OSError, RuntimeError, LookupError)):
         return str(error), 1
-    return f"{type(error).__name__}: {error} (RECOPS_DEBUG=1 shows where)", 1
+    return f"{type(error).__name__}: {error} (RECOPS_DEBUG=1 prints the traceback)", 1
 
 
 def _fail(message: str, code: int) -> int:

@@ -30,7 +30,7 @@ def bench(
         float | None,
         typer.Option(
             min=0.01,
-            help="Seconds of timing per side. Default: 2, or 0.5 with --scaling.",
+            help="Seconds of measuring per kernel and peer. Default: 2, or 0.5 with --scaling.",
             show_default=False,
         ),
     ] = None,
@@ -56,7 +56,7 @@ def bench(
         raise typer.BadParameter("--scaling does not support --quick")
     families = registry.families()
     if not scaling and family is not None and family not in families:
-        raise typer.BadParameter(f"no family {family!r}; there are {', '.join(families)}")
+        raise typer.BadParameter(f"no family {family!r}; available: {', '.join(families)}")
     make_folder(out)
     if scaling and family is not None:
         _scale(family, seconds or 0.5, out)

@@ -66,7 +66,7 @@ def get(
     from recops_models.data import NAMED_SETS, DataError
 
     if name not in NAMED_SETS:
-        raise typer.BadParameter(f"no data set {name!r}; there are {', '.join(NAMED_SETS)}")
+        raise typer.BadParameter(f"no data set {name!r}; available: {', '.join(NAMED_SETS)}")
     wheel = NAMED_SETS[name].wheel
     if wheel is None:
         load_data(name)

@@ -50,7 +50,12 @@ def diagnose(
         ),
     ] = "auto",
     seed: Annotated[
-        int, typer.Option(min=0, max=LARGEST_SEED, help="Same seed, same noise and samples.")
+        int,
+        typer.Option(
+            min=0,
+            max=LARGEST_SEED,
+            help="Random seed. The same seed gives the same noise and samples.",
+        ),
     ] = 0,
     out: Annotated[
         Path | None,

@@ -94,8 +94,8 @@ def recommend(
     Example: `recops recommend runs/unirec --users all --out lists.parquet`
     """
     from recops_models.data import Dataset
-    from recops_models.recipes.asked_users import asked_users
     from recops_models.recipes.recommending import ready_model
+    from recops_models.recipes.requested_users import requested_users
     from recops_models.recipes.run import load_trained
 
     _check_usage(user, users, out, timing)
@@ -109,7 +109,7 @@ def recommend(
     )
     dataset, k = ready.dataset, min(k, len(ready.item_ids))
     if users is not None:
-        asked = asked_users(users, dataset)
+        asked = requested_users(users, dataset)
     else:
         assert user is not None
         asked = dataset.user_vocabulary.index([dataset.user_id(user)])

@@ -128,7 +128,7 @@ def reproduce(
     console = Console()
     console.print(_table(content))
     if quick:
-        console.print("Quick: small runs without tuning. This is no evidence.")
+        console.print("Quick: small runs without tuning. The figures are not evidence.")
     console.print(f"All figures: {folder / 'results.md'}", soft_wrap=True)
 
 

@@ -7,7 +7,7 @@ from torch import Tensor, nn
 from recops_models.data import Dataset
 from recops_models.generative.latency import latency
 from recops_models.generative.path_ranker import PathRanker
-from recops_models.generative.ranker import items_met
+from recops_models.generative.ranker import seen_items
 from recops_models.generative.windows import last_windows
 from recops_models.training.path_task import PathTask
 from recops_models.training.ranking_task import user_history
@@ -21,7 +21,7 @@ def request_timing(model: nn.Module, dataset: Dataset, task: AnyTask, user: int,
         ValueError: the model does not generate items token by token, or the user has no events.
     """
     if not isinstance(model, PathRanker):
-        raise ValueError(f"--timing: {type(model).__name__} has no steps; unirec and tiger have")
+        raise ValueError(f"--timing: the model must be unirec or tiger, got {type(model).__name__}")
     known, beams = user_history(dataset, user), max(k, model.beams)
     history, lengths = last_windows(known, model.window)
     scene: int | Tensor = 0
@@ -34,7 +34,7 @@ def request_timing(model: nn.Module, dataset: Dataset, task: AnyTask, user: int,
         history,
         lengths,
         beams=beams,
-        banned=items_met(known),
+        banned=seen_items(known),
         task=scene,
         user=user_features,
     )

@@ -39,7 +39,7 @@ class StageBars(Callbacks):
         trace: TracebackType | None,
     ) -> None:
         if error is not None and not self._bars.console.is_terminal:
-            self._bars.live.transient = True  # A log gets the error's line alone.
+            self._bars.live.transient = True  # A log file shows only the error's line.
             self._bars.live.stop()
             return
         if error is None:

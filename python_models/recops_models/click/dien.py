@@ -67,7 +67,9 @@ class DienConfig(DinConfig):
         if self.auxiliary == "mlp":
             check_lengths(self.model, self, auxiliary_hidden=1)
         if self.attention_weights == "raw" and self.evolution != "none":
-            raise ValueError("dien: attention_weights=raw are no shares of a state's update")
+            raise ValueError(
+                f"dien: attention_weights must not be raw with evolution={self.evolution}"
+            )
 
     def has(self, quirk: Quirk) -> bool:
         """Return whether the model has this quirk of the released code."""

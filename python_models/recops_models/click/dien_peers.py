@@ -95,7 +95,7 @@ def interest_weights(peer: Peer, state: _Weights) -> dict[str, Tensor]:
         ValueError: an unknown peer, or a state without these parts.
     """
     if peer not in _LAYOUTS:
-        raise ValueError(f"dien: no peer {peer!r}; there are {', '.join(_LAYOUTS)}")
+        raise ValueError(f"dien: no peer {peer!r}; available: {', '.join(_LAYOUTS)}")
     layout = _LAYOUTS[peer]
     try:
         return {

@@ -146,7 +146,7 @@ def _read_entities(
             infinite = pc.is_inf(table[name])
             count = pc.sum(infinite).as_py()
             if count:
-                notes.append(f"{raw.file}: {count:,} values of {name} are infinite; left out")
+                notes.append(f"{raw.file}: {count:,} values of {name} are infinite; set to null")
                 column = pc.if_else(infinite, None, table[name])
                 table = table.set_column(index, name, column)
     return table

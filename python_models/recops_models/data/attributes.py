@@ -186,7 +186,7 @@ def _no_column(dataset: Dataset, setting: str, table: str, name: str) -> DataErr
     available = ", ".join(_categorical(dataset, table)) or "none"
     return DataError(
         f"{dataset.name}: {setting} must name categorical columns of the {table}, got {name!r}; "
-        f"there are {available}"
+        f"available: {available}"
     )
 
 

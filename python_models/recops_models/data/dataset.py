@@ -115,7 +115,8 @@ class Dataset:
         row = pc.index(names, pa.scalar(key, names.type)).as_py()
         if row < 0:
             raise DataError(
-                f"{self.name}: no {entity} {key!r} among {table.num_rows:,}, such as {names[0]}"
+                f"{self.name}: no {entity} {key!r} among {table.num_rows:,} {entity}s, such as "
+                f"{names[0]}"
             )
         return int(ids[row].as_py())
 

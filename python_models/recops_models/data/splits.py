@@ -106,7 +106,7 @@ def named_split(
             name = "global-time" if clock and dataset.time == "seconds" else "leave-one-out"
     splits = {"leave-one-out": leave_one_out, "global-time": global_time, "by-user": by_user}
     if name not in splits:
-        raise ValueError(f"named_split: no split {name!r}; there are {', '.join(splits)}")
+        raise ValueError(f"named_split: no split {name!r}; available: {', '.join(splits)}")
     return name, splits[name](dataset)
 
 

@@ -36,7 +36,7 @@ def read_table(path: Path) -> pa.Table:
     """Read and verify a table that :func:`write_table` wrote.
 
     Raises:
-        CorruptFileError: the file is damaged, truncated or foreign.
+        CorruptFileError: the file is damaged, truncated or not a file of recops.
         FileNotFoundError: no such file.
     """
     return _parse(read_sealed(path))
@@ -136,7 +136,7 @@ def refuse_unfinished(folder: Path) -> None:
     """Raise an error if the import into ``folder`` was interrupted.
 
     Raises:
-        CorruptFileError: ``dataset.json`` is damaged or foreign.
+        CorruptFileError: ``dataset.json`` is damaged or not a file of recops.
         DataError: the import was interrupted.
     """
     if is_saved(folder):

@@ -7,7 +7,7 @@ from torch import Tensor
 
 from recops_models.data.splits import Examples
 from recops_models.generative.path_ranker import PathRanker, beam_search
-from recops_models.generative.ranker import REQUESTS, in_batches, items_met
+from recops_models.generative.ranker import REQUESTS, in_batches, seen_items
 from recops_models.generative.windows import last_windows
 
 
@@ -51,7 +51,7 @@ def beam_recall(
         prefixes: list[Tensor] = []
         encoded = model.encode_requests(*last_windows(some, model.window))
         result = beam_search(
-            model, encoded, beams=beams, banned=items_met(some), on_step=prefixes.append
+            model, encoded, beams=beams, banned=seen_items(some), on_step=prefixes.append
         )
         prefixes.append(result.sids.long())
         path = model.paths[target + 1] - 1  # (B, L)

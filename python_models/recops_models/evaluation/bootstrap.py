@@ -63,7 +63,7 @@ def draw_means(
     rng = np.random.default_rng(seed)
     sign = -1.0 if values.mean() < 0 else 1.0  # Makes the draws for −values the same.
     distinct, counts = np.unique(sign * values, return_counts=True)
-    if len(distinct) <= _FEW_VALUES:  # For hits and the like, draw the count of each value.
+    if len(distinct) <= _FEW_VALUES:  # With few distinct values, such as hits, draw their counts.
         drawn = rng.multinomial(len(values), counts / len(values), size=resamples)
         means: npt.NDArray[np.float64] = drawn @ (sign * distinct) / len(values)
         return means

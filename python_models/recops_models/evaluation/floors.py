@@ -1,4 +1,4 @@
-"""Floors of click metrics: baselines that only count, which every click model should beat."""
+"""Floors of click metrics: counting baselines, which every click model should beat."""
 
 from __future__ import annotations
 
@@ -33,17 +33,17 @@ def floors(data: ClickData, seed: int = 0) -> dict[str, dict[str, float]]:
       tenth of the training part for early stopping.
 
     If the examples have running rates
-    (:class:`~recops_models.examples.running_rates.RunningRates`), rates and counts are those
+    (:class:`~recops_models.examples.running_rates.RunningRates`), the rates and counts are these
     features, which cover all earlier events. Otherwise they are counted in the training part. For
-    training examples of the boosting, they then come from the other four of five folds, so that
-    they do not contain the example's label.
+    a training example of the boosting, they are then counted in four of five folds, without the
+    fold of the example, so that they do not contain its label.
 
     Args:
         data: click examples.
         seed: seed of the training negatives, the folds and the boosting.
 
     Returns:
-        floor → metrics of
+        baseline → metrics of
         :meth:`~recops_models.evaluation.click_metrics.ClickMetrics.compute`.
 
     Raises:

@@ -1,4 +1,4 @@
-"""Floors of ranking metrics: popularity, and co-occurrence with the last item."""
+"""Counting baselines of ranking metrics: popularity, and co-occurrence with the last item."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ def ranking_floors(split: Split) -> dict[str, dict[str, float]]:
         split: any split; the target is each user's first test event.
 
     Returns:
-        floor → metrics of :func:`~recops_models.evaluation.metrics.ranking_metrics`.
+        baseline → metrics of :func:`~recops_models.evaluation.metrics.ranking_metrics`.
     """
     train, num_items = split.histories(), split.dataset.items.num_rows
     examples = split.examples("test").next_events()

@@ -250,7 +250,7 @@ def _values(dataset: Dataset, column: str) -> tuple[pa.Array, Int64Array]:
         return _one_array(items[column]), rows
     known = sorted({*events.column_names, *items.column_names} - {"user_id", "item_id"})
     raise DataError(
-        f"{dataset.name}: neither interactions nor items have a column {column!r}; there are "
+        f"{dataset.name}: neither interactions nor items have a column {column!r}; available: "
         + ", ".join(known)
     )
 

@@ -156,7 +156,7 @@ def _amounts(events: pa.Table, column: str, name: str) -> NDArray[np.float64]:
 def _require(events: pa.Table, column: str, name: str, setting: str) -> None:
     if column not in events.column_names:
         raise DataError(
-            f"{name}: {setting} must be a column of the interactions, got {column!r}; there are "
+            f"{name}: {setting} must be a column of the interactions, got {column!r}; available: "
             f"{', '.join(events.column_names)}"
         )
 

@@ -328,7 +328,9 @@ def _feature_from_dict(content: Any) -> Feature:
         raise DataError(f"FeatureSchema: a feature needs a 'name', got {content!r}")
     name, kind = content["name"], content.get("type")
     if kind not in _TYPES:
-        raise DataError(f"FeatureSchema: {name!r} has type {kind!r}; there are {', '.join(_TYPES)}")
+        raise DataError(
+            f"FeatureSchema: {name!r} has type {kind!r}; available: {', '.join(_TYPES)}"
+        )
     values = {key: value for key, value in content.items() if key != "type"}
     known = {entry.name: str(entry.type) for entry in dataclasses.fields(_TYPES[kind])}
     for key, value in values.items():

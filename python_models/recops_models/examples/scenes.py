@@ -51,7 +51,7 @@ class _Values:
         if column not in events.column_names:
             raise DataError(
                 f"{dataset.name}: {setting} must be a column of the interactions, got {column!r}; "
-                f"there are {', '.join(events.column_names)}"
+                f"available: {', '.join(events.column_names)}"
             )
         if events[column].null_count:
             raise DataError(f"{dataset.name}: {setting} {column} must have a value for every event")
@@ -127,7 +127,7 @@ class Scenes:
             )
         names = self.names
         if name not in names:
-            raise ValueError(f"no task {name!r}; there are {', '.join(names[:20])}")
+            raise ValueError(f"no task {name!r}; available: {', '.join(names[:20])}")
         return names.index(name)
 
     def of_events(self, events: pa.Table) -> Int64Array:

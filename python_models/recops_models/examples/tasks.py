@@ -147,7 +147,7 @@ def _numbers(split: Split, setting: str, column: str) -> AnyArray:
     name, names = split.dataset.name, split.dataset.interactions.column_names
     if column not in names:
         raise DataError(
-            f"{name}: {setting} must name columns of the interactions, got {column!r}; there are "
+            f"{name}: {setting} must name columns of the interactions, got {column!r}; available: "
             f"{', '.join(names)}"
         )
     values, faults = parse_numbers(_column(split, column), column)

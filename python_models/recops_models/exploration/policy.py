@@ -244,7 +244,7 @@ def named_policy(
                 raise ValueError(f"named_policy: {name} needs an Age, got {type(first).__name__}")
             scoring = AgeScoring(first, settings, on_scores)
         case _:
-            raise ValueError(f"named_policy: no policy {name!r}; there are {', '.join(POLICIES)}")
+            raise ValueError(f"named_policy: no policy {name!r}; available: {', '.join(POLICIES)}")
     return Policy(scoring, selection or Greedy())
 
 

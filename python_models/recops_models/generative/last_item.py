@@ -15,7 +15,7 @@ from recops_models.generative.ranker import (
     check_lengths,
     concatenate,
     in_batches,
-    items_met,
+    seen_items,
     top_unseen,
 )
 
@@ -54,5 +54,5 @@ class LastItem(Recommender):
             check_lengths("LastItem", torch.from_numpy(batch.lengths))
             last = batch.items[batch.offsets[1:] - 1]
             scores = torch.from_numpy(self._follows[last].toarray()) + self._ranks
-            parts.append(top_unseen(scores, items_met(batch), k))
+            parts.append(top_unseen(scores, seen_items(batch), k))
         return concatenate(parts, k)

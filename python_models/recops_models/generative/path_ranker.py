@@ -26,7 +26,7 @@ from recops_models.generative.ranker import (
     check_lengths,
     concatenate,
     in_batches,
-    items_met,
+    seen_items,
 )
 from recops_models.generative.windows import last_windows
 
@@ -235,7 +235,7 @@ class Requests(Recommender):
         return concatenate(
             [
                 self.model.decode(
-                    *last_windows(part, self.model.window), k, items_met(part), task, user=user
+                    *last_windows(part, self.model.window), k, seen_items(part), task, user=user
                 )
                 for part, task, user in zip(in_batches(histories, batch), tasks, users, strict=True)
             ],

@@ -12,7 +12,7 @@ from recops_models.generative.ranker import (
     Recommender,
     concatenate,
     in_batches,
-    items_met,
+    seen_items,
     top_unseen,
 )
 
@@ -35,7 +35,7 @@ class Popularity(Recommender):
         ranks = popularity_ranks(self.counts)
         ranking = concatenate(
             [
-                top_unseen(ranks.expand(len(batch), -1), items_met(batch), k)
+                top_unseen(ranks.expand(len(batch), -1), seen_items(batch), k)
                 for batch in in_batches(histories, REQUESTS)
             ],
             k,

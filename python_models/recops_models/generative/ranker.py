@@ -83,7 +83,7 @@ class Ranker(Recommender):
         """
         return concatenate(
             [
-                self.decode(*last_windows(part, self.window), k, items_met(part))
+                self.decode(*last_windows(part, self.window), k, seen_items(part))
                 for part in in_batches(histories, batch)
             ],
             k,
@@ -120,7 +120,7 @@ def concatenate(parts: Sequence[Ranking], k: int) -> Ranking:
     return Ranking(torch.cat(items), torch.cat(scores))
 
 
-def items_met(histories: Histories) -> Sequence[Tensor]:
+def seen_items(histories: Histories) -> Sequence[Tensor]:
     """Return the items of each history, one tensor per history."""
     items: Sequence[Tensor] = torch.from_numpy(histories.items).split(histories.lengths.tolist())
     return items

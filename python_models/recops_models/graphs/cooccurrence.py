@@ -218,8 +218,8 @@ def _pairs(
             for item, other in ((earlier, later), (later, earlier)):
                 pairs = np.flatnonzero(near & in_shard[item] & known[other])
                 blocks.append((user[item][pairs], items[item][pairs], items[other][pairs]))
-        users, items_met, others = (np.concatenate(column) for column in zip(*blocks, strict=True))
-        yield users, items_met, others
+        users, seen_items, others = (np.concatenate(column) for column in zip(*blocks, strict=True))
+        yield users, seen_items, others
         start = end
 
 

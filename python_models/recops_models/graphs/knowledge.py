@@ -138,7 +138,7 @@ class Knowledge:
                 raise KnowledgeError(f"keep: {name}s of {self.source}: {error}") from error
             if absent := int((rows == UNKNOWN).sum()):
                 raise KnowledgeError(
-                    f"keep: knowledge must be of all {len(ids):,} {name}s that this model knows, "
+                    f"keep: knowledge must cover all {len(ids):,} {name}s that this model knows, "
                     f"got that of {self.source}, which lacks {absent:,}"
                 )
             index = torch.cat([torch.arange(UNKNOWN + 1), torch.from_numpy(rows)])
@@ -160,12 +160,12 @@ class Knowledge:
         """
         if not (seconds and self.window.seconds):
             raise LeakageError(
-                f"keep: knowledge of {self.source} and examples of {data} must both have times, so "
-                "that their order is known; with cut=order, you are responsible for it"
+                f"keep: knowledge of {self.source} and examples of {data} must both have times, to "
+                "rule out leakage; with cut=order, you must rule it out yourself"
             )
         if self.window.last >= first:
             raise LeakageError(
-                f"keep: knowledge must be of events before {data}'s first example at "
+                f"keep: knowledge must come from events before {data}'s first example at "
                 f"{self.window.moment(first)}, got that of {self.source}, {self.window}"
             )
 
@@ -215,7 +215,7 @@ class Knowledge:
                 Window(**meta["window"]),
             )
         except (KeyError, TypeError, ValueError) as error:
-            raise CorruptFileError(f"{path}: no knowledge that this recops knows") from error
+            raise CorruptFileError(f"{path}: not a valid knowledge file") from error
 
 
 def version_of(weights: Mapping[str, Tensor], *settings: Any) -> str:

@@ -1,4 +1,4 @@
-"""The items that the rows of a ``.npy`` file of vectors belong to."""
+"""Items of the rows of a ``.npy`` file of vectors."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ BY_ID = "id"
 
 
 def check_order(vectors: Path | None, order: str | None, *, has_catalogue: bool) -> None:
-    """Check that it is known which item each row of ``vectors`` belongs to.
+    """Check that ``order`` and ``vectors`` determine the item of each row.
 
     Args:
         vectors: a Parquet file carries item ids, a ``.npy`` file does not; None: there is no file.
@@ -58,7 +58,7 @@ def ids_of_rows(
     item_ids: NDArray[np.int64] | None,
     item_keys: pa.ChunkedArray | None,
 ) -> NDArray[np.int64]:
-    """Return the item id of each row, ``[num_rows]``; −1 where the catalogue lacks the item.
+    """Return the item id of each row, ``[num_rows]``; −1 for items that are not in the catalogue.
 
     Args:
         order: :data:`BY_ID`, or a file; see :class:`~recops_models.data.id_file.IdFile`.

@@ -53,7 +53,9 @@ def pairs_of(schema: FittedSchema, names: Sequence[str]) -> list[Pair]:
         if kinds.get(induction) is not Categorical:
             raise DataError(f"CoAction: pair {name!r}: {induction!r} is no categorical feature")
         if kinds.get(fed) not in (Categorical, SequenceFeature):
-            raise DataError(f"CoAction: pair {name!r}: {fed!r} is no categorical nor a sequence")
+            raise DataError(
+                f"CoAction: pair {name!r}: {fed!r} is neither categorical nor a sequence"
+            )
         result.append(Pair(induction, fed))
     return result
 

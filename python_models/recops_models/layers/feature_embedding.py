@@ -120,7 +120,7 @@ class FeatureEmbedding(nn.Module):
         if unknown := sorted(chosen - set(known)):
             raise ValueError(
                 f"FeatureEmbedding: no feature {unknown[0]!r} in the context; "
-                f"there are {', '.join(known)}"
+                f"available: {', '.join(known)}"
             )
         for name, width in zip(known, self._widths, strict=True):
             if name in chosen:
@@ -264,7 +264,7 @@ def _histories(schema: FeatureSchema, width: int, only: str | None) -> tuple[His
     if not histories:
         raise DataError("FeatureEmbedding: no sequence shares a categorical's embedding")
     if only is not None and only not in histories:
-        raise DataError(f"FeatureEmbedding: no history {only!r}; there are {', '.join(histories)}")
+        raise DataError(f"FeatureEmbedding: no history {only!r}; available: {', '.join(histories)}")
     categorical = {feature.name for feature in schema.of_type(Categorical)}
     return tuple(
         History(

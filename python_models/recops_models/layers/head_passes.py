@@ -32,7 +32,9 @@ class HeadPasses:
                 f"HeadPasses: head must be an nn.Sequential, got {type(head).__name__}"
             )
         if any(isinstance(module, Dice) and module.always_batch for module in head.modules()):
-            raise ValueError("HeadPasses: head must read rows apart, got a Dice of always_batch")
+            raise ValueError(
+                "HeadPasses: head must compute rows independently, got a Dice with always_batch"
+            )
         self._head = head
         self._blocks = _blocks(head)
         if len(self._blocks) < 2:

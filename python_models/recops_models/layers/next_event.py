@@ -1,4 +1,4 @@
-"""Auxiliary loss of DIEN: can a state tell the next event from a random one?"""
+"""Auxiliary loss of DIEN, which trains states to distinguish the next event from a random one."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ class NextEvent(nn.Module):
         if scorer == "inner":
             return
         if not hidden:
-            raise ValueError("NextEvent: hidden must name one layer at least")
+            raise ValueError("NextEvent: hidden must name at least one layer")
         self.first = nn.Linear(2 * width, hidden[0])
         self.rest = MLP(hidden[0], hidden[1:], 1, activation_name="sigmoid")
         self.scale = nn.Parameter(torch.ones(2 * width)) if affine else None

@@ -30,7 +30,7 @@ _GATHER = 10
 """Cost of a gathered row relative to a row of the full table."""
 
 _GATHER_ATTENDED = 1
-"""The same with attention, whose cost per row does not depend on the way."""
+"""Relative cost of a gathered row with attention, whose cost per row is the same in both cases."""
 
 
 @dataclass(frozen=True)
@@ -199,7 +199,7 @@ class ResidualTable(ComposedTable):
             ValueError: a graph of other items, edges of padding, or a table without residuals.
         """
         if self.residual is None:
-            raise ValueError("ResidualTable.refresh: without residuals, rows would jump")
+            raise ValueError("ResidualTable.refresh: the table must have residuals, got none")
         if len(graph) != len(self.offsets) - 1 or graph.offsets[1]:
             raise ValueError(
                 f"ResidualTable.refresh: graph must have {len(self.offsets) - 1} items and no "

@@ -13,7 +13,7 @@ StateT = TypeVar("StateT")
 
 
 class Write(Protocol[StateT]):
-    """Recurrence over the first events of U histories ``[U, T, d]``, from given or new states."""
+    """Recurrence over the first events of U histories ``[U, T, d]``, from given or empty states."""
 
     def __call__(self, events: Tensor, lengths: Tensor, state: StateT | None, /) -> StateT: ...
 

@@ -136,7 +136,7 @@ class TargetAttention(EventAttention):
     ) -> None:
         super().__init__(weights)
         if not hidden:
-            raise ValueError("TargetAttention: hidden must name one layer at least")
+            raise ValueError("TargetAttention: hidden must name at least one layer")
         if activation_name == "dice":
             raise ValueError(
                 "TargetAttention: attention_activation must not be dice, since padding would enter "

@@ -1,4 +1,4 @@
-"""Results of a run, and their forms: metrics, recommendations and report."""
+"""Results of a run, and their conversion to metrics, recommendations and a report."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ class TestedModel:
         seconds: training time.
     """
 
-    __test__ = False  # This is no test class for pytest.
+    __test__ = False  # Keeps pytest from collecting this class.
 
     items: Tensor
     ranks: Tensor

@@ -31,7 +31,7 @@ class Settings:
 
     Attributes:
         data: a named data set, or a folder.
-        seed: of every random draw.
+        seed: seed of every random draw.
         text_encoder: encoder of item texts.
         vectors: a file of item vectors; None: vectors are built from texts, attributes and events.
         order: the item of each row of ``vectors``; see

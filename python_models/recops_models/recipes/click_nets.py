@@ -22,7 +22,7 @@ def click_net(wrapper: str, name: str | None) -> NetRecipe:
     recipe = recipe_of(name) if name in names() and name is not None else None
     if not isinstance(recipe, ClickRecipe):
         known = [each for each in names() if isinstance(recipe_of(each), ClickRecipe)]
-        raise ValueError(f"{wrapper}: no net {name!r}; there are {', '.join(known)}")
+        raise ValueError(f"{wrapper}: no net {name!r}; available: {', '.join(known)}")
     return recipe
 
 

@@ -91,7 +91,7 @@ def _recipe(path: Path, name: str) -> Recipe:
         return recipe_of(name)
     except ValueError as error:
         raise CorruptFileError(
-            f"{path}: holds a {name}, which this recops does not know"
+            f"{path}: holds a {name}, a model unknown to this version"
         ) from error
 
 

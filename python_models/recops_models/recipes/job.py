@@ -138,7 +138,7 @@ def find_setting(recipe: Recipe, parts: Parts, name: str) -> tuple[str, str]:
     }
     if name not in known:
         names = ", ".join(sorted(known)) or "none"
-        raise ValueError(f"{recipe.name} has no setting {name!r}; there are: {names}")
+        raise ValueError(f"{recipe.name} has no setting {name!r}; available: {names}")
     return known[name]
 
 

@@ -69,5 +69,7 @@ def all_domains(data: Data, split: SplitName | None) -> Dataset:
             f"examples of {data.name}"
         )
     if split is not None:
-        raise ValueError(f"keep: split must be left out, since until and test say it, got {split}")
+        raise ValueError(
+            f"keep: split must be left out, since until and test define it, got {split}"
+        )
     return data

@@ -79,16 +79,18 @@ def insert_new_items(
         DataError: the file is unfit; an attribute value is unknown from training; the items of the
             data set, their descriptions or attributes have changed since training.
         FileNotFoundError: ``folder`` has no tokenizer.
-        ValueError: the attributes were shuffled, or the codes depend on events only.
+        ValueError: the attributes were shuffled, or the codes come from events.
     """
     inputs = part(job.parts, "inputs", InputConfig)
     if inputs.shuffle_attributes:
-        raise ValueError("new items: shuffle_attributes must be false, as theirs cannot be dealt")
+        raise ValueError(
+            "new items: shuffle_attributes must be false; a new item has no shuffled attribute"
+        )
     config = part(job.parts, "sids", SidConfig)
     if config.collaborative:
         raise ValueError(
-            "new items: collaborative must be false, as codes that are made of events say nothing "
-            "of an item without any"
+            "new items: collaborative must be false, as these codes come from events, and a new "
+            "item has none"
         )
     check_catalogue(folder, job, dataset)
     table = read_new_items(path, dataset)
@@ -143,15 +145,15 @@ def _check_space(dataset: Dataset, now: Float32Array, trained: Float32Array) -> 
     cosine = float(cosines.mean()) if len(cosines) else 1.0
     if not cosine >= _SAME_SPACE:
         raise DataError(
-            f"{dataset.name} describes its items otherwise than in training (their vectors, made "
-            f"anew, have a mean cosine of {cosine:.3f} with those of then): new items would get "
-            "codes of another space; train again"
+            f"{dataset.name} describes its items differently than in training (the mean cosine of "
+            f"the items' vectors now and then is {cosine:.3f}), so the codes of new items would be "
+            "meaningless: train again"
         )
 
 
 def _file_vectors(path: Path, table: pa.Table, sids: SemanticIds) -> Float32Array:
     if path.suffix != ".parquet":
-        raise DataError(f"{path}: must be Parquet with a vector an item, as training had its own")
+        raise DataError(f"{path}: must be Parquet with one vector per item, as in training")
     vectors = load_item_vectors(path, np.arange(len(table)), table[KEY])
     width = sids.vectors.vectors.shape[1]
     if vectors.vectors.shape[1] != width:

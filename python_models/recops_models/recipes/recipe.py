@@ -64,7 +64,7 @@ class Recipe(ABC):
         """
         if name not in self.presets:
             known = ", ".join(self.presets) or "none"
-            raise ValueError(f"{self.name} has no preset {name!r}; there are: {known}")
+            raise ValueError(f"{self.name} has no preset {name!r}; available: {known}")
         return self.presets[name]
 
     @abstractmethod

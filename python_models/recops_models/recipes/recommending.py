@@ -35,7 +35,7 @@ class ReadyModel:
         task: measures the model and recommends with it.
         item_ids: ids of the source, by index; new items come last.
         titles: titles of the items, by index.
-        seed: of exploring lists; None: lists do not explore.
+        seed: seed of exploring lists; None: lists do not explore.
     """
 
     dataset: Dataset
@@ -109,7 +109,7 @@ def ready_model(
         from recops_models.recipes.new_items import insert_new_items
 
         if not isinstance(model, UniRec):
-            raise ValueError(f"{job.model} takes neither --new-items nor --task; unirec does")
+            raise ValueError(f"{job.model} takes neither --new-items nor --task; only unirec does")
         if new_items is not None:
             new = insert_new_items(job, dataset, model, folder, new_items)
             model = new.live.model

@@ -67,7 +67,7 @@ def recipe_of(name: str) -> Recipe:
     if name not in _RECIPES:
         _installed()
     if name not in _RECIPES:
-        raise ValueError(f"no model {name!r}; there are {', '.join(_RECIPES)}")
+        raise ValueError(f"no model {name!r}; available: {', '.join(_RECIPES)}")
     module, _, attribute = _RECIPES[name].partition(":")
     from recops_models.recipes.recipe import (
         Recipe,  # This imports torch, which names() does without.

@@ -172,7 +172,7 @@ def load_trained(folder: Path) -> tuple[Job, nn.Module]:
     if not (folder / MODEL).exists():
         raise FileNotFoundError(
             f"{folder}: {MODEL} is missing; train again with `recops train … --out {folder}`, or "
-            "go on from the last checkpoint with --resume"
+            "continue from the last checkpoint with --resume"
         )
     return job, load_model(folder / MODEL)
 

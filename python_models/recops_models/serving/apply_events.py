@@ -21,7 +21,7 @@ from recops_models.serving.yielding import YieldPoint
 
 @dataclass(frozen=True)
 class EventOutcome:
-    """EventStatus of an event.
+    """Outcome of one event.
 
     Attributes:
         outcome: decision of :class:`~recops_models.serving.ledger.Ledger`.
@@ -54,7 +54,7 @@ def apply_events(
         outcome of each event.
 
     Raises:
-        ConflictError: another commit changed a value that was read, or a guard raised it.
+        ConflictError: another commit changed a value that was read, or a guard failed.
         CorruptStateError: a user's state is damaged.
         StoreError: the store cannot read or write.
     """
@@ -191,6 +191,7 @@ def _load_record(
     record = UserRecord.unpack(user, data, served.layout.num_bytes)
     if record.version != served.version:
         raise ModelVersionError(
-            f"the state of {user!r} is of model {record.version.hex()}, not {served.version_text}"
+            f"the state of {user!r} belongs to model {record.version.hex()}, "
+            f"not {served.version_text}"
         )
     return record

@@ -105,8 +105,8 @@ class Center:
     Args:
         served: the model.
         store: an empty store, or one with states of this model.
-        data: data set whose users and items a later model will know, or a function that loads it;
-            None uses the data set of that model's training.
+        data: data set with the users and items of later models, or a function that loads it; None
+            uses the data set of each model's training.
         create: initialize an empty store with the model.
 
     Raises:
@@ -364,7 +364,7 @@ class Center:
                 return
             current = read_active(self.store)
             if current is None:
-                raise ModelVersionError(f"{self.store.url}: was emptied")
+                raise ModelVersionError(f"{self.store.url}: all states were deleted")
             if current.version != served.version:
                 served = ServedModel.load(Path(current.folder), data=self._data)
                 if served.version != current.version:

@@ -46,7 +46,7 @@ class UserEvent:
             raise FieldError("event", f"must be an object, got {_shown(content)}")
         for name in _OWN:
             if name not in content:
-                raise FieldError(name, "must be there")
+                raise FieldError(name, "must be present")
         return cls(
             id_text("user_id", content["user_id"]),
             id_text("item_id", content["item_id"]),

@@ -105,7 +105,7 @@ class EventEncoder:
             column = next((name for name in columns if name in event.features), None)
             if column is None:
                 faults.setdefault(
-                    index, FieldError("rating", "must be there, or a label or feedback")
+                    index, FieldError("rating", "must be present, or a label or feedback")
                 )
                 continue
             value = event.features[column]
@@ -135,7 +135,7 @@ class EventEncoder:
         if rows is None:
             rows = np.full(len(events), UNKNOWN)
             for index in set(range(len(events))).difference(indices):
-                error = FieldError(name, "must be there, because the model reads it")
+                error = FieldError(name, "must be present, because the model reads it")
                 faults.setdefault(index, error)
         values = [events[index].features[name] for index in indices]
         rows[indices], errors = rows_of_values(self._fitted.lookup(name), name, values)

@@ -78,7 +78,7 @@ class UserRecord:
         if magic != _MAGIC or version_of_format != FORMAT or num_gaps > MAX_GAPS:
             raise CorruptStateError(
                 f"the state of {user!r} is of format {version_of_format}, "
-                f"but this recops reads {FORMAT}"
+                f"but this version reads {FORMAT}"
             )
         count, seen, liked, last, missing, floor = numbers
         start = _HEAD.size + num_gaps * _GAP.size

@@ -178,7 +178,7 @@ def _entries(listed: object) -> list[StreamEntry]:
 
 def _event(fields: dict[bytes, bytes] | None) -> object:
     if not fields:
-        return FieldError("event", "must be there, but the stream was trimmed before it was read")
+        return FieldError("event", "must be present, but the stream was trimmed before it was read")
     if b"event" not in fields:
         return FieldError("event", "must be a field of a stream's entry")
     return event_of_json(fields[b"event"])

@@ -158,8 +158,8 @@ def restore_snapshot(
     folder = Path(source.folder) if model is None else model.resolve()
     if not holds_version(folder, source.version):
         raise ModelVersionError(
-            f"{path}: is of model {source.version.hex()}, which {folder} does not hold; name the "
-            "folder that does (--model)"
+            f"{path}: belongs to model {source.version.hex()}, which {folder} does not hold; name "
+            "the folder that does (--model)"
         )
     damaged = DamagedRecords()
     with Lock(store, MAINTENANCE) as maintenance:
@@ -211,11 +211,11 @@ def _read_model(path: Path) -> Active:
             metadata = json.loads(file.schema_arrow.metadata[b"snapshot"])
         if metadata["format"] != _FORMAT:
             raise CorruptFileError(
-                f"{path}: snapshot format {metadata['format']}, but this recops reads {_FORMAT}"
+                f"{path}: snapshot format {metadata['format']}, but this version reads {_FORMAT}"
             )
         return Active.unpack(metadata["active"].encode())
     except (pa.ArrowException, KeyError, TypeError) as error:
-        raise CorruptFileError(f"{path}: is no snapshot ({error})") from error
+        raise CorruptFileError(f"{path}: is not a snapshot ({error})") from error
 
 
 def _read_rows(path: Path) -> Iterator[dict[bytes, bytes]]:

@@ -46,7 +46,7 @@ def make_tokenizer(
     for name, text in (settings or {}).items():
         if name not in known:
             raise ValueError(
-                f"{method} has no setting {name!r}; there are: {', '.join(sorted(known)) or 'none'}"
+                f"{method} has no setting {name!r}; available: {', '.join(sorted(known)) or 'none'}"
             )
         values = changed(values, name, text)
     return kind(levels, codes, values)
@@ -69,5 +69,5 @@ def load_tokenizer(path: Path) -> Tokenizer:
 
 def _kind(method: str) -> type[Tokenizer]:
     if method not in METHODS:
-        raise ValueError(f"no tokenizer {method!r}; there are {', '.join(METHODS)}")
+        raise ValueError(f"no tokenizer {method!r}; available: {', '.join(METHODS)}")
     return METHODS[method]

@@ -86,7 +86,7 @@ def load_checkpoint(path: Path, model: nn.Module, optimizers: Sequence[Optimizer
         for number, optimizer in enumerate(optimizers):
             _load_optimizer(optimizer, below(f"{number}.", entries))
     except (RuntimeError, ValueError, KeyError) as error:
-        raise ValueError(f"{path}: of another model or other optimizers than these") from error
+        raise ValueError(f"{path}: belongs to another model or to other optimizers") from error
     sums = {name: meta[name] for name in _SUMS}
     curve = [Epoch(**row) for row in meta["curve"]]
     return State(curve, below("best.", tensors), **sums, rng=tensors.get("rng"))

@@ -62,7 +62,7 @@ class ExampleTask(RecommenderTask[ModelT, Batch]):
             self.dataset = data
             data = click_data(data, split, fitted=fitted, **dataclasses.asdict(examples))
         elif split is not None:
-            raise ValueError(f"{data.name} is split already: leave out the split {split}")
+            raise ValueError(f"{data.name} is already split: leave out the split {split}")
         self._data, self.name, self.split, self.notes = data, data.name, data.split, data.notes
 
     @property

@@ -1,7 +1,7 @@
-"""A training that went out of the numbers."""
+"""Error of a training that diverges."""
 
 from __future__ import annotations
 
 
 class DivergedError(ValueError):
-    """A loss, or a weight, is no longer finite: the settings are too bold, not wrong."""
+    """A loss or a weight is not finite. A lower learning rate may help."""

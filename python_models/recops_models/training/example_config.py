@@ -15,9 +15,9 @@ class ExampleConfig:
 
     Attributes:
         max_len: T, number of recent events that a history holds.
-        targets_per_history: number of neighbouring events of a user whose histories start alike.
-            A memory or a GRU reads such a history once, so larger numbers train faster. Each batch
-            then has fewer users.
+        targets_per_history: number of consecutive events of a user whose histories start at the
+            same event. A memory or a GRU reads such a history once, so larger numbers train faster.
+            Each batch then has fewer users.
         feedback: "explicit"; "implicit": every event is a click, also with a low rating; None:
             explicit if the source has labels or ratings.
         positive: lowest rating that counts as liking (explicit feedback).

@@ -19,11 +19,11 @@ from recops_models.training.rowwise_adagrad import RowwiseAdagrad
 def make_optimizers(model: nn.Module, config: TrainingConfig) -> list[Optimizer]:
     """Return AdamW for the network, and the optimizer ``config.tables`` for embedding tables.
 
-    A table is the weight of an ``nn.Embedding``; its ``sparse`` flag is set to what the optimizer
-    reads. A :class:`~recops_models.layers.decaying_rows.DecayingRows` decays by itself at the rate
-    of its group, without ``weight_decay``. Each parameter group has its ``peak`` rate, which
-    :func:`set_learning_rate` reads. Adjacent groups with equal settings are merged, because each
-    group costs time per step.
+    A table is the weight of an ``nn.Embedding``. Its ``sparse`` flag is set to the kind of gradient
+    that its optimizer needs. A :class:`~recops_models.layers.decaying_rows.DecayingRows` applies
+    its own decay, at the rate of its group, and has no ``weight_decay``. Each parameter group has
+    its ``peak`` rate, which :func:`set_learning_rate` reads. Adjacent groups with equal settings
+    are merged, because each group costs time per step.
 
     Raises:
         ValueError: a sparse optimizer for a model without tables.
@@ -65,12 +65,12 @@ def check_dense(config: TrainingConfig) -> None:
     Models that read a whole table give dense gradients.
 
     Raises:
-        ValueError: it does not.
+        ValueError: the optimizer accepts only sparse gradients.
     """
     if config.tables == "sparse-adam":
         raise ValueError(
-            f"training: tables={config.tables} is for tables that are only looked up, and this "
-            "model also reads one as a whole; take rowwise-adagrad or adamw"
+            f"training: tables={config.tables} needs sparse gradients, but this model also reads a "
+            "table as a whole; use rowwise-adagrad or adamw"
         )
 
 
@@ -78,7 +78,7 @@ def check_gradients(optimizers: Iterable[Optimizer], config: TrainingConfig) -> 
     """Check that SparseAdam, if present, gets no dense gradient.
 
     Raises:
-        ValueError: it does.
+        ValueError: a table of SparseAdam has a dense gradient.
     """
     for optimizer in optimizers:
         if isinstance(optimizer, torch.optim.SparseAdam):

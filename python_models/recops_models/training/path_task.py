@@ -49,8 +49,8 @@ class PathTask(RankingTask[PathRanker, PathWindows]):
         validation_users: at most this many users choose the best epoch; None: all.
 
     Raises:
-        DataError: a column is missing or unfit; all events have the same reward or level, so that
-            the alignment has nothing to learn.
+        DataError: a column is missing or has unsuitable values; all events have the same reward or
+            level, so that the alignment has nothing to learn.
         ValueError: no user has three events; settings that contradict each other.
     """
 

@@ -59,8 +59,8 @@ class RankingTask(RecommenderTask[ModelT, BatchT]):
             )
         if not len(self.test.users):
             raise ValueError(
-                f"{dataset.name}: test must ask about a user whom training knows, got none by "
-                f"split {self.split}"
+                f"{dataset.name}: split {self.split} must give at least one test user who is also "
+                "in the training part, got none"
             )
         self.epoch_validation = self.validation.some(validation_users)
 
@@ -95,4 +95,4 @@ def user_history(dataset: Dataset, user: int) -> Histories:
 def no_history_error(dataset: Dataset, user: int) -> ValueError:
     """Return the error for a user, given by index, without events."""
     name = dataset.user_keys[user]
-    return ValueError(f"user {name} has met nothing yet: there is nothing to go by")
+    return ValueError(f"user {name} has no events, so nothing can be recommended")

@@ -101,8 +101,8 @@ def fit(
         metrics = task.evaluate(model.eval())
         if config.select != LAST and math.isnan(metrics[config.select]):
             raise ValueError(
-                f"training: {config.select} of the validation part is not defined, so that no "
-                "epoch can be chosen by it; take another with select"
+                f"training: {config.select} of the validation part is undefined, so it cannot "
+                "choose the best epoch; name another metric with select"
             )
         seconds = round(time.perf_counter() - started, 3)
         epoch = Epoch(len(state.curve), state.total / state.targets, metrics, seconds)
@@ -120,11 +120,11 @@ def check_select(metrics: Sequence[str], config: TrainingConfig) -> None:
     """Check that ``config.select`` names one of the validation ``metrics``.
 
     Raises:
-        ValueError: it does not.
+        ValueError: ``config.select`` is unknown.
     """
     if config.select not in (*metrics, LAST):
         raise ValueError(
-            f"training: no validation metric {config.select!r}; there are "
+            f"training: no validation metric {config.select!r}; available: "
             f"{', '.join(metrics)}, and {LAST}"
         )
 
@@ -174,7 +174,7 @@ def _run_epoch(
                 save()
                 saved = time.perf_counter()
     if not state.targets:
-        raise ValueError("training: the training part holds nothing to learn from")
+        raise ValueError("training: the training part has no targets")
 
 
 def _learn(

@@ -99,7 +99,7 @@ def cases(family: str, *, quick: bool = False) -> Iterator[Case]:
     """
     known = families()
     if family not in known:
-        raise ValueError(f"bench: no family {family!r}; there are {', '.join(known)}")
+        raise ValueError(f"bench: no family {family!r}; available: {', '.join(known)}")
     return _families[family](quick)
 
 

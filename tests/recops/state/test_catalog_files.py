@@ -83,7 +83,7 @@ def test_files_of_another_format_or_kind_are_refused(tmp_path: Path, kind: type,
     (catalog if kind is recops.SidCatalog else catalog.snapshot()).save(path)
     tensors, meta = load_tensors(path, kind=name)
     save_tensors(path, tensors, kind=name, version=2, meta=meta)
-    with pytest.raises(CorruptFileError, match=f"{name} format 2, but this recops reads up to 1"):
+    with pytest.raises(CorruptFileError, match=f"{name} format 2, but this version reads up to 1"):
         kind.load(path)
     save_tensors(path, tensors, kind="codebooks", meta=meta)
     with pytest.raises(CorruptFileError, match=f"holds 'codebooks', not '{name}'"):

@@ -171,7 +171,7 @@ def test_claims_on_unseen_pairs_from_the_command_line(
     floors = content["floors"]
     assert set(floors[f"{data}, unseen pairs"]) >= {"popularity", "item rate", "boosted counts"}
     assert f"{data}, unseen pairs: mean over seeds" in (out / "results.md").read_text()
-    assert "no evidence" in capsys.readouterr().out
+    assert "not evidence" in capsys.readouterr().out
     # Claims on synthetic clicks cannot be measured on other data.
     assert cli.run([*command, "can-beats-products-of-pairs"]) == 2
     assert "none of these claims can be measured on" in capsys.readouterr().err
@@ -194,7 +194,7 @@ def test_named_data_selects_the_claims_measured_on_it(
 def test_unknown_synthetic_clicks_are_refused() -> None:
     (claim,) = claims_of("can", ["can-beats-cartesian-on-rare-pairs"])
     run = Run(claim.experiment, "can", "nowhere", (), 0, test=True, quick=True)
-    with pytest.raises(ValueError, match="no made-up clicks 'nowhere'; there are rank 4"):
+    with pytest.raises(ValueError, match="no made-up clicks 'nowhere'; available: rank 4"):
         claim.experiment.config(run)
     share = Run(claim.experiment, "can", claim.data[0], (), 0, True, True, share=0.5)
     with pytest.raises(ValueError, match="share must be 1 for made-up clicks"):

@@ -146,7 +146,7 @@ def test_claims_of_rocket_from_the_command_line(
     ids = "rocket-lifts-the-light-net,the-block-guards-the-booster,the-light-net-is-faster"
     command = ["reproduce", "rocket", "--quick", "--claims", ids, "--data", data]
     assert cli.run([*command, "--out", str(out)]) == 0
-    assert "no evidence" in capsys.readouterr().out
+    assert "not evidence" in capsys.readouterr().out
     content = read_results(out)
     differences = content["tables"]["differences"]
     assert [difference["metric"] for difference in differences] == [

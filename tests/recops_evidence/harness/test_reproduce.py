@@ -238,7 +238,7 @@ def test_a_quick_reproduction_skips_tuning(data: str, tmp_path: Path) -> None:
     content = measure(tmp_path, claim, seeds=None, quick=True, callbacks=recorder)
     assert len(recorder.started) == 4
     assert content["claims"][0]["seeds"] == 2
-    assert "no evidence" in (tmp_path / "results.md").read_text()
+    assert "not evidence" in (tmp_path / "results.md").read_text()
     rows = read_json(tmp_path / "runs" / recorder.started[0].key / "curves.json", kind="curves")[
         "rows"
     ]
@@ -270,7 +270,7 @@ def test_a_claim_of_dien_from_the_command_line(
         assert len(difference["users_interval"]) == 2
     models = [arm["model"] for arm in content["tables"]["arms"]]
     assert models == ["dien", "din", "din", "sum-pool"]
-    assert "no evidence" in output.out
+    assert "not evidence" in output.out
     stored = (out / "results.json").read_text()
     assert cli.run([*command, "--resume"]) == 0
     assert "ahead" not in capsys.readouterr().err
@@ -597,7 +597,7 @@ def test_declared_claims_are_complete(paper: str) -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["reproduce", "alexnet"], "no claims of 'alexnet'; there are those of age, can"),
+        (["reproduce", "alexnet"], "no claims of 'alexnet'; available: age, can"),
         (["reproduce", "dien", "--claims", "nothing"], "dien has no claim 'nothing'"),
         (["reproduce", "dien", "--seeds", "1"], "--seeds"),
         (["reproduce", "dien", "--data", "nowhere"], "no data set and no folder 'nowhere'"),

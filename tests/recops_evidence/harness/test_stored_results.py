@@ -106,5 +106,5 @@ def test_a_newer_format_is_refused(tmp_path: Path) -> None:
     shutil.copy(FORMAT_1 / RESULTS, tmp_path)
     content = read_json(tmp_path / RESULTS, kind="results")
     write_json(tmp_path / RESULTS, content, kind="results", version=3)
-    with pytest.raises(CorruptFileError, match="results format 3, but this recops reads up to 2"):
+    with pytest.raises(CorruptFileError, match="results format 3, but this version reads up to 2"):
         read_results(tmp_path)

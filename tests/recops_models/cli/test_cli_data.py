@@ -163,7 +163,7 @@ def test_a_row_with_an_extra_tab_is_reported(
         (["nope"], 2, "No such command 'nope'"),
         (["data", "nope"], 2, "No such command 'nope'. (see `recops data --help`)"),
         (["data", "get"], 2, "Missing argument"),
-        (["data", "get", "nope"], 2, "no data set 'nope'; there are ml-100k"),
+        (["data", "get", "nope"], 2, "no data set 'nope'; available: ml-100k"),
         (["data", "describe", "nope"], 2, "no data set and no folder 'nope'"),
         (["data", "get", "beauty"], 1, "beauty: set RECOPS_DATA"),
         (["data", "get", "office"], 1, "office: set RECOPS_DATA"),

@@ -77,7 +77,7 @@ def test_all_users_with_new_items_in_a_task(
     assert table["item"].to_pylist().count("a7") == USERS - 1
     before = lists.read_bytes()
     assert run([*command, "--task", "nowhere"]) == 1
-    assert "no task 'nowhere'; there are feed, search" in capsys.readouterr().err
+    assert "no task 'nowhere'; available: feed, search" in capsys.readouterr().err
     assert lists.read_bytes() == before
 
 
@@ -88,7 +88,9 @@ def test_no_file_is_written_for_an_unknown_user(
     file.write_text("3\nnobody\n")
     command = ["recommend", trained("popularity"), "--users", str(file), "--out", str(lists)]
     assert run(command) == 1
-    message = f"recops: {file}, line 2: user 'nobody' is not among the {USERS} of shop, such as 0\n"
+    message = (
+        f"recops: {file}, line 2: user 'nobody' is not among the {USERS} users of shop, such as 0\n"
+    )
     assert capsys.readouterr().err == message
     assert not lists.exists()
 

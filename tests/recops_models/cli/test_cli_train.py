@@ -116,7 +116,7 @@ def test_a_preset_is_recorded_as_plain_settings(
     capsys.readouterr()
     assert run(["evaluate", str(out)]) == 0
     assert run(["train", "unirec", "--data", data, "--preset", "small"]) == 2
-    assert "unirec has no preset 'small'; there are: paper" in capsys.readouterr().err
+    assert "unirec has no preset 'small'; available: paper" in capsys.readouterr().err
 
 
 def test_the_help_of_train_names_every_preset() -> None:
@@ -138,7 +138,7 @@ def test_timing_and_export_refuse_other_models(
     assert run(["recommend", tiger, "--user", "3", "--timing"]) == 0
     assert "ms per request with 50 beams: encode " in capsys.readouterr().out
     assert run(["recommend", floor, "--user", "3", "--timing"]) == 1
-    assert "--timing: Popularity has no steps; unirec and tiger have" in capsys.readouterr().err
+    assert "--timing: the model must be unirec or tiger, got Popularity" in capsys.readouterr().err
     assert run(["export", floor, "--out", str(tmp_path / "floor.pt2")]) == 1
     assert "such as unirec, tiger or sasrec, got popularity" in capsys.readouterr().err
     assert run(["export", tiger, "--out", str(tmp_path / "tiger.zip")]) == 1
@@ -212,7 +212,7 @@ def test_ids_are_those_of_the_source(tmp_path: Path, capsys: pytest.CaptureFixtu
     assert len(output) == 3
     assert not set(output) & {f"i{3 + step:02}" for step in range(5)}
     assert run(["recommend", out, "--user", "u9"]) == 1
-    assert "user u9 has met nothing yet" in capsys.readouterr().err
+    assert "user u9 has no events" in capsys.readouterr().err
     sids = ["--levels", "2", "--codes", "4", "--out", str(tmp_path / "sids")]
     assert run(["tokenize", *data, *sids]) == 0
     table = read_table(tmp_path / "sids" / "sids.parquet")
@@ -424,7 +424,7 @@ def test_resume_refuses_another_job(
         (["train", "sasrec", "--data", "ml-100k", "--set", "width"], "must be key=value"),
         (
             ["train", "rocket", "--data", "ml-100k", "--set", "booster=sasrec"],
-            "no net 'sasrec'; there are sum-pool, din",
+            "no net 'sasrec'; available: sum-pool, din",
         ),
         (["train", "rocket", "--data", "ml-100k", "--set", "booster=none"], "no net None"),
         (["train", "rocket", "--data", "ml-100k", "--set", "light.wide=3"], "light.width"),
@@ -531,7 +531,7 @@ def test_a_missing_file_is_named_with_its_setting(
         "max_len=6",
     ]
     assert run([*command, "--out", str(out)]) == 1
-    message = f"recops: {model}: {setting} must be a file, got {missing}: there is none\n"
+    message = f"recops: {model}: {setting} must be an existing file, got {missing}\n"
     assert capsys.readouterr().err == message
 
 

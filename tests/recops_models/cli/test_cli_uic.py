@@ -317,7 +317,7 @@ def test_refused_events_are_named(
     last = json.loads(out)["accepted"] + 2
     assert [line.partition(": ")[2][:20] for line in err.splitlines()] == [
         "event 1: event must be JSON"[:20],
-        f"event {last}: item_id must be there"[:20],
+        f"event {last}: item_id must be present"[:20],
     ]
 
 

@@ -198,7 +198,7 @@ def test_the_command_line_trains_age_around_a_base(name: str, tmp_path: Path) ->
 
 
 def test_invalid_settings_are_refused() -> None:
-    with pytest.raises(ValueError, match="age: no net 'sasrec'; there are sum-pool, din"):
+    with pytest.raises(ValueError, match="age: no net 'sasrec'; available: sum-pool, din"):
         job_of("age", "shop", {"base": "sasrec"}, seed=0, quick=True)
     with pytest.raises(ValueError, match="age has no setting 'base_sizes'"):
         job_of("age", "shop", {"base_sizes": "x"}, seed=0, quick=True)
@@ -212,7 +212,7 @@ def test_invalid_bases_are_refused() -> None:
     with pytest.raises(ValueError, match=r"age: base.hidden must name a layer, .* got none"):
         Age(new_net("din", FITTED, width=16, hidden=()), AgeConfig())
     released = ReleasedDien(FITTED, DienConfig(compat=("released",)))
-    with pytest.raises(ValueError, match="HeadPasses: head must read rows apart, got a Dice"):
+    with pytest.raises(ValueError, match="HeadPasses: head must compute rows independently"):
         Age(released, AgeConfig())
     with pytest.raises(ValueError, match="head must be in evaluation"):
         age().train().explore(batch(LENGTHS), seed=0)

@@ -115,11 +115,11 @@ def test_features_of_any_kind_can_be_paired() -> None:
 @pytest.mark.parametrize(
     ("pair", "message"),
     [
-        ("item", "'' is no categorical nor a sequence"),
+        ("item", "'' is neither categorical nor a sequence"),
         ("age:history_item", "'age' is no categorical feature"),
         ("history_item:item", "'history_item' is no categorical feature"),
-        ("item:age", "'age' is no categorical nor"),
-        ("item:nothing", "'nothing' is no categorical nor"),
+        ("item:age", "'age' is neither categorical nor"),
+        ("item:nothing", "'nothing' is neither categorical nor"),
     ],
 )
 def test_invalid_pairs_are_refused(pair: str, message: str) -> None:

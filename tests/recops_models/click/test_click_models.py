@@ -334,7 +334,7 @@ def test_din_attends_to_each_history_separately() -> None:
 
 
 def test_an_unknown_history_is_named() -> None:
-    with pytest.raises(DataError, match="no history 'likes'; there are clicks, carts"):
+    with pytest.raises(DataError, match="no history 'likes'; available: clicks, carts"):
         Din(schema(SEVERAL), DinConfig(history="likes"))
     unmatched = (*SEVERAL, Sequence("sign_of_likes", history="likes"))
     with pytest.raises(DataError, match="'likes': none of 'sign_of_likes' shares"):

@@ -455,11 +455,11 @@ def test_released_enables_all_quirks() -> None:
     [
         ({"compat": ("cells",)}, "compat must be of cell, .*, got 'cells'"),
         ({"auxiliary_weight": -1.0}, "auxiliary_weight must be ≥ 0"),
-        ({"attention_weights": "raw"}, "no shares of a state's update"),
+        ({"attention_weights": "raw"}, "must not be raw with evolution=augru"),
     ],
 )
 def test_invalid_settings_are_refused(config: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         DienConfig(**config)
-    with pytest.raises(ValueError, match="hidden must name one layer"):
+    with pytest.raises(ValueError, match="hidden must name at least one layer"):
         NextEvent(3, ())

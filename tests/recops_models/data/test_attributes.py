@@ -77,7 +77,7 @@ def test_the_error_for_a_missing_column_lists_the_available_ones(shop: Dataset, 
     with pytest.raises(DataError) as caught:
         item_attributes(shop, (name,))
     assert str(caught.value) == (
-        f"shop: attributes must name categorical columns of the items, got {name!r}; there are "
+        f"shop: attributes must name categorical columns of the items, got {name!r}; available: "
         "categories, brand, floor"
     )
 

@@ -160,7 +160,7 @@ def test_string_ids_are_numbered_and_kept_as_keys(tmp_path: Path) -> None:
     assert reasons(dataset) == {"user_id is missing": 1}
     assert dataset.user_id("zoe") == 1
     assert dataset.item_id("C99") == 2
-    with pytest.raises(DataError, match="no user 'bob' among 2, such as ann"):
+    with pytest.raises(DataError, match="no user 'bob' among 2 users, such as ann"):
         dataset.user_id("bob")
 
 
@@ -176,7 +176,7 @@ def test_infinite_numbers_of_items_are_left_out_and_counted(tmp_path: Path) -> N
     dataset = load(write(tmp_path, interactions=GOOD, items=items))
     assert dataset.items["price"].to_pylist() == [None, None, 3.0]
     (note,) = (note for note in dataset.report.notes if "infinite" in note)
-    assert note == "items.csv: 2 values of price are infinite; left out"
+    assert note == "items.csv: 2 values of price are infinite; set to null"
 
 
 def test_text_of_items_must_be_utf8(tmp_path: Path) -> None:

@@ -219,7 +219,7 @@ def test_splits_are_found_by_name() -> None:
         chosen, split = named_split(dataset, name)
         assert chosen == name
         assert split.test.equals(expected.test)
-    with pytest.raises(ValueError, match="no split 'random'; there are leave-one-out, global-time"):
+    with pytest.raises(ValueError, match="no split 'random'; available: leave-one-out, global"):
         named_split(dataset, "random")
 
 

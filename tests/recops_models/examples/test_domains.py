@@ -186,7 +186,7 @@ def test_labels_come_from_named_columns() -> None:
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"task_labels": ("sold",)}, "task_labels must name columns .*, got 'sold'; there are"),
+        ({"task_labels": ("sold",)}, "task_labels must name columns .*, got 'sold'; available"),
         ({"task_labels": ("word",)}, "task_labels must name columns of finite numbers, got word"),
         ({"task_labels": ("never",)}, "task_labels must be above 0 .*, got never, which"),
         ({"task_labels": ("bought", "bought")}, "task_labels must differ, got bought twice"),

@@ -159,7 +159,7 @@ def test_a_schema_reads_what_it_wrote() -> None:
 @pytest.mark.parametrize(
     ("feature", "message"),
     [
-        ({"name": "a", "type": "bag"}, "'a' has type 'bag'; there are categorical"),
+        ({"name": "a", "type": "bag"}, "'a' has type 'bag'; available: categorical"),
         ({"type": "numeric"}, "a feature needs a 'name'"),
         ({"name": "a", "type": "categorical", "maxlen": 3}, "'a': unknown key 'maxlen'"),
         ({"name": "a", "type": "sequence", "max_len": "3"}, "'a': max_len must be int, got '3'"),

@@ -25,7 +25,7 @@ def test_scenes_are_numbered_by_name() -> None:
     assert scenes.names == ("cart", "feed", "search")
     assert scenes.of_events(data.interactions).tolist() == [1, 2, 1, 0]
     assert scenes.index("search") == 2
-    with pytest.raises(ValueError, match="no task 'home'; there are cart, feed, search"):
+    with pytest.raises(ValueError, match="no task 'home'; available: cart, feed, search"):
         scenes.index("home")
 
 
@@ -73,7 +73,7 @@ def test_a_task_is_an_objective_in_a_scene() -> None:
     assert tasks.names == ("buy/feed", "buy/search", "click/feed", "click/search")
     assert len(tasks) == 4
     assert tasks.of_events(data.interactions).tolist() == [2, 0, 3]
-    with pytest.raises(ValueError, match="no task 'buy'; there are buy/feed"):
+    with pytest.raises(ValueError, match="no task 'buy'; available: buy/feed"):
         tasks.index("buy")
 
 

@@ -206,7 +206,7 @@ def test_impressions_reach_the_scoring() -> None:
     [
         (lambda: Greedy(1.5), r"Selection: epsilon must lie within \[0, 1\], got 1\.5"),
         (lambda: Softmax(0.0, 0.0), r"Softmax: temperature must be > 0, got 0\.0"),
-        (lambda: named_policy("gp", model()), "named_policy: no policy 'gp'; there are greedy"),
+        (lambda: named_policy("gp", model()), "named_policy: no policy 'gp'; available: greedy"),
         (
             lambda: named_policy("age-ts", model().base),
             "named_policy: age-ts needs an Age, got Din",

@@ -55,11 +55,13 @@ def test_damaged_foreign_and_newer_files_are_refused(tmp_path: Path) -> None:
     with pytest.raises(CorruptFileError, match="holds 'recommender', not 'knowledge'"):
         Knowledge.load(path)
     save_tensors(path, tensors, kind="knowledge", meta=meta, version=2)
-    with pytest.raises(CorruptFileError, match="knowledge format 2, but this recops reads up to 1"):
+    with pytest.raises(
+        CorruptFileError, match="knowledge format 2, but this version reads up to 1"
+    ):
         Knowledge.load(path)
     del tensors["item.values"]
     save_tensors(path, tensors, kind="knowledge", meta=meta)
-    with pytest.raises(CorruptFileError, match="no knowledge that this recops knows"):
+    with pytest.raises(CorruptFileError, match="not a valid knowledge file"):
         Knowledge.load(path)
 
 

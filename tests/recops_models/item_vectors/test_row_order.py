@@ -51,7 +51,7 @@ def brand_purity(folder: Path) -> float:
 
 def test_a_file_without_ids_needs_an_order(shop: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert tokenize(shop) == 2
-    assert "order must say which item each row belongs to: 'id'" in capsys.readouterr().err
+    assert "order must give the item of each row: 'id'" in capsys.readouterr().err
     assert not (shop.parent / "sids").exists()
 
 
@@ -141,7 +141,7 @@ def test_training_needs_the_order(shop: Path, capsys: pytest.CaptureFixture[str]
     out = shop.parent / "unirec"
     train = ["train", "unirec", "--data", str(shop), "--out", str(out), *pairs]
     assert cli.run(train) == 1
-    assert "order must say which item each row belongs to" in capsys.readouterr().err
+    assert "order must give the item of each row" in capsys.readouterr().err
     assert cli.run([*train, f"--set=vectors_order={shop}/items.csv"]) == 0
     assert brand_purity(out) == 1.0
 
@@ -151,5 +151,5 @@ def test_quickstart_needs_the_order_before_it_starts(
 ) -> None:
     own = ["--data", str(shop), "--vectors", f"{shop.parent}/v.npy", "--out", f"{shop.parent}/q"]
     assert cli.run(["quickstart", *own]) == 2
-    assert "order must say which item each row belongs to" in capsys.readouterr().err
+    assert "order must give the item of each row" in capsys.readouterr().err
     assert not (shop.parent / "q").exists()

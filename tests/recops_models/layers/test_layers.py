@@ -100,7 +100,7 @@ def test_pair_linear_starts_as_the_equivalent_linear_layer() -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"hidden": ()}, "hidden must name one layer"),
+        ({"hidden": ()}, "hidden must name at least one layer"),
         ({"activation_name": "dice"}, "padding would enter"),
         ({"weights": "hard"}, "weights must be softmax, raw or uniform"),
     ],

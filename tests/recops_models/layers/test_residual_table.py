@@ -195,7 +195,7 @@ def test_refresh_changes_no_row(form: dict[str, Any]) -> None:
 
 
 def test_refresh_needs_residuals() -> None:
-    with pytest.raises(ValueError, match="without residuals, rows would jump"):
+    with pytest.raises(ValueError, match="the table must have residuals, got none"):
         table(residual=False).refresh(item_graph(V))
     with pytest.raises(ValueError, match="graph must have 60 items and no edges of item 0, got 50"):
         table().refresh(item_graph(50))

@@ -149,4 +149,4 @@ def test_a_user_without_events_is_refused(
     trained: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert run(["recommend", str(trained), "--user", "19"]) == 1
-    assert "nothing to go by" in capsys.readouterr().err
+    assert "nothing can be recommended" in capsys.readouterr().err

@@ -45,7 +45,7 @@ def test_typed_settings_and_texts_give_equal_configurations() -> None:
         ({"learning_rate": float("nan")}, "setting learning_rate must be finite, got nan"),
         ({"tables": "sgd"}, "setting tables must be one of adamw, adam, sparse-adam"),
         ({"hidden": [64, 32]}, r"setting hidden must be ints with commas between, got \[64, 32\]"),
-        ({"base.width": 3}, "din has no setting 'base.width'; there are: "),
+        ({"base.width": 3}, "din has no setting 'base.width'; available: "),
     ],
 )
 def test_values_of_another_type_are_refused(settings: dict[str, Any], message: str) -> None:

@@ -12,8 +12,8 @@ import torch
 from jobs import job_of
 from recops_models.data import load
 from recops_models.generative.ranker import REQUESTS
-from recops_models.recipes.asked_users import asked_users
 from recops_models.recipes.recommending import ReadyModel, ready_model
+from recops_models.recipes.requested_users import requested_users
 from recops_models.recipes.run import load_trained, train_job
 from small_shop import SETTINGS, write_shop
 
@@ -66,7 +66,7 @@ def check_table(model: ReadyModel, users: np.ndarray, k: int) -> None:
 def test_batches_equal_single_requests(model: str, tmp_path: Path) -> None:
     recommender = ready(trained(tmp_path, model))
     for k in (5, 40):
-        check_table(recommender, asked_users("all", recommender.dataset), k)
+        check_table(recommender, requested_users("all", recommender.dataset), k)
 
 
 def test_requests_have_user_fields_and_the_scene_of_the_last_event(tmp_path: Path) -> None:
@@ -89,7 +89,7 @@ def test_new_items_appear_in_the_lists_of_many_users(first: str, kind: str, tmp_
     out = trained(tmp_path, "unirec")
     (tmp_path / "new.csv").write_text(NEW.format(first))
     recommender = ready(out, new_items=tmp_path / "new.csv")
-    users = asked_users("all", recommender.dataset)
+    users = requested_users("all", recommender.dataset)
     check_table(recommender, users, 40)
     table = recommender.many(users, 40, lambda _: None)
     assert str(table["item"].type) == kind
@@ -98,7 +98,7 @@ def test_new_items_appear_in_the_lists_of_many_users(first: str, kind: str, tmp_
 
 def test_ids_are_those_of_the_source(tmp_path: Path) -> None:
     recommender = ready(trained(tmp_path, "popularity", id_format="n{}"))
-    table = recommender.many(asked_users("all", recommender.dataset), 3, lambda _: None)
+    table = recommender.many(requested_users("all", recommender.dataset), 3, lambda _: None)
     assert [str(field.type) for field in table.schema] == ["string", "int64", "string", "float"]
     assert set(table["user"].to_pylist()) == {f"n{user}" for user in range(USERS - 1)}
     assert set(table["item"].to_pylist()) <= {f"n{item}" for item in range(1, 31)}

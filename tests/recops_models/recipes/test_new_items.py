@@ -116,7 +116,7 @@ def test_custom_vectors_get_the_codes_of_equal_vectors(shop: Path, tmp_path: Pat
     ):
         insert(tmp_path / "narrow.parquet")
     (tmp_path / "new.csv").write_text(NEW)
-    with pytest.raises(DataError, match=r"new.csv: must be Parquet with a vector an item"):
+    with pytest.raises(DataError, match=r"new.csv: must be Parquet with one vector per item"):
         insert(tmp_path / "new.csv")
 
 
@@ -198,7 +198,7 @@ def test_the_task_is_an_option(shop: Path, capsys: pytest.CaptureFixture[str]) -
         output.append(capsys.readouterr().out)
     assert output[0] == output[1] != output[2]  # The events of user 3 are in the feed.
     assert run([*command, "--task", "home"]) == 1
-    assert "no task 'home'; there are feed, search" in capsys.readouterr().err
+    assert "no task 'home'; available: feed, search" in capsys.readouterr().err
 
 
 def test_timed_requests_have_the_task_and_the_user(
@@ -251,5 +251,5 @@ def test_items_with_other_texts_than_in_training_are_refused(shop: Path, tmp_pat
     other = dataclasses.replace(data, items=data.items.set_column(column, "title", words))
     (tmp_path / "new.csv").write_text(NEW)
     job, _ = load_trained(shop / "run")
-    with pytest.raises(DataError, match="describes its items otherwise than in training"):
+    with pytest.raises(DataError, match="describes its items differently than in training"):
         insert_new_items(job, other, model, shop / "run", tmp_path / "new.csv")

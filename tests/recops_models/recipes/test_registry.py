@@ -99,7 +99,7 @@ def test_a_name_can_be_registered_once() -> None:
         register("din", "elsewhere:recipe")
     with pytest.raises(ValueError, match="target must be 'module:attribute', got 'elsewhere'"):
         register("mine", "elsewhere")
-    with pytest.raises(ValueError, match="no model 'mine'; there are popularity, "):
+    with pytest.raises(ValueError, match="no model 'mine'; available: popularity, "):
         recipe_of("mine")
 
 
@@ -172,7 +172,7 @@ def test_a_file_of_another_version_is_refused_in_one_line(tmp_path: Path) -> Non
     save_model(path, "din", model)
     assert torch.equal(load_model(path).eval()(batch([3])), model.eval()(batch([3])))
     save_tensors(path, {}, kind="recommender", meta={"model": "mind"})
-    with pytest.raises(CorruptFileError, match="holds a mind, which this recops does not know"):
+    with pytest.raises(CorruptFileError, match="holds a mind, a model unknown to this version"):
         load_model(path)
     save_tensors(path, {}, kind="recommender", meta={"model": "sasrec", "config": {"depth": 3}})
     message = (

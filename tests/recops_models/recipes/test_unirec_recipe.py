@@ -115,9 +115,9 @@ def test_every_preset_is_made_of_settings_of_its_recipe() -> None:
 
 
 def test_an_unknown_preset_is_refused_with_a_list() -> None:
-    with pytest.raises(ValueError, match="unirec has no preset 'papers'; there are: paper"):
+    with pytest.raises(ValueError, match="unirec has no preset 'papers'; available: paper"):
         job_of("unirec", "small", {}, seed=0, quick=False, preset="papers")
-    with pytest.raises(ValueError, match="din has no preset 'paper'; there are: none"):
+    with pytest.raises(ValueError, match="din has no preset 'paper'; available: none"):
         job_of("din", "small", {}, seed=0, quick=False, preset="paper")
 
 

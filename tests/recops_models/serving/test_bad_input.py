@@ -93,7 +93,7 @@ def test_a_missing_field_is_named(center: Center, name: str) -> None:
     event = {key: value for key, value in GOOD.items() if key != name}
     (refused,) = center.ingest([event]).refused
     assert refused.field == name
-    assert "must be there" in refused.error
+    assert "must be present" in refused.error
 
 
 @pytest.mark.parametrize("event", [None, 5, "text", [GOOD], []])

@@ -287,7 +287,7 @@ def test_a_store_that_does_not_answer_is_reported_as_down(
 @pytest.mark.parametrize(
     ("error", "status"),
     [
-        (FieldError("seq", "must be there"), 422),
+        (FieldError("seq", "must be present"), 422),
         (ModelVersionError("another's"), 409),
         (NotDurableError("may lose"), 500),
         (StoreFullError("no room"), 507),
@@ -300,7 +300,7 @@ def test_every_error_is_one_line_with_a_status(error: Exception, status: int) ->
     assert answer.status_code == status
     assert ("retry-after" in answer.headers) == (status == 503)
     content = json.loads(bytes(answer.body))
-    assert content["error"] in (str(error), "must be there")
+    assert content["error"] in (str(error), "must be present")
     assert content.get("field") == getattr(error, "field", None)
 
 

@@ -303,9 +303,9 @@ def test_another_width_and_unknown_codes_are_errors(method: str) -> None:
 
 
 def test_unknown_methods_and_settings_are_errors(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match="no tokenizer 'tea-leaves'; there are rq-kmeans"):
+    with pytest.raises(ValueError, match="no tokenizer 'tea-leaves'; available: rq-kmeans"):
         make_tokenizer("tea-leaves")
-    with pytest.raises(ValueError, match="rq-kmeans has no setting 'size'; there are: batch, g"):
+    with pytest.raises(ValueError, match="rq-kmeans has no setting 'size'; available: batch, g"):
         make_tokenizer("rq-kmeans", settings={"size": "3"})
     with pytest.raises(ValueError, match="setting iterations must be int, got 'many'"):
         make_tokenizer("rq-kmeans", settings={"iterations": "many"})

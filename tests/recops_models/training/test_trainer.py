@@ -83,7 +83,7 @@ def test_weights_that_diverge_in_the_last_step_are_reported(tmp_path: Path) -> N
 
 def test_an_unknown_metric_is_refused_before_training(tmp_path: Path) -> None:
     config = TrainingConfig(select="auc")
-    with pytest.raises(ValueError, match=r"no validation metric 'auc'; there are hr@10"):
+    with pytest.raises(ValueError, match=r"no validation metric 'auc'; available: hr@10"):
         fit(build("sasrec"), task(), config, seed=0, folder=tmp_path)
 
 

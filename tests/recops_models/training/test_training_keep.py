@@ -95,9 +95,9 @@ def test_the_command_line_trains_both_stages(
     assert run([*command, "--resume", "--set", "base.dropout=0.1"]) == 1
     assert "with base DinConfig" in capsys.readouterr().err
     assert run([*command, "--set", "base=shelf"]) == 2
-    assert "no net 'shelf'; there are sum-pool, din," in capsys.readouterr().err
+    assert "no net 'shelf'; available: sum-pool, din," in capsys.readouterr().err
     assert run([*command, "--split", "leave-one-out"]) == 1
-    assert "split must be left out, since until and test say it" in capsys.readouterr().err
+    assert "split must be left out, since until and test define it" in capsys.readouterr().err
     assert run([*command, "--set", "version=1"]) == 2
 
 
@@ -186,7 +186,7 @@ def test_knowledge_of_another_training(tmp_path: Path, domains: Dataset) -> None
     path = tmp_path / "before" / KNOWLEDGE
     knowledge = Knowledge.load(path)
     # With an earlier cut, the knowledge covers events of the training examples.
-    with pytest.raises(LeakageError, match="must be of events before domains's first example at"):
+    with pytest.raises(LeakageError, match="must come from events before domains's first example"):
         train(domains, tmp_path / "late", knowledge=str(path), until="0.3", domain_column="none",
               domain="none")  # fmt: skip
     strangers = dataclasses.replace(
@@ -237,10 +237,10 @@ def test_data_that_cannot_be_cut_are_refused(tmp_path: Path, domains: Dataset) -
         train(click_data(domains), tmp_path / "examples")
     with pytest.raises(ValueError, match=r"keep: base.hidden must name a layer"):
         train(domains, tmp_path / "flat", **{"base.hidden": ""})
-    with pytest.raises(DataError, match=r"no history 'carts'; there are history"):
+    with pytest.raises(DataError, match=r"no history 'carts'; available: history"):
         train(domains, tmp_path / "unknown", **{"base.history": "carts"})
     assert not any(path.is_file() for path in (tmp_path / "unknown").rglob("*"))
-    with pytest.raises(FileNotFoundError, match="keep: knowledge must be a file"):
+    with pytest.raises(FileNotFoundError, match="keep: knowledge must be an existing file"):
         train(domains, tmp_path / "absent", knowledge=str(tmp_path / "none.safetensors"))
     with pytest.raises(ValueError, match=r"domains: slices must be ≤ \d+, the .*, got 9,999"):
         train(domains, tmp_path / "sliced", slices="9999")

@@ -126,6 +126,6 @@ def test_the_command_line_trains_and_serves_it(
     assert run(["recommend", out, "--user", "3", "-k", "4"]) == 0
     capsys.readouterr()
     assert run([*command, "--set", "base=rocket"]) != 0
-    assert "res-embedding: no net 'rocket'; there are " in capsys.readouterr().err
+    assert "res-embedding: no net 'rocket'; available: " in capsys.readouterr().err
     assert run([*command, "--set", "residual_decay=-1"]) != 0
     assert "decay must be ≥ 0" in capsys.readouterr().err

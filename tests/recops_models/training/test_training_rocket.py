@@ -129,7 +129,7 @@ def test_a_teacher_without_a_booster(small: Dataset, tmp_path: Path) -> None:
     alone = train("sum-pool", small, tmp_path / "alone", hidden="8")
     assert result.metrics["test"] != alone.metrics["test"]
     before = (tmp_path / "kd" / MODEL).read_bytes()
-    with pytest.raises(ValueError, match="no validation metric 'booster_auc'; there are auc, "):
+    with pytest.raises(ValueError, match="no validation metric 'booster_auc'; available: auc, "):
         train("rocket", small, tmp_path / "kd", teacher=teacher, select="booster_auc", **settings)
     assert (tmp_path / "kd" / MODEL).read_bytes() == before
     with pytest.raises(ValueError, match="no net None"):

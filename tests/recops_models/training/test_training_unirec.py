@@ -241,7 +241,7 @@ def test_objectives_are_the_values_of_a_named_column(
         lists.append(capsys.readouterr().out)
     assert lists[0] != lists[1]
     assert run(["recommend", str(out), "--user", "3", "--task", "buy"]) == 1
-    assert "no task 'buy'; there are buy/feed, buy/search, click/" in capsys.readouterr().err
+    assert "no task 'buy'; available: buy/feed, buy/search, click/" in capsys.readouterr().err
 
 
 def test_events_are_trained_with_their_objective() -> None:

@@ -16,10 +16,10 @@ from recops_models.generative.ranker import Recommender
 from recops_models.graphs.item_graph import ItemGraph
 from recops_models.graphs.knowledge import Knowledge
 from recops_models.layers.residual_table import ResidualTable
-from recops_models.recipes.asked_users import asked_users
 from recops_models.recipes.catalogue import CATALOGUE
 from recops_models.recipes.job import CONFIG, load_job
 from recops_models.recipes.recommending import ready_model
+from recops_models.recipes.requested_users import requested_users
 from recops_models.recipes.run import load_trained, open_data, run_job, task_of
 from recops_models.tokenizers import load_sids
 from recops_models.training.curve import finite
@@ -107,7 +107,7 @@ def _read(folder: Path) -> Values:
     if isinstance(model, Recommender):
         assert isinstance(data, Dataset)
         ready = ready_model(folder, job, model, data)
-        users = asked_users("all", ready.dataset)[:_USERS]
+        users = requested_users("all", ready.dataset)[:_USERS]
         values["recommended"] = ready.many(users, _RECOMMENDED, lambda _: None).to_pydict()
     values["metrics.json"] = read_json(folder / "metrics.json", kind="metrics")
     values["curves.json"] = read_json(folder / "curves.json", kind="curves")

@@ -53,7 +53,7 @@ class DomainSource:
         """
         known = dict(self.cuts)
         if data not in known:
-            raise ValueError(f"no cut of {data!r}; there are {', '.join(known)}")
+            raise ValueError(f"no cut of {data!r}; available: {', '.join(known)}")
         return dict(known[data])
 
     def cut(self, data: str) -> DomainConfig:

@@ -43,7 +43,7 @@ def page(content: Results) -> str:
 def _warnings(content: Results) -> list[str]:
     warnings = []
     if content["tables"]["quick"]:
-        warnings.append("Quick: small runs without tuning. This is no evidence.")
+        warnings.append("Quick: small runs without tuning. The figures are not evidence.")
     if not any("power" in claim for claim in content["claims"]):
         warnings.append(
             "Older format without floors and power: the verdicts do not account for other users or "

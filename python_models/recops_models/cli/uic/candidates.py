@@ -20,7 +20,7 @@ _FILE_PATTERN = re.compile(r"/|\.[A-Za-z][A-Za-z0-9]*$")
 
 
 def read_candidates(argument: str) -> Sequence[object]:
-    """Return the item ids that the argument lists or names a file of.
+    """Return the item ids in the argument, or in the file that it names.
 
     Args:
         argument: ids such as ``1,2,3``; or the path of a file. Supported are ``.parquet``, ``.csv``

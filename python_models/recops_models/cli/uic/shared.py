@@ -98,7 +98,7 @@ def open_checked_store(
     with open_store(url, allow_loss=allow_loss, create=create) as store:
         active = read_active(store)
         if model is not None and (active is None or active.version != version_of(model)):
-            raise ModelVersionError(f"{url}: its states are not those of {model}")
+            raise ModelVersionError(f"{url}: its states belong to another model than {model}")
         yield store
 
 

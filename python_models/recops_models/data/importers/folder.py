@@ -39,7 +39,7 @@ def read_folder(path: Path, *, name: str | None = None, ids: IdKind = "auto") ->
     """Read the tables in folder ``path``, or only interactions from file ``path``.
 
     Raises:
-        CorruptFileError: a ``dataset.json`` in the folder is damaged or foreign.
+        CorruptFileError: a ``dataset.json`` in the folder is damaged or not a file of recops.
         DataError: there are no interactions, two files for one table, an unreadable file, or a
             missing column; or the tables belong to an interrupted import.
     """

@@ -76,7 +76,7 @@ class OverlappingExamples:
         """Return a note on the merge, with the number of gaps."""
         return [
             f"{self._count:,} examples of {len(self.sequences):,} users merged into sequences; "
-            f"{self._gaps:,} do not overlap the previous one: events between may be missing"
+            f"{self._gaps:,} do not overlap the previous one: events between them may be missing"
         ]
 
 

@@ -104,7 +104,7 @@ class Service:
         """
         active = await self._with_timeout(partial(read_active, self._center.store))
         if active is None:
-            raise ModelVersionError("the store was emptied")
+            raise ModelVersionError("all states of the store were deleted")
         return active.version.hex()
 
     async def metrics(self) -> bytes:

@@ -336,7 +336,7 @@ def test_unknown_attributes_are_an_error(
     assert cli.run(arguments) == 1
     message = capsys.readouterr().err
     assert (
-        "attributes must name categorical columns of the items, got 'brand'; there are" in message
+        "attributes must name categorical columns of the items, got 'brand'; available" in message
     )
 
 

@@ -11,7 +11,7 @@ import pytest
 
 from recops_models.data import Dataset, load
 from recops_models.data.errors import DataError
-from recops_models.recipes.asked_users import asked_users
+from recops_models.recipes.requested_users import requested_users
 from small_shop import write_shop
 
 
@@ -28,8 +28,8 @@ def named(tmp_path_factory: pytest.TempPathFactory) -> Dataset:
 
 
 def test_all_means_all_users_with_events(shop: Dataset, named: Dataset) -> None:
-    assert asked_users("all", shop).tolist() == list(range(39))
-    users = asked_users("all", named).tolist()
+    assert requested_users("all", shop).tolist() == list(range(39))
+    users = requested_users("all", named).tolist()
     assert len(users) == 39
     assert named.user_keys.index("n39") not in users
 
@@ -47,7 +47,7 @@ def test_users_of_a_file_are_read_once_in_its_order(
     file: str, content: str, shop: Dataset, tmp_path: Path
 ) -> None:
     (tmp_path / file).write_text(content, newline="")
-    assert asked_users(str(tmp_path / file), shop).tolist() == [7, 3, 12]
+    assert requested_users(str(tmp_path / file), shop).tolist() == [7, 3, 12]
 
 
 @pytest.mark.parametrize(
@@ -64,23 +64,27 @@ def test_a_column_of_parquet_may_have_any_type(
     ids: pa.Array, shop: Dataset, tmp_path: Path
 ) -> None:
     pa.parquet.write_table(pa.table({"user_id": ids}), tmp_path / "users.parquet")
-    assert asked_users(str(tmp_path / "users.parquet"), shop).tolist() == [7, 3, 12]
+    assert requested_users(str(tmp_path / "users.parquet"), shop).tolist() == [7, 3, 12]
 
 
 def test_text_ids(named: Dataset, tmp_path: Path) -> None:
     (tmp_path / "users.txt").write_bytes(b"\xef\xbb\xbfn12\nn3\n")
-    users = asked_users(str(tmp_path / "users.txt"), named).tolist()
+    users = requested_users(str(tmp_path / "users.txt"), named).tolist()
     assert [named.user_keys[user] for user in users] == ["n12", "n3"]
 
 
 @pytest.mark.parametrize(
     ("file", "content", "message"),
     [
-        ("u.txt", "3\n\n999\n", ", line 3: user '999' is not among the 40 of shop, such as 0"),
-        ("u.txt", "3\n39\n", ", line 2: user '39' has met nothing yet: there is nothing to go by"),
+        (
+            "u.txt",
+            "3\n\n999\n",
+            ", line 3: user '999' is not among the 40 users of shop, such as 0",
+        ),
+        ("u.txt", "3\n39\n", ", line 2: user '39' has no events, so nothing can be recommended"),
         ("u.txt", "\n\n", ": has no user ids"),
         ("u.txt", b"3\n\xff\n", ": not readable as text ("),
-        ("u.csv", "user_id\n3\n03\n", ", row 2: user '03' is not among the 40 of shop"),
+        ("u.csv", "user_id\n3\n03\n", ", row 2: user '03' is not among the 40 users of shop"),
         ("u.csv", "user_id,a\n3,1\n,2\n", ", row 2: user '' must have an id"),
         ("u.csv", "user_id,a\n3,1\n4,2,5\n", ", row 2: cannot be read: a row has 3 fields, not 2"),
         ("u.csv", "user_id\n", ": has no user ids"),
@@ -97,9 +101,9 @@ def test_errors_name_the_line(
     if content is not None:
         (tmp_path / file).write_bytes(content.encode() if isinstance(content, str) else content)
     with pytest.raises(DataError, match=re.escape(f"{file}{message}")):
-        asked_users(str(tmp_path / file), shop)
+        requested_users(str(tmp_path / file), shop)
 
 
 def test_a_folder_is_refused(shop: Dataset, tmp_path: Path) -> None:
     with pytest.raises(DataError, match="not readable as text"):
-        asked_users(str(tmp_path), shop)
+        requested_users(str(tmp_path), shop)

@@ -1,4 +1,4 @@
-"""Users of a batch of requests: those that a file names, or all users with events."""
+"""Users to recommend to: those in a file, or all users with events."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from recops_models.examples.click_schema import entity_keys
 ALL = "all"
 
 
-def asked_users(named: str, dataset: Dataset) -> Int64Array:
+def requested_users(named: str, dataset: Dataset) -> Int64Array:
     """Return the indices of distinct users, in the order of their first mention.
 
     Args:
@@ -26,8 +26,8 @@ def asked_users(named: str, dataset: Dataset) -> Int64Array:
         dataset: the data set; the file has the ids of its source.
 
     Raises:
-        DataError: the file cannot be read, or names no user; a user is unknown, or has no events.
-            The message names the file, and the line or row.
+        DataError: the file cannot be read or names no user, or a user is unknown or has no events.
+            The message names the file and the line or row.
     """
     active = distinct(dataset.user_vocabulary.index(dataset.interactions["user_id"].to_numpy()))
     if named == ALL:
@@ -36,7 +36,9 @@ def asked_users(named: str, dataset: Dataset) -> Int64Array:
     known = entity_keys(dataset, "user").cast(pa.string())
     rows = pc.index_in(file.keys, value_set=known.combine_chunks())
     users: Int64Array = pc.fill_null(rows, -1).to_numpy(zero_copy_only=False).astype(np.int64)
-    file.refuse(users < 0, f"is not among the {len(known):,} of {dataset.name}, such as {known[0]}")
-    file.refuse(~np.isin(users, active), "has met nothing yet: there is nothing to go by")
+    file.refuse(
+        users < 0, f"is not among the {len(known):,} users of {dataset.name}, such as {known[0]}"
+    )
+    file.refuse(~np.isin(users, active), "has no events, so nothing can be recommended")
     _, first = np.unique(users, return_index=True)
     return users[np.sort(first)]
