@@ -39,5 +39,5 @@ def claims_of(paper: str, ids: Sequence[str] = (), *, quick: bool = False) -> tu
         if name not in known:
             raise ValueError(f"{paper} has no claim {name!r}; it has {', '.join(known)}")
     if not ids:
-        return tuple(claim for claim in claims if claim.glanced or not quick)
+        return tuple(claim for claim in claims if claim.in_quick or not quick)
     return tuple(claim for claim in claims if {claim.id, claim.group} & {*ids})

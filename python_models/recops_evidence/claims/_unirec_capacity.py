@@ -50,7 +50,7 @@ def _capacity(
         direction=direction,
         allowance=allowance,
         group=group,
-        glanced=SYNTHETIC in data,
+        in_quick=SYNTHETIC in data,
         experiment=Balancing(),
     )
 

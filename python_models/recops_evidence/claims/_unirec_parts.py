@@ -60,7 +60,7 @@ def one_change(
                 metric=metric,
                 experiment=experiment,
                 group=group,
-                glanced=False,
+                in_quick=False,
                 seeds=3,
             )
         )

@@ -276,7 +276,7 @@ _LOGGED = (
         metric="snips",
         experiment=LoggedBandit(),
         group="logs",
-        glanced=False,
+        in_quick=False,
         seeds=30,
         halving=2,
     ),

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from functools import partial
 
 from recops_evidence.claims._on_clicks import AS_GOOD, GRID, ONCE, SIZES
-from recops_evidence.experiments.click_runs import ClickRuns, MadeUpClicks
+from recops_evidence.experiments.click_runs import ClickRuns, SyntheticClicks
 from recops_evidence.experiments.synthetic_pairs import SyntheticPairs
 from recops_evidence.harness.claim import Arm, Claim
 from recops_evidence.harness.experiment import Setting
@@ -68,7 +68,7 @@ _claim = partial(
     experiment=ClickRuns(last=40),
     most_trials=8,
     halving=2,
-    glanced=False,
+    in_quick=False,
 )
 _INDEPENDENCE = f"{_PAPER}, parameter independence"
 _CONTROL = "our control, which the paper's claim implies"
@@ -124,7 +124,7 @@ def _baselines(arms: Mapping[str, Arm]) -> tuple[Claim, ...]:
             id="can-beats-din",
             text="DIN with co-action of candidate and history ranks clicks better than DIN.",
             arms=(can, arms["DIN"]),
-            glanced=True,
+            in_quick=True,
         ),
         claim(
             id="can-beats-cartesian",
@@ -318,7 +318,7 @@ def _unseen(arms: Mapping[str, Arm]) -> tuple[Claim, ...]:
     )
 
 
-_MADE_UP = MadeUpClicks(
+_SYNTHETIC = SyntheticClicks(
     (
         ("rank 4, pairs met 49 times", SyntheticPairs(64, 4)),
         ("rank 4, pairs met 3 times", SyntheticPairs(256, 4)),
@@ -327,7 +327,7 @@ _MADE_UP = MadeUpClicks(
         ("full rank, pairs unseen", SyntheticPairs(64, None, unseen=True)),
     )
 )
-_LOW, _LOW_RARE, _FULL, _LOW_UNSEEN, _FULL_UNSEEN = (name for name, _ in _MADE_UP.laws)
+_LOW, _LOW_RARE, _FULL, _LOW_UNSEEN, _FULL_UNSEEN = (name for name, _ in _SYNTHETIC.laws)
 _ON_TABLES: Mapping[str, Setting] = {
     "batch": 512,
     "epochs": 20,
@@ -357,7 +357,7 @@ _table = partial(
     reported=_NOTHING,
     metric="auc",
     group="tables",
-    experiment=_MADE_UP,
+    experiment=_SYNTHETIC,
 )
 
 _TABLES = (

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from functools import partial
 
 from recops_evidence.claims._on_clicks import GRID, ONCE, SIZES
-from recops_evidence.experiments.click_runs import ClickRuns, MadeUpClicks
+from recops_evidence.experiments.click_runs import ClickRuns, SyntheticClicks
 from recops_evidence.experiments.synthetic_interests import SyntheticInterests
 from recops_evidence.harness.claim import Arm, Claim
 from recops_evidence.harness.experiment import Setting
@@ -56,7 +56,7 @@ _claim = partial(
     experiment=ClickRuns(last=40),
     most_trials=8,
     halving=2,
-    glanced=False,
+    in_quick=False,
 )
 
 
@@ -122,7 +122,7 @@ def _parts(prefix: str, data: str, arms: Mapping[str, Arm]) -> tuple[Claim, ...]
             text="DIEN (AUGRU over a GRU with the auxiliary loss) ranks clicks better than DIN.",
             reported=_reported(".7792 against .7603", ".8453 against .7880"),
             arms=(arms["DIEN"], arms["DIN"]),
-            glanced=not prefix,
+            in_quick=not prefix,
         ),
         claim(
             id=f"{prefix}din-beats-sum-pooling",
@@ -130,7 +130,7 @@ def _parts(prefix: str, data: str, arms: Mapping[str, Arm]) -> tuple[Claim, ...]
             "(BaseModel).",
             reported=_reported(".7603 against .7435", ".7880 against .7686"),
             arms=(arms["DIN"], arms["sum pooling"]),
-            glanced=not prefix,
+            in_quick=not prefix,
         ),
         controlled(
             id=f"{prefix}din-beats-mean-pooling",
@@ -211,7 +211,7 @@ def _short_histories(arms: Mapping[str, Arm]) -> tuple[Claim, ...]:
 
 
 # Positive control: the mechanism exists by construction, so a loss here is a bug.
-_CHAINS = MadeUpClicks((("interleaved interests", SyntheticInterests()),))
+_CHAINS = SyntheticClicks((("interleaved interests", SyntheticInterests()),))
 _ON_CHAINS: Mapping[str, Setting] = {
     "batch": 256,
     "epochs": 20,
@@ -236,7 +236,7 @@ _control = partial(
     metric="auc",
     experiment=_CHAINS,
     group="control",
-    glanced=False,
+    in_quick=False,
 )
 
 _CONTROLS = (

@@ -23,7 +23,7 @@ from recops_evidence.claims._on_long_histories import (
     long_arm,
     over_months,
 )
-from recops_evidence.experiments.click_runs import ClickRuns, MadeUpClicks
+from recops_evidence.experiments.click_runs import ClickRuns, SyntheticClicks
 from recops_evidence.experiments.synthetic_lags import SyntheticLags
 from recops_evidence.harness.claim import Arm, Claim
 from recops_evidence.harness.experiment import Setting
@@ -40,7 +40,7 @@ _CLAIMED = (
         text="HPMN, with slots of periods 1 to 16 events, ranks better than the sum of the "
         "history.",
         arms=among_long_arms(HPMN, SUM),
-        glanced=True,
+        in_quick=True,
     ),
     _headline(
         id="hpmn-beats-din",
@@ -90,7 +90,7 @@ _ablation = partial(
     data=("assist2017",),
     metric="auc",
     experiment=PART_RUNS,
-    glanced=False,
+    in_quick=False,
     most_trials=4,
     halving=2,
     tuning_seeds=2,
@@ -182,7 +182,7 @@ _UNORDERED = (
 )
 
 # Positive control: the mechanism exists by construction, so a loss here is a bug.
-_LAGS = MadeUpClicks(
+_LAGS = SyntheticClicks(
     tuple((f"what tells lies {lag} events back", SyntheticLags(lag)) for lag in (1, 28))
 )
 _NEAR, _FAR = (name for name, _ in _LAGS.laws)
@@ -210,7 +210,7 @@ _control = partial(
     metric="auc",
     experiment=_LAGS,
     group="control",
-    glanced=False,
+    in_quick=False,
     widenings=0,
 )
 
@@ -227,7 +227,7 @@ _CONTROLS = (
         ),
         data=(_FAR,),
         minimum=0.1,
-        glanced=True,
+        in_quick=True,
     ),
     _control(
         id="periods-lose-nothing-nearby",

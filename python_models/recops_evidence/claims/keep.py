@@ -70,7 +70,7 @@ class _Arms:
 
 # Synthetic clicks: the mechanism exists by construction.
 
-_MADE_UP: Mapping[str, Setting] = {
+_SYNTHETIC: Mapping[str, Setting] = {
     "max_len": 5,
     "running_rates": "false",
     "rare_count": 1,
@@ -97,11 +97,11 @@ _CONTROL = Transfer(
         laws=_LAWS,
     ),
     extraction=_pairs(
-        _MADE_UP, _EXTRACTION, {"extracting.batch": 512, "extracting.learning_rate": 1e-2}
+        _SYNTHETIC, _EXTRACTION, {"extracting.batch": 512, "extracting.learning_rate": 1e-2}
     ),
-    pretraining=_pairs(_MADE_UP, _NET, {**_TRAINING, "learning_rate": 1e-2}),
+    pretraining=_pairs(_SYNTHETIC, _NET, {**_TRAINING, "learning_rate": 1e-2}),
 )
-_TOYS = _Arms(_MADE_UP, _TRAINING, {"learning_rate": (1e-3, 3e-3, 1e-2)})
+_TOYS = _Arms(_SYNTHETIC, _TRAINING, {"learning_rate": (1e-3, 3e-3, 1e-2)})
 _KEEP, _BASE = _TOYS.keep(), _TOYS.din("base", "base")
 _ZERO, _MIXED, _FINE = (
     _TOYS.din(name, way)
@@ -225,7 +225,7 @@ _headline = partial(
     group="headline",
     data=("ml-1m",),
     experiment=_transfer(_FILM_CUT, "ml-1m"),
-    glanced=False,
+    in_quick=False,
     most_trials=6,
     halving=2,
     widenings=1,

@@ -22,7 +22,7 @@ from recops_evidence.claims._on_long_histories import (
     mimn,
     over_months,
 )
-from recops_evidence.experiments.click_runs import ClickRuns, MadeUpClicks
+from recops_evidence.experiments.click_runs import ClickRuns, SyntheticClicks
 from recops_evidence.experiments.synthetic_lags import SyntheticLags
 from recops_evidence.experiments.synthetic_visits import SyntheticVisits
 from recops_evidence.harness.claim import Arm, Claim
@@ -49,7 +49,7 @@ _CLAIMED = (
         text="A memory of 8 slots ranks better than the sum of the history.",
         reported=_reported(".8709", ".7367"),
         arms=among_long_arms(MIMN, SUM),
-        glanced=True,
+        in_quick=True,
     ),
     _headline(
         id="mimn-beats-din",
@@ -90,7 +90,7 @@ _ablation = partial(
     data=("assist2017",),
     metric="auc",
     experiment=PART_RUNS,
-    glanced=False,
+    in_quick=False,
     most_trials=4,
     halving=2,
     tuning_seeds=2,
@@ -202,14 +202,14 @@ _UNORDERED = (
 )
 
 # Positive control: the mechanism exists by construction, so a loss here is a bug.
-_MADE_UP = MadeUpClicks(
+_SYNTHETIC = SyntheticClicks(
     (
         ("what tells lies 28 events back", SyntheticLags(28)),
         ("interests visited long ago", SyntheticVisits(100)),
     )
 )
-_FAR, _VISITS = (name for name, _ in _MADE_UP.laws)
-_ON_MADE_UP: Mapping[str, Setting] = {
+_FAR, _VISITS = (name for name, _ in _SYNTHETIC.laws)
+_SYNTHETIC_SETTINGS: Mapping[str, Setting] = {
     "batch": 64,
     "epochs": 20,
     "patience": 20,
@@ -225,7 +225,7 @@ def _reader(name: str, model: str = "mimn", **settings: Setting) -> Arm:
     sizes: Mapping[str, Setting] = {"usage_scale": 50.0} if model == "mimn" else {}
     attention = {"attention_hidden": "16"} if model in ("mimn", "din") else {}
     rates = {"learning_rate": (3e-3, 1e-2)}
-    return Arm(name, model, {**_ON_MADE_UP, **attention, **sizes, **settings}, rates)
+    return Arm(name, model, {**_SYNTHETIC_SETTINGS, **attention, **sizes, **settings}, rates)
 
 
 _READER, _ONE_SLOT = _reader("MIMN, 8 slots"), _reader("MIMN, 1 slot", slots=1)
@@ -236,9 +236,9 @@ _control = partial(
     reported="nothing",
     data=(_FAR,),
     metric="auc",
-    experiment=_MADE_UP,
+    experiment=_SYNTHETIC,
     group="control",
-    glanced=False,
+    in_quick=False,
     widenings=0,
 )
 _visits = partial(
@@ -255,7 +255,7 @@ _CONTROLS = (
         "single slot, which every event overwrites, by at least .1.",
         arms=(_READER, _ONE_SLOT),
         minimum=0.1,
-        glanced=True,
+        in_quick=True,
     ),
     _control(
         id="slots-reach-further-back-than-a-gru",

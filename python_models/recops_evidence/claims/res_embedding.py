@@ -182,7 +182,7 @@ _headline = partial(
     data=("ml-1m",),
     metric="auc",
     experiment=TableRuns(last=40),
-    glanced=False,
+    in_quick=False,
     most_trials=8,
     halving=2,
     widenings=1,
@@ -283,7 +283,7 @@ _shops = partial(
     data=_SHOPS,
     metric="auc",
     experiment=TableRuns(),
-    glanced=False,
+    in_quick=False,
     halving=2,
     widenings=1,
 )
@@ -326,7 +326,7 @@ _SHOP_CLAIMS = (
         id="rare-items-begin-at-their-centre-in-shops",
         text="Items with one training event have no row. They rank better at the centre of the "
         "items "
-        "they were met with than with a random graph.",
+        "they occur with than with a random graph.",
         arms=_in_shops(_SHOP_RESIDUAL, _SHOP_RANDOM),
         metric="auc_seldom",
         chosen_by="auc",

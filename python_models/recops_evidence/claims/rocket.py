@@ -131,7 +131,7 @@ _claim = partial(
 _CONTROL: Mapping[str, Any] = {
     "source": "our control, which the paper's claim implies",
     "reported": "nothing",
-    "glanced": False,
+    "in_quick": False,
 }
 _ABLATION = f"{_PAPER}, its ablation without gradient block"
 
@@ -146,7 +146,7 @@ _headline = partial(
     data=("ml-1m",),
     experiment=TeacherFirst("din", _pairs({**_AT, **_BOOSTER, "epochs": 1, "patience": 1})),
     tuning_share=1 / 6,
-    glanced=False,
+    in_quick=False,
 )
 _HEADLINE = (
     _headline(

@@ -125,20 +125,20 @@ class ClickRuns(Training):
         return _QUICK_USERS if run.quick else self.users
 
 
-MadeUp: TypeAlias = (
+ClickLaw: TypeAlias = (
     SyntheticPairs | SyntheticInterests | SyntheticDelays | SyntheticLags | SyntheticVisits
 )
 
 
 @dataclass(frozen=True)
-class MadeUpClicks(Experiment[None]):
+class SyntheticClicks(Experiment[None]):
     """Trainings on synthetic clicks, drawn per seed; a quick run has 2,000 examples.
 
     Attributes:
         laws: generators of clicks by the name under which claims use them as data.
     """
 
-    laws: tuple[tuple[str, MadeUp], ...]
+    laws: tuple[tuple[str, ClickLaw], ...]
 
     def config(self, run: Run) -> dict[str, object]:
         """Return the job and the generator."""
@@ -160,7 +160,7 @@ class MadeUpClicks(Experiment[None]):
             ValueError: the run asks for a share of the users.
         """
         if run.share != 1:
-            raise ValueError(f"{run.data}: share must be 1 for made-up clicks, got {run.share:g}")
+            raise ValueError(f"{run.data}: share must be 1 for synthetic clicks, got {run.share:g}")
         clicks = self.law(run).draw(run.seed)
         return train(job_of(run), clicks, folder, test=run.test, callbacks=callbacks)
 
@@ -176,11 +176,11 @@ class MadeUpClicks(Experiment[None]):
         law = self.law(run)
         return {"name": type(law).__name__, **dataclasses.asdict(law)}
 
-    def law(self, run: Run) -> MadeUp:
+    def law(self, run: Run) -> ClickLaw:
         """Return the generator of a run."""
         known = dict(self.laws)
         if run.data not in known:
-            raise ValueError(f"no made-up clicks {run.data!r}; available: {', '.join(known)}")
+            raise ValueError(f"no synthetic clicks {run.data!r}; available: {', '.join(known)}")
         law = known[run.data]
         return dataclasses.replace(law, examples=_QUICK_EXAMPLES) if run.quick else law
 

@@ -22,7 +22,7 @@ class ExposedItems:
     Attributes:
         vectors: ``[N, D]`` f32.
         exposure: ``[N]`` f32, ≥ 0.
-        pairs: ``[E, 2]``, held-out pairs of rows that users met one after the other; E may be 0.
+        pairs: ``[E, 2]``, held-out pairs of rows that follow each other in a history; E may be 0.
     """
 
     vectors: Tensor

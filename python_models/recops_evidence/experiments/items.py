@@ -1,4 +1,4 @@
-"""Items to tokenize, with known and held-out pairs of items that users met together."""
+"""Items to tokenize, with known and held-out pairs of items that occur close in a history."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ class Items:
     Attributes:
         vectors: ``[N, D]`` f32.
         ids: ``[N]`` i64.
-        known: pairs of items met together, for training.
+        known: pairs of items that occur close in a history, for training.
         validation: pairs that may select settings.
         test: pairs that compare methods.
     """

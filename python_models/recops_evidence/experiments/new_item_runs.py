@@ -87,12 +87,12 @@ class NewItemRuns(RankingRuns):
         model = load_model(folder / MODEL)
         assert isinstance(model, UniRec)
         live = insert_new_items(job, items.old, model, folder, folder / _NEW).live
-        targets = model.num_items + torch.from_numpy(items.asked.targets.items)
+        targets = model.num_items + torch.from_numpy(items.questions.targets.items)
         among_all = target_ranks(_lists(live.model, items), targets)
         live.remove(torch.arange(model.num_items))
         lists = _lists(live.model, items)
         ranks = target_ranks(lists, targets)
-        users = items.old.user_vocabulary.ids[items.asked.users]
+        users = items.old.user_vocabulary.ids[items.questions.users]
         write_table(folder / PREDICTIONS, pa.table({"user": users, "rank": ranks.numpy()}))
         in_all = {f"hr@{k}_beside_old": hits(among_all, k).mean().item() for k in _CUTOFFS}
         return validation, {**ranking_metrics(lists, ranks, items.new.num_rows), **in_all}
@@ -105,7 +105,9 @@ class NewItemRuns(RankingRuns):
     def floors(self, run: Run, data: Dataset) -> dict[str, Metrics]:
         """Return the floors: similarity to the user's last ten events, and chance."""
         items = self._held_out(run, self._dataset(run, data))
-        neighbours = evaluate(ContentNeighbours(items, run.seed), items.asked, items.new.num_rows)
+        neighbours = evaluate(
+            ContentNeighbours(items, run.seed), items.questions, items.new.num_rows
+        )
         chance = {f"hr@{k}": min(1.0, k / items.new.num_rows) for k in _CUTOFFS}
         return finite_floors({"neighbours by content": neighbours.metrics, "chance": chance})
 
@@ -136,7 +138,7 @@ class ContentNeighbours(Recommender):
 
 
 def _lists(model: UniRec, items: HeldOutItems) -> Tensor:
-    return model.recommend(items.asked.histories, max(_CUTOFFS)).items
+    return model.recommend(items.questions.histories, max(_CUTOFFS)).items
 
 
 def _content(items: HeldOutItems, seed: int) -> tuple[Float32Array, Float32Array]:

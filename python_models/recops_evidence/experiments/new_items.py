@@ -1,4 +1,4 @@
-"""Items that are held out of training, and the users who met them afterwards."""
+"""Items that are held out of training, and the users whose later events contain them."""
 
 from __future__ import annotations
 
@@ -21,21 +21,21 @@ class HeldOutItems:
         old: the data set with the other items and their events only.
         new: ``[n]`` rows of the held-out items in random order. The order matters: ids often
             correlate with popularity, and new items on one path are ranked by insertion order.
-        asked: at most one question per user: the latest event with a new item, if leave-one-out of
+        questions: at most one per user: the latest event with a new item, if leave-one-out of
             ``old`` trains on no later event of that user. The history has the user's earlier events
             with old items, at least one. Targets are indices into ``new``.
     """
 
     old: Dataset
     new: pa.Table
-    asked: Examples
+    questions: Examples
 
     @classmethod
     def draw(cls, dataset: Dataset, share: float, seed: int) -> HeldOutItems:
         """Hold out a ``share`` of at least two items, drawn uniformly.
 
         Raises:
-            ValueError: no user met a new item late enough.
+            ValueError: no user has an event with a new item late enough.
         """
         number = min(max(1, round(share * dataset.items.num_rows)), dataset.items.num_rows - 1)
         rng = np.random.default_rng(seed)
@@ -48,13 +48,13 @@ class HeldOutItems:
             interactions=dataset.interactions.filter(pa.array(~of_new)),
             items=dataset.items.filter(pa.array(~held)),
         )
-        asked = _asked(dataset, drawn, old)
-        if not len(asked.users):
-            raise ValueError(f"{dataset.name}: no user met a held-out item last")
-        return cls(old, dataset.items.take(pa.array(drawn)), asked)
+        questions = _questions(dataset, drawn, old)
+        if not len(questions.users):
+            raise ValueError(f"{dataset.name}: no user's last events contain a held-out item")
+        return cls(old, dataset.items.take(pa.array(drawn)), questions)
 
 
-def _asked(dataset: Dataset, drawn: Int64Array, old: Dataset) -> Examples:
+def _questions(dataset: Dataset, drawn: Int64Array, old: Dataset) -> Examples:
     events = Histories.of(dataset.interactions, dataset.user_vocabulary, dataset.item_vocabulary)
     index = np.full(dataset.items.num_rows, -1)  # Index among new items, else −1.
     index[drawn] = np.arange(len(drawn))

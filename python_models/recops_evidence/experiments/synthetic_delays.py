@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from recops_evidence.experiments.made_up import DrawnClicks, made_up
+from recops_evidence.experiments.drawn_clicks import DrawnClicks, drawn_clicks
 from recops_models.data.histories import Histories, Int64Array
 from recops_models.examples.click import ClickData
 from recops_models.examples.loader import Source
@@ -69,7 +69,7 @@ class SyntheticDelays:
         """Draw qualities, histories and candidates."""
         rng = np.random.default_rng(seed)
         quality = self._quality(rng)
-        return made_up(
+        return drawn_clicks(
             "delays",
             items=self.domains * self.items,
             events=self.events,

@@ -73,7 +73,7 @@ class SyntheticDomains:
         ]
         user_table = pa.table({"user_id": np.arange(self.users)})
         item_table = pa.table({"item_id": np.arange(self.items)})
-        report = ImportReport("made up")
+        report = ImportReport("synthetic")
         return Dataset("domains", pa.concat_tables(tables), item_table, user_table, report)
 
     def _streamed(self, rng: np.random.Generator, number: int) -> NDArray[np.int64]:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from recops_evidence.experiments.made_up import DrawnClicks, made_up
+from recops_evidence.experiments.drawn_clicks import DrawnClicks, drawn_clicks
 from recops_models.data.histories import Int64Array
 from recops_models.examples.click import ClickData
 
@@ -38,7 +38,7 @@ class SyntheticInterests:
         """Draw histories and candidates."""
         rng = np.random.default_rng(seed)
         number = self.interests * self.items
-        return made_up(
+        return drawn_clicks(
             "interests",
             items=number,
             events=number,

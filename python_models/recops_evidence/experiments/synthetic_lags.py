@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from recops_evidence.experiments.made_up import DrawnClicks, made_up
+from recops_evidence.experiments.drawn_clicks import DrawnClicks, drawn_clicks
 from recops_models.data.histories import Int64Array
 from recops_models.examples.click import ClickData
 
@@ -45,7 +45,7 @@ class SyntheticLags:
     def draw(self, seed: int) -> ClickData:
         """Draw histories and candidates."""
         rng = np.random.default_rng(seed)
-        return made_up(
+        return drawn_clicks(
             "lags",
             items=self.telling + self.noise,
             events=self.events,

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from recops_evidence.experiments.made_up import DrawnClicks, made_up
+from recops_evidence.experiments.drawn_clicks import DrawnClicks, drawn_clicks
 from recops_models.examples.click import ClickData
 
 
@@ -54,7 +54,7 @@ class SyntheticPairs:
         def draw(size: int, part: int) -> DrawnClicks:
             return self._clicks(rng, table, owner == part if self.unseen else owner >= 0, size)
 
-        return made_up(
+        return drawn_clicks(
             "pairs", items=self.items, events=self.events, examples=self.examples, draw=draw
         )
 

@@ -65,5 +65,5 @@ class SyntheticScenes:
         user_table = pa.table({"user_id": np.arange(self.users)})
         item_table = pa.table({"item_id": np.arange(items)})
         return Dataset(
-            "scenes", events, item_table, user_table, ImportReport("made up"), time="order"
+            "scenes", events, item_table, user_table, ImportReport("synthetic"), time="order"
         )

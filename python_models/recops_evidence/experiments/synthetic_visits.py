@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from recops_evidence.experiments.made_up import DrawnClicks, made_up
+from recops_evidence.experiments.drawn_clicks import DrawnClicks, drawn_clicks
 from recops_models.data.histories import Int64Array
 from recops_models.examples.click import ClickData
 
@@ -50,7 +50,7 @@ class SyntheticVisits:
     def draw(self, seed: int) -> ClickData:
         """Draw histories and candidates."""
         rng = np.random.default_rng(seed)
-        return made_up(
+        return drawn_clicks(
             "visits",
             items=self.interests * self.items,
             events=int(self.visits.sum()),
@@ -68,11 +68,11 @@ class SyntheticVisits:
         by_preference = rng.permuted(np.tile(np.arange(self.interests), (size, 1)), axis=1)
         interest = by_preference[each[:, None], preference[order]]
         history = interest * self.items + order % self.items
-        asked = rng.integers(self.interests, size=size)
-        mine = interest == asked[:, None]
-        last = history[each, number - 1 - mine[:, ::-1].argmax(1)]
+        visited = rng.integers(self.interests, size=size)
+        is_visited = interest == visited[:, None]
+        last = history[each, number - 1 - is_visited[:, ::-1].argmax(1)]
         is_last = rng.random(size) < 0.5
         shift = np.where(is_last, 0, rng.integers(1, self.items, size=size))
-        item = asked * self.items + (last + shift) % self.items
+        item = visited * self.items + (last + shift) % self.items
         label = is_last == (rng.random(size) < self.sure)
         return DrawnClicks(history, item, label)

@@ -99,7 +99,7 @@ def categories(dataset: Dataset, data: ClickData) -> Int64Array:
 def new_figures(folder: Path, model: ClickModel, new: NewItems) -> Metrics:
     """Return ``auc_new``, the AUC on items without training events.
 
-    Their vectors are the centre of the items they were first met with, or the unknown row if the
+    Their vectors are the centre of their neighbours in the new histories, or the unknown row if the
     run has no graph.
     """
     counts = cooccurrence_counts(new.histories, len(item_rows(model)) + new.number)
@@ -116,8 +116,8 @@ def every_item(dataset: Dataset, fitted: FittedSchema) -> FittedSchema:
 def seldom_figures(folder: Path, model: ClickModel, every: ClickData) -> Metrics:
     """Return ``auc_seldom``, the AUC of positives without an item row against all negatives.
 
-    Their vectors are the centre of the items that training users met them with. Without a graph, or
-    if no user met them, they are the unknown row.
+    Their vectors are the centre of their neighbours in the histories of training users. Without a
+    graph, or without such neighbours, they are the unknown row.
 
     Args:
         folder: folder of the run.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from recops_evidence.experiments.click_runs import ClickRuns, MadeUpClicks
+from recops_evidence.experiments.click_runs import ClickRuns, SyntheticClicks
 from recops_evidence.experiments.synthetic_delays import SyntheticDelays
 from recops_evidence.experiments.table_figures import (
     categories,
@@ -46,14 +46,14 @@ class TableRuns(ClickRuns):
         return validation, {**test, **gap_figures(model, examples, test), **radius, **seldom}
 
 
-class DelayRuns(MadeUpClicks):
+class DelayRuns(SyntheticClicks):
     """Runs on :class:`SyntheticDelays` with further test metrics.
 
     These are ``gap``, ``auc_gap``, ``radius_ratio`` of the domains, and ``auc_new``.
     """
 
     def config(self, run: Run) -> dict[str, object]:
-        """Return the configuration of :class:`MadeUpClicks` with the further metrics."""
+        """Return the configuration of :class:`SyntheticClicks` with the further metrics."""
         return {**super().config(run), "told": "gap, radius_ratio, auc_new"}
 
     def measure(

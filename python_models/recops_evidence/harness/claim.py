@@ -69,7 +69,7 @@ class Claim:
         minimum: smallest difference that counts, ≥ 0.
         allowance: margin by which an arm that is claimed to be as good may be worse, ≥ 0.
         group: name under which ``recops reproduce --claims`` selects several claims.
-        glanced: whether ``--quick`` includes the claim by default.
+        in_quick: whether ``--quick`` includes the claim by default.
         seeds: number of measured runs per arm; ``--seeds`` overrides it.
         tuning_seeds: number of seeds per trial; the trial with the best mean wins.
         most_trials: number of trials per arm, drawn from its grid with the same positions for every
@@ -101,7 +101,7 @@ class Claim:
     minimum: float = 0.0
     allowance: float = 0.0
     group: str = ""
-    glanced: bool = True
+    in_quick: bool = True
     seeds: int = 5
     tuning_seeds: int = 3
     most_trials: int | None = None

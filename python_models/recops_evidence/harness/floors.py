@@ -1,4 +1,4 @@
-"""Floors: test metrics of baselines without a model, on the data of every claim."""
+"""Floors (baselines without a model): their test metrics on the data of every claim."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class Floor:
 def floors_of(plan: Plan, store: RunStore, note: Callable[[str], None]) -> list[Floor]:
     """Return the floors of every data set of ``plan``.
 
-    Examples are those of the first arm of the first claim whose experiment has floors there.
+    They use the examples of the first arm of the first claim whose experiment has floors.
 
     Args:
         plan: the claims.

@@ -46,13 +46,13 @@ class Plan:
             seed, share = TUNING_SEED + draw, claim.tuning_share
             return Run(claim.experiment, arm.model, data, settings, seed, False, self.quick, share)
 
-        def worth(arm: Arm, record: Record) -> float:
+        def score(arm: Arm, record: Record) -> float:
             metric, values = claim.tuned_metric, record.validation
             if record.diverged or (metric in values and values[metric] is None):
                 return -math.inf
             return sign * figure(values, claim, arm, metric)
 
-        return tuning(claim, make, worth, finished)
+        return tuning(claim, make, score, finished)
 
     def measured(self, claim: Claim, arm: Arm, data: str, best: ArmSettings) -> list[Run]:
         """Return the runs of an arm with its best settings, one per seed; they measure test."""

@@ -135,8 +135,8 @@ class ResultTables(TypedDict):
 class Results(TypedDict):
     """Content of ``results.json``.
 
-    ``floors`` holds one figure per data set and floor: that of the first metric which a claim on
-    the data set compares and which the floor has.
+    ``floors`` holds one figure per data set and floor. Its metric is the first one that a claim on
+    the data set compares and that the floor has.
     """
 
     paper: str

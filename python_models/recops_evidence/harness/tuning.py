@@ -14,7 +14,7 @@ _LIMITS = {"dropout": 0.9}
 
 MakeRun = Callable[[Arm, ArmSettings, int], Run]
 """Function that returns the n-th trial run of an arm's settings."""
-Worth = Callable[[Arm, Record], float]
+Score = Callable[[Arm, Record], float]
 """Function that returns a trial's validation score; higher is better."""
 
 
@@ -37,7 +37,7 @@ class Tuning:
     trials: int
 
 
-def tuning(claim: Claim, make: MakeRun, worth: Worth, finished: Mapping[Run, Record]) -> Tuning:
+def tuning(claim: Claim, make: MakeRun, score: Score, finished: Mapping[Run, Record]) -> Tuning:
     """Return the state of the tuning, as a function of the finished runs.
 
     If an arm's best value is at an end of its grid, every arm gets one more trial: its own best
@@ -60,7 +60,7 @@ def tuning(claim: Claim, make: MakeRun, worth: Worth, finished: Mapping[Run, Rec
         best = dict(fixed)
         for arm in tuned:
             needed, settings = _search(
-                claim, arm, trials[arm.name], continued[arm.name], make, worth, finished
+                claim, arm, trials[arm.name], continued[arm.name], make, score, finished
             )
             runs |= dict.fromkeys(needed)
             if settings is not None:
@@ -128,7 +128,7 @@ def _search(
     trials: Sequence[ArmSettings],
     continued: dict[ArmSettings, None],
     make: MakeRun,
-    worth: Worth,
+    score: Score,
     finished: Mapping[Run, Record],
 ) -> tuple[list[Run], ArmSettings | None]:
     """Return the needed runs, and the best settings or None if runs remain.
@@ -140,9 +140,9 @@ def _search(
     def runs_of(some: Sequence[ArmSettings], draws: range) -> list[Run]:
         return [make(arm, settings, draw) for settings in some for draw in draws]
 
-    def by_worth(some: Sequence[ArmSettings], draws: range) -> list[ArmSettings]:
+    def by_score(some: Sequence[ArmSettings], draws: range) -> list[ArmSettings]:
         total = {
-            settings: sum(worth(arm, finished[run]) for run in runs_of([settings], draws))
+            settings: sum(score(arm, finished[run]) for run in runs_of([settings], draws))
             for settings in some
         }
         return sorted(some, key=lambda settings: -total[settings])
@@ -151,7 +151,7 @@ def _search(
     needed = runs_of(trials, first)
     if any(run not in finished for run in needed):
         return needed, None
-    ranked = by_worth(trials, first)
+    ranked = by_score(trials, first)
     if not claim.halving:
         return needed, ranked[0]
     continued.update(dict.fromkeys(ranked[: claim.halving]))
@@ -159,7 +159,7 @@ def _search(
     needed += runs_of(list(continued), all_seeds)
     if any(run not in finished for run in needed):
         return needed, None
-    return needed, by_worth(list(continued), all_seeds)[0]
+    return needed, by_score(list(continued), all_seeds)[0]
 
 
 def _ends(

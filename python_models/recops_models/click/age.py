@@ -128,7 +128,7 @@ class Age(ClickModel):
 
         Args:
             batch: B rows.
-            seed: of the masks.
+            seed: seed of the masks.
             items: ``[B]`` integers that identify items; None: rows of the schema's candidate, where
                 all unknown items are one.
             impressions: ``[B]``, the number of impressions of each item; items at the limit do not

@@ -49,7 +49,7 @@ class Exploration:
         scope: what is perturbed: all of h (the paper), or the item's columns of it (inferred).
         gate: which rows explore: "dgu", those with ``f(h) > f_dgu(h_item)``; "fixed", those above
             ``threshold``; "off", all.
-        threshold: of "fixed" (.02, .01, .005 in the paper's ablation).
+        threshold: threshold of "fixed" (.02, .01, .005 in the paper's ablation).
         max_impressions: items with at least this many impressions do not explore, if counts are
             given (3,000 in the paper's online test).
 

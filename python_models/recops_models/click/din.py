@@ -26,7 +26,7 @@ class DinConfig(ClickConfig):
 
     Attributes:
         attention_hidden: widths of the hidden layers of the attention's MLP.
-        attention_activation: of the hidden layers; not Dice.
+        attention_activation: activation of the hidden layers; not Dice.
         attention_weights: "softmax" (the released code), "raw" (the paper), or "uniform" (a
             control: the mean of the history, independent of the candidate).
         history: the only history that is attended to; the others are summed. None: DIN attends to

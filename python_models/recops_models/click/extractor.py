@@ -30,9 +30,9 @@ class ExtractorConfig(DinConfig):
     """Settings in addition to those of DIN; ``hidden`` is that of the heads.
 
     Attributes:
-        width: of an embedding, and d, of a knowledge vector.
+        width: width of an embedding, and d, of a knowledge vector.
         tower_hidden: widths of the hidden layers of both towers.
-        domain_width: of a domain's embedding, which only the heads read.
+        domain_width: width of a domain's embedding, which only the heads read.
         task_weight: loss weight of every task except clicks.
 
     Raises:
@@ -167,7 +167,7 @@ class TaskHead(nn.Module):
     """``MLP(z) + v·K_ui``, where K_ui is the third block of d columns of z; v starts at 1.
 
     Args:
-        input_width: of z.
+        input_width: width of z.
         config: d, and the MLP's sizes.
     """
 

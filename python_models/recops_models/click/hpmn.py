@@ -37,7 +37,7 @@ class HpmnConfig(ClickConfig):
         splits: number of updates of a slot per update of the next one. There is one slot more than
             splits, so ``()`` (`splits=""`) is a GRU with one slot.
         state: H, width of a slot.
-        hops: of the attention that reads the slots.
+        hops: number of hops of the attention that reads the slots.
         covariance: the loss of a user's slots, from their covariances C: ``"norm"`` is ‖C − diag
             C‖, as in the released code; ``"squared"`` is half its square.
         covariance_weight: weight of the mean of this loss over users. The default is the released

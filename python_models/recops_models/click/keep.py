@@ -74,7 +74,7 @@ class Keep(ClickModel):
 
     Args:
         base: a click model with a hidden layer; its head is moved into this model.
-        reader: of the knowledge.
+        reader: reader of the knowledge.
         schema: the base's schema with rows of the knowledge, see :func:`with_knowledge`.
         config: settings.
 
@@ -143,7 +143,7 @@ def plug_in(base: ClickModel, knowledge: Knowledge, config: KeepConfig) -> Keep:
 
     Args:
         base: trained or not; its parameters stay the same objects, its head moves.
-        knowledge: of a super-domain.
+        knowledge: knowledge of a super-domain.
         config: settings; ``base_sizes`` and ``version`` are filled in.
 
     Example:

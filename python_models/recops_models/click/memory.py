@@ -52,7 +52,7 @@ class MemoryModel(ClickModel, Generic[MemoryStateT]):
         Args:
             events: ``[U, T, d]``.
             lengths: ``[U]``.
-            state: of the users before these events; None: without events.
+            state: state of the users before these events; None: the empty state.
         """
 
     def batch_state(self, batch: Batch, query: Tensor) -> MemoryStateT:
@@ -87,7 +87,7 @@ class MemoryModel(ClickModel, Generic[MemoryStateT]):
         The history features of the batch are not read.
 
         Args:
-            state: of B users, or of the only user of all candidates.
+            state: state of B users, or of the only user of all candidates.
             batch: B candidates with their context.
             query: the candidates as events, ``[B, d]``; None: they are looked up.
         """

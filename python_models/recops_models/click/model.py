@@ -21,9 +21,9 @@ class ClickConfig:
     """Settings of every click model; the default MLP is that of DIEN's released code.
 
     Attributes:
-        width: of an embedding.
+        width: width of an embedding.
         hidden: widths of the MLP's hidden layers.
-        activation: of the hidden layers.
+        activation: activation of the hidden layers.
         dropout: on the hidden layers.
         table_std: standard deviation of initial embeddings. Recurrences need larger values, such as
             0.1: with small inputs they are almost linear and learn slowly.
@@ -76,7 +76,7 @@ class ClickModel(nn.Module, ABC):
     Args:
         schema: see the attribute.
         config: see the attribute.
-        width: of a row of the tables; None: that of the configuration.
+        width: width of a row of the tables; None: that of the configuration.
         history: the only history that is read event by event; None: all histories are.
     """
 

@@ -34,8 +34,8 @@ class ResEmbeddingConfig:
         window: k: two items co-occur when they are at most k events apart.
         neighbours: m: each item keeps its m most frequent neighbours.
         per_user_cap: the largest number of co-occurrences of a pair that count per user; none: all.
-        weights: of the neighbours: "average", "counts", "gcn" or "attention".
-        self_weight: of an item among its own neighbours, relative to the largest count.
+        weights: weights of the neighbours: "average", "counts", "gcn" or "attention".
+        self_weight: weight of an item among its own neighbours, relative to the largest count.
         attention: hidden width of "attention".
         graph: "cooccurrence"; "random": a control with the same number of random
             neighbours per item; "self": a control without neighbours, in which a row is the sum
@@ -89,7 +89,7 @@ class ResEmbeddingConfig:
         Args:
             histories: items are rows of the table; −1 is unknown.
             rows: V, the number of rows of the table, with padding and the unknown item.
-            seed: of the random control.
+            seed: seed of the random control.
         """
         if self.graph == "self":
             histories = Histories(np.zeros(1, dtype=np.int64), histories.items[:0], histories.rows)

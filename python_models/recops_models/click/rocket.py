@@ -39,7 +39,7 @@ class RocketConfig:
         hint: distance between the light net's and the booster's logits; see :func:`hint_loss`.
         hint_weight: λ.
         hint_warmup: number of steps over which λ rises linearly from 0; 0: no warm-up.
-        temperature: of ``"kd"``.
+        temperature: temperature of ``"kd"``.
         teacher: the ``model.safetensors`` of a trained model, a second source of hints.
         teacher_hint: distance between the light net's and the teacher's logits.
         teacher_weight: μ.

@@ -106,7 +106,7 @@ class Policy:
 
         Args:
             batch: R · C rows: the C candidates of each user; ``group`` is the user.
-            seed: of all draws.
+            seed: seed of all draws.
             candidates: C; None: all rows belong to one user.
             k: number of items, at most that of any user's available candidates.
             available: ``[R · C]`` bool; None: all are available.
@@ -154,7 +154,8 @@ class Policy:
 
         Args:
             batch: see :meth:`choose`.
-            seed: of the draws, which are independent of those of :meth:`choose` with the same seed.
+            seed: seed of the draws, which are independent of those of :meth:`choose` with the same
+                seed.
             draws: ≥ 1.
             candidates: see :meth:`choose`.
             available: see :meth:`choose`.
@@ -203,7 +204,7 @@ def named_policy(
     """Return a policy by its name.
 
     Args:
-        name: of :data:`POLICIES`. "ts" and "ucb" add c δ to the score; "age-…" need an
+        name: one of :data:`POLICIES`. "ts" and "ucb" add c δ to the score; "age-…" need an
             :class:`~recops_models.click.age.Age`; "ensemble-…" two models or more. "gradient-…" are
             :class:`~recops_models.exploration.gradient_scoring.GradientScoring`; "ur-gradient-…"
             refine it by impressions, with half of the bonus at 100.

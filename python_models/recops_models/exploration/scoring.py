@@ -31,7 +31,7 @@ class Scoring(ABC):
 
         Args:
             batch: B rows.
-            seed: of random scores; each row's draw depends on it, the user and the item.
+            seed: seed of random scores; each row's draw depends on it, the user and the item.
             impressions: ``[B]``, the number of impressions of each item, for scorings that use it.
 
         Raises:
@@ -104,7 +104,7 @@ class EnsembleScoring(Scoring):
     Args:
         models: M ≥ 2, of one schema.
         kind: "ts" or "ucb".
-        c: of "ucb", ≥ 0.
+        c: weight of the spread in "ucb", ≥ 0.
 
     Raises:
         ValueError: fewer than two models, or c < 0.

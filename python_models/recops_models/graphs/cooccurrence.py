@@ -62,7 +62,7 @@ class NeighbourCounts:
         fewer items, its missing items have no neighbours there.
 
         Args:
-            later: of V or more items.
+            later: counts of V or more items.
             decay: γ in [0, 1]; 0 discards the earlier counts, 1 adds both.
             keep: largest number of neighbours per item; None: all.
 

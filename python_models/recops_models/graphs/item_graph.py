@@ -59,7 +59,7 @@ class ItemGraph:
         unverified; the self-loop and its weight are the project's choice.
 
         Args:
-            counts: of V items.
+            counts: counts of V items.
             neighbours: m, without the self-loop.
             weights: the form.
             self_weight: > 0.
@@ -98,7 +98,7 @@ class ItemGraph:
         """Return the neighbours of new items among the known ones, with equal weights.
 
         Args:
-            counts: of all items; new items start at ``known``.
+            counts: counts of all items; new items start at ``known``.
             known: V.
             neighbours: m.
 

@@ -72,10 +72,10 @@ class Knowledge:
     with. Extracting a longer window with the same extractor keeps the version.
 
     Attributes:
-        lookups: of ``"user"`` and ``"item"``: from ids to rows.
-        tables: of ``"user"`` and ``"item"``.
+        lookups: from ids to rows of the tables, for ``"user"`` and ``"item"``.
+        tables: tables of ``"user"`` and ``"item"``.
         pair: the weights of :class:`~recops_models.layers.pair_knowledge.PairKnowledge`, by name.
-        version: of the extractor, 12 hexadecimal digits; see :func:`version_of`.
+        version: version of the extractor, 12 hexadecimal digits; see :func:`version_of`.
         source: the data set that the extractor was trained on.
         tasks: the extractor's tasks.
         window: the period of its events.

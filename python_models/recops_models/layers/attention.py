@@ -36,7 +36,7 @@ class Attention(nn.Module):
 
         Args:
             x: the queries ``[B, Q, d]``.
-            keys_values: of :meth:`keys_values`.
+            keys_values: result of :meth:`keys_values`.
             seen: bool ``[.., Q, T]``, the keys that each query may attend to; None: a causal mask.
         """
         mixed = F.scaled_dot_product_attention(

@@ -31,7 +31,7 @@ class History(NamedTuple):
     """Sequences that describe the same events, such as the item and the category of each click.
 
     Attributes:
-        name: of the history.
+        name: name of the history.
         sequences: names of the sequence features.
         targets: per sequence, the candidate's feature that shares its table; None if there is none,
             as for the sign of an event.
@@ -59,7 +59,7 @@ class FeatureEmbedding(nn.Module):
 
     Args:
         schema: fitted on the training part.
-        width: of a row.
+        width: width of a row.
         std: standard deviation of initial rows; pretrained rows start from their file.
         history: the only separate history; None: all histories are separate.
 

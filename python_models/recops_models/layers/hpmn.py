@@ -17,7 +17,7 @@ class HpmnWeights(nn.Module):
         input_size: I, of an event and of a query.
         hidden_size: H, of a slot.
         num_slots: m.
-        hops: of the attention that reads the slots.
+        hops: number of hops of the attention that reads the slots.
     """
 
     def __init__(self, input_size: int, hidden_size: int, num_slots: int, *, hops: int) -> None:
@@ -38,5 +38,5 @@ class HpmnWeights(nn.Module):
         )
 
     def params(self) -> recops.HpmnParams:
-        """Return the weights as the ops take them."""
+        """Return the weights as the argument ``params`` of the ops."""
         return recops.HpmnParams(w_ih=tuple(self.w_ih), **dict(self.weights.items()))

@@ -30,7 +30,7 @@ class KnowledgeReader(nn.Module):
     inferred; the normalisation per part and the flags are the project's own.
 
     Args:
-        tables: of ``"user"`` and ``"item"``, see
+        tables: tables of ``"user"`` and ``"item"``, see
             :class:`~recops_models.graphs.knowledge.Knowledge`.
         pair: the weights of the pair net, by name.
     """

@@ -53,7 +53,7 @@ class MimnWeights(nn.Module):
                 self.weights[name] = torch.atanh(tensor) if name in _BOUNDED else tensor
 
     def params(self) -> recops.MimnParams:
-        """Return the weights as the op takes them."""
+        """Return the weights as the argument ``params`` of the op."""
         tensors: dict[str, Tensor] = {
             name: torch.tanh(weight) if name in _BOUNDED else weight
             for name, weight in self.weights.items()

@@ -31,7 +31,7 @@ class NeighbourAttention(nn.Module):
 
         Args:
             vectors: C ``[V, d]``.
-            edges: of n rows.
+            edges: edges of n rows.
             rows: ``[n]`` i64, the vector of each row; None: all vectors, in order.
         """
         sources = edges.sources()

@@ -68,11 +68,11 @@ def neighbour_sums(
     number of threads. A row without edges is zero.
 
     Args:
-        edges: of n rows.
+        edges: edges of n rows.
         weights: ``[E]``, of the vectors' dtype.
         vectors: ``[V, d]``.
-        transposed: of ``edges``. The gradient of the vectors is then computed without a sort, which
-            pays if the same edges are used repeatedly.
+        transposed: transpose of ``edges``. The gradient of the vectors is then computed without a
+            sort, which is faster if the same edges are used repeatedly.
         sparse: whether the gradient of the vectors is sparse; without effect if ``transposed`` is
             given.
     """

@@ -34,7 +34,7 @@ class NextEvent(nn.Module):
     (``over_all_cells``), so its weight shrinks with padding.
 
     Args:
-        width: of a state and of an event.
+        width: width of a state and of an event.
         hidden: widths of the MLP's hidden layers, at least one.
         scorer: "mlp" or "inner".
         affine: first scale and shift [h, e] by learnt numbers, like a batch norm with mean 0 and
@@ -144,8 +144,8 @@ def draw_events(lengths: Tensor, rows: int, columns: int, width: int) -> Tensor:
 
     Args:
         lengths: ``[B]``.
-        rows: of the result.
-        columns: of the result.
+        rows: number of rows of the result.
+        columns: number of columns of the result.
         width: T.
     """
     ends = lengths.cumsum(0)  # (B,)

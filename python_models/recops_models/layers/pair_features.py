@@ -41,7 +41,7 @@ class PairProduct(nn.Module):
 
         Args:
             batch: the examples.
-            tables: of a :class:`~recops_models.layers.feature_embedding.FeatureEmbedding`.
+            tables: tables of a :class:`~recops_models.layers.feature_embedding.FeatureEmbedding`.
         """
         outputs = []
         for pair in self.pairs:
@@ -59,7 +59,7 @@ class OwnPairProduct(nn.Module):
     Args:
         schema: the features, fitted.
         pairs: the pairs of features.
-        width: of a row.
+        width: width of a row.
         std: standard deviation of initial rows; those of padding and of the unknown value start at
             0.
     """
@@ -96,7 +96,7 @@ class PairTable(nn.Module):
 
     Args:
         pairs: the pairs of features.
-        width: of a row.
+        width: width of a row.
         keys: number of value pairs per table; :meth:`fit` finds them.
     """
 

@@ -22,8 +22,8 @@ class PartsLinear(nn.Module):
     A part with a single row applies to all rows; its product is computed once.
 
     Args:
-        widths: of each part.
-        output_width: of the result.
+        widths: widths of each part.
+        output_width: width of the result.
         bias: whether there is a b.
     """
 
@@ -59,7 +59,7 @@ class Plug(nn.Module):
 
     Args:
         kind: "add", "concat" or "gate".
-        widths: of the parts of k.
+        widths: widths of the parts of k.
         layer_width: H.
         hidden: number of rows of W_1.
 
@@ -108,7 +108,7 @@ class PluggedHead(nn.Module):
     Args:
         head: an ``nn.Sequential`` whose first linear layer is a hidden one, such as
             :class:`~recops_models.layers.mlp.MLP`. Its layers are shared, not copied.
-        widths: of the parts of k, by name.
+        widths: widths of the parts of k, by name.
         kind: see :class:`Plug`.
         hidden: see :class:`Plug`.
 

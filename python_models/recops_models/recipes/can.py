@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 class CanRecipe(ClickRecipe[CanConfig]):
-    """Recipe of CAN; with a table of pairs, that of one pass over the training part."""
+    """Recipe of CAN. A table of value pairs is fitted in one pass over the training part."""
 
     def build(self, data: ClickData, context: StageContext) -> Can:
         """See :meth:`ClickRecipe.build`."""

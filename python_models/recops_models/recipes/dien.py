@@ -9,7 +9,7 @@ from recops_models.recipes.click import DROPOUT, ClickRecipe
 
 
 def make_dien(schema: FittedSchema, config: DienConfig) -> Dien:
-    """A DIEN; with any quirk of the released code, the class that has them."""
+    """Return a DIEN, or a :class:`ReleasedDien` if the sizes name quirks of the released code."""
     return (ReleasedDien if config.compat else Dien)(schema, config)
 
 

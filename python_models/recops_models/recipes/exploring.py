@@ -48,7 +48,7 @@ def exploring_list(
         model: the model in evaluation mode.
         user: index of the user.
         k: length of the list.
-        seed: of all draws; use a different one for every visit of a user.
+        seed: seed of all draws; use a different one for every visit of a user.
 
     Raises:
         ValueError: the user has no events, or the task has no catalogue.

@@ -28,7 +28,7 @@ class Job:
     Attributes:
         model: name of a recipe.
         data: a named data set, or a folder.
-        seed: of every random draw.
+        seed: seed of every random draw.
         split: how the data is split; None: see :func:`recops_models.data.splits.named_split`.
         parts: all settings by part, including the recipe's defaults.
     """
@@ -58,7 +58,7 @@ class Job:
             data: a named data set, or a folder.
             settings: values by name; those of nets are dotted (``base.hidden``). They override
                 those of ``preset``.
-            seed: of every random draw.
+            seed: seed of every random draw.
             quick: train for two epochs.
             split: see :class:`Job`.
             preset: name of one of the recipe's presets.

@@ -38,7 +38,7 @@ class KeepTask(ClickTask):
         dataset: the events of all domains.
         domains: the super-domain, the small domain and the time between them.
         examples: how examples are made of events.
-        knowledge: of the super-domain; None: ``fitted`` has its rows.
+        knowledge: knowledge of the super-domain; None: ``fitted`` has its rows.
         fitted: the schema of a trained ``keep`` model; None: it is fitted on the training part.
 
     Attributes:

@@ -9,7 +9,7 @@ from recops_models.recipes.click import DROPOUT, ClickRecipe
 
 
 def make_mimn(schema: FittedSchema, config: MimnConfig) -> Mimn:
-    """Return a MIMN; with the quirk "channels", the class that has it."""
+    """Return a MIMN, or a :class:`ReleasedMimn` if the sizes name the quirk "channels"."""
     return (ReleasedMimn if "channels" in config.compat else Mimn)(schema, config)
 
 

@@ -69,7 +69,7 @@ class Numbering:
         for entity in dict.fromkeys([*self.ids, *current.ids]):
             before, after = self.ids.get(entity), current.ids.get(entity)
             if before != after:
-                hint = "; unirec takes items that came later by --new-items" * (entity == "items")
+                hint = "; unirec can add new items with --new-items" * (entity == "items")
                 return f"{_count_change(entity, before, after)}: train again{hint}"
         for column in dict.fromkeys([*self.names, *current.names]):
             old, new = set(self.names.get(column, ())), set(current.names.get(column, ()))

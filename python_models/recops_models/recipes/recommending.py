@@ -97,7 +97,7 @@ def ready_model(
         new_items: a file of new items; see
             :func:`~recops_models.recipes.new_items.insert_new_items`.
         scene: current scene of all users; None: the scene of each user's last event.
-        seed: of exploration; None, or a model other than AGE: lists do not explore.
+        seed: seed of exploration; None, or a model other than AGE: lists do not explore.
 
     Raises:
         DataError: the file of new items is unfit.

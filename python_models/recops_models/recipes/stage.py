@@ -39,7 +39,7 @@ class StageContext:
         data: a data set, or examples.
         split: how a data set is split; None: the task's default.
         settings: by part.
-        seed: of every random draw.
+        seed: seed of every random draw.
         folder: existing folder for the stage's files.
         resume: continue from the files in the folder.
         callbacks: receive stages, progress and metrics.

@@ -20,10 +20,10 @@ class Fitting:
     """Inputs of a tokenizer's fit other than the vectors.
 
     Attributes:
-        seed: of every random draw.
+        seed: seed of every random draw.
         callbacks: receive each stage and, within it, the share done and the current figures.
-        pairs: ``[E, 2]`` i64, rows of the vectors that users met together; None: unknown.
-        weights: ``[N]`` f32, of the items; None: all 1.
+        pairs: ``[E, 2]`` i64, rows of items that occur close together in a history; None: unknown.
+        weights: ``[N]`` f32, weights of the items; None: all 1.
         folder: directory for finished work; None: nothing is saved.
         resume: continue from the state in ``folder``.
     """
@@ -50,7 +50,7 @@ class FitShare(Callbacks):
     """Callbacks that report all stages of one fit as a single stage of other callbacks.
 
     Args:
-        stages: of the tokenizer.
+        stages: stages of the tokenizer.
         outer: receive the share of the whole fit, with the current stage as the note.
     """
 

@@ -40,7 +40,7 @@ class Task(ABC, Generic[ModelT, BatchT]):
         Args:
             model: the model to train.
             size: examples per batch, on average.
-            seed: of the training.
+            seed: seed of the training.
             epoch: counted from 0.
             skip: number of batches that are done.
 

@@ -52,7 +52,7 @@ def fit(
         model: the model to train.
         task: batches, loss and validation.
         config: the training settings.
-        seed: of every random draw. Seed, data and settings determine the result.
+        seed: seed of every random draw. Seed, data and settings determine the result.
         folder: an existing folder; None: no checkpoints.
         resume: continue from the checkpoint in ``folder``, if there is one; otherwise it is
             removed.

@@ -194,10 +194,10 @@ def test_named_data_selects_the_claims_measured_on_it(
 def test_unknown_synthetic_clicks_are_refused() -> None:
     (claim,) = claims_of("can", ["can-beats-cartesian-on-rare-pairs"])
     run = Run(claim.experiment, "can", "nowhere", (), 0, test=True, quick=True)
-    with pytest.raises(ValueError, match="no made-up clicks 'nowhere'; available: rank 4"):
+    with pytest.raises(ValueError, match="no synthetic clicks 'nowhere'; available: rank 4"):
         claim.experiment.config(run)
     share = Run(claim.experiment, "can", claim.data[0], (), 0, True, True, share=0.5)
-    with pytest.raises(ValueError, match="share must be 1 for made-up clicks"):
+    with pytest.raises(ValueError, match="share must be 1 for synthetic clicks"):
         claim.experiment.measure(share, None, Path(), Callbacks())
 
 

@@ -11,7 +11,7 @@ import torch
 
 from jobs import job_of
 from recops_evidence.claims import claims_of
-from recops_evidence.experiments.click_runs import ClickRuns, MadeUp
+from recops_evidence.experiments.click_runs import ClickLaw, ClickRuns
 from recops_evidence.experiments.memory_runs import MemoryRuns, usage_variance
 from recops_evidence.experiments.synthetic_lags import SyntheticLags
 from recops_evidence.experiments.synthetic_visits import SyntheticVisits
@@ -40,7 +40,7 @@ def item_arrays(batch: Batch) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     return item, history, batch.label.numpy() == 1
 
 
-def last_informative_item(law: MadeUp, item: np.ndarray, history: np.ndarray) -> np.ndarray:
+def last_informative_item(law: ClickLaw, item: np.ndarray, history: np.ndarray) -> np.ndarray:
     """Return the last item of each history that is informative about the candidate."""
     if isinstance(law, SyntheticLags):
         is_informative = history < law.telling
@@ -52,7 +52,7 @@ def last_informative_item(law: MadeUp, item: np.ndarray, history: np.ndarray) ->
 
 
 @pytest.mark.parametrize("law", [*LAWS, *VISITS], ids=str)
-def test_synthetic_clicks_depend_on_their_seed(law: MadeUp) -> None:
+def test_synthetic_clicks_depend_on_their_seed(law: ClickLaw) -> None:
     one, same, other = (full_batch(law.draw(seed), "train") for seed in (0, 0, 1))
     assert torch.equal(one.features["history_item"], same.features["history_item"])
     assert torch.equal(one.label, same.label)
@@ -61,7 +61,7 @@ def test_synthetic_clicks_depend_on_their_seed(law: MadeUp) -> None:
 
 
 @pytest.mark.parametrize("law", [*LAWS, *VISITS], ids=str)
-def test_the_best_possible_auc_is_the_certainty_of_clicks(law: MadeUp) -> None:
+def test_the_best_possible_auc_is_the_certainty_of_clicks(law: ClickLaw) -> None:
     item, history, label = item_arrays(full_batch(law.draw(0), "train"))
     is_last = item == last_informative_item(law, item, history)
     assert abs(is_last.mean() - 0.5) < 0.03
@@ -69,7 +69,7 @@ def test_the_best_possible_auc_is_the_certainty_of_clicks(law: MadeUp) -> None:
 
 
 @pytest.mark.parametrize("law", [*LAWS, *VISITS], ids=str)
-def test_a_history_without_order_does_not_predict_clicks(law: MadeUp) -> None:
+def test_a_history_without_order_does_not_predict_clicks(law: ClickLaw) -> None:
     """Sum pooling and attention without order see only the counts of items in a history.
 
     The candidate and its rivals have equal counts, and every candidate is clicked equally often.

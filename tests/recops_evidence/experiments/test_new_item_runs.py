@@ -70,7 +70,7 @@ def test_the_target_of_a_user_is_the_last_new_item_after_training(shop: str) -> 
             before = [item for item in items_of_user[:position] if item in old]
             if items_of_user[position] not in old and before:
                 expected[user] = (before, items_of_user[position])
-    requests = draw.asked
+    requests = draw.questions
     users = draw.old.user_vocabulary.ids[requests.users].tolist()
     histories = np.split(
         draw.old.item_vocabulary.ids[requests.histories.items], requests.histories.offsets
@@ -110,7 +110,7 @@ def test_new_items_are_ranked_among_themselves(
     validation, test = run.experiment.on(shop)(run, folder, Callbacks())
     predictions = read_table(folder / "predictions.parquet")
     draw = HeldOutItems.draw(load(shop), 0.2, seed=0)
-    assert predictions.num_rows == len(draw.asked.users)
+    assert predictions.num_rows == len(draw.questions.users)
     assert test["hr@10"] == pytest.approx((predictions["rank"].to_numpy() < 10).mean())
     assert test["hr@50"] == 1  # All sixteen are on the list.
     assert (test["hr@10_beside_old"] or 0) <= (test["hr@10"] or 0)

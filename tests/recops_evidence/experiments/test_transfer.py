@@ -38,8 +38,8 @@ def pairs(settings: Mapping[str, str]) -> tuple[tuple[str, str], ...]:
 
 
 def make_experiment(**cut: str) -> Transfer:
-    cuts = (("made up", pairs({**CUT, **cut})),)
-    return Transfer(DomainSource(cuts, (("made up", LAW),)), pairs(EXTRACTION), pairs(SMALL))
+    cuts = (("synthetic", pairs({**CUT, **cut})),)
+    return Transfer(DomainSource(cuts, (("synthetic", LAW),)), pairs(EXTRACTION), pairs(SMALL))
 
 
 def make_run(experiment: Transfer, way: str, seed: int = 0, **changes: str) -> Run:
@@ -48,9 +48,9 @@ def make_run(experiment: Transfer, way: str, seed: int = 0, **changes: str) -> R
         settings = {"max_len": "4", "epochs": "1", **dotted, **changes}
         if way == SHUFFLED:
             settings["knowledge"] = SHUFFLED
-        return Run(experiment, "keep", "made up", pairs(settings), seed, True, False)
+        return Run(experiment, "keep", "synthetic", pairs(settings), seed, True, False)
     return Run(
-        experiment, "din", "made up", pairs({**SMALL, **changes, "way": way}), seed, True, False
+        experiment, "din", "synthetic", pairs({**SMALL, **changes, "way": way}), seed, True, False
     )
 
 
@@ -93,7 +93,7 @@ def test_a_history_ends_before_its_example(way: str) -> None:
     data = dataclasses.replace(data, interactions=events, items=pa.table({"item_id": times}))
     domains = Domains.of(data, DomainConfig("domain", "small", until=0.6, validation=0.3))
     settings = {"max_len": "200", "rare_count": "1", "feedback": "explicit"}
-    examples = way_examples(job_of("din", "made up", settings, seed=0, quick=False), domains, way)
+    examples = way_examples(job_of("din", "synthetic", settings, seed=0, quick=False), domains, way)
     split = way_split(domains, way)
     known = pa.concat_tables([split.context, split.train])
     known_events = set(
@@ -116,7 +116,7 @@ def test_longer_training_data_keep_the_evaluated_negatives() -> None:
     small = [["small"] * data.interactions.num_rows]
     data = dataclasses.replace(data, interactions=data.interactions.set_column(4, "domain", small))
     domains = Domains.of(data, DomainConfig(until=0.6, validation=0.3))
-    job = job_of("din", "made up", {"max_len": "4", "feedback": "implicit"}, seed=0, quick=False)
+    job = job_of("din", "synthetic", {"max_len": "4", "feedback": "implicit"}, seed=0, quick=False)
     base, longer = (way_examples(job, domains, way) for way in ("base", "long"))
     assert (longer.train.num_examples or 0) > (base.train.num_examples or 0)
     for part in ("validation", "test"):
@@ -213,7 +213,7 @@ def test_trials_skip_test_and_run_keys_depend_on_all_settings(tmp_path: Path) ->
     assert make_run(other, "base").key == make_run(experiment, "base").key
     with pytest.raises(ValueError, match=r"way must be one of base, .*, got 'sideways'"):
         measure(make_run(experiment, "sideways"), tmp_path)
-    with pytest.raises(ValueError, match=r"share must be 1 for made-up users, got 0\.5"):
+    with pytest.raises(ValueError, match=r"share must be 1 for synthetic users, got 0\.5"):
         experiment.measure(
             dataclasses.replace(trial, share=0.5), LAW.draw(0), tmp_path, Callbacks()
         )

@@ -24,11 +24,11 @@ def dataset(**columns: Any) -> Dataset:
     item = np.minimum(rng.zipf(1.3, EVENTS), ITEMS) - 1
     table = {"user_id": rng.integers(USERS, size=EVENTS), "item_id": item}
     return Dataset(
-        "made up",
+        "synthetic",
         pa.table(table | {"timestamp": np.arange(EVENTS)} | columns),
         pa.table({"item_id": np.arange(ITEMS)}),
         pa.table({"user_id": np.arange(USERS)}),
-        ImportReport("made up", {}, (), ()),
+        ImportReport("synthetic", {}, (), ()),
     )
 
 
@@ -103,5 +103,5 @@ def test_floors_need_a_candidate() -> None:
     data: ClickData = click_data(rated())
     schema = FeatureSchema((data.fitted.schema["item"],))
     bare = replace(data, fitted=replace(data.fitted, schema=schema))
-    with pytest.raises(ValueError, match="floors: made up must have a history"):
+    with pytest.raises(ValueError, match="floors: synthetic must have a history"):
         floors(bare)

@@ -61,8 +61,8 @@ def test_an_item_with_a_smaller_id_is_refused_by_every_command(
     for command in commands:
         assert run(command) == 1
         assert capsys.readouterr().err == (
-            "recops: shop has 31 items where the model was trained on 30: train again; unirec takes"
-            " items that came later by --new-items\n"
+            "recops: shop has 31 items where the model was trained on 30: train again; unirec can"
+            " add new items with --new-items\n"
         )
     assert not list(tmp_path.glob("*.p*"))
 

@@ -57,7 +57,7 @@ def train(data: Dataset, folder: Path, *, seed: int = 3, **settings: Any) -> Tra
     folder.mkdir(exist_ok=True, parents=True)
     resume, callbacks = settings.pop("resume", False), settings.pop("callbacks", None)
     text = {"batch": "64", "extracting.batch": "256", **CUT, **SMALL, **settings}
-    job = job_of("keep", "made up", text, seed=seed, quick=True)
+    job = job_of("keep", "synthetic", text, seed=seed, quick=True)
     return run_job(job, data, folder, resume=resume, callbacks=callbacks)
 
 
@@ -316,7 +316,7 @@ def test_the_program_of_the_guide_extends_a_trained_model(
 ) -> None:
     train(domains, tmp_path / "runs/keep")
     (tmp_path / "runs/din").mkdir()
-    job = job_of("din", "made up", {"hidden": "8", "max_len": "4"}, seed=0, quick=True)
+    job = job_of("din", "synthetic", {"hidden": "8", "max_len": "4"}, seed=0, quick=True)
     run_job(job, domains, tmp_path / "runs/din")
     monkeypatch.chdir(tmp_path)
     (block,) = re.findall(r"^```python\n(.*?)^```$", GUIDE.read_text("utf-8"), re.M | re.S)
@@ -356,7 +356,7 @@ def test_recommended_items_are_of_the_small_domain(
 
 def test_epochs_are_counted_over_slices() -> None:
     settings = {**CUT, **SMALL, "slices": "12", "passes": "3"}
-    job = job_of("keep", "made up", settings, seed=0, quick=False)
+    job = job_of("keep", "synthetic", settings, seed=0, quick=False)
     stage = job.recipe.stages()[-1]
     assert isinstance(stage, KeepStage)
     assert stage.config(job.parts).epochs == 36

@@ -52,13 +52,13 @@ def shop() -> Dataset:
         pa.table(events),
         pa.table(items),
         pa.table({"user_id": np.arange(40)}),
-        ImportReport("made up"),
+        ImportReport("synthetic"),
         time="order",
     )
 
 
 def task_of(data: Dataset, **settings: str) -> PathTask:
-    job = job_of("unirec", "made up", {**SMALL, **settings}, seed=0, quick=False)
+    job = job_of("unirec", "synthetic", {**SMALL, **settings}, seed=0, quick=False)
     task = job.recipe.stages()[-1].task(data, job.parts, None)
     assert isinstance(task, PathTask)
     return task
@@ -162,9 +162,9 @@ def test_a_run_killed_in_either_stage_resumes_to_the_same_bits(
 
 def test_a_fresh_start_removes_the_files_of_all_stages(tmp_path: Path) -> None:
     settings = {**SMALL, "align": "rft"}
-    job = job_of("unirec", "made up", settings, seed=0, quick=True)
+    job = job_of("unirec", "synthetic", settings, seed=0, quick=True)
     run_job(job, shop(), tmp_path)
-    other = job_of("unirec", "made up", settings, seed=1, quick=True)
+    other = job_of("unirec", "synthetic", settings, seed=1, quick=True)
     with pytest.raises(KeyboardInterrupt):
         run_job(other, shop(), tmp_path, callbacks=Interrupt("semantic IDs"))
     remaining = {

@@ -1,4 +1,4 @@
-"""Experiments that transfer what a super-domain shows into a small domain (KEEP and rivals)."""
+"""Experiments on transfer from a super-domain to a small domain: KEEP and its rivals."""
 
 from recops_evidence.experiments.transfer.experiment import Transfer
 from recops_evidence.experiments.transfer.keep_method import SHUFFLED

@@ -85,7 +85,7 @@ class Transfer(Training):
         return validation, test[0] if test else {}
 
     def user_draws(self, run: Run, folder: Path, test: Metrics) -> UserDraws | None:
-        """Return no draws for made-up clicks: each seed has other users."""
+        """Return no draws for synthetic clicks: each seed has other users."""
         return None if self.source.law(run.data) else super().user_draws(run, folder, test)
 
     def floors_config(self, run: Run) -> object | None:

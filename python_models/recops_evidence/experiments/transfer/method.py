@@ -1,4 +1,4 @@
-"""Interface of the methods that transfer what a super-domain shows into a small domain."""
+"""Interface of the methods that use a super-domain to train a model of a small domain."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from recops_models.training.click_task import ClickTask
 
 
 class TransferMethod(ABC):
-    """A way to train the model of the small domain with the help of the super-domain."""
+    """Method that trains a model of the small domain with the help of the super-domain."""
 
     @abstractmethod
     def job(self, run: Run) -> Job:

@@ -1,4 +1,4 @@
-"""Source of the events of a transfer experiment: data sets, made-up domains and their cuts."""
+"""Source of the events of a transfer experiment: data sets, synthetic domains and their cuts."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class DomainSource:
 
     Attributes:
         cuts: settings of :class:`~recops_models.examples.domains.DomainConfig` by data set.
-        laws: generators of made-up clicks by the name under which claims use them as data.
+        laws: generators of synthetic clicks by the name under which claims use them as data.
     """
 
     cuts: tuple[tuple[str, ArmSettings], ...]
@@ -42,7 +42,7 @@ class DomainSource:
         return ", ".join(text for text in (domain, order) if text)
 
     def law(self, data: str) -> SyntheticDomains | None:
-        """Return the generator of made-up clicks, or None for a data set."""
+        """Return the generator of synthetic clicks, or None for a data set."""
         return dict(self.laws).get(data)
 
     def cut_settings(self, data: str) -> dict[str, str]:
@@ -73,7 +73,7 @@ class DomainSource:
         }
 
     def load(self, data: str) -> Dataset:
-        """Load a data set, or draw one example of made-up clicks.
+        """Load a data set, or draw one example of synthetic clicks.
 
         Without times, weights count as hours played; the label is then whether the item was played.
         """
@@ -89,20 +89,20 @@ class DomainSource:
         return dataclasses.replace(dataset, interactions=events)
 
     def domains(self, run: Run, data: Dataset) -> Domains:
-        """Return the domains of a run; made-up clicks are drawn by the run's seed.
+        """Return the domains of a run; synthetic clicks are drawn by the run's seed.
 
         Args:
             run: its seed, share of users and size count.
             data: result of :meth:`load`.
 
         Raises:
-            ValueError: a share of made-up users is asked for.
+            ValueError: the run asks for a share of synthetic users.
         """
         law = self.law(run.data)
         if law is not None:
             if run.share != 1:
                 raise ValueError(
-                    f"{run.data}: share must be 1 for made-up users, got {run.share:g}"
+                    f"{run.data}: share must be 1 for synthetic users, got {run.share:g}"
                 )
             size = _QUICK_LAW if run.quick else {}
             data = dataclasses.replace(law, **size).draw(run.seed)

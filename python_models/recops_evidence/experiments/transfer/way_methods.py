@@ -31,7 +31,7 @@ from recops_models.training.trainer import fit
 
 @dataclass(frozen=True)
 class WayMethod(TransferMethod):
-    """One training on the examples of a way.
+    """One training on the examples that a setting ``way`` selects.
 
     Attributes:
         way: one of :data:`~recops_evidence.experiments.transfer.ways.WAYS`.

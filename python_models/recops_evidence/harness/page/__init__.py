@@ -1,4 +1,4 @@
-"""The page ``results.md`` of a finished reproduction."""
+"""Rendering of ``results.md``, the page of a finished reproduction."""
 
 from recops_evidence.harness.page.page import page
 from recops_evidence.harness.page.text import signed, span

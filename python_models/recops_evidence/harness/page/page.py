@@ -1,4 +1,4 @@
-"""The page as a whole: warnings, verdicts, claims, arms and method."""
+"""The complete page: warnings, verdicts, claims, arms and method."""
 
 from __future__ import annotations
 

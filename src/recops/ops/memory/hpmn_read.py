@@ -34,7 +34,7 @@ def hpmn_read(
         query: ``[C, I]`` float32, bfloat16, float16 or float64.
         pool: the users' memories.
         rows: ``[C]`` int32 or int64, the row that each candidate reads; candidates may share one.
-        params: of any floating dtype, converted to that of the pool.
+        params: tensors of any floating dtype, converted to that of the pool.
 
     Returns:
         ``out [C, H]`` of query's dtype and ``weights [C, hops, m]`` of the pool's.

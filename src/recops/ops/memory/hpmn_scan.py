@@ -51,7 +51,7 @@ def hpmn_scan(
 
     Args:
         x: ``[B, T, I]`` float32, bfloat16, float16 or float64, any strides.
-        params: of any floating dtype, converted to float32 (float64 for float64 x).
+        params: tensors of any floating dtype, converted to float32 (float64 for float64 x).
         state: initial state of B rows; None for :meth:`HpmnState.zeros`.
         periods: one per slot; the first is 1, and each divides the next, such as 1, 2, 4, 8, 16.
         lengths: ``[B]`` int32 or int64 from 0 to T; None if all are T.

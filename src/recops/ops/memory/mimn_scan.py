@@ -67,7 +67,7 @@ def mimn_scan(
 
     Args:
         x: ``[B, T, D]`` float32, bfloat16, float16 or float64, any strides.
-        params: of any floating dtype, converted to float32 (float64 for float64 x).
+        params: tensors of any floating dtype, converted to float32 (float64 for float64 x).
         state: initial state of B rows; None for :meth:`MimnState.zeros`.
         lengths: ``[B]`` int32 or int64 from 0 to T; None if all are T.
         utilization: "none", "paper" or "code".

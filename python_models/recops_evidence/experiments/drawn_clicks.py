@@ -42,7 +42,7 @@ class DrawnClicks(NamedTuple):
         return MemorySource(size, lambda *_: block)
 
 
-def made_up(
+def drawn_clicks(
     name: str,
     *,
     items: int,
