@@ -106,7 +106,11 @@ def test_domains_of_events_and_of_items() -> None:
         ({"until": -0.1}, ValueError, r"domains: until must lie within \[0, 1\), got -0.1"),
         ({"until": 1.0}, ValueError, "until must lie within"),
         ({"domain": "games"}, DataError, "shop: domain=games needs a domain_column"),
-        ({"domain_column": "colour", "domain": "red"}, DataError, "have a column 'colour'; there"),
+        (
+            {"domain_column": "colour", "domain": "red"},
+            DataError,
+            "have a column 'colour'; available",
+        ),
         ({"domain_column": "kinds", "domain": "x"}, DataError, "nothing has 'x' as its kinds"),
     ],
 )
