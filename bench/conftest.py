@@ -1,4 +1,4 @@
-"""Fixture of the speed gates: lower bounds on ratios of minima of interleaved runs."""
+"""Fixture of the speed tests: lower bounds on ratios of minima of interleaved runs."""
 
 from __future__ import annotations
 

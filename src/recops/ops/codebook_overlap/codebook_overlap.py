@@ -63,7 +63,7 @@ def codebook_overlap(
     Examples:
         >>> codebook = torch.tensor([[0.0], [100.0], [100.0]])
         >>> usage = torch.tensor([0.5, 0.25, 0.25])
-        >>> recops.codebook_overlap(codebook, usage, 1.0)  # the last two are one
+        >>> recops.codebook_overlap(codebook, usage, 1.0)  # the last two coincide
         (tensor(0.5000), tensor([0.5000, 0.5000, 0.5000]))
     """
     op = "codebook_overlap"

@@ -29,7 +29,7 @@ def effective_capacity(
     Examples:
         >>> codebook = torch.tensor([[0.0], [100.0], [100.0]])
         >>> usage = torch.tensor([0.5, 0.25, 0.25])
-        >>> recops.effective_capacity(codebook, usage, 1.0)  # the last two are one
+        >>> recops.effective_capacity(codebook, usage, 1.0)  # the last two coincide
         tensor(2.)
     """
     overlap, _ = codebook_overlap(codebook, usage, sigma, kernel=kernel)

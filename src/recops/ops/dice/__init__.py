@@ -1,1 +1,1 @@
-"""Dice: an activation that bends where its input's distribution is."""
+"""Dice: an activation that adapts to the distribution of its input."""

@@ -58,7 +58,7 @@ def recurrent_scan(
         augru  h' = (1 − a·(1−z))·h + a·(1−z)·n                update "paper"
         augru  h' = z'·h + (1−z')·n  with z' = (1−a)·z          update "or"
 
-    Who uses which:
+    The sources use these forms:
 
     - reset "after": the paper, ``nn.GRU``, every torch port of DIEN, oneDNN's ``lbr_augru``;
     - reset "before": TensorFlow's GRUCell and thus DIEN's released code, Monolith, oneDNN's

@@ -96,8 +96,8 @@ def constrained_beam_search(
         >>> trie = recops.SidTrie.from_sids(torch.tensor([[0, 0], [1, 0], [1, 1]]), vocab_sizes=2)
         >>> def step(tokens, parents):
         ...     return torch.zeros(1, 1 if tokens is None else tokens.shape[1], 2)
-        >>> found = recops.constrained_beam_search(step, trie, batch_size=1, num_beams=2)
-        >>> found.item_ids.tolist(), found.sids.tolist()
+        >>> result = recops.constrained_beam_search(step, trie, batch_size=1, num_beams=2)
+        >>> result.item_ids.tolist(), result.sids.tolist()
         ([[0, 1]], [[[0, 0], [1, 0]]])
     """
     op = "constrained_beam_search"
