@@ -25,11 +25,11 @@ def test_new_and_own_folders_are_accepted(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "kind", "message"),
     [
-        ("config.json", "tokenizer-config", "its config.json is of `recops tokenize`"),
-        ("config.json", "training-config", "its config.json is of `recops train`"),
-        ("config.json", "config", "its config.json is of `recops quickstart`"),
+        ("config.json", "tokenizer-config", "its config.json belongs to `recops tokenize`"),
+        ("config.json", "training-config", "its config.json belongs to `recops train`"),
+        ("config.json", "config", "its config.json belongs to `recops quickstart`"),
         ("config.json", "something", "its config.json belongs to another program"),
-        ("results.json", "results", "its results.json is of `recops reproduce`"),
+        ("results.json", "results", "its results.json belongs to `recops reproduce`"),
     ],
 )
 def test_a_folder_of_another_command_is_refused(
@@ -44,7 +44,7 @@ def test_a_folder_of_another_command_is_refused(
 def test_a_foreign_config_is_refused(content: bytes, tmp_path: Path) -> None:
     (tmp_path / "config.json").write_bytes(content)
     with (
-        pytest.raises(ValueError, match="not of this command"),
+        pytest.raises(ValueError, match="belongs to another program"),
         out_folder(tmp_path, kind="dataset"),
     ):
         pass
@@ -94,8 +94,8 @@ def test_commands_refuse_folders_of_other_commands(
     capsys.readouterr()
     for arguments, message in (
         (["data", "import", "csv", str(shop), "--out", str(shop)], "holds the source"),
-        (["data", "import", "csv", str(shop), "--out", str(sids)], "is of `recops tokenize`"),
-        (["reproduce", "drq", "--quick", "--out", str(sids)], "is of `recops tokenize`"),
+        (["data", "import", "csv", str(shop), "--out", str(sids)], "belongs to `recops tokenize`"),
+        (["reproduce", "drq", "--quick", "--out", str(sids)], "belongs to `recops tokenize`"),
     ):
         assert cli.run(arguments) == 1
         error = capsys.readouterr().err

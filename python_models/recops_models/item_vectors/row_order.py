@@ -39,8 +39,8 @@ def check_order(vectors: Path | None, order: str | None, *, has_catalogue: bool)
             )
     elif has_catalogue and order is None:
         raise ValueError(
-            f"{vectors}: a .npy file has no item ids, so order must say which item each row "
-            "belongs to: 'id' (rows by ascending item id; text ids in alphabetical order), or a "
+            f"{vectors}: a .npy file has no item ids, so order must give the item of each "
+            "row: 'id' (rows by ascending item id; text ids in alphabetical order), or a "
             "file of item ids in the order of the rows (the column item_id of .csv or .parquet, or "
             "one id per line)"
         )

@@ -71,8 +71,8 @@ def test_the_window_must_end_before_the_first_example() -> None:
     for first in (99, 50):
         with pytest.raises(
             LeakageError,
-            match=r"of events before ads's first example at 1970-01-01 00:0\d:\d\d, got that of "
-            "shop, 1970-01-01 00:00:00 to 1970-01-01 00:01:39",
+            match=r"must come from events before ads's first example at "
+            r"1970-01-01 00:0\d:\d\d, got that of shop, 1970-01-01 00:00:00 to 1970-01-01 00:01:39",
         ):
             table.check_before(first, data="ads", seconds=True)
     with pytest.raises(LeakageError, match="must both have times"):
