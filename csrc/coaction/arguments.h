@@ -52,7 +52,7 @@ struct Options {
 inline Dtype require_feed(const char* op, const Tensor& feed, const Tensor& first, const Net& net) {
   require_dim(op, "feed", feed, 3);
   require_shape(op, "feed", feed, {first.size(0), first.size(1), net.dims[0]});
-  require_value(feed.scalar_type() == first.scalar_type(), op, ": feed must be of one dtype in all pairs, got ",
+  require_value(feed.scalar_type() == first.scalar_type(), op, ": feed must have the same dtype in all pairs, got ",
                 name_of(first.scalar_type()), " and ", name_of(feed.scalar_type()));
   return dtype_of(op, "feed", feed);
 }
@@ -83,7 +83,7 @@ inline void require_users(const char* op, int64_t users, int64_t size, const std
 
 inline void require_gradient(const char* op, const Tensor& grad, int64_t size, int64_t width, ScalarType type) {
   require_shape(op, "grad", grad, {size, width});
-  require_value(compute_type(dtype_of(op, "grad", grad)) == type, op, ": grad must be of the result's precision, got ",
+  require_value(compute_type(dtype_of(op, "grad", grad)) == type, op, ": grad must have the result's precision, got ",
                 name_of(grad.scalar_type()));
 }
 

@@ -80,7 +80,7 @@ class Problem {
       : dims_(dims) {
     require_value(!feeds.empty() && feeds.size() == params.size() && feeds.size() == depths.size() &&
                       std::accumulate(depths.begin(), depths.end(), int64_t{0}) == static_cast<int64_t>(dims.size()),
-                  op, ": feeds, params and dims must be of the same pairs, at least one, got ", feeds.size(), ", ",
+                  op, ": feeds, params and dims must describe the same pairs, at least one, got ", feeds.size(), ", ",
                   params.size(), " and ", depths.size());
     const int64_t* next = dims_.data();
     for (size_t p = 0; p < feeds.size(); ++p) {

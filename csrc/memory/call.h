@@ -36,7 +36,7 @@ class Call {
   // Returns the data of a tensor after checking its size and dtype.
   void* hold(const Tensor& tensor, int64_t size, ScalarType type) {
     require_value(tensor.numel() == size && tensor.scalar_type() == type, op,
-                  ": a tensor is of another size or dtype than x and the others ask for");
+                  ": a tensor must have the size and dtype that x and the other tensors imply");
     return hold(tensor);
   }
   void* hold(const Tensor& tensor, int64_t size) { return hold(tensor, size, type); }

@@ -16,7 +16,7 @@ class HpmnCall : public Call {
     const int64_t layers = static_cast<int64_t>(w_ih.size());
     require_value(x.dim() >= 2 && w_hh.dim() == 3 && w_hh.size(0) == layers && layers > 0 &&
                       static_cast<int64_t>(periods_.size()) == layers,
-                  op, ": periods and parameters must be of one number of slots");
+                  op, ": periods and parameters must have the same number of slots");
     for (int64_t j = 0; j < layers; ++j)
       require_value(periods_[j] > 0 && (j == 0 ? periods_[j] == 1 : periods_[j] % periods_[j - 1] == 0), op,
                     ": periods must begin with 1 and each divide the next, got periods[", j, "] = ", periods_[j]);

@@ -19,7 +19,7 @@ class MimnCall : public Call {
            double usage_scale, const std::string& utilization, int64_t topk)
       : Call(op, x) {
     require_value(params.size() == 11 && params[1].dim() == 2 && params[5].dim() == 2 && topk >= 0 && x.dim() >= 2, op,
-                  ": 11 parameters and induction_topk ≥ 0 are asked for");
+                  ": params must have 11 tensors, and induction_topk must be at least 0");
     require_value(utilization == "none" || utilization == "paper" || utilization == "code", op,
                   ": utilization must be 'none', 'paper' or 'code', got '", utilization, "'");
     const int64_t d = x.size(x.dim() - 1), h = params[1].size(1), m = params[5].size(0), heads = 4 * d + 6;
