@@ -25,8 +25,8 @@ class Interrupt(Callbacks):
     """Callbacks that raise ``KeyboardInterrupt`` in a stage, as Ctrl-C does.
 
     Args:
-        stage: where to stop; None: in any.
-        after: the share of the stage that must be done; the interrupt comes behind it.
+        stage: stage to interrupt, or None for any.
+        after: share of the stage after which the interrupt is raised.
     """
 
     def __init__(self, stage: str | None = None, *, after: float = -1.0) -> None:
@@ -44,7 +44,7 @@ class LoggedSteps(Callbacks):
     """Callbacks that collect the steps whose metrics were logged.
 
     Attributes:
-        steps: in order.
+        steps: numbers of the logged steps, in order.
     """
 
     def __init__(self) -> None:

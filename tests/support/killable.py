@@ -43,7 +43,7 @@ class Killable:
         """Run a command, and kill it after ``kill_after`` seconds.
 
         Returns:
-            "code", the exit code (−9 if killed); "seconds", the duration; "said", the output.
+            "code", the exit code (−9 if killed); "seconds", the duration; "output", the text that it printed.
         """
         assert self._process.stdin is not None
         assert self._process.stdout is not None
@@ -79,7 +79,7 @@ def _serve() -> None:
         with os.fdopen(readable, errors="replace") as output:
             text = output.read()
         status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
-        answer = {"code": status, "seconds": time.monotonic() - start, "said": text}
+        answer = {"code": status, "seconds": time.monotonic() - start, "output": text}
         print(json.dumps(answer), flush=True)
 
 

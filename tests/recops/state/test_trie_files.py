@@ -110,8 +110,8 @@ def test_sealed_files_without_a_trie_are_refused(
     tmp_path: Path, trie: recops.SidTrie, name: str
 ) -> None:
     wrong = damage(trie, name)
-    said = "id_order" if name == "item_ids" else name
-    with pytest.raises(ValueError, match=f"SidTrie.validate: {said} "):
+    named = "id_order" if name == "item_ids" else name
+    with pytest.raises(ValueError, match=f"SidTrie.validate: {named} "):
         wrong.validate()
     wrong.save(tmp_path / "trie.safetensors")
     with pytest.raises(CorruptFileError, match="holds no trie"):

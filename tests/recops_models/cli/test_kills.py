@@ -45,7 +45,7 @@ def data(killable: Killable, atomic_files: Path, tmp_path_factory: pytest.TempPa
 def kills(killable: Killable, arguments: list[str], out: Path, count: int) -> Iterator[None]:
     """Run the command once to its end, then kill it ``count`` times, each in an empty folder."""
     complete = killable.run([*arguments, "--out", str(out.with_name("whole"))])
-    assert complete["code"] == 0, complete["said"]
+    assert complete["code"] == 0, complete["output"]
     rng = random.Random(0)
     for _ in range(count):
         shutil.rmtree(out, ignore_errors=True)
@@ -92,7 +92,7 @@ def test_a_killed_run_is_resumed_to_the_same_bits(
         if (out / "metrics.json").exists():
             assert all((out / name).exists() for name in OUTPUTS[command])
         resumed = killable.run([*arguments, "--out", str(out), "--resume"])
-        assert resumed["code"] == 0, resumed["said"]
+        assert resumed["code"] == 0, resumed["output"]
         for name in OUTPUTS[command]:
             assert (out / name).read_bytes() == (complete / name).read_bytes()
         metrics = (json.loads((folder / "metrics.json").read_text()) for folder in (out, complete))

@@ -71,7 +71,7 @@ def write_shop(folder: Path, category_format: str = "{}") -> Path:
 
 
 def dataset_of(**items: pa.Array) -> Dataset:
-    """A data set of one user who met all items."""
+    """Return a data set of one user with an event on every item."""
     number = len(next(iter(items.values())))
     events = pa.table(
         {

@@ -142,7 +142,7 @@ def test_a_killed_ingester_loses_nothing_and_repeats_nothing(
             num_confirmed = len(confirmed)
         sender.finish()
         completed = killable.run(command)
-        assert completed["code"] == 0, completed["said"]
+        assert completed["code"] == 0, completed["output"]
         assert client.xpending(STREAM, GROUP)["pending"] == 0
         assert len(acknowledged(client)) == len(events)
     clean = f"lmdb:{tmp_path / 'clean'}"

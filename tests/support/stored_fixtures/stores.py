@@ -67,8 +67,8 @@ def read_store(url: str, name: str) -> Values:
     """Open a store; list its keys; look up, score and move its users.
 
     Args:
-        url: of a store that may be changed.
-        name: of the fixture that holds the model.
+        url: URL of the store, which is changed.
+        name: name of the fixture that holds the model.
     """
     from recops_models.serving.center import Center
 

@@ -45,8 +45,8 @@ def write_listing(path: Path, *, replace: bool) -> None:
     """Add the current names to the listing.
 
     Args:
-        path: of the listing.
-        replace: drop the frozen names that are gone.
+        path: file of the listing.
+        replace: whether to drop frozen names that no longer exist.
     """
     names = {} if replace else load_listing(path)
     for collect, _ in COLLECTORS.values():
