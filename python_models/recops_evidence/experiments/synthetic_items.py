@@ -29,10 +29,10 @@ def synthetic_items(
 
     Args:
         seed: seed of every draw.
-        items: N.
-        dim: D.
+        items: N, the number of items.
+        dim: D, the dimension of the vectors.
         clusters: number of clusters.
-        agreement: in [0, 1].
+        agreement: probability that an item's taste is its cluster, in [0, 1].
         pairs_per_item: known pairs divided by N; validation and test each hold out a fifth of that.
     """
     rng = np.random.default_rng(seed)

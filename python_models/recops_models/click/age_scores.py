@@ -29,7 +29,7 @@ class Exploration:
         uncertainty: δ. "ts": ``f(h | M ⊙ θ) − f(h | θ)`` of one mask, signed; "ucb": the root of
             ``(1/N) Σ_n (f(h | M_n ⊙ θ) − f(h | θ))²`` (rebuilt; the centre is the output without
             dropout, which the authors found as good as the mean).
-        samples: N, of "ucb".
+        samples: N, the number of masks for "ucb".
         mc_dropout: the probability with which a mask drops a hidden unit.
         squared: for "ucb", use the mean square as δ. The text says variance; the root, which has
             the unit of f, is inferred.

@@ -71,7 +71,7 @@ class ClickModel(nn.Module, ABC):
         schema: the features, fitted.
         config: sizes.
         embedding: the features' tables.
-        head: from ``[B, output_dim]`` to ``[B, 1]``.
+        head: module from ``[B, output_dim]`` to ``[B, 1]``.
 
     Args:
         schema: see the attribute.

@@ -258,7 +258,7 @@ def beam_search(
 
     Args:
         model: the ranker.
-        encoded: from :meth:`PathRanker.encode_requests`.
+        encoded: result of :meth:`PathRanker.encode_requests`.
         beams: number of beams, and of items returned.
         banned: for each of the B requests, the items (from 0) to exclude.
         on_step: receives the beams after each step except the last.

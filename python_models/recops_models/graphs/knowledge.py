@@ -72,7 +72,7 @@ class Knowledge:
     with. Extracting a longer window with the same extractor keeps the version.
 
     Attributes:
-        lookups: from ids to rows of the tables, for ``"user"`` and ``"item"``.
+        lookups: maps from ids to rows of the tables, for ``"user"`` and ``"item"``.
         tables: tables of ``"user"`` and ``"item"``.
         pair: the weights of :class:`~recops_models.layers.pair_knowledge.PairKnowledge`, by name.
         version: version of the extractor, 12 hexadecimal digits; see :func:`version_of`.
@@ -222,7 +222,7 @@ def version_of(weights: Mapping[str, Tensor], *settings: Any) -> str:
     """Return 12 hexadecimal digits that identify an extractor's weights and settings.
 
     Args:
-        weights: by name.
+        weights: the extractor's weights, by name.
         settings: JSON-like values; their ``repr`` counts.
     """
     digest = hashlib.sha256(repr(settings).encode())

@@ -46,7 +46,7 @@ def drops(keys: Tensor, units: int, p: float, *, stream: int = 0) -> Tensor:
     Args:
         keys: ``[B]``, of :func:`keys_of`.
         units: number of units per row.
-        p: in [0, 1).
+        p: probability that a unit is dropped, in [0, 1).
         stream: different streams give independent masks.
 
     Raises:

@@ -18,7 +18,7 @@ def write_predictions(folder: Path, predictions: pa.Table, data: Data) -> None:
 
     Args:
         folder: folder of the training.
-        predictions: from :meth:`RecommenderTask.measure`.
+        predictions: table of :meth:`RecommenderTask.measure`.
         data: the data of the job.
     """
     if isinstance(data, Dataset) and (keys := data.text_keys("user")) is not None:

@@ -38,7 +38,7 @@ class StageContext:
     Attributes:
         data: a data set, or examples.
         split: how a data set is split; None: the task's default.
-        settings: by part.
+        settings: settings by part of the job.
         seed: seed of every random draw.
         folder: existing folder for the stage's files.
         resume: continue from the files in the folder.

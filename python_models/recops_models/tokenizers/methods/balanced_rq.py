@@ -180,8 +180,8 @@ def _bound(weights: Tensor, share: float) -> float:
     If the m largest weights are cut to b, then b = share · (m b + the sum of the others).
 
     Args:
-        weights: in descending order.
-        share: share of the sum.
+        weights: weights of the items, in descending order.
+        share: b as a share of the sum.
     """
     cut = torch.arange(len(weights), dtype=torch.float64)
     uncut = weights.flip(0).cumsum(0).flip(0)
