@@ -43,7 +43,7 @@ class Killable:
         """Run a command, and kill it after ``kill_after`` seconds.
 
         Returns:
-            "code", the exit code (−9 if killed); "seconds", the duration; "output", its printed text.
+            "code", the exit code (−9 if killed); "seconds", the duration; "output", its text.
         """
         assert self._process.stdin is not None
         assert self._process.stdout is not None

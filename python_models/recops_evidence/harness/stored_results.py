@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from recops.files import CorruptFileError, read_json, write_file, write_json
-from recops_evidence.harness.page import page
+from recops_evidence.harness.page import render_page
 from recops_evidence.harness.results import Results, SeedValues, upgrade
 
 RESULTS, PAGE, SEEDS = "results.json", "results.md", "seeds.jsonl.xz"
@@ -37,7 +37,7 @@ def write_results(folder: Path, content: Results, values: Sequence[SeedValues]) 
     write_json(
         folder / RESULTS, {**content, "seeds_sha256": digest}, kind="results", version=_VERSION
     )
-    write_file(folder / PAGE, page(content).encode())
+    write_file(folder / PAGE, render_page(content).encode())
 
 
 def read_results(folder: Path) -> Results:

@@ -18,7 +18,7 @@ from recops_evidence.experiments.pair_floors import pair_floors
 from recops_evidence.experiments.synthetic_items import synthetic_items
 from recops_evidence.experiments.tokenization import SYNTHETIC, Tokenization
 from recops_evidence.harness.experiment import Run
-from recops_evidence.harness.page import page
+from recops_evidence.harness.page import render_page
 from recops_evidence.harness.stored_results import read_seed_values
 from recops_models.callbacks import Callbacks
 from recops_models.tokenizers import RQKMeans
@@ -254,9 +254,9 @@ def test_the_page_names_data_where_raw_cosines_beat_every_arm(tmp_path: Path) ->
     for value, is_reported in ((0.9, True), (0.6, False)):
         raw["test"]["sid_auc"] = value
         line = f"**On {SYNTHETIC} no arm beats the floors in sid_auc**: the floor raw cosines"
-        assert (line in page(content)) is is_reported
+        assert (line in render_page(content)) is is_reported
     raw["test"]["sid_auc"] = 0.9
-    assert page(content).index("no arm beats") < page(content).index("## Verdicts")
+    assert render_page(content).index("no arm beats") < render_page(content).index("## Verdicts")
 
 
 def test_arms_that_claims_share_have_one_row_in_one_table(tmp_path: Path) -> None:
@@ -264,7 +264,7 @@ def test_arms_that_claims_share_have_one_row_in_one_table(tmp_path: Path) -> Non
     claims = [make_claim(LONG, SHORT), make_claim(LONG, tiny, id="too")]
     content = measure(tmp_path, *claims)
     assert [arm["arm"] for arm in content["tables"]["arms"]] == ["long", "short", "tiny"]
-    page_text = page(content)
+    page_text = render_page(content)
     assert page_text.count("| arm |") == 1
     for arm in ("long", "short", "tiny"):
         assert page_text.count(f"| {arm} (`rq-kmeans`) |") == 1

@@ -21,7 +21,7 @@ from recops_evidence.claims import claims_of, papers
 from recops_evidence.experiments.training import TRAINING, Training
 from recops_evidence.harness.experiment import Metrics, Run
 from recops_evidence.harness.finding import findings
-from recops_evidence.harness.page import page
+from recops_evidence.harness.page import render_page
 from recops_evidence.harness.plan import Plan, seconds_left
 from recops_evidence.harness.run_store import Record, RunStore
 from recops_evidence.harness.stored_results import read_results, read_seed_values
@@ -205,13 +205,13 @@ def test_the_page_names_data_on_which_no_arm_beats_the_floors(data: str, tmp_pat
     weak_floor = {"data": data, "label": "", "name": "nobody", "test": {"ndcg@10": 0.01}}
     content = measure(tmp_path / "b", make_claim(data, sasrec, POPULARITY), seeds=2)
     content["tables"]["floors"] = [weak_floor]
-    assert "no arm beats" not in page(content)
+    assert "no arm beats" not in render_page(content)
     tables = content["tables"]
     tables["measured"].append({"seeds": 2, "mean": {"ndcg@10": 0.001}, "std": {"ndcg@10": 0.0}})
     worse = {"id": "other", "settings": {"width": "4"}, "measured": len(tables["measured"]) - 1}
     tables["arms"].append({**tables["arms"][0], **worse})  # Selected by another claim's metric.
     tables["arms"][1]["measured"] = worse["measured"]
-    assert "no arm beats" not in page(content)
+    assert "no arm beats" not in render_page(content)
 
 
 def test_each_claim_has_its_own_number_of_seeds(data: str, tmp_path: Path) -> None:
@@ -574,7 +574,7 @@ def test_committed_results_are_complete_and_match_declared_claims(path: Path) ->
     for result in content["claims"]:
         assert result["text"] == declared[result["id"]].text
         assert result["data"] in declared[result["id"]].data
-    assert path.with_name("results.md").read_text() == page(content)
+    assert path.with_name("results.md").read_text() == render_page(content)
     assert len(read_seed_values(path.parent)) == len(content["tables"]["measured"])
 
 

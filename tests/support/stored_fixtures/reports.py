@@ -8,7 +8,7 @@ from pathlib import Path
 from recops.files import read_json
 from recops_evidence import Arm, Claim, reproduce
 from recops_evidence.experiments.training import TRAINING
-from recops_evidence.harness.page import page
+from recops_evidence.harness.page import render_page
 from recops_evidence.harness.stored_results import (
     RESULTS,
     SEEDS,
@@ -70,7 +70,7 @@ def _write_results(folder: Path) -> None:
 def _read_results(folder: Path) -> Values:
     """Read the results in their own format and in the current one, and render their page."""
     content = read_results(folder)
-    text = page(content)
+    text = render_page(content)
     return {
         RESULTS: read_json(folder / RESULTS, kind="results", version=2),
         "current format": content,

@@ -7,11 +7,15 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from recops_evidence.experiments.training import Training, finite_floors
+from recops_evidence.experiments.transfer.baseline_methods import (
+    BaselineMethod,
+    FineTuning,
+    StreamMethod,
+)
 from recops_evidence.experiments.transfer.buckets import bucket_aucs, with_buckets
 from recops_evidence.experiments.transfer.keep_method import KeepMethod
 from recops_evidence.experiments.transfer.method import TransferMethod
 from recops_evidence.experiments.transfer.source import DomainSource
-from recops_evidence.experiments.transfer.way_methods import FineTuning, StreamMethod, WayMethod
 from recops_evidence.experiments.transfer.ways import WAYS, way_examples
 from recops_evidence.harness.experiment import ArmSettings, Metrics, Run
 from recops_evidence.harness.user_draws import UserDraws
@@ -118,4 +122,4 @@ class Transfer(Training):
         if way == "fine-tune":
             return FineTuning(way, self.pretraining)
         slices = self.source.cut(run.data).slices
-        return StreamMethod(way) if slices else WayMethod(way)
+        return StreamMethod(way) if slices else BaselineMethod(way)

@@ -1,5 +1,5 @@
 """HTML page of a diagnosis."""
 
-from recops_models.tokenizers.diagnosis.page.page import render
+from recops_models.tokenizers.diagnosis.page.document import render
 
 __all__ = ["render"]

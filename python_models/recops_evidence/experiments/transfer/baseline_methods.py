@@ -30,7 +30,7 @@ from recops_models.training.trainer import fit
 
 
 @dataclass(frozen=True)
-class WayMethod(TransferMethod):
+class BaselineMethod(TransferMethod):
     """One training on the examples that a setting ``way`` selects.
 
     Attributes:
@@ -61,7 +61,7 @@ class WayMethod(TransferMethod):
 
 
 @dataclass(frozen=True)
-class StreamMethod(WayMethod):
+class StreamMethod(BaselineMethod):
     """One training of a new model over a stream of slices."""
 
     def train(self, run: Run, domains: Domains, folder: Path, callbacks: Callbacks) -> ClickModel:
@@ -78,7 +78,7 @@ class StreamMethod(WayMethod):
 
 
 @dataclass(frozen=True)
-class FineTuning(WayMethod):
+class FineTuning(BaselineMethod):
     """Pretraining on the super-domain, once per seed, then a training on the small domain.
 
     Attributes:
@@ -109,7 +109,7 @@ class FineTuning(WayMethod):
         with one_at_a_time(folder):
             folder.mkdir(exist_ok=True)
             if not (folder / MODEL).exists():
-                WayMethod("zero-shot").train(first, domains, folder, callbacks)
+                BaselineMethod("zero-shot").train(first, domains, folder, callbacks)
         return trained_model(folder)
 
 

@@ -10,7 +10,7 @@ from recops_evidence.harness.results import Results
 from recops_models.printable import printable
 
 
-def page(content: Results) -> str:
+def render_page(content: Results) -> str:
     """Return the Markdown page of a reproduction.
 
     Args:
