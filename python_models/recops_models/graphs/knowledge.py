@@ -139,7 +139,7 @@ class Knowledge:
             if absent := int((rows == UNKNOWN).sum()):
                 raise KnowledgeError(
                     f"keep: knowledge must cover all {len(ids):,} {name}s that this model knows, "
-                    f"got that of {self.source}, which lacks {absent:,}"
+                    f"but that of {self.source} lacks {absent:,}"
                 )
             index = torch.cat([torch.arange(UNKNOWN + 1), torch.from_numpy(rows)])
             scale = None if table.scale is None else table.scale[index]

@@ -138,6 +138,6 @@ def _check_knowledge(knowledge: Knowledge, small: Split, domains: DomainConfig) 
     for name in KNOWN:
         if not (knowledge.lookups[name].rows(entity_keys(dataset, name)) > UNKNOWN).any():
             raise KnowledgeError(
-                f"keep: knowledge must cover {name}s of {dataset.name}, got that of "
-                f"{knowledge.source}, which has none of them"
+                f"keep: knowledge must cover {name}s of {dataset.name}, but that of "
+                f"{knowledge.source} has none of them"
             )

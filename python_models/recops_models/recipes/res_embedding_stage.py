@@ -116,7 +116,7 @@ def _graph_file(path: Path, key: str) -> ItemGraph:
     graph = ItemGraph.load(path, key)
     if graph is None:
         raise ValueError(
-            f"res-embedding: graph_file {path} must have the training data and "
-            "graph settings of this run, got others"
+            f"res-embedding: graph_file {path} must come from the same "
+            "training data and graph settings as this run"
         )
     return graph

@@ -30,7 +30,9 @@ class RowwiseAdagrad(torch.optim.Optimizer):
 
     def __init__(self, params: Iterable[Any], lr: float = 1e-2, *, eps: float = 1e-8) -> None:
         if lr < 0 or eps <= 0:
-            raise ValueError(f"RowwiseAdagrad: lr must be ≥ 0 and eps > 0, got {lr} and {eps}")
+            raise ValueError(
+                f"RowwiseAdagrad: lr must be at least 0 and eps above 0, got {lr} and {eps}"
+            )
         super().__init__(params, {"lr": lr, "eps": eps})
         for group in self.param_groups:
             for table in group["params"]:

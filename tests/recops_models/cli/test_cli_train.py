@@ -553,7 +553,7 @@ def test_a_folder_belongs_to_the_command_that_created_it(
     before = (tmp_path / "out" / "config.json").read_bytes()
     for command in (["train", "popularity"], ["quickstart"]):
         assert run([*command, "--data", data, "--out", out]) == 1
-        assert "its config.json is of `recops tokenize`" in capsys.readouterr().err
+        assert "its config.json belongs to `recops tokenize`" in capsys.readouterr().err
     assert (tmp_path / "out" / "config.json").read_bytes() == before
     with out_folder(tmp_path / "out", kind="tokenizer-config"):
         assert run(["train", "popularity", "--data", data, "--out", out]) == 1

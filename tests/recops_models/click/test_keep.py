@@ -158,7 +158,7 @@ def test_invalid_knowledge_is_refused() -> None:
         others = {**knowledge().lookups, "item": Lookup(Vocabulary(items))}
         with pytest.raises(
             KnowledgeError,
-            match=f"of all 48 items that this model knows, got that of shop, which lacks {lacking}",
+            match=f"all 48 items that this model knows, but that of shop lacks {lacking}",
         ):
             model.use(replace(knowledge(), lookups=others))
     texts = {**knowledge().lookups, "item": Lookup(pa.array(["a", "b"]))}

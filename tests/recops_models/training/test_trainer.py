@@ -89,7 +89,7 @@ def test_an_unknown_metric_is_refused_before_training(tmp_path: Path) -> None:
 
 def test_sparse_adam_refuses_tables_that_are_read_densely(tmp_path: Path) -> None:
     config = TrainingConfig(tables="sparse-adam")
-    with pytest.raises(ValueError, match="reads one as a whole; take rowwise-adagrad"):
+    with pytest.raises(ValueError, match="reads a table as a whole; use rowwise-adagrad"):
         fit(build("sasrec"), task(), config, seed=0, folder=tmp_path)
 
 

@@ -196,7 +196,7 @@ def test_knowledge_of_another_training(tmp_path: Path, domains: Dataset) -> None
             0, "user_id", pa.array(domains.interactions["user_id"].to_numpy() + 500)
         ),
     )
-    with pytest.raises(KnowledgeError, match="got that of domains, which knows none of them"):
+    with pytest.raises(KnowledgeError, match="but that of domains has none of them"):
         train(strangers, tmp_path / "strangers", knowledge=str(path))
     (tmp_path / "broken").write_bytes(path.read_bytes()[:-7])
     with pytest.raises(CorruptFileError):

@@ -45,7 +45,7 @@ def test_rowwise_adagrad_changes_only_rows_with_gradients() -> None:
 
 
 def test_rowwise_adagrad_refuses_a_negative_rate() -> None:
-    with pytest.raises(ValueError, match="lr ≥ 0"):
+    with pytest.raises(ValueError, match="lr must be at least 0"):
         RowwiseAdagrad(nn.Embedding(2, 2).parameters(), lr=-1.0)
 
 

@@ -93,7 +93,7 @@ def test_a_graph_file_must_match_the_training_data(small: Dataset, tmp_path: Pat
     train(small, tmp_path / "second", graph_file=graph)
     first, second = (load_tensors_of(tmp_path / part / MODEL) for part in ("first", "second"))
     assert all(torch.equal(first[key], second[key]) for key in first)
-    with pytest.raises(ValueError, match=r"graph_file .* must be of the same training data"):
+    with pytest.raises(ValueError, match=r"graph_file .* must come from the same training data"):
         train(small, tmp_path / "third", graph_file=graph, window="2")
 
 

@@ -161,7 +161,7 @@ def test_a_run_killed_within_an_epoch_resumes_to_the_same_bits(
 
 def test_a_checkpoint_of_another_model_is_refused(tmp_path: Path) -> None:
     train("sasrec", replace(CONFIG, epochs=1), tmp_path)
-    with pytest.raises(ValueError, match=r"checkpoint.safetensors: of another model"):
+    with pytest.raises(ValueError, match=r"checkpoint.safetensors: belongs to another model"):
         train("unirec", CONFIG, tmp_path, resume=True)
 
 
