@@ -112,14 +112,14 @@ class ExportedDecoder:
         """Check and convert the additional inputs of ``encode``, which it does not check."""
         for row, history in enumerate(histories):
             if not len(history):
-                raise ValueError(f"recommend: histories[{row}] must be 1 item or more, got 0")
-        inputs = " and ".join(self.inputs) or "histories alone"
+                raise ValueError(f"recommend: histories[{row}] must have at least 1 item, got 0")
+        inputs = " and ".join(["history", *self.inputs])
         for name, values in (("task", tasks), ("user", users)):
             expected = len(histories) if name in self.inputs else 0
             if len(values) != expected:
                 raise ValueError(
-                    f"recommend: {name}s must be {expected}, as the model goes by {inputs}, got "
-                    f"{len(values)}"
+                    f"recommend: {name}s must have {expected} entries, because the model's inputs "
+                    f"are {inputs}, got {len(values)}"
                 )
         for task in tasks:
             if task not in self.tasks:

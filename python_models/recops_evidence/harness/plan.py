@@ -118,14 +118,14 @@ def seconds_left(ahead: Sequence[Run], finished: Mapping[Run, Record]) -> float 
     """
     if not finished:
         return None
-    likeness = (lambda run: (run.model, run.data), lambda run: run.data, lambda run: None)
+    similarity = (lambda run: (run.model, run.data), lambda run: run.data, lambda run: None)
     total = 0.0
     for run in ahead:
-        for kind in likeness:
-            alike = [
+        for kind in similarity:
+            seconds = [
                 record.seconds for other, record in finished.items() if kind(other) == kind(run)
             ]
-            if alike:
-                total += sum(alike) / len(alike)
+            if seconds:
+                total += sum(seconds) / len(seconds)
                 break
     return total

@@ -105,11 +105,11 @@ def _merged(groups: Iterable[tuple[float, float, list[nn.Parameter]]]) -> list[d
     """
     return [
         {
-            "params": [each for *_, some in alike for each in some],
+            "params": [each for *_, parameters in equal for each in parameters],
             "peak": peak,
             "weight_decay": decay,
         }
-        for (peak, decay), alike in groupby(groups, key=itemgetter(0, 1))
+        for (peak, decay), equal in groupby(groups, key=itemgetter(0, 1))
     ]
 
 

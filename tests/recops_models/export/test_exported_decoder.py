@@ -113,16 +113,16 @@ def test_tasks_and_users_are_inputs(make: Make) -> None:
 @pytest.mark.parametrize(
     ("model", "overrides", "message"),
     [
-        (unirec(4), {"histories": [[100], []]}, r"histories\[1\] must be 1 item or more, got 0"),
+        (unirec(4), {"histories": [[100], []]}, r"histories\[1\] must have at least 1 item, got 0"),
         (unirec(4), {"k": 0}, "k must be 1 or more, got 0"),
         (
             unirec(4),
             {"tasks": ["feed"]},
-            "tasks must be 0, as the model goes by histories alone, got 1",
+            "tasks must have 0 entries, because the model's inputs are history, got 1",
         ),
-        (unirec(4, scenes=3), {}, "tasks must be 1, as the model goes by task, got 0"),
+        (unirec(4, scenes=3), {}, "tasks must have 1 entries, .* are history and task, got 0"),
         (unirec(4, scenes=3), {"tasks": ["cart"]}, "among feed, home, search, got cart"),
-        (unirec(4, FIELDS), {"users": [7, 9]}, "users must be 1, as the model goes by user, got 2"),
+        (unirec(4, FIELDS), {"users": [7, 9]}, "users must have 1 entries, .* and user, got 2"),
     ],
 )
 def test_an_invalid_request_is_refused_in_one_line(
