@@ -177,7 +177,7 @@ def test_a_click_model_on_streamed_examples(
     assert run(["evaluate", str(out)]) == 0
     assert f"{metrics['test']['auc']:.4f}" in capsys.readouterr().out
     assert run([*command, "--split", "by-user"]) == 1
-    assert "split already" in capsys.readouterr().err
+    assert "is already split" in capsys.readouterr().err
     assert run(["recommend", str(out), "--user", "3"]) == 1
     assert "no catalogue to recommend from" in capsys.readouterr().err
 
