@@ -75,16 +75,18 @@ class Age(ClickModel):
     """
 
     config: AgeConfig  # type: ignore[assignment]  # No ClickConfig: the base has one.
+    item_columns: Tensor
 
     def __init__(self, base: ClickModel, config: AgeConfig) -> None:
         super(ClickModel, self).__init__()  # ClickModel's would create tables.
         self.schema, self.config = base.schema, config
         self.base = base
         features = config.item_features or _event_features(base)
-        self.item_columns = base.embedding.column_indices(features)
-        if not self.item_columns:
+        columns = base.embedding.column_indices(features)
+        if not columns:
             raise ValueError("age: item_features must name a feature of the item, got none")
-        self.gate = MLP(len(self.item_columns), config.gate_hidden, 1, activation_name="relu")
+        self.register_buffer("item_columns", torch.tensor(columns), persistent=False)
+        self.gate = MLP(len(columns), config.gate_hidden, 1, activation_name="relu")
         if _linear_layers(base.head) == 1:
             raise ValueError(
                 "age: base.hidden must name a layer, whose units are dropped, got none"

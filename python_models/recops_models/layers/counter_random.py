@@ -5,6 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from recops_models.layers.precision import widest_float
+
 _GOLDEN = -7046029254386353131  # 2^64 / φ, odd, as a signed integer.
 _FIRST, _SECOND = -4658895280553007687, -7723592293110705685
 LANES = 4
@@ -82,13 +84,18 @@ def sixteenth_bits(p: float) -> float:
 
 
 def uniform(keys: Tensor, count: int, *, stream: int = 0) -> Tensor:
-    """Return ``[B, count]`` f64, uniform on (0, 1), of 52 bits; arguments as in :func:`drops`."""
-    bits = (_words(keys, count, stream) >> 12) & ((1 << 52) - 1)
-    return (bits.double() + 0.5) * 2.0**-52
+    """Return ``[B, count]``, uniform on (0, 1); arguments as in :func:`drops`.
+
+    The numbers are f64 with 52 random bits, or f32 with 23 on a device without float64.
+    """
+    dtype = widest_float(keys.device)
+    digits = 52 if dtype == torch.float64 else 23
+    bits = (_words(keys, count, stream) >> (64 - digits)) & ((1 << digits) - 1)
+    return (bits.to(dtype) + 0.5) * 2.0**-digits
 
 
 def normal(keys: Tensor, count: int, *, stream: int = 0) -> Tensor:
-    """Return ``[B, count]`` f64, standard normal; arguments as in :func:`drops`."""
+    """Return ``[B, count]``, standard normal, of the dtype of :func:`uniform`."""
     numbers: Tensor = torch.special.ndtri(uniform(keys, count, stream=stream))
     return numbers
 

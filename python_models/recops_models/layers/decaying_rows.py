@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import TypeVar
 
 import torch
@@ -48,6 +49,15 @@ class DecayingRows(nn.Embedding):
         # Σ ln(1 − lr_t λ) over all steps, and over the steps already applied to each row.
         self.register_buffer("clock", torch.zeros((), dtype=torch.float64))
         self.register_buffer("decayed_at", torch.zeros(num_embeddings, dtype=torch.float64))
+
+    def _apply(self: Self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Self:
+        def moved(tensor: Tensor) -> Tensor:
+            try:
+                return fn(tensor)
+            except TypeError:  # The device has no float64.
+                return fn(tensor.float())
+
+        return super()._apply(moved, recurse)  # type: ignore[no-untyped-call, no-any-return]
 
     def touch(self, rows: Tensor | None) -> None:
         """Apply pending decay to rows that the next step reads.

@@ -6,10 +6,15 @@ import torch
 from torch import Tensor
 
 
+def is_on_host(tensor: Tensor) -> bool:
+    """Return whether ``tensor`` is on the CPU."""
+    return tensor.device.type == "cpu"
+
+
 def reads_are_free(tensor: Tensor) -> bool:
     """Return whether the host can read values of ``tensor`` without waiting for a device.
 
     Only then are checks of values, and algorithms that depend on values, worth their cost. False
     in compiled code, where a read breaks the graph.
     """
-    return tensor.device.type == "cpu" and not torch.compiler.is_compiling()
+    return is_on_host(tensor) and not torch.compiler.is_compiling()

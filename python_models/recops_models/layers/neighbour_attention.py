@@ -39,7 +39,9 @@ class NeighbourAttention(nn.Module):
         hidden = self.query(targets)[sources] + self.key(vectors[edges.neighbours])
         scores = hidden.tanh() @ self.vector  # [E]
         position = torch.arange(len(sources), device=sources.device) - edges.offsets[sources]
-        longest = int(edges.offsets.diff().max()) if len(sources) else 0
+        longest = edges.longest
+        if longest is None:
+            longest = int(edges.offsets.diff().max()) if len(sources) else 0
         padded = scores.new_full((len(edges.offsets) - 1, longest), torch.finfo(scores.dtype).min)
         weights: Tensor = padded.index_put((sources, position), scores).softmax(1)[
             sources, position

@@ -15,24 +15,27 @@ class Edges(NamedTuple):
     Attributes:
         offsets: ``[n + 1]`` i64, of n rows.
         neighbours: ``[E]`` i64, the column of each edge, in [0, V).
+        longest: most edges of a row, if known; otherwise it is read from the device.
     """
 
     offsets: Tensor
     neighbours: Tensor
+    longest: int | None = None
 
     def rows(self, rows: Tensor) -> tuple[Edges, Tensor]:
         """Return the edges of rows ``[u]`` i64, and their indices ``[E']`` i64 among all edges."""
         starts = self.offsets[rows]
         lengths = self.offsets[rows + 1] - starts
         offsets = F.pad(lengths.cumsum(0), (1, 0))
-        edges = torch.arange(int(lengths.sum()), device=rows.device)
-        edges = edges + torch.repeat_interleave(starts - offsets[:-1], lengths)
+        count = int(lengths.sum())
+        first = torch.repeat_interleave(starts - offsets[:-1], lengths, output_size=count)
+        edges = torch.arange(count, device=rows.device) + first
         return Edges(offsets, self.neighbours[edges]), edges
 
     def sources(self) -> Tensor:
         """Return the row ``[E]`` i64 of each edge."""
         rows = torch.arange(len(self.offsets) - 1, device=self.offsets.device)
-        return torch.repeat_interleave(rows, self.offsets.diff())
+        return torch.repeat_interleave(rows, self.offsets.diff(), output_size=len(self.neighbours))
 
 
 class Transposed(NamedTuple):

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 import recops
 from recops_models.layers.mlp import MLP
+from recops_models.layers.precision import widest_float
 
 ScorerKind = Literal["mlp", "inner"]
 
@@ -76,7 +77,7 @@ class NextEvent(nn.Module):
         """
         rows, steps = events.shape[:2]
         drawn = draw_events(lengths, rows, max(steps - 1, 0), steps)
-        cells = lengths.new_tensor(drawn.numel())
+        cells = lengths.new_full((), drawn.numel())
         if not self.over_all_cells:
             cells = (lengths - 1).clamp(min=0).sum()
         return self._total(states, events, drawn, lengths) / cells.clamp(min=1)
@@ -151,7 +152,8 @@ def draw_events(lengths: Tensor, rows: int, columns: int, width: int) -> Tensor:
     ends = lengths.cumsum(0)  # (B,)
     if not len(lengths):
         return lengths.new_zeros(rows, columns)
-    share = torch.rand(rows, columns, dtype=torch.float64, device=lengths.device)
+    device = lengths.device
+    share = torch.rand(rows, columns, dtype=widest_float(device), device=device)
     event = (share * ends[-1]).long().clamp(max=(ends[-1] - 1).clamp(min=0))
     row = torch.searchsorted(ends, event, right=True).clamp(max=len(lengths) - 1)
     return row * width + (event - (ends - lengths)[row]).clamp(min=0)

@@ -21,6 +21,7 @@ from recops.files import CorruptFileError, load_tensors, save_tensors
 from recops_models.graphs.item_graph import ItemGraph
 from recops_models.layers.decaying_rows import DecayingRows
 from recops_models.layers.embedding_bags import ComposedTable
+from recops_models.layers.host_reads import is_on_host
 from recops_models.layers.neighbour_attention import NeighbourAttention
 from recops_models.layers.neighbour_sums import Edges, Transposed, neighbour_sums
 
@@ -122,16 +123,17 @@ class ResidualTable(ComposedTable):
 
     def _set_graph(self, graph: ItemGraph) -> None:
         weight = self.centre.weight
+        self._longest = int(np.diff(graph.offsets).max(initial=0))
         self.offsets = torch.from_numpy(graph.offsets.astype(np.int64)).to(weight.device)
         self.neighbours = torch.from_numpy(graph.neighbours.astype(np.int64)).to(weight.device)
         self.weights = torch.from_numpy(graph.weights).to(weight)
-        (self.in_offsets, self.in_neighbours), self.in_order = Transposed.of(
-            self._edges, len(graph)
-        )
+        by_column = Transposed.of(self._edges, len(graph))
+        self.in_offsets, self.in_neighbours, _ = by_column.edges
+        self.in_order = by_column.order
 
     @property
     def _edges(self) -> Edges:
-        return Edges(self.offsets, self.neighbours)
+        return Edges(self.offsets, self.neighbours, self._longest)
 
     @contextmanager
     def reading(self, ids: Sequence[Tensor]) -> Iterator[None]:
@@ -267,13 +269,15 @@ class ResidualTable(ComposedTable):
         """Return the rows to gather, ascending from row 0; None: compute the full table."""
         if self.attention is not None and not self.training:
             return None
+        has_sparse_gradient = self.centre.sparse and self.training
+        if not (has_sparse_gradient or is_on_host(self.offsets)):
+            return None  # The number of rows would be read from the device.
         rows = len(self.offsets) - 1
         is_read = torch.zeros(rows, dtype=torch.bool, device=self.offsets.device)
         is_read[0] = True
         for column in ids:
             is_read[column] = True
         rows_read = is_read.nonzero()[:, 0]
-        has_sparse_gradient = self.centre.sparse and self.training
         cost = _GATHER if self.attention is None else _GATHER_ATTENDED
         return rows_read if has_sparse_gradient or len(rows_read) * cost < rows else None
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
+from recops_models.layers import counter_random
 from recops_models.layers.counter_random import drops, keys_of, normal, sixteenth_bits, uniform
 
 ROWS = torch.arange(2000)
@@ -73,3 +74,13 @@ def test_bad_input_is_named() -> None:
     for p in (1.0, -0.1, float("nan")):
         with pytest.raises(ValueError, match=r"dropout: p must lie within \[0, 1\), got"):
             drops(keys_of(0, ROWS), 3, p)
+
+
+def test_a_device_without_float64_gets_float32(monkeypatch: pytest.MonkeyPatch) -> None:
+    keys = keys_of(3, torch.arange(1000))
+    wide = counter_random.uniform(keys, 8)
+    monkeypatch.setattr(counter_random, "widest_float", lambda device: torch.float32)
+    narrow = counter_random.uniform(keys, 8)
+    assert (wide.dtype, narrow.dtype) == (torch.float64, torch.float32)
+    torch.testing.assert_close(narrow, wide.float(), atol=2**-22, rtol=0)
+    assert ((narrow > 0) & (narrow < 1)).all()
