@@ -71,8 +71,8 @@ __device__ __forceinline__ void store16(DevicePointer<T> at, Words16 value) {
 
 // Elements of T before the first whose address is a multiple of 16.
 template <class T>
-__device__ __forceinline__ int64_t elements_to_aligned(DevicePointer<T> at) {
-  return static_cast<int64_t>(-address_of(at) % 16 / sizeof(T));
+__device__ __forceinline__ int elements_to_aligned(DevicePointer<T> at) {
+  return static_cast<int>(-address_of(at) % 16 / sizeof(T));
 }
 
 // `count` elements of dynamic shared memory from byte `begin` on.

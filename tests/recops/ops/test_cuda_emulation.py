@@ -13,6 +13,12 @@ ROOT = Path(__file__).resolve().parents[3]
 # Arguments of the drivers in csrc/tests.
 RUNS = [
     "emulation",
+    *(
+        f"trie_cuda {cases} {dtype}"
+        for cases in ("shapes", "sizes", "errors")
+        for dtype in ("f32", "bf16", "f16")
+    ),
+    *(f"next_logits_cuda {dtype}" for dtype in ("f32", "bf16", "f16", "f64")),
 ]
 
 pytestmark = [

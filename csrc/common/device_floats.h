@@ -1,0 +1,53 @@
+// Stored values in CUDA kernels: 16-bit floats are widened to float.
+#pragma once
+
+#include <bit>
+
+#include "common/device.h"
+#include "common/dtype.h"
+
+#if defined(__CUDACC__)
+#include <cuda_fp16.h>
+#endif
+
+namespace recops {
+
+struct StoredBf16 {
+  uint16_t bits;
+};
+struct StoredF16 {
+  uint16_t bits;
+};
+
+__device__ __forceinline__ float to_float(float value) { return value; }
+
+__device__ __forceinline__ float to_float(StoredBf16 value) { return __uint_as_float(uint32_t{value.bits} << 16); }
+
+__device__ __forceinline__ float to_float(StoredF16 value) {
+#if defined(__CUDACC__)
+  return __half2float(__ushort_as_half(value.bits));
+#else
+  return static_cast<float>(std::bit_cast<_Float16>(value.bits));
+#endif
+}
+
+// Element i of the 16 bytes.
+template <class S>
+__device__ __forceinline__ float element(const Words16& words, int i) {
+  if constexpr (sizeof(S) == sizeof(float))
+    return __uint_as_float(words.words[i]);
+  else
+    return to_float(S{static_cast<uint16_t>(words.words[i / 2] >> (i % 2 * 16))});
+}
+
+// Calls f(S{}) with the type in which values of this dtype are stored. Kernels have no float64.
+template <class F>
+auto with_device_type(Dtype dtype, const F& f) {
+  switch (dtype) {
+    case Dtype::bf16: return f(StoredBf16{});
+    case Dtype::f16: return f(StoredF16{});
+    default: return f(float{});
+  }
+}
+
+}  // namespace recops

@@ -1,0 +1,370 @@
+// Kernels of one beam search step. kernel.h says what is computed.
+//
+// score_tiles: a block takes a tile of consecutive beams of a row of the batch. One warp (or all) computes the
+// log-sum-exp of a beam's logits. Then the block offers the children of these beams to its Selection, and writes the
+// tile's best candidates to the workspace.
+//
+// merge_tiles: one block per row of the batch selects the best candidates of all tiles, sorts them and writes the
+// outputs.
+//
+// Candidates are 64-bit keys: the score's bits, then 4095 − parent, then 2^20 − 1 − index of the child among its
+// siblings. Larger keys are better, so equal scores resolve to the lower parent, then to the lower token.
+#pragma once
+
+#include <cstdint>
+
+#include "common/device.h"
+#include "common/device_floats.h"
+#include "trie/cuda.h"
+#include "trie/cuda_log_sum_exp.h"
+#include "trie/cuda_selection.h"
+#include "trie/cuda_trie.h"
+
+namespace recops::trie::cuda {
+
+constexpr int kTileThreads = 256, kTileWarps = kTileThreads / kWarpSize, kTilePerThread = 4;
+// Blocks per multiprocessor. With a warp per beam, four blocks have enough loads in flight for its bandwidth. With a
+// block per beam the grid is small, and registers matter more.
+constexpr int blocks_per_processor(int warps_per_beam) { return warps_per_beam == 1 ? 4 : 2; }
+constexpr int kMergeThreads = 1024, kMergeWarps = kMergeThreads / kWarpSize, kMergePerThread = 2;
+using TileSelection = Selection<kTileThreads, kTilePerThread>;
+using MergeSelection = Selection<kMergeThreads, kMergePerThread>;
+
+constexpr int kParentBits = 12, kChildBits = 20;
+static_assert(kMostBeams == 1 << kParentBits && kMostVocab == 1 << kChildBits);
+
+__device__ __forceinline__ Key key_of(float score, int parent, int child) {
+  const uint32_t bits = __float_as_uint(score + 0.0f);  // −0 becomes 0: they compare equal but have different bits
+  const uint32_t ordered = (bits >> 31) != 0 ? ~bits : bits | 0x80000000u;
+  return Key{ordered} << 32 | Key(kMostBeams - 1 - parent) << kChildBits | Key(kMostVocab - 1 - child);
+}
+
+__device__ __forceinline__ float score_of(Key key) {
+  const auto ordered = static_cast<uint32_t>(key >> 32);
+  return __uint_as_float((ordered >> 31) != 0 ? ordered & 0x7fffffffu : ~ordered);
+}
+__device__ __forceinline__ int parent_of(Key key) {
+  return kMostBeams - 1 - static_cast<int>(key >> kChildBits & (kMostBeams - 1));
+}
+__device__ __forceinline__ int child_of(Key key) { return kMostVocab - 1 - static_cast<int>(key & (kMostVocab - 1)); }
+
+// Best candidates of a tile in the workspace.
+struct TileResult {
+  Key cut;       // that many candidates reach it; 0 if there are fewer
+  int count;     // of keys
+  int is_wrong;  // whether the data of the tile has an error
+};
+
+struct BeamStepArguments {
+  DeviceTrie tries[kMostTries];
+  int num_tries, depth;
+  int beams, vocab, num_beams, keep;  // keep: candidates that a tile keeps
+  int tiles, beams_per_tile;          // of a row of the batch
+  Normalize normalize;
+  DeviceIntegers nodes, trie_index;
+  DevicePointer<const float> scores;
+  DevicePointer<const int32_t> bans;
+  DevicePointer<const int64_t> ban_offsets, ban_stamps;  // null: no bans
+  int64_t num_bans;
+  DevicePointer<Key> tile_keys;            // [batch, tiles, keep]
+  DevicePointer<TileResult> tile_results;  // [batch, tiles]
+  DevicePointer<float> new_scores;
+  DevicePointer<int32_t> new_tokens, parents, new_nodes;
+};
+
+template <class S>
+struct Logits {
+  DevicePointer<const S> values;
+  int64_t row_stride, beam_stride;
+};
+
+// What all beams of a row of the batch share.
+struct RowContext {
+  int trie;  // index of its trie
+  int num_items;
+  Range banned;
+  bool is_wrong;
+};
+
+// A beam whose children are offered.
+struct BeamState {
+  int begin, count;  // children
+  int parent;
+  float score;
+  float reference, log_sum;  // parts of the normalizer
+};
+
+struct TileState {
+  SelectionState selection;
+  RowContext row;
+  BeamState beams[kTileWarps];
+  SumParts sums[kTileWarps];
+  int is_wrong;
+};
+
+__device__ inline RowContext read_row(const BeamStepArguments& a, int b) {
+  RowContext row{0, 0, {0, 0}, false};
+  const int64_t index = a.trie_index.is_null() ? 0 : a.trie_index[b];
+  row.is_wrong = index < 0 || index >= a.num_tries;
+  row.trie = row.is_wrong ? 0 : static_cast<int>(index);
+  const DeviceTrie& trie = a.tries[row.trie];
+  row.num_items = trie.num_items();
+  row.is_wrong |= row.num_items < 0;
+  if (!(trie.mask == nullptr))
+    row.is_wrong |= trie.mask_words != (row.num_items + 63) / 64 || trie.mask_stamp[0] != trie.stamp[0];
+  if (!(a.ban_offsets == nullptr)) {
+    const int64_t begin = a.ban_offsets[b], end = a.ban_offsets[b + 1];
+    row.is_wrong |= begin < 0 || end < begin || end > a.num_bans || a.ban_stamps[row.trie] != trie.stamp[0];
+    if (!row.is_wrong) row.banned = {static_cast<int>(begin), static_cast<int>(end)};
+  }
+  return row;
+}
+
+template <class S, int kWarpsPerBeam>
+class TileScorer {
+ public:
+  static constexpr int kBeamsAtOnce = kTileWarps / kWarpsPerBeam;
+  static constexpr int kThreadsPerBeam = kWarpsPerBeam * kWarpSize;
+
+  __device__ TileScorer(const BeamStepArguments& a, const Logits<S>& logits, int b, TileState& shared,
+                        DevicePointer<Key> keys)
+      : a_(a),
+        trie_(a.tries[shared.row.trie]),
+        logits_(logits.values + b * logits.row_stride),
+        beam_stride_(logits.beam_stride),
+        b_(b),
+        shared_(shared),
+        selection_(shared.selection, keys, a.keep) {
+    filter_.mask =
+        trie_.mask == nullptr || !trie_.mask_per_row ? trie_.mask : trie_.mask + int64_t{b} * trie_.mask_words;
+    filter_.bans = a.bans;
+    filter_.banned = shared.row.banned;
+  }
+
+  __device__ void run(int first_beam, int end_beam) {
+    for (int first = first_beam; first < end_beam; first += kBeamsAtOnce) {
+      const int slot = static_cast<int>(threadIdx.x) / kThreadsPerBeam, beam = first + slot;
+      const BeamState state = prepare(beam, beam < end_beam);
+      if (threadIdx.x % kThreadsPerBeam == 0) shared_.beams[slot] = state;
+      __syncthreads();
+      offer_children();
+    }
+  }
+
+  __device__ void write(DevicePointer<Key> keys, TileResult& result) {
+    const int count = selection_.finish();
+    for (int i = threadIdx.x; i < count; i += kTileThreads) keys[i] = selection_[i];
+    if (threadIdx.x == 0) result = {selection_.cut(), count, shared_.is_wrong};
+  }
+
+ private:
+  // Checks a beam and computes its normalizer. All threads of the beam get the same state.
+  __device__ BeamState prepare(int beam, bool exists) {
+    BeamState state{0, 0, beam, 0.0f, 0.0f, 0.0f};
+    if (exists) read_beam(state);
+    if (a_.normalize == Normalize::none || state.count == 0) return state;
+    RunningSum sum;
+    if (a_.normalize == Normalize::vocab)
+      take_row<S, kThreadsPerBeam>(sum, row_of(state), a_.vocab, threadIdx.x % kThreadsPerBeam);
+    else
+      take_children(sum, state);
+    sum.merge_lanes();
+    if constexpr (kWarpsPerBeam > 1) merge_warps(sum);
+    if (!sum.is_valid) set_wrong();
+    // The order of floating-point operations gives no child a higher score than the largest logit.
+    state.reference = sum.reference();
+    state.log_sum = logf(sum.sum);
+    const float best = (sum.max - state.reference) - state.log_sum + state.score;
+    if (!sum.is_valid || !(best > -kInfinity) || !selection_.wants(key_of(best, 0, 0))) state.count = 0;
+    return state;
+  }
+
+  __device__ void read_beam(BeamState& state) {
+    const int64_t index = int64_t{b_} * a_.beams + state.parent, node = a_.nodes[index];
+    if (node == -1) return;
+    state.score = a_.scores[index];
+    bool is_good = 0 <= node && node < trie_.num_nodes && state.score == state.score;
+    if (is_good) {
+      const Range children = trie_.children(static_cast<int>(node), is_good);
+      is_good &= children.count() <= a_.vocab;
+      if (is_good && state.score > -kInfinity) {
+        state.begin = children.begin;
+        state.count = children.count();
+      }
+    }
+    if (!is_good) set_wrong();
+  }
+
+  // Adds the logits of the allowed children.
+  __device__ void take_children(RunningSum& sum, const BeamState& state) {
+    for (int i = threadIdx.x % kThreadsPerBeam; i < state.count; i += kThreadsPerBeam) {
+      float logit;
+      if (read_logit(state, i, logit) && is_allowed(state.begin + i)) sum.take(logit);
+    }
+  }
+
+  // Merges the sums of the block's warps in a fixed order.
+  __device__ void merge_warps(RunningSum& sum) {
+    const int warp = threadIdx.x / kWarpSize;
+    if (threadIdx.x % kWarpSize == 0) shared_.sums[warp] = sum;
+    __syncthreads();
+    sum = RunningSum();
+    for (int w = 0; w < kTileWarps; ++w) sum.merge(shared_.sums[w]);
+    __syncthreads();
+  }
+
+  // Offers the children of the beams in shared memory, in rounds. A round's children are consecutive, so that threads
+  // have equal work although beams have different numbers of children.
+  __device__ void offer_children() {
+    int total = 0;
+    for (int slot = 0; slot < kBeamsAtOnce; ++slot) total += shared_.beams[slot].count;
+    for (int begin = 0; begin < total; begin += TileSelection::kRound) {
+      RECOPS_UNROLL
+      for (int step = 0; step < kTilePerThread; ++step) {
+        const int i = begin + step * kTileThreads + static_cast<int>(threadIdx.x);
+        const Key key = i < total ? candidate(i) : 0;
+        selection_.add(key != 0, key);
+      }
+      selection_.settle();
+    }
+    __syncthreads();  // the beams in shared memory may change
+  }
+
+  // The key of the i-th child, or 0 if it is not among the best so far or not allowed.
+  __device__ Key candidate(int i) {
+    int slot = 0;
+    while (i >= shared_.beams[slot].count) i -= shared_.beams[slot++].count;
+    const BeamState state = shared_.beams[slot];
+    float logit;
+    if (!read_logit(state, i, logit)) return 0;
+    if (!(logit < kInfinity)) {  // with a normalizer, prepare() has found it
+      if (is_allowed(state.begin + i)) set_wrong();
+      return 0;
+    }
+    const float score = ((logit - state.reference) - state.log_sum) + state.score;
+    if (!(score > -kInfinity)) return 0;
+    const Key key = key_of(score, state.parent, i);
+    return selection_.wants(key) && is_allowed(state.begin + i) ? key : 0;
+  }
+
+  // Returns false if the row has no logit for the child's token.
+  __device__ bool read_logit(const BeamState& state, int i, float& logit) {
+    const int token = trie_.token(state.begin + i);
+    if (token < 0 || token >= a_.vocab) {
+      set_wrong();
+      return false;
+    }
+    logit = to_float(row_of(state)[token]);
+    return true;
+  }
+
+  __device__ bool is_allowed(int child) const {
+    return filter_.allows_all() || filter_.allows_any(trie_.items_below(child, a_.depth, shared_.row.num_items));
+  }
+
+  __device__ DevicePointer<const S> row_of(const BeamState& state) const {
+    return logits_ + state.parent * beam_stride_;
+  }
+
+  __device__ void set_wrong() { atomicOr(&shared_.is_wrong, 1); }
+
+  const BeamStepArguments& a_;
+  const DeviceTrie& trie_;
+  DevicePointer<const S> logits_;  // of the row of the batch
+  int64_t beam_stride_;
+  int b_;
+  TileState& shared_;
+  TileSelection selection_;
+  DeviceFilter filter_;
+};
+
+template <class S, int kWarpsPerBeam>
+__global__ void __launch_bounds__(kTileThreads, blocks_per_processor(kWarpsPerBeam))
+    score_tiles(const __grid_constant__ BeamStepArguments a, const __grid_constant__ Logits<S> logits) {
+  RECOPS_SHARED(TileState, shared);
+  RECOPS_DYNAMIC_SHARED(memory);
+  const int b = blockIdx.x / a.tiles, tile = blockIdx.x % a.tiles;
+  if (threadIdx.x == 0) {
+    shared.row = read_row(a, b);
+    shared.is_wrong = shared.row.is_wrong;
+  }
+  __syncthreads();
+  TileScorer<S, kWarpsPerBeam> scorer(a, logits, b, shared,
+                                      shared_array<Key>(memory, 0, TileSelection::capacity(a.keep)));
+  const int first = tile * a.beams_per_tile, end = first + a.beams_per_tile;
+  if (!shared.row.is_wrong) scorer.run(first, end < a.beams ? end : a.beams);
+  scorer.write(a.tile_keys + int64_t{static_cast<int>(blockIdx.x)} * a.keep, a.tile_results[blockIdx.x]);
+}
+
+struct MergeState {
+  SelectionState selection;
+  Key cuts[kMergeWarps];
+  int wrongs[kMergeWarps];
+};
+
+// Adds the keys of the tiles; each warp takes every kMergeWarps-th tile.
+__device__ inline void add_tiles(const BeamStepArguments& a, int b, MergeSelection& selection) {
+  const int warp = threadIdx.x / kWarpSize, lane = threadIdx.x % kWarpSize;
+  for (int first = 0; first < a.tiles; first += kMergeWarps) {
+    const int tile = b * a.tiles + first + warp;
+    const int count = first + warp < a.tiles ? a.tile_results[tile].count : 0;
+    for (int begin = 0; __syncthreads_or(begin < count); begin += kWarpSize * kMergePerThread) {
+      RECOPS_UNROLL
+      for (int step = 0; step < kMergePerThread; ++step) {
+        const int i = begin + step * kWarpSize + lane;
+        const Key key = i < count ? a.tile_keys[int64_t{tile} * a.keep + i] : 0;
+        selection.add(selection.wants(key), key);
+      }
+      selection.settle();
+    }
+  }
+}
+
+__global__ void __launch_bounds__(kMergeThreads, 1) merge_tiles(const __grid_constant__ BeamStepArguments a) {
+  RECOPS_SHARED(MergeState, shared);
+  RECOPS_DYNAMIC_SHARED(memory);
+  const int b = blockIdx.x;
+  MergeSelection selection(shared.selection, shared_array<Key>(memory, 0, MergeSelection::capacity(a.keep)), a.keep);
+
+  // The best cut of a tile bounds the result: that many candidates of the tile reach it.
+  Key cut = 0;
+  int is_wrong = 0;
+  for (int tile = threadIdx.x; tile < a.tiles; tile += kMergeThreads) {
+    const TileResult result = a.tile_results[b * a.tiles + tile];
+    cut = result.cut > cut ? result.cut : cut;
+    is_wrong |= result.is_wrong;
+  }
+  for (int distance = 1; distance < kWarpSize; distance *= 2) {
+    const Key other = __shfl_xor_sync(kFullWarp, cut, distance);
+    cut = other > cut ? other : cut;
+  }
+  is_wrong = __syncthreads_or(is_wrong);
+  if (threadIdx.x % kWarpSize == 0) shared.cuts[threadIdx.x / kWarpSize] = cut;
+  __syncthreads();
+  for (int warp = 0; warp < kMergeWarps; ++warp) cut = shared.cuts[warp] > cut ? shared.cuts[warp] : cut;
+  selection.raise_cut(cut == 0 ? 0 : cut - 1);
+
+  if (!is_wrong) add_tiles(a, b, selection);
+  const int count = selection.finish();
+  selection.sort();
+  const int64_t index = a.trie_index.is_null() ? 0 : a.trie_index[b];
+  for (int i = threadIdx.x; i < a.num_beams; i += kMergeThreads) {
+    const int64_t out = int64_t{b} * a.num_beams + i;
+    float score = is_wrong ? __uint_as_float(0x7fc00000u) : -kInfinity;
+    int token = -1, parent = -1, node = -1;
+    if (i < count) {
+      const Key key = selection[i];
+      const DeviceTrie& trie = a.tries[index];
+      score = score_of(key);
+      parent = parent_of(key);
+      node = trie.first_child[a.nodes[int64_t{b} * a.beams + parent]] + child_of(key);
+      token = trie.token(node);
+    }
+    a.new_scores[out] = score;
+    a.new_tokens[out] = token;
+    a.parents[out] = parent;
+    a.new_nodes[out] = node;
+  }
+}
+
+}  // namespace recops::trie::cuda

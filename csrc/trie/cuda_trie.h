@@ -1,0 +1,135 @@
+// Lookups in a trie in device memory. The functions of trie.h, with bounds-checked pointers and 32-bit numbers.
+#pragma once
+
+#include <cstdint>
+
+#include "common/device.h"
+#include "trie/cuda.h"
+
+namespace recops::trie::cuda {
+
+struct Range {
+  int begin, end;
+  __device__ int count() const { return end - begin; }
+};
+
+struct DeviceTrie {
+  DevicePointer<const int32_t> first_child;
+  DevicePointer<const uint16_t> narrow_tokens;  // null if tokens are int32
+  DevicePointer<const int32_t> wide_tokens;
+  DevicePointer<const int64_t> stamp;
+  DevicePointer<const uint64_t> mask;  // null: every item is allowed
+  DevicePointer<const int64_t> mask_stamp;
+  int mask_words;
+  bool mask_per_row;
+  int num_nodes;
+
+  __device__ int token(int node) const {
+    return narrow_tokens == nullptr ? wide_tokens[node] : static_cast<int>(narrow_tokens[node]);
+  }
+
+  // Children of a node; empty for a leaf. `is_consistent` becomes false if the array holds no interval of nodes.
+  __device__ Range children(int node, bool& is_consistent) const {
+    const int begin = first_child[node], end = first_child[node + 1];
+    if (begin >= num_nodes) return {0, 0};
+    if (begin < 0 || end < begin || end > num_nodes) {
+      is_consistent = false;
+      return {0, 0};
+    }
+    return {begin, end};
+  }
+
+  __device__ int num_items() const { return first_child[num_nodes] - num_nodes; }
+
+  // Item positions below a node. Inconsistent arrays cause no reads outside them and no endless loop.
+  __device__ Range items_below(int node, int depth, int num_items) const {
+    int begin = node, end = node + 1;
+    for (int level = 0; level <= depth && begin < num_nodes; ++level) {
+      begin = first_child[begin < 0 ? 0 : begin];
+      end = first_child[end < 0 ? 0 : end > num_nodes ? num_nodes : end];
+    }
+    begin = clamp(begin - num_nodes, 0, num_items);
+    return {begin, clamp(end - num_nodes, begin, num_items)};
+  }
+
+ private:
+  __device__ static int clamp(int value, int least, int most) {
+    return value < least ? least : value > most ? most : value;
+  }
+};
+
+inline DeviceTrie device_trie(const TrieArrays& trie, int64_t batch) {
+  const auto* narrow = trie.wide_tokens ? nullptr : static_cast<const uint16_t*>(trie.tokens);
+  const auto* wide = trie.wide_tokens ? static_cast<const int32_t*>(trie.tokens) : nullptr;
+  return {device_pointer(trie.first_child, trie.num_nodes + 1),
+          device_pointer(narrow, trie.num_nodes),
+          device_pointer(wide, trie.num_nodes),
+          device_pointer(trie.stamp, 1),
+          device_pointer(trie.mask, trie.mask_words * (trie.mask_per_row ? batch : 1)),
+          device_pointer(trie.mask_stamp, 1),
+          static_cast<int>(trie.mask_words),
+          trie.mask_per_row,
+          static_cast<int>(trie.num_nodes)};
+}
+
+// Items that a row may recommend (ItemFilter).
+struct DeviceFilter {
+  DevicePointer<const uint64_t> mask;  // words of the row; null: every item is allowed
+  DevicePointer<const int32_t> bans;   // positions
+  Range banned;                        // the row's entries of `bans`
+
+  __device__ bool allows_all() const { return mask == nullptr && banned.begin == banned.end; }
+
+  __device__ bool allows_any(Range items) const {
+    int ban = first_ban_from(items.begin);
+    for (; ban != banned.end && bans[ban] < items.end; ++ban) {
+      const int position = bans[ban];
+      if (position < items.begin) continue;  // repetitions; also keeps unsorted bans in bounds
+      if (mask_allows_any({items.begin, position})) return true;
+      items.begin = position + 1;
+    }
+    return mask_allows_any(items);
+  }
+
+ private:
+  __device__ int first_ban_from(int position) const {
+    int begin = banned.begin, end = banned.end;
+    while (begin < end) {
+      const int middle = begin + (end - begin) / 2;
+      if (bans[middle] < position)
+        begin = middle + 1;
+      else
+        end = middle;
+    }
+    return begin;
+  }
+
+  __device__ bool mask_allows_any(Range items) const {
+    if (items.begin >= items.end) return false;
+    if (mask == nullptr) return true;
+    const int first = items.begin / 64, last = (items.end - 1) / 64;
+    const uint64_t head = ~uint64_t{0} << (items.begin % 64), tail = ~uint64_t{0} >> (63 - (items.end - 1) % 64);
+    if (first == last) return (mask[first] & head & tail) != 0;
+    if ((mask[first] & head) != 0) return true;
+    for (int word = first + 1; word < last; ++word)
+      if (mask[word] != 0) return true;
+    return (mask[last] & tail) != 0;
+  }
+};
+
+// Integers of one of two widths.
+struct DeviceIntegers {
+  DevicePointer<const int32_t> narrow;  // null if the values are int64
+  DevicePointer<const int64_t> wide;
+
+  __device__ int64_t operator[](int64_t i) const { return narrow == nullptr ? wide[i] : int64_t{narrow[i]}; }
+  __device__ bool is_null() const { return narrow == nullptr && wide == nullptr; }
+};
+
+inline DeviceIntegers device_integers(const DeviceIndices& indices, int64_t count) {
+  const auto* narrow = indices.wide ? nullptr : static_cast<const int32_t*>(indices.values);
+  const auto* wide = indices.wide ? static_cast<const int64_t*>(indices.values) : nullptr;
+  return {device_pointer(narrow, count), device_pointer(wide, count)};
+}
+
+}  // namespace recops::trie::cuda

@@ -1,0 +1,265 @@
+"""Defects planted in the CUDA kernels, each of which a run on the host must find."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[3]
+
+pytestmark = [
+    pytest.mark.full,
+    pytest.mark.skipif(shutil.which("cmake") is None, reason="building the drivers needs cmake"),
+]
+
+
+@dataclass(frozen=True)
+class Defect:
+    """A change of a kernel, and a run of a driver that it makes fail."""
+
+    name: str
+    file: str
+    run: str
+    changes: dict[str, str]
+
+
+DEFECTS = [
+    Defect(
+        "no barrier before a reduction moves keys",
+        "cuda_selection.h",
+        "trie_cuda sizes",
+        {
+            "// Keys move only to positions that have been read.\n      __syncthreads();": "",
+        },
+    ),
+    Defect(
+        "no barrier between reading the size and adding keys",
+        "cuda_selection.h",
+        "trie_cuda sizes",
+        {
+            "__syncthreads();  // a fast warp must not add keys before all have read the size": "",
+        },
+    ),
+    Defect(
+        "no barrier after clearing the histogram",
+        "cuda_selection.h",
+        "trie_cuda sizes",
+        {
+            "state_.histogram[i] = 0;\n    __syncthreads();": "state_.histogram[i] = 0;",
+        },
+    ),
+    Defect(
+        "no barrier between the steps of the sort",
+        "cuda_selection.h",
+        "trie_cuda shapes",
+        {
+            "}\n        }\n        __syncthreads();\n      }": "}\n        }\n      }",
+        },
+    ),
+    Defect(
+        "no barrier after the beams are prepared",
+        "cuda_beam_step.h",
+        "trie_cuda shapes",
+        {
+            "shared_.beams[slot] = state;\n      __syncthreads();": "shared_.beams[slot] = state;",
+        },
+    ),
+    Defect(
+        "no barrier before the next beams",
+        "cuda_beam_step.h",
+        "trie_cuda sizes",
+        {
+            "__syncthreads();  // the beams in shared memory may change": "",
+        },
+    ),
+    Defect(
+        "a key's position off by one",
+        "cuda_selection.h",
+        "trie_cuda shapes",
+        {
+            "((1u << lane) - 1))] = key;": "((2u << lane) - 1))] = key;",
+        },
+    ),
+    Defect(
+        "one key too few after a reduction",
+        "cuda_selection.h",
+        "trie_cuda sizes",
+        {
+            "= static_cast<unsigned>(keep_);": "= static_cast<unsigned>(keep_) - 1;",
+        },
+    ),
+    Defect(
+        "a merge that drops the key at the cut",
+        "cuda_beam_step.h",
+        "trie_cuda sizes",
+        {
+            "selection.raise_cut(cut == 0 ? 0 : cut - 1);": "selection.raise_cut(cut);",
+        },
+    ),
+    Defect(
+        "equal scores resolved to the highest parent",
+        "cuda_beam_step.h",
+        "trie_cuda shapes",
+        {
+            "Key(kMostBeams - 1 - parent) << kChildBits": "Key(parent) << kChildBits",
+            "return kMostBeams - 1 - static_cast<int>(key": "return static_cast<int>(key",
+        },
+    ),
+    Defect(
+        "negative zero below zero",
+        "cuda_beam_step.h",
+        "trie_cuda shapes",
+        {
+            "__float_as_uint(score + 0.0f)": "__float_as_uint(score)",
+        },
+    ),
+    Defect(
+        "a mask that is not applied to candidates",
+        "cuda_beam_step.h",
+        "trie_cuda shapes",
+        {
+            "selection_.wants(key) && is_allowed(state.begin + i)": "selection_.wants(key)",
+        },
+    ),
+    Defect(
+        "one mask for all rows",
+        "cuda_beam_step.h",
+        "trie_cuda shapes",
+        {
+            "trie_.mask + int64_t{b} * trie_.mask_words": "trie_.mask",
+        },
+    ),
+    Defect(
+        "a ban of the next item too",
+        "cuda_trie.h",
+        "trie_cuda shapes",
+        {
+            "items.begin = position + 1;": "items.begin = position + 2;",
+        },
+    ),
+    Defect(
+        "no bound on nodes",
+        "cuda_beam_step.h",
+        "trie_cuda errors",
+        {
+            "0 <= node && node < trie_.num_nodes && ": "",
+        },
+    ),
+    Defect(
+        "no bound on tokens",
+        "cuda_beam_step.h",
+        "trie_cuda errors",
+        {
+            "if (token < 0 || token >= a_.vocab) {": "if (token < 0) {",
+        },
+    ),
+    Defect(
+        "no check of a mask's version",
+        "cuda_beam_step.h",
+        "trie_cuda errors",
+        {
+            "|| trie.mask_stamp[0] != trie.stamp[0]": "",
+        },
+    ),
+    Defect(
+        "the end of a row of logits is not summed",
+        "cuda_log_sum_exp.h",
+        "trie_cuda shapes",
+        {
+            "tail + me; i < count;": "tail + me; i < count - 1;",
+        },
+    ),
+    Defect(
+        "a sum that is not rescaled to a new maximum",
+        "cuda_log_sum_exp.h",
+        "trie_cuda shapes",
+        {
+            "if (to > max && max > -kInfinity) sum *= exponential(max - to);": "",
+        },
+    ),
+    Defect(
+        "no barrier after the node is found",
+        "cuda_next_logits.h",
+        "next_logits_cuda",
+        {
+            "find_node();\n    __syncthreads();": "find_node();",
+        },
+    ),
+    Defect(
+        "no barrier before the end tokens",
+        "cuda_next_logits.h",
+        "next_logits_cuda",
+        {
+            "if (goes_on) return;\n    __syncthreads();": "if (goes_on) return;",
+        },
+    ),
+    Defect(
+        "a bitmap without its last word",
+        "cuda_next_logits.h",
+        "next_logits_cuda",
+        {
+            "return (vocab + 31) / 32 + 1;": "return (vocab + 31) / 32;",
+        },
+    ),
+    Defect(
+        "the mask of another row",
+        "cuda_next_logits.h",
+        "next_logits_cuda",
+        {
+            "row / a.rows_per_mask : 0;": "row % a.rows_per_mask : 0;",
+        },
+    ),
+    Defect(
+        "equal scores resolved to the highest token",
+        "cuda_beam_step.h",
+        "trie_cuda shapes",
+        {
+            "Key(kMostVocab - 1 - child)": "Key(child)",
+            "return kMostVocab - 1 - static_cast<int>(key": "return static_cast<int>(key",
+        },
+    ),
+]
+
+
+@pytest.fixture(scope="module")
+def sources(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a copy of the C++ sources with a configured build."""
+    folder = tmp_path_factory.mktemp("sources")
+    for name in ("csrc", "cmake"):
+        shutil.copytree(ROOT / name, folder / name)
+    options = ["-DCMAKE_CXX_FLAGS=-O1", "-DCMAKE_BUILD_TYPE=None", "-DRECOPS_OPTIMIZATION=-O1"]
+    configure = ["cmake", "-S", folder / "csrc/tests", "-B", folder / "build", *options]
+    subprocess.run([*configure, "-G", "Ninja"], check=True, stdout=subprocess.DEVNULL)
+    return folder
+
+
+def passes(sources: Path, run: str) -> bool:
+    """Build the driver and return whether the run finds no defect."""
+    driver, *arguments = run.split()
+    build = ["cmake", "--build", sources / "build", "--target", driver]
+    subprocess.run(build, check=True, stdout=subprocess.DEVNULL)
+    command = [sources / "build" / driver, *arguments]
+    return subprocess.run(command, stdout=subprocess.DEVNULL, check=False).returncode == 0
+
+
+@pytest.mark.parametrize("defect", DEFECTS, ids=lambda defect: defect.name)
+def test_a_planted_defect_is_found(sources: Path, defect: Defect) -> None:
+    path = sources / "csrc/trie" / defect.file
+    original = code = path.read_text()
+    for before, after in defect.changes.items():
+        assert code.count(before) == 1, f"{defect.file} has changed: update {before}"
+        code = code.replace(before, after)
+    path.write_text(code)
+    try:
+        assert not passes(sources, defect.run)
+    finally:
+        path.write_text(original)
+
+
+@pytest.mark.parametrize("run", sorted({defect.run for defect in DEFECTS}))
+def test_the_kernels_without_defects_pass(sources: Path, run: str) -> None:
+    assert passes(sources, run)
