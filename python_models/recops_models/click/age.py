@@ -75,18 +75,19 @@ class Age(ClickModel):
     """
 
     config: AgeConfig  # type: ignore[assignment]  # No ClickConfig: the base has one.
-    item_columns: Tensor
+    item_index: Tensor
 
     def __init__(self, base: ClickModel, config: AgeConfig) -> None:
         super(ClickModel, self).__init__()  # ClickModel's would create tables.
         self.schema, self.config = base.schema, config
         self.base = base
         features = config.item_features or _event_features(base)
-        columns = base.embedding.column_indices(features)
-        if not columns:
+        self.item_columns = base.embedding.column_indices(features)
+        if not self.item_columns:
             raise ValueError("age: item_features must name a feature of the item, got none")
-        self.register_buffer("item_columns", torch.tensor(columns), persistent=False)
-        self.gate = MLP(len(columns), config.gate_hidden, 1, activation_name="relu")
+        # A list as an index would be copied to the device in every step.
+        self.register_buffer("item_index", torch.tensor(self.item_columns), persistent=False)
+        self.gate = MLP(len(self.item_columns), config.gate_hidden, 1, activation_name="relu")
         if _linear_layers(base.head) == 1:
             raise ValueError(
                 "age: base.hidden must name a layer, whose units are dropped, got none"
@@ -109,7 +110,7 @@ class Age(ClickModel):
 
     def item_logits(self, x: Tensor) -> Tensor:
         """Return the gate's logits ``[B]`` from ``[B, output_dim]``, without a gradient to x."""
-        logits: Tensor = self.gate(x.detach()[:, self.item_columns])
+        logits: Tensor = self.gate(x.detach()[:, self.item_index])
         return logits.squeeze(-1)
 
     @torch.no_grad()

@@ -222,7 +222,7 @@ def test_rows_of_new_items_are_computed_on_the_tables_device(
     sums = residual_table.neighbour_sums
 
     def record(edges: Edges, *arguments: Any, **options: Any) -> Tensor:
-        tensors += [edges.offsets, edges.neighbours]
+        tensors.extend((edges.offsets, edges.neighbours))
         return sums(edges, *arguments, **options)
 
     def compose(rows: Tensor) -> Tensor:
