@@ -20,8 +20,8 @@ from recops_evidence.harness.experiment import Setting
 
 PAPER = "arXiv 2604.12234"
 _MODELS = (
-    "HR@50 .537; SASRec .421, TIGER .437, OneRec-V2 .438; of orders .672; .548, .567, .582: "
-    "on private items"
+    "HR@50 .537; SASRec .421, TIGER .437, OneRec-V2 .438; of orders .672; .548, .567, .582: on "
+    "private items"
 )
 _PUBLISHED = (
     f"{_MODELS}. By others on these splits, HR@10 and NDCG@10: TIGER's paper (arXiv 2305.05065) "

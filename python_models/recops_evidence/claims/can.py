@@ -106,8 +106,7 @@ def _headline(arms: Mapping[str, Arm]) -> tuple[Claim, ...]:
         claim(
             id="can-beats-a-wider-din-on-large-data",
             text="The gain is not due to the number of parameters: it beats a DIN of four times "
-            "the "
-            "width.",
+            "the width.",
             arms=(can, arms["DIN, four times as wide"]),
             source=_CONTROL,
             reported=_NOTHING,
@@ -389,9 +388,8 @@ _TABLES = (
     ),
     _table(
         id="can-knows-unseen-pairs-at-low-rank",
-        text="On pairs that training lacks, co-action is better than a table of pairs by at "
-        "least .1 "
-        "if the rank is 4.",
+        text="On pairs that training lacks, co-action is better than a table of pairs by at least "
+        ".1 if the rank is 4.",
         arms=(_TABLE_CAN, _TABLE_CARTESIAN, _TABLE_PRODUCT, _TABLE_DIN),
         data=(_LOW_UNSEEN,),
         minimum=0.1,

@@ -147,15 +147,13 @@ def _parts(prefix: str, data: str, arms: Mapping[str, Arm]) -> tuple[Claim, ...]
         controlled(
             id=f"{prefix}the-auxiliary-loss-is-not-all",
             text="The gain is not due to the auxiliary loss alone: DIEN is better than DIN with "
-            "the "
-            "same loss.",
+            "the same loss.",
             arms=(arms["DIEN"], arms["DIN + auxiliary loss"]),
         ),
         claim(
             id=f"{prefix}augru-beats-gru-and-attention",
             text="Without the auxiliary loss, attention inside the recurrence (AUGRU) is better "
-            "than "
-            "attention to its states.",
+            "than attention to its states.",
             reported=_reported(".7640 against .7605", ".7911 against .7890"),
             arms=(arms["AUGRU"], arms["GRU + attention"]),
         ),

@@ -218,8 +218,7 @@ _CONTROLS = (
     _control(
         id="periods-reach-back",
         text="If a click depends on events 28 to 35 steps back, slots of periods 1 to 64 are "
-        "better "
-        "than a GRU's last state, by at least .1.",
+        "better than a GRU's last state, by at least .1.",
         arms=(
             _PERIODS,
             _lagging("GRU, last state", splits=""),
@@ -231,8 +230,8 @@ _CONTROLS = (
     ),
     _control(
         id="periods-lose-nothing-nearby",
-        text="If a click depends on the last event, they are as good as a GRU's last state, "
-        "within .01.",
+        text="If a click depends on the last event, they are as good as a GRU's last state, within "
+        ".01.",
         arms=(_PERIODS, _lagging("GRU, last state", splits="")),
         data=(_NEAR,),
         allowance=0.01,

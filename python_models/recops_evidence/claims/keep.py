@@ -144,17 +144,15 @@ _CONTROLS = (
     ),
     _synthetic(
         id="meaning-is-what-helps",
-        text="The content of the knowledge matters, not the number of columns: it beats "
-        "knowledge of "
-        "other users and items.",
+        text="The content of the knowledge matters, not the number of columns: it beats knowledge "
+        "of other users and items.",
         arms=(_KEEP, _TOYS.keep("KEEP, shuffled", knowledge=SHUFFLED), _BASE),
         data=(_SLIGHT,),
     ),
     _synthetic(
         id="keep-beats-a-larger-base",
         text="The gain is not due to the number of parameters: KEEP beats a base with at least "
-        "that "
-        "number.",
+        "that number.",
         arms=(_KEEP, _TOYS.din("base, wide", "base", width=48, hidden="128,64"), _BASE),
         data=(_SLIGHT,),
     ),
@@ -250,9 +248,8 @@ _HEADLINE = (
     ),
     _headline(
         id="meaning-is-what-helps-science-fiction",
-        text="The content of the knowledge matters, not the number of columns: it beats "
-        "knowledge of "
-        "other users and items.",
+        text="The content of the knowledge matters, not the number of columns: it beats knowledge "
+        "of other users and items.",
         arms=(_FILM_KEEP, _FILMS.keep("KEEP, shuffled", knowledge=SHUFFLED)),
         source="our control, which the paper's claim implies",
         reported=_NOTHING,
@@ -260,8 +257,7 @@ _HEADLINE = (
     _headline(
         id="keep-beats-a-larger-base-on-science-fiction",
         text="The gain is not due to the number of parameters: KEEP beats a base with at least "
-        "that "
-        "number.",
+        "that number.",
         arms=(_FILM_KEEP, _FILMS.din("base, wide", "base", width=48, hidden="128,64")),
         source="our control, which the paper's claim implies",
         reported=_NOTHING,
@@ -278,8 +274,8 @@ _USERS = (
     ),
     _users(
         id="users-with-little-gain",
-        text="For users with few training events of the small domain, KEEP ranks likes better "
-        "than DIN.",
+        text="For users with few training events of the small domain, KEEP ranks likes better than "
+        "DIN.",
         arms=(_FILM_KEEP, _FILM_BASE),
         metric="auc_few",
         reported="that users of a sub-domain have few impressions: 29 a month, of 236 in all",

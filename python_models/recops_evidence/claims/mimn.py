@@ -250,34 +250,30 @@ _visits = partial(
 _CONTROLS = (
     _control(
         id="slots-reach-back",
-        text="If a click depends on events 28 to 35 steps back, a memory of 8 slots is better "
-        "than a "
-        "single slot, which every event overwrites, by at least .1.",
+        text="If a click depends on events 28 to 35 steps back, a memory of 8 slots is better than "
+        "a single slot, which every event overwrites, by at least .1.",
         arms=(_READER, _ONE_SLOT),
         minimum=0.1,
         in_quick=True,
     ),
     _control(
         id="slots-reach-further-back-than-a-gru",
-        text="If a click depends on events 28 to 35 steps back, a memory of 8 slots is better "
-        "than the "
-        "last state of a GRU of equal width, by at least .1.",
+        text="If a click depends on events 28 to 35 steps back, a memory of 8 slots is better than "
+        "the last state of a GRU of equal width, by at least .1.",
         arms=(_READER, _LAST_STATE),
         minimum=0.1,
     ),
     _visits(
         id="a-memory-reads-what-a-sum-cannot",
         text="If a click follows the last visit to the candidate's interest, a memory is better "
-        "than "
-        "sum pooling and DIN, which ignore order, by at least .2.",
+        "than sum pooling and DIN, which ignore order, by at least .2.",
         arms=(_READER, _reader("sum pooling", "sum-pool"), _reader("DIN", "din")),
         minimum=0.2,
     ),
     _visits(
         id="slots-keep-interests-apart",
         text="If a click follows the last visit to one of four interests, eight slots are better "
-        "than "
-        "one.",
+        "than one.",
         arms=(_READER, _ONE_SLOT, _LAST_STATE),
         group="visits",
     ),

@@ -99,8 +99,7 @@ _CONTROL = (
     _control(
         id="decay-shrinks-the-radius",
         text="Decay of residuals reduces the radius of a domain relative to the distance of "
-        "domains: "
-        "λ = 30 compared with none.",
+        "domains: λ = 30 compared with none.",
         arms=_on_delays(_BY_DECAY[30], _BY_DECAY[0]),
         metric="radius_ratio",
         chosen_by="auc",
@@ -110,8 +109,7 @@ _CONTROL = (
     _control(
         id="a-small-radius-narrows-the-gap",
         text="Decay of residuals narrows the gap in log-loss between training and test: λ = 30 "
-        "compared "
-        "with none.",
+        "compared with none.",
         arms=_on_delays(_BY_DECAY[30], _BY_DECAY[0]),
         metric="gap",
         chosen_by="auc",
@@ -227,8 +225,7 @@ _HEADLINE = (
     _headline(
         id="the-radius-is-smaller-on-large-data",
         text="Films with the same genres are closer together, relative to the distance of genre "
-        "sets, "
-        "than with plain rows.",
+        "sets, than with plain rows.",
         arms=(_RESIDUAL, _large_plain("plain")),
         metric="radius_ratio",
         chosen_by="auc",
@@ -313,8 +310,7 @@ _SHOP_CLAIMS = (
     _shops(
         id="the-radius-is-smaller-in-shops",
         text="Items of one category are closer together, relative to the distance of categories, "
-        "than "
-        "with plain rows.",
+        "than with plain rows.",
         arms=_in_shops(_SHOP_RESIDUAL, _SHOP_PLAIN),
         metric="radius_ratio",
         chosen_by="auc",
@@ -325,8 +321,7 @@ _SHOP_CLAIMS = (
     _shops(
         id="rare-items-begin-at-their-centre-in-shops",
         text="Items with one training event have no row. They rank better at the centre of the "
-        "items "
-        "they occur with than with a random graph.",
+        "items they occur with than with a random graph.",
         arms=_in_shops(_SHOP_RESIDUAL, _SHOP_RANDOM),
         metric="auc_seldom",
         chosen_by="auc",

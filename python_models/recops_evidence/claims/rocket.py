@@ -183,15 +183,13 @@ CLAIMS = (
     _claim(
         id="rocket-beats-kd",
         text="Joint training with a booster gives a better light net than distillation from a "
-        "finished "
-        "one.",
+        "finished one.",
         arms=(_ROCKET, _KD),
     ),
     _claim(
         id="rocket-lifts-a-regularised-light-net",
         text="The gain is not regularisation: Rocket is better than the light net alone if both "
-        "tune "
-        "dropout and weight decay.",
+        "tune dropout and weight decay.",
         arms=(_ROCKET_TUNED, _TUNED),
         most_trials=8,
         halving=2,
@@ -200,16 +198,14 @@ CLAIMS = (
     _claim(
         id="rocket-beats-distillation-by-logits",
         text="The gain is not the form of the hint: Rocket is better than distillation of a "
-        "finished "
-        "booster's logits by the same squared error.",
+        "finished booster's logits by the same squared error.",
         arms=(_ROCKET, _BY_LOGITS),
         **_CONTROL,
     ),
     _claim(
         id="the-booster-must-be-heavy",
-        text="The booster must be heavy: a light net trained with a booster is better than a "
-        "light net "
-        "trained with another light net.",
+        text="The booster must be heavy: a light net trained with a booster is better than a light "
+        "net trained with another light net.",
         arms=(_ROCKET, _TWINS),
         **_CONTROL,
     ),
@@ -221,8 +217,7 @@ CLAIMS = (
     _claim(
         id="shared-tables-lift-a-wide-light-net",
         text="A light net that shares its tables with the booster is better than a light net of "
-        "equal "
-        "width alone.",
+        "equal width alone.",
         arms=(_SHARED, _WIDE_ALONE, _HEAVY),
         ceiling=_HEAVY.name,
         source=f"{_PAPER}, its abstract",

@@ -120,7 +120,7 @@ class Policy:
         remaining, user = self._requests(batch, candidates, available)
         if k < 1 or int(remaining.sum(1).min()) < k:
             raise ValueError(
-                f"Policy: k must be ≥ 1 and no more than a user has candidates, got {k}"
+                f"Policy: k must be from 1 to the number of available candidates, got {k}"
             )
         scores = self._scores(batch, seed, impressions, remaining.shape)
         # Keys of three ids: none of a mask, which has one or two.

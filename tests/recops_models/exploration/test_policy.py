@@ -229,7 +229,9 @@ def test_bad_requests_are_named() -> None:
     four, tested = rows(1), Policy(FixedScores(torch.tensor([0.1, 0.2, torch.nan, 0.3])), Greedy())
     with pytest.raises(ValueError, match="Policy: candidates must divide the 4 rows, got 3"):
         tested.choose(four, seed=0, candidates=3)
-    with pytest.raises(ValueError, match=r"Policy: k must be ≥ 1 and no more than .* got 5"):
+    with pytest.raises(
+        ValueError, match="Policy: k must be from 1 to the number of available candidates, got 5"
+    ):
         tested.choose(four, seed=0, k=5)
     with pytest.raises(ValueError, match=r"Policy: available must be \[4\], got \[2\]"):
         tested.choose(four, seed=0, available=torch.ones(2, dtype=torch.bool))
