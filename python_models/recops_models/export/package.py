@@ -118,17 +118,17 @@ def export_model(
 
 def _check_ids(name: str, ids: Tensor) -> None:
     if ids.ndim != 1 or not bool((ids.diff() > 0).all()):
-        raise ValueError(f"export: {name} must be [N] and ascend")
+        raise ValueError(f"export: {name} must have 1 dimension and ascending values")
 
 
 def _check_inputs(inputs: RequestInputs, user_ids: Tensor | None, tasks: Sequence[str]) -> None:
     if inputs.users:
         count = 0 if user_ids is None else len(user_ids)
         if user_ids is None or count != inputs.users:
-            raise ValueError(f"export: user_ids must be {inputs.users}, got {count}")
+            raise ValueError(f"export: user_ids must have {inputs.users} entries, got {count}")
         _check_ids("user_ids", user_ids)
     if inputs.tasks and tasks and len(tasks) != inputs.tasks:
-        raise ValueError(f"export: tasks must be {inputs.tasks} names, got {len(tasks)}")
+        raise ValueError(f"export: tasks must have {inputs.tasks} names, got {len(tasks)}")
 
 
 def _metadata(model: nn.Module, name: str, tasks: Sequence[str]) -> dict[str, str]:
@@ -157,7 +157,8 @@ def _metadata(model: nn.Module, name: str, tasks: Sequence[str]) -> dict[str, st
 def _trie(model: PathRanker, item_ids: Tensor) -> recops.SidTrie:
     """Return the trie of the item ids. Items with the same path are in descending prior order."""
     if len(item_ids) != len(model.prior):
-        raise ValueError(f"export: item_ids must be {len(model.prior)}, got {len(item_ids)}")
+        count = len(model.prior)
+        raise ValueError(f"export: item_ids must have {count} entries, got {len(item_ids)}")
     order = model.prior.argsort(descending=True, stable=True)
     return recops.SidTrie.from_sids(
         (model.paths[1:] - 1)[order].int(), item_ids[order], vocab_sizes=model.trie.vocab_sizes

@@ -131,8 +131,8 @@ def test_the_trie_has_item_ids_in_the_order_of_the_prior() -> None:
     [
         (tiger(), ITEM_IDS, "model.zip", "must end in .pt2, got model.zip"),
         (tiger(), ITEM_IDS, "nowhere/model.pt2", "nowhere must be an existing folder"),
-        (tiger(), ITEM_IDS.flip(0), "model.pt2", "must be .N. and ascend"),
-        (tiger(), ITEM_IDS[:-1], "model.pt2", "item_ids must be 40, got 39"),
+        (tiger(), ITEM_IDS.flip(0), "model.pt2", "must have 1 dimension and ascending values"),
+        (tiger(), ITEM_IDS[:-1], "model.pt2", "item_ids must have 40 entries, got 39"),
         (
             Popularity(torch.ones(3)),
             ITEM_IDS,
@@ -152,9 +152,9 @@ def test_bad_input_is_refused_and_nothing_is_written(
 @pytest.mark.parametrize(
     ("model", "arguments", "message"),
     [
-        (unirec(scenes=3), {"tasks": ("a", "b")}, "tasks must be 3 names, got 2"),
-        (unirec(torch.tensor([[0], [1]])), {}, "user_ids must be 1, got 0"),
-        (unirec(torch.tensor([[0], [1]])), {"user_ids": torch.arange(2)}, "must be 1, got 2"),
+        (unirec(scenes=3), {"tasks": ("a", "b")}, "tasks must have 3 names, got 2"),
+        (unirec(torch.tensor([[0], [1]])), {}, "user_ids must have 1 entries, got 0"),
+        (unirec(torch.tensor([[0], [1]])), {"user_ids": torch.arange(2)}, "1 entries, got 2"),
         (unirec(torch.tensor([[0], [1], [2]])), {"user_ids": torch.tensor([2, 1])}, "ascend"),
     ],
 )
