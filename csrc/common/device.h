@@ -37,12 +37,14 @@ __device__ __forceinline__ uintptr_t address_of(T* pointer) {
 #define RECOPS_SHARED(Type, name) __shared__ Type name
 #define RECOPS_DYNAMIC_SHARED(name) extern __shared__ __align__(16) unsigned char name[]
 
-// Unrolls the loop that follows, whose count is a constant.
+// Unrolls the loop that follows, whose count is a constant, or keeps it as a loop.
 #define RECOPS_UNROLL _Pragma("unroll")
+#define RECOPS_KEEP_LOOP _Pragma("unroll 1")
 
 #else
 #include "tests/emulation/cuda.h"
 #define RECOPS_UNROLL
+#define RECOPS_KEEP_LOOP
 #endif
 
 namespace recops {

@@ -219,7 +219,8 @@ class TileScorer {
     int total = 0;
     for (int slot = 0; slot < kBeamsAtOnce; ++slot) total += shared_.beams[slot].count;
     for (int begin = 0; begin < total; begin += TileSelection::kRound) {
-      RECOPS_UNROLL
+      // Unrolled, the loop would need more registers than four blocks have.
+      RECOPS_KEEP_LOOP
       for (int step = 0; step < kTilePerThread; ++step) {
         const int i = begin + step * kTileThreads + static_cast<int>(threadIdx.x);
         const Key key = i < total ? candidate(i) : 0;
