@@ -5,6 +5,8 @@
 // must be thrown outside parallel_for, which loses the message of an exception.
 #pragma once
 
+#include <dlfcn.h>
+#include <torch/csrc/stable/accelerator.h>
 #include <torch/csrc/stable/library.h>
 #include <torch/csrc/stable/ops.h>
 #include <torch/csrc/stable/tensor.h>
@@ -20,6 +22,7 @@
 #include <sstream>
 #include <stdexcept>
 #include <string>
+#include <tuple>
 #include <utility>
 #include <vector>
 
@@ -70,20 +73,35 @@ inline Tensor contiguous(const Tensor& tensor) {
   return tensor.is_contiguous() ? tensor : torch::stable::contiguous(tensor);
 }
 
+inline Tensor copy(const Tensor& tensor) { return torch::stable::clone(tensor); }
+
 // Type of a `Tensor?` argument of an op.
 using Maybe = std::optional<Tensor>;
 
+// Device of a tensor. `type` is a code of torch's.
+struct Device {
+  int32_t type, index;
+  bool operator==(const Device&) const = default;
+};
+
+inline Device device_of(const Tensor& tensor) {
+  Device device;
+  TORCH_ERROR_CODE_CHECK(aoti_torch_get_device_type(tensor.get(), &device.type));
+  TORCH_ERROR_CODE_CHECK(aoti_torch_get_device_index(tensor.get(), &device.index));
+  return device;
+}
+
 // The dispatcher ignores tensors in an optional list. For other arguments it checks the device and resolves negative
-// views; for these lists, resolved() does both.
+// views; for these lists, resolved() does both. Their device must be that of `like`.
 using MaybeTensors = std::optional<std::vector<Tensor>>;
 
-inline std::vector<Tensor> resolved(const char* op, const char* name, const MaybeTensors& list) {
+inline std::vector<Tensor> resolved(const char* op, const char* name, const MaybeTensors& list, const Tensor& like) {
   std::vector<Tensor> tensors;
   for (size_t i = 0; list && i < list->size(); ++i) {
-    int32_t device_type;
-    TORCH_ERROR_CODE_CHECK(aoti_torch_get_device_type((*list)[i].get(), &device_type));
-    require_value(device_type == aoti_torch_device_type_cpu(), op, ": ", name, " must be on the CPU, got ", name, "[",
-                  i, "] on another device");
+    const Device device = device_of(like);
+    require_value(device_of((*list)[i]) == device, op, ": ", name, " must be on the ",
+                  device.type == aoti_torch_device_type_cpu() ? "CPU" : "device of the other arguments", ", got ", name,
+                  "[", i, "] on another device");
     std::array<StableIValue, 1> stack{torch::stable::detail::from((*list)[i])};
     TORCH_ERROR_CODE_CHECK(torch_call_dispatcher("aten::resolve_neg", "", stack.data(), TORCH_ABI_VERSION));
     tensors.push_back(torch::stable::detail::to<Tensor>(stack[0]));
@@ -122,13 +140,11 @@ inline Tensor empty(std::span<const int64_t> sizes, ScalarType dtype, const Tens
     strides.at(i) = stride;
     stride *= std::max<int64_t>(sizes[i], 1);
   }
-  int32_t device_type, device_index;
+  const Device device = device_of(like);
   AtenTensorHandle tensor;
-  TORCH_ERROR_CODE_CHECK(aoti_torch_get_device_type(like.get(), &device_type));
-  TORCH_ERROR_CODE_CHECK(aoti_torch_get_device_index(like.get(), &device_index));
   const auto dtype_code = torch::stable::detail::to<int32_t>(torch::stable::detail::from(dtype));
   const auto failed = aoti_torch_empty_strided(static_cast<int64_t>(sizes.size()), sizes.data(), strides.data(),
-                                               dtype_code, device_type, device_index, &tensor);
+                                               dtype_code, device.type, device.index, &tensor);
   if (failed != 0) [[unlikely]]
     throw std::runtime_error(no_room(sizes));
   return Tensor(tensor);
@@ -152,14 +168,72 @@ void parallel_for(int64_t size, int64_t grain, const F& f) {
 // Returns a contiguous tensor of zeros on the device of `like`.
 inline Tensor zeros(std::initializer_list<int64_t> sizes, ScalarType dtype, const Tensor& like) {
   Tensor out = empty(sizes, dtype, like);
-  constexpr int64_t kGrain = 1 << 20;  // bytes
-  char* data = static_cast<char*>(out.data_ptr());
-  parallel_for(out.numel() * out.element_size(), kGrain,
-               [&](int64_t begin, int64_t end) { std::memset(data + begin, 0, end - begin); });
+  TORCH_ERROR_CODE_CHECK(aoti_torch_zero_(out.get()));
   return out;
 }
 
 inline int64_t num_threads() { return torch::stable::get_num_threads(); }
+
+// Makes a tensor's GPU the current device within a scope.
+class DeviceGuard {
+ public:
+  explicit DeviceGuard(const Tensor& tensor) : guard_(device_of(tensor).index) {}
+
+ private:
+  torch::stable::accelerator::DeviceGuard guard_;
+};
+
+// Returns the current stream (a cudaStream_t) on the GPU of a tensor. torch 2.13 gives it for every kind of
+// accelerator. Older versions have a function for CUDA only. It is looked up in the loaded libtorch_cuda, so that this
+// library does not depend on that one and loads into a torch without CUDA.
+inline void* current_stream(const Tensor& tensor) {
+  using Handle = AOTITorchError (*)(StreamHandle, void**);
+  using OfCuda = AOTITorchError (*)(int32_t, void**);
+  static const auto native_handle = reinterpret_cast<Handle>(dlsym(RTLD_DEFAULT, "torch_stream_native_handle"));
+  const int32_t device = device_of(tensor).index;
+  void* stream = nullptr;
+  if (native_handle != nullptr) {
+    StreamHandle handle;
+    TORCH_ERROR_CODE_CHECK(aoti_torch_get_current_stream(device, &handle));
+    const AOTITorchError failed = native_handle(handle, &stream);
+    TORCH_ERROR_CODE_CHECK(aoti_torch_delete_stream(handle));
+    TORCH_ERROR_CODE_CHECK(failed);
+    return stream;
+  }
+  static const auto of_cuda = [] {
+    void* library = dlopen("libtorch_cuda.so", RTLD_LAZY | RTLD_NOLOAD);
+    return library == nullptr ? nullptr
+                              : reinterpret_cast<OfCuda>(dlsym(library, "aoti_torch_get_current_cuda_stream"));
+  }();
+  if (of_cuda == nullptr) throw std::runtime_error("recops: this torch has no CUDA streams; install a CUDA build");
+  TORCH_ERROR_CODE_CHECK(of_cuda(device, &stream));
+  return stream;
+}
+
+// Throws the error of the last failed call of an op, as Python's exception says. torch before 2.13 only prints it.
+[[noreturn]] inline void throw_error_of(const char* op) {
+  using What = const char* (*)();
+  static const auto what = reinterpret_cast<What>(dlsym(RTLD_DEFAULT, "torch_exception_get_what_without_backtrace"));
+  const std::string message = what == nullptr ? "" : what();
+  const auto colon = message.find(": ");
+  const std::string type = message.substr(0, colon), text = message.substr(colon == std::string::npos ? 0 : colon + 2);
+  if (type == "ValueError") throw std::invalid_argument(text);
+  if (type == "IndexError") throw std::out_of_range(text);
+  throw std::runtime_error(message.empty() ? concat(op, ": failed; torch printed the error") : message);
+}
+
+// Runs the composite of an op, for inputs beyond the limits of its GPU kernel.
+template <class... Results, class... Args>
+std::tuple<Results...> call_composite(const char* op, const Args&... args) {
+  std::array<StableIValue, std::max(sizeof...(Args), sizeof...(Results))> stack{torch::stable::detail::from(args)...};
+  const auto failed =
+      torch_call_dispatcher(concat("recops_composite::", op).c_str(), "", stack.data(), TORCH_ABI_VERSION);
+  if (failed != 0) [[unlikely]]
+    throw_error_of(op);
+  return [&]<size_t... I>(std::index_sequence<I...>) {
+    return std::tuple<Results...>{torch::stable::detail::to<Results>(stack[I])...};
+  }(std::index_sequence_for<Results...>());
+}
 
 }  // namespace recops
 
@@ -174,5 +248,12 @@ struct torch::stable::detail::ToImpl<recops::Text> {
     recops::Text text(data, length);
     TORCH_ERROR_CODE_CHECK(torch_delete_string(handle));
     return text;
+  }
+};
+
+template <>
+struct torch::stable::detail::FromImpl<recops::Text> {
+  static StableIValue call(const recops::Text& text, uint64_t version, bool is_internal) {
+    return FromImpl<std::string>::call(text, version, is_internal);
   }
 };

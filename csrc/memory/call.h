@@ -1,15 +1,13 @@
-// Shared code of the memory network ops: contiguous tensors, checks of lengths and rows, division of blocks over
-// threads.
+// Host side of the memory network ops: checks that read data, and division of blocks over threads.
 #pragma once
 
-#include <initializer_list>
-#include <string>
+#include <cstring>
 #include <vector>
 
-#include "common/arguments.h"
 #include "common/compat.h"
 #include "common/radix_sort.h"
 #include "common/threads.h"
+#include "memory/arguments.h"
 #include "memory/kernel.h"
 #include "memory/plan.h"
 
@@ -23,87 +21,49 @@ inline void require_rows(const char* op, const int64_t* rows, int64_t count, int
                   "] = ", rows[i]);
 }
 
-// Contiguous tensors of a call, kept alive as long as the call.
-class Call {
- public:
-  explicit Call(const char* op, const Tensor& x)
-      : op(op), dtype(dtype_of(op, "x", x)), type(dtype == Dtype::f64 ? ScalarType::Double : ScalarType::Float) {}
+// Returns the checked lengths of rows, or null.
+inline const int64_t* read_lengths(Arguments& call, const Maybe& lengths, int64_t rows, int64_t steps) {
+  if (!lengths) return nullptr;
+  const auto* length = static_cast<const int64_t*>(call.hold(*lengths, rows, ScalarType::Long));
+  for (int64_t i = 0; i < rows; ++i)
+    require_value(length[i] >= 0 && length[i] <= steps, call.op, ": lengths must be from 0 to ", steps,
+                  ", got lengths[", i, "] = ", length[i]);
+  return length;
+}
 
-  const char* const op;
-  const Dtype dtype;
-  const ScalarType type;  // of everything except inputs and outputs
+// Returns the checked rows of a pool.
+inline const int64_t* read_rows(Arguments& call, const Tensor& rows, int64_t count, int64_t pool) {
+  require_value(count <= RowSorter::kMostRows, call.op, ": rows must be at most ", RowSorter::kMostRows, ", got ",
+                count);
+  const auto* row = static_cast<const int64_t*>(call.hold(rows, count, ScalarType::Long));
+  require_rows(call.op, row, count, pool);
+  return row;
+}
 
-  // Returns the data of a tensor after checking its size and dtype.
-  void* hold(const Tensor& tensor, int64_t size, ScalarType type) {
-    require_value(tensor.numel() == size && tensor.scalar_type() == type, op,
-                  ": a tensor must have the size and dtype that x and the other tensors imply");
-    return hold(tensor);
+// Returns the first row with a value whose exponent bits are all ones, or `count`.
+template <class Bits>
+int64_t first_special(const void* values, int64_t count, int64_t width, Bits exponent) {
+  const Bits* value = static_cast<const Bits*>(values);
+  for (int64_t i = 0; i < count; ++i) {
+    bool special = false;
+    for (int64_t j = 0; j < width; ++j, ++value) special |= (*value & exponent) == exponent;
+    if (special) return i;
   }
-  void* hold(const Tensor& tensor, int64_t size) { return hold(tensor, size, type); }
+  return count;
+}
 
-  // Returns the data of a parameter after checking its shape. The number of values is not enough, because the gradient
-  // gets the parameter's shape.
-  void* hold(const char* name, const Tensor& tensor, std::initializer_list<int64_t> sizes) {
-    require_dtype(op, name, tensor, type);
-    require_shape(op, name, tensor, sizes);
-    return hold(tensor);
-  }
-
-  // Returns the data of a tensor that is written to, which must already be contiguous.
-  void* hold_in_place(const Tensor& tensor, int64_t size, ScalarType type) {
-    require_value(tensor.is_contiguous(), op, ": the pool's tensors must be contiguous");
-    return hold(tensor, size, type);
-  }
-
-  const int64_t* lengths(const Maybe& lengths, int64_t rows, int64_t steps) {
-    if (!lengths) return nullptr;
-    const auto* length = static_cast<const int64_t*>(hold(*lengths, rows, ScalarType::Long));
-    for (int64_t i = 0; i < rows; ++i)
-      require_value(length[i] >= 0 && length[i] <= steps, op, ": lengths must be from 0 to ", steps, ", got lengths[",
-                    i, "] = ", length[i]);
-    return length;
-  }
-
-  const int64_t* rows(const Tensor& rows, int64_t count, int64_t pool) {
-    require_value(count <= RowSorter::kMostRows, op, ": rows must be at most ", RowSorter::kMostRows, ", got ", count);
-    const auto* row = static_cast<const int64_t*>(hold(rows, count, ScalarType::Long));
-    require_rows(op, row, count, pool);
-    return row;
-  }
-
-  // Rejects NaN and infinity, which would corrupt a state permanently.
-  void require_finite(const void* x, int64_t count, int64_t width) const {
-    const int64_t bad = dtype == Dtype::f64    ? first_special<uint64_t>(x, count, width, 0x7ff0000000000000)
-                        : dtype == Dtype::bf16 ? first_special<uint16_t>(x, count, width, 0x7f80)
-                        : dtype == Dtype::f16  ? first_special<uint16_t>(x, count, width, 0x7c00)
-                                               : first_special<uint32_t>(x, count, width, 0x7f800000);
-    require_value(bad == count, op, ": x must be finite, got NaN or infinity in x[", bad, "]");
-  }
-
- private:
-  void* hold(const Tensor& tensor) {
-    held_.push_back(recops::contiguous(tensor));
-    return held_.back().data_ptr();
-  }
-
-  // Returns the first row with a value whose exponent bits are all ones, or `count`.
-  template <class Bits>
-  static int64_t first_special(const void* values, int64_t count, int64_t width, Bits exponent) {
-    const Bits* value = static_cast<const Bits*>(values);
-    for (int64_t i = 0; i < count; ++i) {
-      bool special = false;
-      for (int64_t j = 0; j < width; ++j, ++value) special |= (*value & exponent) == exponent;
-      if (special) return i;
-    }
-    return count;
-  }
-
-  std::vector<Tensor> held_;
-};
+// Rejects NaN and infinity, which would corrupt a state permanently.
+inline void require_finite(const Arguments& call, const void* x, int64_t count, int64_t width) {
+  const int64_t bad = call.dtype == Dtype::f64    ? first_special<uint64_t>(x, count, width, 0x7ff0000000000000)
+                      : call.dtype == Dtype::bf16 ? first_special<uint16_t>(x, count, width, 0x7f80)
+                      : call.dtype == Dtype::f16  ? first_special<uint16_t>(x, count, width, 0x7c00)
+                                                  : first_special<uint32_t>(x, count, width, 0x7f800000);
+  require_value(bad == count, call.op, ": x must be finite, got NaN or infinity in x[", bad, "]");
+}
 
 // Returns the sums of all groups, added into the first. `add(block, scratch, sums)` adds the gradients of a block.
 template <class F>
-Tensor sum_groups(const Kernels& kernels, const Call& call, const Plan& plan, int64_t values, int64_t work,
+Tensor sum_groups(const Kernels& kernels, const Arguments& call, const Plan& plan, int64_t values, int64_t work,
                   int64_t scratch_bytes, const Tensor& like, const F& add) {
   const int64_t groups = plan.num_groups();
   Tensor sums = zeros({groups, values}, call.type, like);

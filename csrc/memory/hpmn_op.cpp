@@ -6,37 +6,10 @@
 namespace recops::memory {
 namespace {
 
-class HpmnCall : public Call {
+class HpmnCall : public HpmnArguments {
  public:
-  Hpmn hpmn{};
+  using HpmnArguments::HpmnArguments;
 
-  HpmnCall(const char* op, const Tensor& x, const std::vector<Tensor>& w_ih, const Tensor& w_hh, const Tensor& bias,
-           std::vector<int64_t> periods)
-      : Call(op, x), periods_(std::move(periods)) {
-    const int64_t layers = static_cast<int64_t>(w_ih.size());
-    require_value(x.dim() >= 2 && w_hh.dim() == 3 && w_hh.size(0) == layers && layers > 0 &&
-                      static_cast<int64_t>(periods_.size()) == layers,
-                  op, ": periods and parameters must have the same number of slots");
-    for (int64_t j = 0; j < layers; ++j)
-      require_value(periods_[j] > 0 && (j == 0 ? periods_[j] == 1 : periods_[j] % periods_[j - 1] == 0), op,
-                    ": periods must begin with 1 and each divide the next, got periods[", j, "] = ", periods_[j]);
-    // Kernels count a layer's updates in int32 lanes.
-    for (int64_t j = 1; j < layers; ++j)
-      require_value(periods_[j] / periods_[j - 1] <= INT32_MAX, op, ": periods must each be at most ", INT32_MAX,
-                    " times the last, got periods[", j, "] = ", periods_[j]);
-    const int64_t h = w_hh.size(2), inputs = x.size(x.dim() - 1);
-    for (int64_t j = 0; j < layers; ++j) w_ih_.push_back(hold("w_ih", w_ih[j], {3 * h, j == 0 ? inputs : h}));
-    hpmn = {dtype,
-            inputs,
-            h,
-            layers,
-            periods_.data(),
-            w_ih_.data(),
-            hold("w_hh", w_hh, {layers, 3 * h, h}),
-            hold("bias", bias, {layers, 3 * h})};
-  }
-
-  int64_t width() const { return hpmn.layers * hpmn.hidden; }
   int64_t work(const Plan& plan) const {
     return plan.cells() * 3 * hpmn.hidden * (hpmn.inputs + 3 * hpmn.hidden);  // about two updates per event
   }
@@ -44,7 +17,7 @@ class HpmnCall : public Call {
   // Position of each row in the period of the last slot. Rows of one phase update the same slots.
   std::vector<int64_t> phases(const std::vector<Row>& rows, const int64_t* counts) const {
     std::vector<int64_t> found;
-    for (const Row& row : rows) found.push_back(counts[row.from] % periods_.back());
+    for (const Row& row : rows) found.push_back(counts[row.from] % longest_period());
     return found;
   }
 
@@ -55,10 +28,6 @@ class HpmnCall : public Call {
                    kernels.hpmn_forward(hpmn, plan.block(b, b + stride), scratch, with);
                });
   }
-
- private:
-  std::vector<int64_t> periods_;
-  std::vector<const void*> w_ih_;
 };
 
 // Rejects negative counts, which no state has.
@@ -76,7 +45,7 @@ std::tuple<Tensor, Tensor> hpmn_scan(Tensor x, Tensor memory, Tensor count, std:
   const Kernels& kernels = select_kernels();
   const int64_t rows = x.size(0), steps = x.size(1), layers = call.hpmn.layers, h = call.hpmn.hidden;
   const int64_t* counts = counts_of(call, count, rows);
-  const std::vector<Row> batch = rows_of_batch(rows, steps, call.lengths(lengths, rows, steps));
+  const std::vector<Row> batch = rows_of_batch(rows, steps, read_lengths(call, lengths, rows, steps));
   Tensor last = empty({rows, layers, h}, call.type, x);
   Tensor kept = empty({num_checkpoints(steps, checkpoint), rows, layers, h}, call.type, x);
   const Plan plan(batch, {}, kernels.block_rows(call.dtype), call.phases(batch, counts).data());
@@ -99,7 +68,7 @@ std::vector<Tensor> hpmn_scan_backward(Tensor grad_memory, Tensor x, Tensor memo
   const Kernels& kernels = select_kernels();
   const int64_t rows = x.size(0), steps = x.size(1), layers = call.hpmn.layers, h = call.hpmn.hidden;
   const int64_t inputs = call.hpmn.inputs;
-  const int64_t *counts = counts_of(call, count, rows), *length = call.lengths(lengths, rows, steps);
+  const int64_t *counts = counts_of(call, count, rows), *length = read_lengths(call, lengths, rows, steps);
   const std::vector<Row> batch = rows_of_batch(rows, steps, length);
   const Plan plan(batch, {}, kernels.block_rows(call.dtype), call.phases(batch, counts).data());
 
@@ -138,11 +107,11 @@ void hpmn_step_(Tensor memory, Tensor count, Tensor rows, Tensor x, std::vector<
   HpmnCall call("hpmn_step_", x, w_ih, w_hh, bias, std::move(periods));
   const Kernels& kernels = select_kernels();
   const int64_t events = x.size(0), pool = count.numel();
-  const int64_t* row = call.rows(rows, events, pool);
+  const int64_t* row = read_rows(call, rows, events, pool);
   const void* inputs = call.hold(x, events * call.hpmn.inputs, x.scalar_type());
   void* const users = call.hold_in_place(memory, pool * call.width(), call.type);
   int64_t* const counts = static_cast<int64_t*>(call.hold_in_place(count, pool, ScalarType::Long));
-  call.require_finite(inputs, events, call.hpmn.inputs);
+  require_finite(call, inputs, events, call.hpmn.inputs);
   Stream stream(row, events, pool);
   for (const Row& each : stream.rows)
     require_value(counts[each.from] >= 0, call.op, ": count must not be negative, got count[", each.from,

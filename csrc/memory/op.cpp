@@ -7,56 +7,9 @@
 namespace recops::memory {
 namespace {
 
-// In the order of MimnState's fields.
-enum Field { kHidden, kRead, kMemory, kUsage, kAdded, kChannels, kPooled, kFields };
-
-class MimnCall : public Call {
+class MimnCall : public MimnArguments {
  public:
-  Mimn mimn{};
-  int64_t widths[kFields];
-
-  MimnCall(const char* op, const Tensor& x, const std::vector<Tensor>& params, const Maybe& key_memory,
-           double usage_scale, const std::string& utilization, int64_t topk)
-      : Call(op, x) {
-    require_value(params.size() == 11 && params[1].dim() == 2 && params[5].dim() == 2 && topk >= 0 && x.dim() >= 2, op,
-                  ": params must have 11 tensors, and induction_topk must be at least 0");
-    require_value(utilization == "none" || utilization == "paper" || utilization == "code", op,
-                  ": utilization must be 'none', 'paper' or 'code', got '", utilization, "'");
-    const int64_t d = x.size(x.dim() - 1), h = params[1].size(1), m = params[5].size(0), heads = 4 * d + 6;
-    mimn.dtype = dtype;
-    mimn.inputs = d;
-    mimn.hidden = h;
-    mimn.slots = m;
-    mimn.utilization = utilization == "none"    ? Utilization::none
-                       : utilization == "paper" ? Utilization::paper
-                                                : Utilization::code;
-    mimn.topk = std::min(topk, m);
-    mimn.usage_scale = usage_scale;
-    mimn.controller = {hold("controller_w_ih", params[0], {3 * h, 2 * d}),
-                       hold("controller_w_hh", params[1], {3 * h, h}), hold("controller_bias", params[2], {3 * h})};
-    mimn.head_w = hold("head_w", params[3], {heads, h + m});
-    mimn.head_b = hold("head_b", params[4], {heads});
-    mimn.usage_w = hold("usage_w", params[5], {m, m});
-    mimn.induction = {hold("induction_w_ih", params[6], {3 * d, 2 * d}), hold("induction_w_hh", params[7], {3 * d, d}),
-                      hold("induction_bias", params[8], {3 * d})};
-    mimn.out_w = hold("out_w", params[9], {h, h + d});
-    mimn.out_b = hold("out_b", params[10], {h});
-    mimn.key_memory = key_memory ? hold("key_memory", *key_memory, {m, d}) : nullptr;
-    const int64_t all[] = {h, d, m * d, m, d, m * d, d};
-    std::copy(all, all + kFields, widths);
-  }
-
-  // Rows of a state. `tensors` holds all fields in order.
-  MimnRows rows_of(const std::vector<Tensor>& tensors, int64_t rows, bool in_place = false) {
-    require_value(tensors.size() == kFields, op, ": a state has 7 floating tensors");
-    void* data[kFields];
-    for (int f = 0; f < kFields; ++f)
-      data[f] = in_place ? hold_in_place(tensors[f], rows * widths[f], type) : hold(tensors[f], rows * widths[f]);
-    return rows_of(data);
-  }
-  static MimnRows rows_of(void* const (&data)[kFields]) {
-    return {data[kHidden], data[kRead], data[kMemory], data[kUsage], data[kAdded], data[kChannels], data[kPooled]};
-  }
+  using MimnArguments::MimnArguments;
 
   Tensor pack(const Kernels& kernels, bool backward, const Tensor& like) const {
     Tensor packed = empty({kernels.mimn_packed_bytes(mimn, backward)}, ScalarType::Byte, like);
@@ -88,7 +41,7 @@ Scanned mimn_scan(Tensor x, std::vector<Tensor> state, std::vector<Tensor> param
   require_value(x.dim() == 3 && checkpoint >= 0, call.op, ": x must have 3 dimensions");
   const Kernels& kernels = select_kernels();
   const int64_t rows = x.size(0), steps = x.size(1), h = call.mimn.hidden, m = call.mimn.slots, d = call.mimn.inputs;
-  const int64_t* length = call.lengths(lengths, rows, steps);
+  const int64_t* length = read_lengths(call, lengths, rows, steps);
   Tensor outputs = empty({rows, steps, h}, x.scalar_type(), x);
   std::vector<Tensor> last;
   for (int f = 0; f < kFields; ++f)
@@ -117,7 +70,7 @@ std::vector<Tensor> mimn_scan_backward(Tensor grad_outputs, std::vector<Tensor> 
   require_value(checkpoint >= 1, call.op, ": checkpoint must be at least 1, got ", checkpoint);
   const Kernels& kernels = select_kernels();
   const int64_t rows = x.size(0), steps = x.size(1), h = call.mimn.hidden, m = call.mimn.slots, d = call.mimn.inputs;
-  const int64_t* length = call.lengths(lengths, rows, steps);
+  const int64_t* length = read_lengths(call, lengths, rows, steps);
   const Plan plan(rows_of_batch(rows, steps, length), {}, kernels.block_rows(call.dtype));
 
   std::vector<Tensor> grads{empty({rows, steps, d}, call.type, x)};
@@ -170,11 +123,11 @@ void mimn_step_(std::vector<Tensor> state, Tensor count, Tensor rows, Tensor x, 
   MimnCall call("mimn_step_", x, params, key_memory, usage_scale, utilization, induction_topk);
   const Kernels& kernels = select_kernels();
   const int64_t events = x.size(0), pool = count.numel();
-  const int64_t* row = call.rows(rows, events, pool);
+  const int64_t* row = read_rows(call, rows, events, pool);
   const void* inputs = call.hold(x, events * call.mimn.inputs, x.scalar_type());
   int64_t* const counts = static_cast<int64_t*>(call.hold_in_place(count, pool, ScalarType::Long));
   const MimnRows users = call.rows_of(state, pool, true);
-  call.require_finite(inputs, events, call.mimn.inputs);
+  require_finite(call, inputs, events, call.mimn.inputs);
   Stream stream(row, events, pool);
   const Plan plan(stream.rows, std::move(stream.events), kernels.block_rows(call.dtype));
   call.forward(kernels, plan, {inputs, users, users, nullptr, nullptr, {nullptr, 0, 0}}, x);
@@ -188,7 +141,7 @@ std::tuple<Tensor, Tensor, Tensor> mimn_read(std::vector<Tensor> state, Tensor r
   require_value(state.size() == kFields, call.op, ": a state has 7 floating tensors");
   const Kernels& kernels = select_kernels();
   const int64_t candidates = target.size(0), pool = state[kHidden].size(0);
-  const int64_t* row = call.rows(rows, candidates, pool);
+  const int64_t* row = read_rows(call, rows, candidates, pool);
   Tensor out = empty({candidates, call.mimn.hidden}, target.scalar_type(), target);
   Tensor weights = empty({candidates, call.mimn.slots}, call.type, target);
   Tensor channels = empty({candidates, call.mimn.slots, call.mimn.inputs}, call.type, target);

@@ -9,6 +9,7 @@
 #include "common/compat.h"
 #include "common/threads.h"
 #include "recurrent/arguments.h"
+#include "recurrent/call.h"
 #include "recurrent/kernel.h"
 #include "recurrent/plan.h"
 
@@ -20,85 +21,38 @@ constexpr int64_t kGrain = 1 << 18;
 
 const Kernels& select_kernels() { return RECOPS_SELECT_KERNELS(); }
 
-// Contiguous tensors of a call, and the scan on them.
-class Call {
- public:
-  Scan scan;
-  int64_t rows = 0, sources = 0;
-  bool has_attention, shared;  // shared: several rows may have one source
+// Checks the lengths and indices of a call, and groups its rows into blocks.
+Plan plan_of(const Call& call) {
+  for (int64_t i = 0; call.lengths != nullptr && i < call.sources; ++i)
+    require_value(call.lengths[i] >= 0 && call.lengths[i] <= call.scan.steps, call.op(), ": lengths must be from 0 to ",
+                  call.scan.steps, ", got lengths[", i, "] = ", call.lengths[i]);
+  for (int64_t i = 0; call.gates_index != nullptr && i < call.rows; ++i)
+    require_index(call.gates_index[i] >= 0 && call.gates_index[i] < call.sources, call.op(),
+                  ": gates_index must be from 0 to ", call.sources - 1, ", got gates_index[", i,
+                  "] = ", call.gates_index[i]);
+  return Plan(call.rows, call.scan.steps, call.lengths, call.gates_index);
+}
 
-  // Without `w_ih` the input is the gates.
-  Call(const char* op, const Tensor& input, const Maybe& w_ih, const Tensor& w_hh, const Maybe& b_ih, const Maybe& b_hh,
-       const Maybe& h0, const Maybe& attention, const Maybe& lengths, const Maybe& gates_index, const std::string& cell,
-       const std::string& reset, const std::string& update)
-      : has_attention(attention.has_value()), shared(gates_index.has_value()), op_(op) {
-    const int64_t hidden = require_weights(op, input, w_ih, w_hh);
-    sources = input.size(0);
-    rows = gates_index ? gates_index->numel() : sources;
-    scan.dtype = dtype_of(op, "input", input);
-    type_ = compute_type(scan.dtype);
-    scan.reset_before = recurrent::reset_before(op, reset);
-    scan.mix = mix_of(op, cell, update);
-    scan.steps = input.size(1);
-    scan.hidden = hidden;
-    scan.projected = w_ih.has_value();
-    scan.inputs = scan.projected ? input.size(2) : 0;
-    scan.input = hold("input", input, input.numel(), input.scalar_type());
-    scan.w_ih = w_ih ? hold("w_ih", w_ih, w_ih->numel()) : nullptr;
-    scan.w_hh = hold("w_hh", w_hh, w_hh.numel());
-    scan.b_ih = hold("b_ih", b_ih, 3 * hidden);
-    scan.b_hh = hold("b_hh", b_hh, 3 * hidden);
-    scan.h0 = hold("h0", h0, rows * hidden);
-    scan.attention = hold("attention", attention, rows * scan.steps);
-    const auto* length = static_cast<const int64_t*>(hold("lengths", lengths, sources, ScalarType::Long));
-    const auto* index = static_cast<const int64_t*>(hold("gates_index", gates_index, rows, ScalarType::Long));
-    for (int64_t i = 0; length != nullptr && i < sources; ++i)
-      require_value(length[i] >= 0 && length[i] <= scan.steps, op, ": lengths must be from 0 to ", scan.steps,
-                    ", got lengths[", i, "] = ", length[i]);
-    for (int64_t i = 0; index != nullptr && i < rows; ++i)
-      require_index(index[i] >= 0 && index[i] < sources, op, ": gates_index must be from 0 to ", sources - 1,
-                    ", got gates_index[", i, "] = ", index[i]);
-    plan_.emplace(rows, scan.steps, length, index);
-  }
+// Calls recops::on_threads with the work of a pass over all cells.
+template <class F>
+void on_threads(const Kernels& kernels, const Scan& scan, const Plan& plan, int64_t pieces, bool backward,
+                const Tensor& like, const F& f) {
+  const int64_t work = plan.cells() * 3 * scan.hidden * (scan.hidden + scan.inputs);
+  recops::on_threads(pieces, work, kernels.scratch_bytes(scan, backward), like, f);
+}
 
-  ScalarType type() const { return type_; }
-  const Plan& plan() const { return *plan_; }
-
-  // Returns the data of an optional tensor after checking its size and dtype. A contiguous copy lives as long as the
-  // call.
-  const void* hold(const char* name, const Maybe& tensor, int64_t size, ScalarType type) {
-    if (!tensor) return nullptr;
-    require_values(op_, name, tensor, size, type);
-    held_.push_back(recops::contiguous(*tensor));
-    return held_.back().data_ptr();
-  }
-  const void* hold(const char* name, const Maybe& tensor, int64_t size) { return hold(name, tensor, size, type_); }
-
-  // Calls recops::on_threads with the work of a pass over all cells.
-  template <class F>
-  void on_threads(const Kernels& kernels, int64_t pieces, bool backward, const Tensor& like, const F& f) const {
-    const int64_t work = plan_->cells() * 3 * scan.hidden * (scan.hidden + scan.inputs);
-    recops::on_threads(pieces, work, kernels.scratch_bytes(scan, backward), like, f);
-  }
-
-  Tensor pack(const Kernels& kernels, bool backward, const Tensor& like) const {
-    Tensor packed = empty({kernels.packed_bytes(scan, backward)}, ScalarType::Byte, like);
-    kernels.pack(scan, backward, packed.data_ptr());
-    return packed;
-  }
-
- private:
-  const char* op_;
-  ScalarType type_;
-  std::vector<Tensor> held_;
-  std::optional<Plan> plan_;
-};
+Tensor pack(const Kernels& kernels, const Scan& scan, bool backward, const Tensor& like) {
+  Tensor packed = empty({kernels.packed_bytes(scan, backward)}, ScalarType::Byte, like);
+  kernels.pack(scan, backward, packed.data_ptr());
+  return packed;
+}
 
 using Scanned = std::tuple<Tensor, Tensor, Tensor>;
 
 Scanned forward(const char* op, const Call& call, const Tensor& input, const std::string& keep_name) {
   const Kernels& kernels = select_kernels();
   const Scan& scan = call.scan;
+  const Plan plan = plan_of(call);
   const Keep keep = keep_of(op, keep_name, scan.dtype);
   Tensor outputs = empty({call.rows, scan.steps, scan.hidden}, input.scalar_type(), input);
   Tensor h_last = empty({call.rows, scan.hidden}, call.type(), input);
@@ -106,10 +60,10 @@ Scanned forward(const char* op, const Call& call, const Tensor& input, const std
   Tensor kept = keep == Keep::nothing ? empty({0}, call.type(), input)
                                       : empty({call.rows, scan.steps, kept_values}, call.type(), input);
   const Forward to{keep, outputs.data_ptr(), h_last.data_ptr(), kept.data_ptr()};
-  const Tensor packed = call.pack(kernels, false, input);
-  call.on_threads(kernels, call.plan().num_blocks(), false, input, [&](int64_t first, int64_t stride, void* scratch) {
-    for (int64_t b = first; b < call.plan().num_blocks(); b += stride)
-      kernels.forward(scan, packed.data_ptr(), call.plan().block(b), scratch, to);
+  const Tensor packed = pack(kernels, scan, false, input);
+  on_threads(kernels, scan, plan, plan.num_blocks(), false, input, [&](int64_t first, int64_t stride, void* scratch) {
+    for (int64_t b = first; b < plan.num_blocks(); b += stride)
+      kernels.forward(scan, packed.data_ptr(), plan.block(b), scratch, to);
   });
   return {outputs, h_last, kept};
 }
@@ -122,6 +76,7 @@ Gradients backward(Call& call, const Tensor& input, const Maybe& grad_outputs, c
                    const Tensor& outputs, const Tensor& kept) {
   const Kernels& kernels = select_kernels();
   const Scan& scan = call.scan;
+  const Plan plan = plan_of(call);
   const int64_t hidden = scan.hidden, cells = call.rows * scan.steps;
   const bool wide = call.type() == input.scalar_type();
   Keep keep = Keep::nothing;
@@ -156,17 +111,17 @@ Gradients backward(Call& call, const Tensor& input, const Maybe& grad_outputs, c
                       to.h0.data_ptr(),
                       call.has_attention ? to.attention.data_ptr() : nullptr};
 
-  const int64_t groups = call.plan().num_groups(),
+  const int64_t groups = plan.num_groups(),
                 sum_bytes = kernels.sum_values(scan) * static_cast<int64_t>(to.h0.element_size());
   Tensor sums = empty({groups, sum_bytes}, ScalarType::Byte, input);
   char* const sums_data = static_cast<char*>(sums.data_ptr());
-  const Tensor packed = call.pack(kernels, true, input);
-  call.on_threads(kernels, groups, true, input, [&](int64_t first, int64_t stride, void* scratch) {
+  const Tensor packed = pack(kernels, scan, true, input);
+  on_threads(kernels, scan, plan, groups, true, input, [&](int64_t first, int64_t stride, void* scratch) {
     for (int64_t g = first; g < groups; g += stride) {
       char* const group_sums = sums_data + g * sum_bytes;
       std::memset(group_sums, 0, static_cast<size_t>(sum_bytes));
-      for (int64_t b = call.plan().first_block(g); b < call.plan().first_block(g + 1); ++b)
-        kernels.backward(scan, packed.data_ptr(), call.plan().block(b), scratch, from, group_sums);
+      for (int64_t b = plan.first_block(g); b < plan.first_block(g + 1); ++b)
+        kernels.backward(scan, packed.data_ptr(), plan.block(b), scratch, from, group_sums);
     }
   });
   const int64_t values = kernels.sum_values(scan);

@@ -43,15 +43,15 @@ class Tries {
   }
 
   int64_t size() const { return static_cast<int64_t>(tries_.size()); }
-  const TrieTensors& operator[](int64_t t) const { return tries_[t]; }
+  const HostTrie& operator[](int64_t t) const { return tries_[t]; }
   int64_t version(int64_t t) const { return versions_[t]; }
   int64_t index(int64_t row) const { return index_.empty() ? 0 : index_[row]; }
-  const TrieTensors& of_row(int64_t row) const { return tries_[index(row)]; }
+  const HostTrie& of_row(int64_t row) const { return tries_[index(row)]; }
 
   static constexpr size_t kPerTrie = 3;
 
  private:
-  std::vector<TrieTensors> tries_;
+  std::vector<HostTrie> tries_;
   std::vector<int64_t> versions_, index_;
 };
 

@@ -63,7 +63,7 @@ std::tuple<Tensor, Tensor, Tensor, Tensor, Tensor, Tensor> trie_build(Tensor sid
 
 Tensor trie_find(Tensor first_child, Tensor tokens, int64_t depth, Tensor sids_in) {
   const char* op = "SidTrie.find";
-  const TrieTensors trie(op, first_child, tokens, depth);
+  const HostTrie trie(op, first_child, tokens, depth);
   const Tensor sids = recops::contiguous(sids_in);
   require_value(sids.dim() == 2 && sids.size(1) <= depth, op, ": sids must be [n, at most ", depth, "], got ",
                 shape_of(sids));
@@ -80,7 +80,7 @@ Tensor trie_find(Tensor first_child, Tensor tokens, int64_t depth, Tensor sids_i
 std::tuple<Tensor, Tensor> trie_items(Tensor first_child, Tensor tokens, int64_t depth, Tensor item_ids_in,
                                       Tensor nodes_in) {
   const char* op = "SidTrie.items";
-  const TrieTensors trie(op, first_child, tokens, depth);
+  const HostTrie trie(op, first_child, tokens, depth);
   const Tensor item_ids = recops::contiguous(item_ids_in);
   require_dtype(op, "item_ids", item_ids, ScalarType::Long);
   require_numel(op, "item_ids", item_ids, trie.view.num_items);
@@ -105,7 +105,7 @@ std::tuple<Tensor, Tensor> trie_items(Tensor first_child, Tensor tokens, int64_t
 
 Tensor trie_allowed_tokens(Tensor first_child, Tensor tokens, int64_t depth, Tensor nodes_in, int64_t vocab_size) {
   const char* op = "SidTrie.allowed_tokens";
-  const TrieTensors trie(op, first_child, tokens, depth);
+  const HostTrie trie(op, first_child, tokens, depth);
   const std::vector<int32_t> nodes = checked_nodes(op, nodes_in, trie.view);
   const int64_t count = static_cast<int64_t>(nodes.size());
   require_value(vocab_size >= 0, op, ": vocab_size must be at least 0, got ", vocab_size);

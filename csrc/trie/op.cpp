@@ -39,13 +39,14 @@ Outputs trie_beam_step(Tensor logits_in, Tensor first_child, Tensor tokens, Tens
   const int64_t batch = logits.size(0), width = logits.size(1);
   const bool is_double = logits.scalar_type() == ScalarType::Double;
   require_beams(op, nodes_in, scores, is_double ? ScalarType::Double : ScalarType::Float, num_beams);
-  const Tries tries(op, joined({first_child, tokens, stamp}, resolved(op, "trie", more_tries)), depth, trie_index,
-                    batch);
+  const Tries tries(op, joined({first_child, tokens, stamp}, resolved(op, "trie", more_tries, nodes_in)), depth,
+                    trie_index, batch);
   require_value(!vocab_sizes || static_cast<int64_t>(vocab_sizes->size()) == tries.size() * depth, op,
                 ": vocab_sizes must have ", tries.size() * depth, " entries, one for each level of each trie, got ",
                 vocab_sizes ? vocab_sizes->size() : 0);
   const std::vector<int32_t> nodes = checked_nodes(op, nodes_in, tries);
-  const Filters filters(op, tries, resolved(op, "allowed", allowed), resolved(op, "banned", bans), batch);
+  const Filters filters(op, tries, resolved(op, "allowed", allowed, nodes_in), resolved(op, "banned", bans, nodes_in),
+                        batch);
 
   const BeamStep step{dtype_of(op, "logits", logits), logits.stride(1), logits.size(2), num_beams,
                       normalize_of(op, normalize)};
@@ -146,12 +147,13 @@ std::tuple<Tensor, Tensor, Tensor> trie_beam_items(Tensor first_child, Tensor to
   const bool is_double = scores.scalar_type() == ScalarType::Double;
   require_beams(op, nodes_in, scores, is_double ? ScalarType::Double : ScalarType::Float, num_beams);
   const int64_t batch = nodes_in.size(0), width = nodes_in.size(1);
-  const Tries tries(op, joined({first_child, tokens, stamp}, resolved(op, "trie", more_tries)), depth, trie_index,
-                    batch);
+  const Tries tries(op, joined({first_child, tokens, stamp}, resolved(op, "trie", more_tries, nodes_in)), depth,
+                    trie_index, batch);
   const std::vector<int32_t> nodes = checked_nodes(op, nodes_in, tries);
-  const Filters filters(op, tries, resolved(op, "allowed", allowed), resolved(op, "banned", bans), batch);
-  const std::vector<Tensor> items = joined({item_ids_in, item_rows_in}, resolved(op, "items", more_items));
-  const std::vector<Tensor> prior_values = resolved(op, "item_prior", item_priors);
+  const Filters filters(op, tries, resolved(op, "allowed", allowed, nodes_in), resolved(op, "banned", bans, nodes_in),
+                        batch);
+  const std::vector<Tensor> items = joined({item_ids_in, item_rows_in}, resolved(op, "items", more_items, nodes_in));
+  const std::vector<Tensor> prior_values = resolved(op, "item_prior", item_priors, nodes_in);
   const auto count = static_cast<size_t>(tries.size());
   require_value(items.size() == 2 * count && (!item_priors || prior_values.size() == count), op,
                 ": item_ids, item_rows and item_prior must have an entry for each of ", count, " tries, got ",
@@ -170,7 +172,7 @@ std::tuple<Tensor, Tensor, Tensor> trie_beam_items(Tensor first_child, Tensor to
   for (int64_t b = 0; b < batch; ++b)
     for (int64_t i = b * width; i < (b + 1) * width; ++i) {
       if (nodes[i] < 0) continue;
-      const TrieTensors& trie = tries.of_row(b);
+      const HostTrie& trie = tries.of_row(b);
       require_value(nodes[i] >= trie.level_starts[depth], op, ": nodes must be leaves, from ", trie.level_starts[depth],
                     " on, got ", nodes[i]);
       const Interval of_leaf = items_below(trie.view, {nodes[i], nodes[i] + 1}, depth);

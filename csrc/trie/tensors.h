@@ -1,4 +1,4 @@
-// Trie tensors as ops receive them, together with the view (trie.h) that kernels use.
+// Trie tensors as ops receive them, and the view (trie.h) that CPU kernels use.
 #pragma once
 
 #include <string>
@@ -11,14 +11,23 @@
 
 namespace recops::trie {
 
+// Contiguous tensors of a trie. No data is read.
 struct TrieTensors {
   Tensor first_child, tokens;
+
+  TrieTensors(const char* op, const Tensor& first_child_in, const Tensor& tokens_in, int64_t depth)
+      : first_child(recops::contiguous(first_child_in)), tokens(recops::contiguous(tokens_in)) {
+    require_trie(op, first_child, tokens, depth);
+  }
+};
+
+// A trie in host memory, and where its levels start, which is read and checked.
+struct HostTrie : TrieTensors {
   std::vector<int64_t> level_starts;
   Trie view;
 
-  TrieTensors(const char* op, const Tensor& first_child_in, const Tensor& tokens_in, int64_t depth)
-      : first_child(recops::contiguous(first_child_in)), tokens(recops::contiguous(tokens_in)), level_starts{0, 1} {
-    require_trie(op, first_child, tokens, depth);
+  HostTrie(const char* op, const Tensor& first_child_in, const Tensor& tokens_in, int64_t depth)
+      : TrieTensors(op, first_child_in, tokens_in, depth), level_starts{0, 1} {
     const int64_t num_nodes = tokens.numel();
     const auto* child = static_cast<const int32_t*>(first_child.data_ptr());
     for (int64_t level = 1; level <= depth; ++level) {
@@ -38,8 +47,8 @@ struct TrieTensors {
             .depth = depth,
             .level_starts = level_starts.data()};
   }
-  TrieTensors(const TrieTensors&) = delete;
-  TrieTensors(TrieTensors&&) = default;  // the view points to heap memory of the vector, which a move keeps
+  HostTrie(const HostTrie&) = delete;
+  HostTrie(HostTrie&&) = default;  // the view points to heap memory of the vector, which a move keeps
 };
 
 // Converts a node to int32 after checking that it is −1 or in the trie.
