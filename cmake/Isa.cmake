@@ -24,12 +24,3 @@ function(recops_add_kernels family)
     set_source_files_properties(${source} PROPERTIES COMPILE_OPTIONS "${RECOPS_KERNEL_FLAGS};${RECOPS_ISA_FLAGS_${isa}}")
   endforeach()
 endfunction()
-
-# Its ops are in csrc/<family>/op.cpp, and in further sources of the family where one file would hold two ideas.
-function(recops_add_family target family)
-  recops_add_kernels(${family})
-  foreach(source IN ITEMS op.cpp ${ARGN})
-    target_sources(${target} PRIVATE csrc/${family}/${source})
-  endforeach()
-  target_link_libraries(${target} PRIVATE ${family}_kernels)
-endfunction()

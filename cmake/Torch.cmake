@@ -21,7 +21,7 @@ function(recops_torch_library name)
   target_include_directories(${name} PRIVATE ${CMAKE_SOURCE_DIR}/csrc)
   target_include_directories(${name} SYSTEM PRIVATE ${RECOPS_TORCH_DIR}/include)
   # Ops check arguments, allocate and call kernels; kernels have their own flags. -O2 compiles faster than Release's -O3.
-  target_compile_options(${name} PRIVATE $<$<CONFIG:Release>:-O2>)
+  target_compile_options(${name} PRIVATE $<$<AND:$<CONFIG:Release>,$<COMPILE_LANGUAGE:CXX>>:-O2>)
   target_compile_definitions(${name} PRIVATE TORCH_TARGET_VERSION=0x020a000000000000)
   target_link_libraries(${name} PRIVATE ${RECOPS_TORCH_DIR}/lib/libtorch_cpu${CMAKE_SHARED_LIBRARY_SUFFIX})
   set_target_properties(${name} PROPERTIES PREFIX "" SUFFIX ".so" SKIP_BUILD_RPATH ON)

@@ -80,7 +80,7 @@ def path_without(program: str) -> str:
         (
             "no nvcc",
             "recops: RECOPS_CUDA=ON, but no working nvcc was found; "
-            "install CUDA >= 12, or set RECOPS_CUDA=OFF.",
+            "install CUDA >= 12.8, or set RECOPS_CUDA=OFF.",
         ),
         (
             "bad toggle",

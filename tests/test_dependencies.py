@@ -53,7 +53,7 @@ INDIRECT = {
 }
 """Declared distributions that no file imports by name, and the reason for each."""
 
-TOOLS = {"dev"}
+TOOLS = {"cuda", "dev"}
 """Extras whose distributions are commands."""
 
 

@@ -17,7 +17,6 @@ std::string torch_target() {
   constexpr uint64_t target = TORCH_TARGET_VERSION;
   return concat((target >> 56) & 0xff, ".", (target >> 48) & 0xff);
 }
-std::string cuda_architectures() { return RECOPS_CUDA_ARCHITECTURES; }
 std::string current_isa() { return isa_name(cpu_isa()); }
 
 }  // namespace
@@ -26,7 +25,6 @@ STABLE_TORCH_LIBRARY_FRAGMENT(recops, m) {
   m.def("version() -> str");
   m.def("compiler() -> str");
   m.def("torch_target() -> str");
-  m.def("cuda_architectures() -> str");
   m.def("cpu_isa() -> str");
 }
 
@@ -34,7 +32,6 @@ STABLE_TORCH_LIBRARY_IMPL(recops, CompositeExplicitAutograd, m) {
   m.impl("version", TORCH_BOX(&version));
   m.impl("compiler", TORCH_BOX(&compiler_name));
   m.impl("torch_target", TORCH_BOX(&torch_target));
-  m.impl("cuda_architectures", TORCH_BOX(&cuda_architectures));
   m.impl("cpu_isa", TORCH_BOX(&current_isa));
 }
 

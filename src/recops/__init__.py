@@ -3,11 +3,12 @@
 from importlib import import_module
 from types import ModuleType
 
-from recops._load import build_info, cpu_isa, load_ops
+from recops._load import cpu_isa, load_ops
 
 load_ops()
 
 # After load_ops(): these modules register fakes and gradients for ops that must already exist.
+from recops._build_info import build_info  # noqa: E402
 from recops._debug import debug  # noqa: E402
 from recops._flush_subnormals import flush_subnormals  # noqa: E402
 from recops.integrations.index_json import read_index_json  # noqa: E402
@@ -57,7 +58,7 @@ from recops.state.trie import SidTrie  # noqa: E402
 
 register_composites()
 
-__version__ = str(build_info()["version"])
+__version__ = build_info()["version"]
 
 __all__ = [
     "BeamResult",

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import ctypes
 import importlib.util
+import json
 import re
 import warnings
 from collections.abc import Callable
 from functools import cache, wraps
+from pathlib import Path
 from types import SimpleNamespace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
 
-__all__ = ["build_info", "cpu_isa", "load_ops", "ops"]
+__all__ = ["CudaLibrary", "cpu_isa", "cuda_library", "load_ops", "ops"]
 
 if TYPE_CHECKING:
     from recops import _ops as ops  # _ops.pyi types what the library registers.
@@ -37,8 +39,34 @@ def _library_path(name: str) -> str | None:
     return None if spec is None else spec.origin
 
 
+class CudaLibrary(NamedTuple):
+    """Description of the CUDA library, which the build writes."""
+
+    path: str
+    runtime: str
+    """Version of the CUDA runtime inside."""
+    architectures: list[str]
+    """``80-real`` is machine code for sm_80; ``100`` is machine code for sm_100 and PTX."""
+    ops: list[str]
+    """Ops with a kernel in the library."""
+
+
+@cache
+def cuda_library() -> CudaLibrary | None:
+    """Return the CUDA library of this installation, or None if none was built."""
+    path = _library_path("_ops_cuda")
+    if path is None:
+        return None
+    description = Path(path).with_suffix(".json")
+    if not description.exists():
+        return None
+    return CudaLibrary(path, **json.loads(description.read_text()))
+
+
 def load_ops() -> None:
     """Register ``torch.ops.recops``, with CUDA kernels if they were built and torch has CUDA.
+
+    A problem with CUDA is a warning: CPU kernels work, and GPU tensors use composites.
 
     Raises:
         ImportError: the op library is missing from this installation.
@@ -49,9 +77,9 @@ def load_ops() -> None:
     torch.ops.load_library(path)
     _find_ops()
     ops.cpu_isa()  # An invalid RECOPS_ISA raises here instead of inside the first op.
-    cuda_path = _library_path("_ops_cuda")
-    if cuda_path is not None and torch.version.cuda is not None and torch.cuda.is_available():
-        _load_cuda(cuda_path)
+    cuda = cuda_library()
+    if cuda is not None and torch.version.cuda is not None:
+        _load_cuda(cuda)
 
 
 def _find_ops() -> None:
@@ -83,26 +111,44 @@ def _raising_value_errors(call: Callable[..., Any]) -> Callable[..., Any]:
     return checked
 
 
-def _load_cuda(path: str) -> None:
-    runtime, driver = _cuda_versions(path)
-    if driver < runtime:
-        warnings.warn(
-            f"recops: built for CUDA {_dotted(runtime)}, but the driver supports at most CUDA "
-            f"{_dotted(driver)}; only CPU ops are available",
-            RuntimeWarning,
-            stacklevel=2,
+def _load_cuda(library: CudaLibrary) -> None:
+    """Register the CUDA kernels if the driver supports them, else warn in one line.
+
+    Without a driver there is no GPU, and nothing happens. Kernels need a driver for the same major
+    version of CUDA.
+    """
+    driver = _cuda_driver()
+    if driver is None:
+        return
+    if int(driver.split(".")[0]) < int(library.runtime.split(".")[0]):
+        _warn_without_cuda(
+            f"built for CUDA {library.runtime}, but the driver supports at most CUDA {driver}"
         )
         return
-    torch.ops.load_library(path)
+    try:
+        torch.ops.load_library(library.path)
+    except (OSError, RuntimeError) as error:
+        _warn_without_cuda(f"the CUDA library did not load ({' '.join(str(error).split())})")
 
 
-def _cuda_versions(path: str) -> tuple[int, int]:
-    library = ctypes.CDLL(path)
-    return library.recops_cuda_runtime_version(), library.recops_cuda_driver_version()
+def _warn_without_cuda(reason: str) -> None:
+    warnings.warn(
+        f"recops: {reason}; GPU tensors use compositions of torch ops, without CUDA kernels",
+        RuntimeWarning,
+        stacklevel=4,
+    )
 
 
-def _dotted(version: int) -> str:
-    return f"{version // 1000}.{version % 1000 // 10}"
+def _cuda_driver() -> str | None:
+    """Return the newest CUDA version that the driver supports, or None without a driver."""
+    try:
+        library = ctypes.CDLL("libcuda.so.1")
+    except OSError:
+        return None
+    version = ctypes.c_int()
+    if library.cuDriverGetVersion(ctypes.byref(version)) != 0:
+        return None
+    return f"{version.value // 1000}.{version.value % 1000 // 10}"
 
 
 @cache
@@ -117,25 +163,3 @@ def cpu_isa() -> str:
         True
     """
     return ops.cpu_isa()
-
-
-@cache
-def build_info() -> dict[str, str | None]:
-    """Return the versions and the compiler of this build.
-
-    Returns:
-        ``version``, ``torch_target`` (the oldest torch with a compatible stable ABI), ``compiler``,
-        ``cuda_runtime`` and ``cuda_architectures`` (None if the CUDA library was not built).
-
-    Examples:
-        >>> recops.build_info()["version"] == recops.__version__
-        True
-    """
-    cuda_path = _library_path("_ops_cuda")
-    return {
-        "version": ops.version(),
-        "torch_target": ops.torch_target(),
-        "compiler": ops.compiler(),
-        "cuda_runtime": None if cuda_path is None else _dotted(_cuda_versions(cuda_path)[0]),
-        "cuda_architectures": None if cuda_path is None else ops.cuda_architectures(),
-    }

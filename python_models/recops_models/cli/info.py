@@ -24,12 +24,13 @@ def info() -> None:
     from recops_models.process import wait_settings
 
     build = recops.build_info()
-    cuda = (
-        f"library for {build['cuda_architectures'] or 'any'}, "
-        f"runtime {build['cuda_runtime']}; no kernels yet"
+    kernels = {op for op, backend in build["backends"].items() if backend != "composite"}
+    library = (
+        f"library for {build['cuda_architectures']}, runtime {build['cuda_runtime']}"
         if build["cuda_runtime"]
-        else "none built"
+        else "no library"
     )
+    cuda = f"{library}; kernels for {', '.join(sorted(kernels)) or 'no op'}"
     device = torch.cuda.get_device_name() if torch.cuda.is_available() else "no device"
     ready = [name for name, known in NAMED_SETS.items() if known.available() == "ready"]
     rows = {

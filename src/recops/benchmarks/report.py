@@ -11,7 +11,8 @@ from typing import Any
 
 import torch
 
-from recops._load import build_info, cpu_isa
+from recops._build_info import build_info
+from recops._load import cpu_isa
 from recops.benchmarks.runner import Row
 from recops.benchmarks.svg import to_svg
 from recops.files import write_file, write_json

@@ -20,6 +20,7 @@ from torch._C import DispatchKey
 
 from recops._debug import checks_data
 from recops._dtypes import without_autocast
+from recops._load import cuda_library, ops
 
 COMPOSITES: dict[str, str] = {
     op: family
@@ -81,9 +82,19 @@ COMPOSITES: dict[str, str] = {
 
 
 def register_composites() -> None:
-    """Register all composites. Their modules are imported at the first call."""
+    """Register all composites. Their modules are imported at the first call.
+
+    An op with a CUDA kernel also gets ``torch.ops.recops_composite.OP``, which the kernel calls for
+    inputs beyond its limits.
+    """
     for op in COMPOSITES:
         torch.library.impl(f"recops::{op}", "CompositeExplicitAutograd", composite(op))
+    library = cuda_library()
+    for op in library.ops if library else []:
+        name = f"recops_composite::{op}"
+        schema = str(getattr(ops, op)._schema).removeprefix(f"recops::{op}")
+        torch.library.define(name, schema)
+        torch.library.impl(name, "CompositeExplicitAutograd", composite(op))
 
 
 def composite(op: str) -> Callable[..., Any]:
