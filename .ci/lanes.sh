@@ -119,6 +119,12 @@ audit_abi() {
   torch-abi-audit --check torch "$(op_library)"
 }
 
+# The CUDA library, with the nvcc of Python packages if there is no toolkit. At most 3 minutes.
+cuda_kernels() {
+  command -v nvcc >/dev/null || python -m pip install --quiet "recops[cuda]"
+  python tools/cuda_resources.py
+}
+
 # The ISA levels that this machine has below its best, which a plain test run uses.
 lower_isas() {
   python -c 'import recops; levels = ["base", "avx2", "avx512"]; print(*levels[: levels.index(recops.cpu_isa())])'

@@ -155,3 +155,15 @@ def test_editable_install_imports_the_source(tmp_path: Path) -> None:
     assert completed.returncode == 0, completed.stdout
     completed = run(python, "-c", "import recops; print(recops.__file__, recops.cpu_isa())")
     assert completed.stdout.startswith(f"{ROOT}/src/recops/__init__.py"), completed.stdout
+
+
+@pytest.mark.full
+def test_the_nvcc_of_python_packages_builds_the_cuda_library() -> None:
+    packages = importlib.util.find_spec("nvidia")
+    folders = packages.submodule_search_locations if packages else None
+    if not any(Path(folder, "cu13/bin/nvcc").exists() for folder in folders or ()):
+        pytest.skip("the extra `cuda` is not installed")
+    report = run(
+        sys.executable, ROOT / "tools/cuda_resources.py", CUDACXX="", PATH=path_without("nvcc")
+    )
+    assert report.returncode == 0, report.stdout

@@ -15,6 +15,7 @@ ORDER = [
     "recops.benchmarks",
     ("recops.hf", "recops.faiss"),
     "recops.integrations",
+    "recops._build_info",
     "recops.ops",
     "recops.reference",
     "recops.state",
