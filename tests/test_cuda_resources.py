@@ -51,7 +51,7 @@ def test_values_come_from_the_compilers_output(tool: ModuleType) -> None:
 
 def test_spills_and_differences_are_listed(tool: ModuleType) -> None:
     values = {"stack_bytes": 0, "spill_bytes": 0, "registers": 21, "shared_bytes": 0}
-    kernels = {"a": {"sm_80": values}, "b": {"sm_80": values}}
+    kernels = {"a": {"sm_80": {**values}}, "b": {"sm_80": {**values}}}
     record = {"nvcc": "13.0.88", "kernels": copy.deepcopy(kernels)}
     assert tool.differences(record, "13.0.88", kernels) == []
 
