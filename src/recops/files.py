@@ -227,13 +227,13 @@ def seal_tensors(
 
 
 def _unshared(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Return contiguous tensors; copy those that share memory with others, such as tied weights."""
+    """Return contiguous tensors on the CPU. Shared memory, as of tied weights, is copied."""
     unshared: dict[str, Tensor] = {}
     storages: set[int] = set()
     for name, tensor in tensors.items():
         if tensor.is_sparse or tensor.is_sparse_csr:
             raise ValueError(f"{name} must be a dense tensor, got {tensor.layout}")
-        tensor = tensor.detach().contiguous()
+        tensor = tensor.detach().cpu().contiguous()
         storage = tensor.untyped_storage().data_ptr()
         unshared[name] = tensor.clone() if storage in storages else tensor
         storages.add(storage)

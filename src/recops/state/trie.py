@@ -295,7 +295,7 @@ class SidTrie:
         0 … depth − 1.
         """
         starts = self.level_starts()
-        counts = self.first_child.diff()
+        counts = self.first_child.cpu().diff()
         levels = []
         for level in range(self.depth):
             children = counts[starts[level] : starts[level + 1]].sort().values

@@ -14,13 +14,13 @@ USERS, ITEMS, EVENTS = 50, 40, 700
 GENRES, SCENES = ("Comedy", "Drama", "Horror"), ("feed", "search")
 
 
-def draw_shop() -> Dataset:
+def draw_shop(events: int = EVENTS) -> Dataset:
     """Draw the data set: each user prefers one genre, and each item has its own quality."""
     draw = random.Random(0)
     genre = [draw.randrange(len(GENRES)) for _ in range(ITEMS)]
     quality = [draw.gauss(0, 1) for _ in range(ITEMS)]
     rows = []
-    for second in range(EVENTS):
+    for second in range(events):
         user, item = draw.randrange(USERS), draw.randrange(ITEMS)
         liking = 2 * (genre[item] == user % len(GENRES)) + quality[item] + draw.gauss(0, 1)
         rating = float(min(5, max(1, round(3 + liking))))

@@ -13,6 +13,7 @@ from itertools import pairwise
 import torch
 from torch import Tensor
 
+from recops._debug import checks_data
 from recops._dtypes import widened
 from recops.ops._composite import check_range, first_index, vector_jacobian
 from recops.reference.memory.hpmn import updated_memory
@@ -132,7 +133,8 @@ def hpmn_scan(
 ) -> tuple[Tensor, Tensor]:
     """Compute ``recops::hpmn_scan``."""
     lengths = _check_lengths("hpmn_scan", lengths, x)
-    _check_count("hpmn_scan", count, torch.arange(len(count), device=count.device))
+    if checks_data(count):
+        _check_count("hpmn_scan", count, torch.arange(len(count), device=count.device))
     scan, wide = _hpmn_segment_scan(count, lengths, periods), widened(x)
     states, saved = [memory.clone()], [memory[None][:0]]
     for begin, end in pairwise(_segment_bounds(x.shape[1], checkpoint)):
