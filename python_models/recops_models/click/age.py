@@ -90,7 +90,7 @@ class Age(ClickModel):
         self.gate = MLP(len(self.item_columns), config.gate_hidden, 1, activation_name="relu")
         if _linear_layers(base.head) == 1:
             raise ValueError(
-                "age: base.hidden must name a layer, whose units are dropped, got none"
+                "age: base.hidden must have at least one layer, whose units dropout drops, got none"
             )
         HeadPasses(base.head)  # Raises an error for an unsupported head before training.
         # Plain attributes, since the base already registers these modules.

@@ -62,7 +62,9 @@ class KeepConfig:
         parts = self.parts
         unknown = set(parts) - {"user", "item", "pair"}
         if not parts or unknown or len(set(parts)) < len(parts):
-            raise ValueError(f"keep: parts must be of user, item and pair, each once, got {parts}")
+            raise ValueError(
+                f"keep: parts must be one or more of user, item and pair, each once, got {parts}"
+            )
 
 
 class Keep(ClickModel):
@@ -125,7 +127,7 @@ class Keep(ClickModel):
         """
         if knowledge.version != self.config.version:
             raise KnowledgeError(
-                f"keep: knowledge must be of version {self.config.version}, with which the plug "
+                f"keep: knowledge must have version {self.config.version}, with which the plug "
                 f"was trained, got {knowledge.version}"
             )
         lookups = {name: self.schema.lookup(feature) for name, feature in KNOWN.items()}

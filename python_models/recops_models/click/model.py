@@ -58,7 +58,7 @@ def check_quirks(model: str, compat: Sequence[str], known: Sequence[str]) -> Non
     """
     for quirk in compat:
         if quirk not in known:
-            raise ValueError(f"{model}: compat must be of {', '.join(known)}, got {quirk!r}")
+            raise ValueError(f"{model}: compat must be among {', '.join(known)}, got {quirk!r}")
 
 
 class ClickModel(nn.Module, ABC):

@@ -99,7 +99,7 @@ def hint_loss(light: Tensor, guide: Tensor, kind: HintKind, *, temperature: floa
             click = F.logsigmoid(guide) - F.logsigmoid(light)
             none = F.logsigmoid(-guide) - F.logsigmoid(-light)
             return temperature**2 * (p_click * click + p_none * none).sum() / rows
-    raise ValueError(f"hint_loss: no hint {kind!r}: logit-mse, probability-mse or kd")
+    raise ValueError(f"hint_loss: kind must be logit-mse, probability-mse or kd, got {kind!r}")
 
 
 class Rocket(nn.Module):
@@ -238,8 +238,8 @@ def _share(share: Share, light: ClickModel, booster: ClickModel) -> None:
             light_width, booster_width = light.embedding.width, booster.embedding.width
             if light_width != booster_width:
                 raise ValueError(
-                    "rocket: share=embedding needs tables of one width, got the light net's of "
-                    f"{light_width}, the booster's of {booster_width}"
+                    "rocket: with share=embedding, tables of both nets must have the same width, "
+                    f"got {light_width} for the light net and {booster_width} for the booster"
                 )
             _lend(light.embedding, booster.embedding, ["tables"])
         case "bottom":
@@ -260,6 +260,6 @@ def _check_bottoms(light: ClickModel, booster: ClickModel) -> None:
     is_same_model = type(light) is type(booster)
     if not is_same_model or dataclasses.replace(booster.config, **head_settings) != light.config:
         raise ValueError(
-            "rocket: share=bottom needs light and booster of one model and the same sizes; only "
-            "hidden, activation and dropout may differ"
+            "rocket: with share=bottom, light and booster must be the same model with the same "
+            "sizes; only hidden, activation and dropout may differ"
         )

@@ -167,7 +167,7 @@ def global_time(dataset: Dataset, *, validation: float = 0.1, test: float = 0.1)
     part = (times >= first).astype(np.int64) + (times >= second)
     if len(np.unique(part)) < 3:
         raise DataError(
-            f"{dataset.name}: too few distinct times to cut train, validation and test apart"
+            f"{dataset.name}: too few distinct times to separate train, validation and test"
         )
     return Split.of(dataset, part)
 

@@ -39,7 +39,7 @@ class Vocabulary:
             or self.ids.dtype != np.int64
             or (self.ids[1:] <= self.ids[:-1]).any()
         ):
-            raise ValueError("Vocabulary: ids must be one row of strictly ascending int64")
+            raise ValueError("Vocabulary: ids must be [N] int64, strictly ascending")
 
     @classmethod
     def of(cls, ids: ArrayLike) -> Vocabulary:

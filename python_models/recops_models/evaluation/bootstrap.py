@@ -109,7 +109,7 @@ def bootstrap_auc_difference(
     """
     name = "bootstrap_auc_difference"
     if not first.shape == second.shape == label.shape == user.shape or first.ndim != 1:
-        raise ValueError(f"{name}: first, second, label and user must be four equal [N]")
+        raise ValueError(f"{name}: first, second, label and user must have the same shape [N]")
     if metric not in ("auc", "gauc"):
         raise ValueError(f"{name}: metric must be 'auc' or 'gauc', got {metric!r}")
     if np.isnan(first).any() or np.isnan(second).any():

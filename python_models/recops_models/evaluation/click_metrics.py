@@ -66,7 +66,7 @@ class ClickMetrics:
         """
         if scores.ndim != 1 or not scores.shape == label.shape == group.shape:
             raise ValueError(
-                "ClickMetrics.update: scores, label and group must be equal [B], got "
+                "ClickMetrics.update: scores, label and group must have the same shape [B], got "
                 f"{list(scores.shape)}, {list(label.shape)} and {list(group.shape)}"
             )
         if known is not None and known.shape != scores.shape:

@@ -16,7 +16,7 @@ def require_paired(
     """
     if first.shape != second.shape or first.ndim != 1 or len(first) < least:
         raise ValueError(
-            f"{call}: first and second must be equal [N], N ≥ {least}, "
+            f"{call}: first and second must have the same shape [N] with N ≥ {least}, "
             f"got {list(first.shape)} and {list(second.shape)}"
         )
 

@@ -235,7 +235,7 @@ def _inside(dataset: Dataset, config: DomainConfig) -> NDArray[np.bool_]:
         matches = _equal(values, config.domain)
     if not matches.any():
         raise DataError(
-            f"{dataset.name}: nothing has {config.domain!r} as its {config.domain_column}"
+            f"{dataset.name}: column {config.domain_column} never has the value {config.domain!r}"
         )
     return np.asarray(matches[rows])
 

@@ -120,8 +120,8 @@ def further_labels(
             tasks[label] = _numbers(split, "task_labels", label) > 0
             if not tasks[label][events.part(0)].any():
                 raise DataError(
-                    f"{split.dataset.name}: task_labels must be above 0 in some training event, "
-                    f"got {label}, which is not"
+                    f"{split.dataset.name}: task_labels must be above 0 in at least one training "
+                    f"event; {label} is not"
                 )
     return tasks
 

@@ -170,5 +170,5 @@ class AgeScoring(Scoring):
 
 def _check_evaluation(model: ClickModel) -> ClickModel:
     if model.training:
-        raise ValueError("Scoring: model must be in evaluation: call model.eval()")
+        raise ValueError("Scoring: model must be in evaluation mode: call model.eval()")
     return model

@@ -40,13 +40,13 @@ class Selection(ABC):
         """
         if scores.ndim != 2 or scores.shape != available.shape:
             raise ValueError(
-                f"Selection: scores and available must be equal [R, C], "
+                f"Selection: scores and available must have the same shape [R, C], "
                 f"got {list(scores.shape)} and {list(available.shape)}"
             )
         if not available.any(1).all():
             row = int((~available.any(1)).nonzero()[0])
             raise ValueError(
-                f"Selection: available must hold a candidate in each row, not row {row}"
+                f"Selection: available must hold a candidate in each row, got none in row {row}"
             )
         if not scores[available].isfinite().all():
             raise ValueError("Selection: scores must be finite where available")

@@ -366,4 +366,4 @@ class TIGER(PathRanker):
 
 def _check_history_only(task: int | Tensor, user: Tensor | None) -> None:
     if isinstance(task, Tensor) or task != 0 or user is not None:
-        raise ValueError("TIGER: task must be 0 and user None, as it reads the history only")
+        raise ValueError("TIGER: task must be 0 and user None, because TIGER reads only histories")

@@ -75,13 +75,13 @@ def ids_of_rows(
         assert item_ids is not None
         if num_rows != len(item_ids):
             raise DataError(
-                f"{vectors}: must hold one row per item, {len(item_ids):,}, got {num_rows:,}"
+                f"{vectors}: must hold {len(item_ids):,} rows, one per item, got {num_rows:,}"
             )
         return item_ids
     file = IdFile.read(Path(order), "item")
     if len(file.keys) != num_rows:
         raise DataError(
-            f"{order}: must name one item per row of {vectors}, {num_rows:,}, got "
+            f"{order}: must name {num_rows:,} items, one per row of {vectors}, got "
             f"{len(file.keys):,}"
         )
     _, first = np.unique(file.keys.to_numpy(zero_copy_only=False), return_index=True)

@@ -55,9 +55,7 @@ class VectorFile:
             DataError: an id is missing, repeated or text, or the file is damaged.
         """
         if self.text_ids:
-            raise DataError(
-                f"{self.path}: item_id must be integers, since no data set with text ids is named"
-            )
+            raise DataError(f"{self.path}: item_id must be integers without a data set of text ids")
         ids: NDArray[np.int64] = self._ids().to_numpy().astype(np.int64)
         return ids
 
@@ -97,15 +95,14 @@ class VectorFile:
         first = next(self._read(1, None, [self._column]))[self._column]
         width = pa.compute.list_value_length(first)[0].as_py()
         if not width:
-            raise DataError(f"{self.path}: lists must hold numbers, the first is empty or missing")
+            raise DataError(f"{self.path}: lists must hold numbers, but the first has none")
         return int(width)
 
     def _matrix(self, column: pa.Array) -> NDArray[np.float32]:
         widths = pa.compute.list_value_length(column).to_numpy(zero_copy_only=False)
         if column.null_count or (widths != self.dim).any():
             raise DataError(
-                f"{self.path}: lists must be of one length, that of the first, {self.dim}, "
-                "without nulls"
+                f"{self.path}: lists must have {self.dim} numbers, like the first, and no nulls"
             )
         flat = pa.compute.list_flatten(column).to_numpy(zero_copy_only=False)
         matrix: NDArray[np.float32] = flat.astype(np.float32).reshape(len(column), self.dim)

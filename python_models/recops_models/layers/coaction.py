@@ -51,7 +51,7 @@ def pairs_of(schema: FittedSchema, names: Sequence[str]) -> list[Pair]:
         induction, _, fed = name.partition(":")
         kinds = {feature.name: type(feature) for feature in features.features}
         if kinds.get(induction) is not Categorical:
-            raise DataError(f"CoAction: pair {name!r}: {induction!r} is no categorical feature")
+            raise DataError(f"CoAction: pair {name!r}: {induction!r} is not categorical")
         if kinds.get(fed) not in (Categorical, SequenceFeature):
             raise DataError(
                 f"CoAction: pair {name!r}: {fed!r} is neither categorical nor a sequence"

@@ -28,7 +28,7 @@ def keys_of(seed: int, *ids: Tensor) -> Tensor:
     """
     if not ids or any(column.ndim != 1 or len(column) != len(ids[0]) for column in ids):
         shapes = ", ".join(str(list(column.shape)) for column in ids) or "none"
-        raise ValueError(f"keys_of: ids must be equal [B], got {shapes}")
+        raise ValueError(f"keys_of: ids must have the same shape [B], got {shapes}")
     for column in ids:
         if column.is_floating_point() or column.is_complex():
             raise ValueError(f"keys_of: ids must be integers, got {column.dtype}")

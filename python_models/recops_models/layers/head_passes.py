@@ -136,7 +136,7 @@ class HeadPasses:
 
     def _check_mode(self) -> None:
         if self._head.training:
-            raise ValueError("HeadPasses: head must be in evaluation: call model.eval()")
+            raise ValueError("HeadPasses: head must be in evaluation mode: call model.eval()")
 
 
 def _blocks(head: nn.Sequential) -> list[list[nn.Module]]:

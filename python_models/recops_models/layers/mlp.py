@@ -30,7 +30,7 @@ def activation(name: ActivationName, width: int) -> nn.Module:
             return nn.PReLU(width)
         case "dice":
             return Dice(width)
-    raise ValueError(f"activation: no activation {name!r}: relu, prelu, sigmoid or dice")
+    raise ValueError(f"activation: name must be relu, prelu, sigmoid or dice, got {name!r}")
 
 
 class MLP(nn.Sequential):

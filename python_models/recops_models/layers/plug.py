@@ -124,7 +124,7 @@ class PluggedHead(nn.Module):
         linear = [index for index, layer in enumerate(layers) if isinstance(layer, nn.Linear)]
         if len(linear) < 2:
             raise ValueError(
-                "keep: base.hidden must name a layer for the plug, got "
+                "keep: base.hidden must have at least one layer for the plug, got "
                 f"a {type(head).__name__} with {max(len(linear) - 1, 0)}"
             )
         first = linear[0]

@@ -96,10 +96,10 @@ class ResidualTable(ComposedTable):
         rows, width = table.weight.shape
         if len(graph) != rows:
             raise ValueError(
-                f"ResidualTable: graph must have {rows} items, those of the table, got {len(graph)}"
+                f"ResidualTable: graph must have the table's {rows} items, got {len(graph)}"
             )
         if graph.offsets[1]:
-            raise ValueError("ResidualTable: graph must have no edges of item 0, padding")
+            raise ValueError("ResidualTable: graph must have no edges of item 0 (padding)")
         self.embedding_dim, self.config = width, config
         plain = table.weight.detach()
         self.centre = nn.Embedding(rows, width)

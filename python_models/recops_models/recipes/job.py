@@ -161,7 +161,9 @@ def load_job(folder: Path) -> Job:
     """
     path = folder / CONFIG
     if not path.exists():
-        raise FileNotFoundError(f"{folder} holds no training: `recops train … --out {folder}`")
+        raise FileNotFoundError(
+            f"{folder} holds no training; `recops train MODEL --out {folder}` creates one"
+        )
     config = read_json(path, kind=TRAINING_KIND)
     try:
         recipe = recipe_of(config["model"])

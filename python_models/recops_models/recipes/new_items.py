@@ -158,7 +158,7 @@ def _file_vectors(path: Path, table: pa.Table, sids: SemanticIds) -> Float32Arra
     width = sids.vectors.vectors.shape[1]
     if vectors.vectors.shape[1] != width:
         raise DataError(
-            f"{path}: vectors must be of {width} numbers, as those of training, got "
+            f"{path}: vectors must have {width} numbers, as in training, got "
             f"{vectors.vectors.shape[1]}"
         )
     return vectors.vectors

@@ -109,7 +109,7 @@ def ready_model(
         from recops_models.recipes.new_items import insert_new_items
 
         if not isinstance(model, UniRec):
-            raise ValueError(f"{job.model} takes neither --new-items nor --task; only unirec does")
+            raise ValueError(f"only unirec supports --new-items and --task, not {job.model}")
         if new_items is not None:
             new = insert_new_items(job, dataset, model, folder, new_items)
             model = new.live.model

@@ -47,7 +47,7 @@ def register(name: str, target: str) -> None:
     if not (module and separator and attribute):
         raise ValueError(f"register: target must be 'module:attribute', got {target!r}")
     if _RECIPES.get(name, target) != target:
-        raise ValueError(f"register: {name!r} must be a new name, got that of {_RECIPES[name]}")
+        raise ValueError(f"register: {name!r} must be a new name, but {_RECIPES[name]} has it")
     _RECIPES[name] = target
 
 

@@ -44,8 +44,8 @@ class ResEmbeddingRecipe(Recipe):
     def restore(
         self, weights: Mapping[str, Tensor], sizes: PartSettings | None, schema: FittedSchema | None
     ) -> nn.Module:
-        """Raise ValueError: a file holds the base model, under the base's name."""
-        raise ValueError("res-embedding: a file holds the base, under its own name")
+        """Raise ValueError: files hold only the base model, under the base's name."""
+        raise ValueError("res-embedding: files hold only the base model, under the base's name")
 
     def for_saving(self, model: nn.Module, parts: Parts) -> tuple[str, nn.Module]:
         """Return the base model with a plain table, and its recipe's name."""

@@ -47,8 +47,8 @@ class RocketRecipe(Recipe):
     def restore(
         self, weights: Mapping[str, Tensor], sizes: PartSettings | None, schema: FittedSchema | None
     ) -> nn.Module:
-        """Raise ValueError: a file holds the light net under that net's name."""
-        raise ValueError("rocket: a file holds the light net, under its own name")
+        """Raise ValueError: files hold only the light net, under that net's name."""
+        raise ValueError("rocket: files hold only the light net, under that net's name")
 
     def for_saving(self, model: nn.Module, parts: Parts) -> tuple[str, nn.Module]:
         """See :meth:`Recipe.for_saving`: the light net, under its own name."""

@@ -124,5 +124,5 @@ def _teacher(path: Path, schema: FittedSchema) -> ClickModel:
         raise ValueError(f"rocket: {path} must hold a click model, got {type(teacher).__name__}")
     own, other = schema.state()[0], teacher.schema.state()[0]
     if own.keys() != other.keys() or any(not torch.equal(own[k], other[k]) for k in own):
-        raise ValueError(f"rocket: {path} was trained with other vocabularies than this data's")
+        raise ValueError(f"rocket: {path} was trained with vocabularies that differ from the data")
     return teacher

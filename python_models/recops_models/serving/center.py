@@ -369,7 +369,7 @@ class Center:
                 served = ServedModel.load(Path(current.folder), data=self._data)
                 if served.version != current.version:
                     raise ModelVersionError(
-                        f"{self.store.url}: its states are of model {current.version.hex()}, "
+                        f"{self.store.url}: its states belong to model {current.version.hex()}, "
                         f"which {current.folder} no longer holds"
                     )
             self._serving = served, current
@@ -439,7 +439,8 @@ def _activate(served: ServedModel, store: Store, *, create: bool) -> Active:
         active = Active.unpack(view.values[0])
         if active.version != served.version:
             raise ModelVersionError(
-                f"{store.url}: its states are of model {active.version.hex()} ({active.folder}), "
-                f"not {served.version_text}: `recops uic refresh` replaces the model"
+                f"{store.url}: its states belong to model {active.version.hex()} "
+                f"({active.folder}), not {served.version_text}: `recops uic refresh` replaces the "
+                "model"
             )
         return active

@@ -73,11 +73,11 @@ class UserRecord:
         """
         body = unseal(user, data, "the state")
         if len(body) < _HEAD.size:
-            raise CorruptStateError(f"the state of {user!r} is cut short")
+            raise CorruptStateError(f"the state of {user!r} is truncated")
         magic, version_of_format, version, *numbers, timestamp, num_gaps = _HEAD.unpack_from(body)
         if magic != _MAGIC or version_of_format != FORMAT or num_gaps > MAX_GAPS:
             raise CorruptStateError(
-                f"the state of {user!r} is of format {version_of_format}, "
+                f"the state of {user!r} has format {version_of_format}, "
                 f"but this version reads {FORMAT}"
             )
         count, seen, liked, last, missing, floor = numbers

@@ -85,7 +85,7 @@ def per_candidate(name: str, value: object, rows: int, *, depth: int = 0) -> lis
         return [value] * rows
     assert isinstance(value, list)
     if len(value) != rows:
-        raise FieldError(name, f"must be one value, or {rows} as there are candidates")
+        raise FieldError(name, f"must be one value, or {rows} values, one per candidate")
     return value
 
 

@@ -48,8 +48,8 @@ class StoredTokenizer(ABC):
         sizes = (codes,) * levels if isinstance(codes, int) else tuple(codes)
         if levels < 1 or len(sizes) != levels or min(sizes) < 1:
             raise ValueError(
-                f"{self._name}: codes must be a number ≥ 1 for all or each of {levels} levels, "
-                f"got {codes}"
+                f"{self._name}: codes must be a number of at least 1, or {levels} such numbers, "
+                f"one per level, got {codes}"
             )
         self.settings = self.settings_type() if settings is None else settings
         if not isinstance(self.settings, self.settings_type):

@@ -71,8 +71,8 @@ class PathTask(RankingTask[PathRanker, PathWindows]):
         for weight, column in ((alignment.strength, "reward"), (alignment.preferences, "level")):
             if weight and len(getattr(self.events, column).unique()) < 2:
                 raise DataError(
-                    f"{dataset.name}: align={alignment.align} must have events of more than one "
-                    f"{column}; name their column by engagement, or set align=none"
+                    f"{dataset.name}: align={alignment.align} needs events of more than one "
+                    f"{column}; set engagement to their column, or align=none"
                 )
 
     @cached_property

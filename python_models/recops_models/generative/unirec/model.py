@@ -367,8 +367,8 @@ def _check(paths: Tensor, vocab_sizes: Sequence[int], prior: Tensor, config: Uni
         )
     if config.num_attributes >= len(vocab_sizes):
         raise ValueError(
-            f"UniRec: num_attributes must leave a code in paths of {len(vocab_sizes)} tokens, got "
-            f"{config.num_attributes}"
+            f"UniRec: num_attributes must be less than the {len(vocab_sizes)} tokens of a path, "
+            f"got {config.num_attributes}"
         )
     if prior.shape != paths.shape[:1]:
         raise ValueError(f"UniRec: prior must be [{len(paths)}], got {list(prior.shape)}")

@@ -135,8 +135,8 @@ def _open(path: Path, map_bytes: int | None) -> _Folder:
     if folder is not None:
         if map_bytes not in (None, folder.map_bytes):
             raise StoreError(
-                f"lmdb:{path}: map_bytes must be {folder.map_bytes}, as this process opened it, "
-                f"got {map_bytes}"
+                f"lmdb:{path}: map_bytes must be {folder.map_bytes}, because this process has "
+                f"opened the store with it, got {map_bytes}"
             )
         return folder
     if map_bytes is None:

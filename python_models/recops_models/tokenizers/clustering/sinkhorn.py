@@ -58,7 +58,7 @@ def sinkhorn_assignment(
     with one_thread():
         exponent = _costs(x.detach().double(), codebook.detach().double()) / -epsilon
         if not exponent.isfinite().all():
-            raise ValueError(f"{name}: x and codebook must be finite, their squared distances too")
+            raise ValueError(f"{name}: x, codebook and their squared distances must be finite")
         return _scale(exponent, iterations).argmax(dim=1).int()
 
 

@@ -125,7 +125,7 @@ def checked_pairs(pairs: Tensor, items: int, seed: int) -> NDArray[np.int64]:
     if rows.ndim != 2 or rows.shape[1] != 2:
         raise ValueError(f"diagnose: pairs must be rows [E, 2], got {list(rows.shape)}")
     if rows.size and not (rows.min() >= 0 and rows.max() < items):
-        raise ValueError(f"diagnose: pairs must be rows 0 … {items - 1}")
+        raise ValueError(f"diagnose: pairs must be rows from 0 to {items - 1}")
     rows = rows[rows[:, 0] != rows[:, 1]]
     if not len(rows):
         raise ValueError("diagnose: pairs must have at least one pair of different items")
