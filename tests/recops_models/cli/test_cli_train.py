@@ -486,7 +486,11 @@ def test_bad_usage(arguments: list[str], message: str, capsys: pytest.CaptureFix
         ("hpmn", "hidden=0", "hpmn: hidden must be ≥ 1, got (0,)"),
         ("hpmn", "hops=0", "hpmn: hops must be ≥ 1, got 0"),
         ("keep", "plug_hidden=-1", "keep: plug_hidden must be ≥ 1, got -1"),
-        ("keep", "parts=", "keep: parts must be of user, item and pair, each once, got ()"),
+        (
+            "keep",
+            "parts=",
+            "keep: parts must be one or more of user, item and pair, each once, got ()",
+        ),
         ("keep", "test=0", "domains: test must be > 0, got 0.0"),
         ("keep", "passes=-1", "domains: passes must be ≥ 1, got -1"),
         ("keep", "extractor.task_weight=-1", "extractor: task_weight must be ≥ 0, got -1.0"),

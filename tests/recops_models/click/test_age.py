@@ -209,7 +209,9 @@ def test_invalid_settings_are_refused() -> None:
 def test_invalid_bases_are_refused() -> None:
     with pytest.raises(ValueError, match="FeatureEmbedding: no feature 'brand' in the context"):
         age(item_features=("brand",))
-    with pytest.raises(ValueError, match=r"age: base.hidden must name a layer, .* got none"):
+    with pytest.raises(
+        ValueError, match=r"age: base.hidden must have at least one layer, .* got none"
+    ):
         Age(new_net("din", FITTED, width=16, hidden=()), AgeConfig())
     released = ReleasedDien(FITTED, DienConfig(compat=("released",)))
     with pytest.raises(ValueError, match="HeadPasses: head must compute rows independently"):

@@ -116,8 +116,8 @@ def test_features_of_any_kind_can_be_paired() -> None:
     ("pair", "message"),
     [
         ("item", "'' is neither categorical nor a sequence"),
-        ("age:history_item", "'age' is no categorical feature"),
-        ("history_item:item", "'history_item' is no categorical feature"),
+        ("age:history_item", "'age' is not categorical"),
+        ("history_item:item", "'history_item' is not categorical"),
         ("item:age", "'age' is neither categorical nor"),
         ("item:nothing", "'nothing' is neither categorical nor"),
     ],

@@ -107,7 +107,7 @@ def test_auc_interval_repeats_and_mirrors() -> None:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"second": np.zeros(3)}, "four equal"),
+        ({"second": np.zeros(3)}, r"the same shape \[N\]"),
         ({"label": np.ones(400, bool)}, "auc is not defined"),
         ({"first": np.full(400, np.nan)}, "scores must not be NaN"),
         ({"metric": "f1"}, "metric must be"),

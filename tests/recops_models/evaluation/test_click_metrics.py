@@ -141,8 +141,8 @@ def test_undefined_metrics_are_nan(label: list[int]) -> None:
 @pytest.mark.parametrize(
     ("scores", "label", "logits", "message"),
     [
-        ([[0.1]], [[1]], True, r"must be equal \[B\]"),
-        ([0.1, 0.2], [1], True, r"must be equal \[B\]"),
+        ([[0.1]], [[1]], True, r"must have the same shape \[B\]"),
+        ([0.1, 0.2], [1], True, r"must have the same shape \[B\]"),
         ([math.nan], [1], True, "scores must be finite"),
         ([1.5], [1], False, "must be probabilities in"),
         ([0.5], [2], True, "label must be 0 or 1"),

@@ -111,7 +111,11 @@ def test_domains_of_events_and_of_items() -> None:
             DataError,
             "have a column 'colour'; available",
         ),
-        ({"domain_column": "kinds", "domain": "x"}, DataError, "nothing has 'x' as its kinds"),
+        (
+            {"domain_column": "kinds", "domain": "x"},
+            DataError,
+            "column kinds never has the value 'x'",
+        ),
     ],
 )
 def test_invalid_settings_are_refused(

@@ -241,9 +241,13 @@ def test_bad_requests_are_named() -> None:
     assert tested.choose(four, seed=0, available=available).items.item() == 3
     with pytest.raises(ValueError, match="Policy: draws must be ≥ 1, got 0"):
         tested.propensities(four, seed=0, draws=0)
-    with pytest.raises(ValueError, match="available must hold a candidate in each row, not row 0"):
+    with pytest.raises(
+        ValueError, match="available must hold a candidate in each row, got none in row 0"
+    ):
         Greedy().probabilities(torch.ones(1, 2), torch.zeros(1, 2, dtype=torch.bool))
-    with pytest.raises(ValueError, match=r"must be equal \[R, C\], got \[1, 2\] and \[1, 3\]"):
+    with pytest.raises(
+        ValueError, match=r"must have the same shape \[R, C\], got \[1, 2\] and \[1, 3\]"
+    ):
         Greedy().probabilities(torch.ones(1, 2), torch.ones(1, 3, dtype=torch.bool))
 
 

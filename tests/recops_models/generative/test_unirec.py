@@ -223,7 +223,9 @@ def test_invalid_arguments_are_errors() -> None:
     prior = torch.zeros(NUM_ITEMS)
     with pytest.raises(ValueError, match=r"UniRec: paths must be \[N, 2\], a token for each of"):
         UniRec(tokens, sizes[1:], prior, UniRecConfig())
-    with pytest.raises(ValueError, match=r"num_attributes must leave a code in paths of 3 tokens"):
+    with pytest.raises(
+        ValueError, match=r"num_attributes must be less than the 3 tokens of a path"
+    ):
         UniRec(tokens, sizes, prior, UniRecConfig(num_attributes=3))
     with pytest.raises(ValueError, match=r"UniRec: prior must be \[40\], got \[3\]"):
         UniRec(tokens, sizes, prior[:3], UniRecConfig())

@@ -159,10 +159,13 @@ def test_invalid_npy_is_an_error(array: np.ndarray, message: str, tmp_path: Path
         ({"item_id": [1], "v": [[float("nan")]]}, "a vector is not finite"),
         ({"item_id": [1, 1], "v": [[1.0], [2.0]]}, "item 1 has two vectors"),
         ({"item_id": [1, None], "v": [[1.0], [2.0]]}, "a row has no item_id"),
-        ({"item_id": [1, 2], "v": [[1.0], None]}, "without nulls"),
+        ({"item_id": [1, 2], "v": [[1.0], None]}, "and no nulls"),
         ({"item_id": [1, 2], "v": [[], [1.0]]}, "lists must hold numbers"),
-        ({"item_id": [1, 2], "v": [[1.0], [2.0, 3.0]]}, "lists must be of one length"),
-        ({"item_id": ["a"], "v": [[1.0]]}, "item_id must be integers, since no data set"),
+        (
+            {"item_id": [1, 2], "v": [[1.0], [2.0, 3.0]]},
+            "lists must have 1 numbers, like the first",
+        ),
+        ({"item_id": ["a"], "v": [[1.0]]}, "item_id must be integers without a data set"),
         ({"item_id": [1.5], "v": [[1.0]]}, "item_id, integers or text, and one list column"),
     ],
 )

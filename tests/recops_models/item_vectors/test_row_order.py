@@ -94,7 +94,7 @@ def test_a_run_does_not_resume_with_a_changed_order_file(
 @pytest.mark.parametrize(
     ("lines", "message"),
     [
-        (ITEMS[1:], "must name one item per row of"),
+        (ITEMS[1:], "must name 30 items, one per row of"),
         ([*ITEMS[1:], ITEMS[1]], ", line 30: item 'sku8' is listed twice"),
         ([*ITEMS[1:], "sku99"], "no vector for 1 items, such as sku1"),
         ([], ": has no item ids"),

@@ -65,9 +65,11 @@ def test_probabilities_are_multiples_of_sixteen_bits() -> None:
 
 
 def test_bad_input_is_named() -> None:
-    with pytest.raises(ValueError, match=r"keys_of: ids must be equal \[B\], got \[2\], \[3\]"):
+    with pytest.raises(
+        ValueError, match=r"keys_of: ids must have the same shape \[B\], got \[2\], \[3\]"
+    ):
         keys_of(0, torch.arange(2), torch.arange(3))
-    with pytest.raises(ValueError, match=r"keys_of: ids must be equal \[B\], got none"):
+    with pytest.raises(ValueError, match=r"keys_of: ids must have the same shape \[B\], got none"):
         keys_of(0)
     with pytest.raises(ValueError, match=r"keys_of: ids must be integers, got torch.float32"):
         keys_of(0, torch.ones(2))

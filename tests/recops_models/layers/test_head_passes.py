@@ -120,5 +120,5 @@ def test_bad_input_is_named() -> None:
         HeadPasses(MLP(3, (), 1))
     with pytest.raises(ValueError, match="rows independently, got a Dice with always_batch"):
         HeadPasses(nn.Sequential(nn.Linear(2, 2), Dice(2, always_batch=True), nn.Linear(2, 1)))
-    with pytest.raises(ValueError, match=r"head must be in evaluation: call model\.eval\(\)"):
+    with pytest.raises(ValueError, match=r"head must be in evaluation mode: call model\.eval\(\)"):
         HeadPasses(mlp().train()).logits(rows(2))

@@ -72,7 +72,9 @@ def test_each_kind_of_plug_follows_its_formula() -> None:
         torch.testing.assert_close(plug(layer, activation, x, [k]), expected)
     with pytest.raises(ValueError, match="plug must be add, concat or gate, got 'multiply'"):
         Plug("multiply", [3], 6, hidden=2)
-    with pytest.raises(ValueError, match=r"base.hidden must name a layer.* got a MLP with 0"):
+    with pytest.raises(
+        ValueError, match=r"base.hidden must have at least one layer.* got a MLP with 0"
+    ):
         PluggedHead(MLP(4, (), 1), {"user": 2}, "add", hidden=2)
 
 

@@ -111,9 +111,7 @@ def test_custom_vectors_get_the_codes_of_equal_vectors(shop: Path, tmp_path: Pat
     assert torch.equal(live.model.paths[31:, 1:], model.paths[[4, 9], 1:])
     narrow = pa.table({**table, "v": vectors[[3, 8], :4].tolist()})
     pa.parquet.write_table(narrow, tmp_path / "narrow.parquet")
-    with pytest.raises(
-        DataError, match="vectors must be of 6 numbers, as those of training, got 4"
-    ):
+    with pytest.raises(DataError, match="vectors must have 6 numbers, as in training, got 4"):
         insert(tmp_path / "narrow.parquet")
     (tmp_path / "new.csv").write_text(NEW)
     with pytest.raises(DataError, match=r"new.csv: must be Parquet with one vector per item"):

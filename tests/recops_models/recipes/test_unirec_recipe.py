@@ -124,7 +124,7 @@ def test_an_unknown_preset_is_refused_with_a_list() -> None:
 def test_rewards_without_levels_are_refused_before_training(small: Dataset, tmp_path: Path) -> None:
     events = small.interactions.select(["user_id", "item_id", "timestamp"])
     job = job_of("unirec", "small", SMALL, seed=0, quick=False, preset="paper")
-    with pytest.raises(DataError, match="or set align=none"):
+    with pytest.raises(DataError, match="or align=none"):
         train_job(job, replace(small, interactions=events), tmp_path)
     assert not list(tmp_path.rglob("*.safetensors"))
 

@@ -203,7 +203,10 @@ def test_encode_checks_its_vectors(method: str) -> None:
 
 
 def test_functions_on_batches_check_their_input() -> None:
-    with pytest.raises(ValueError, match="sinkhorn_assignment: x and codebook must be finite"):
+    with pytest.raises(
+        ValueError,
+        match="sinkhorn_assignment: x, codebook and their squared distances must be finite",
+    ):
         sinkhorn_assignment(torch.full((3, 2), torch.nan), torch.zeros(2, 2))
     assert len(sinkhorn_assignment(torch.zeros(0, 2), torch.zeros(2, 2))) == 0
     codes, resolved = resolve_collisions(np.empty((0, 3), np.int32))

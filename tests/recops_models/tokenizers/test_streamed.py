@@ -121,8 +121,11 @@ def test_the_command_streams_a_file(tmp_path: Path, capsys: pytest.CaptureFixtur
     [
         ({"item_id": [1], "v": [1.0]}, "item_id, integers or text, and one list column of floats"),
         ({"id": [1], "v": [[1.0]]}, "item_id, integers or text, and one list"),
-        ({"item_id": [1, 2], "v": [[1.0], [1.0, 2.0]]}, "lists must be of one length"),
-        ({"item_id": [1, 2], "v": [[1.0], None]}, "without nulls"),
+        (
+            {"item_id": [1, 2], "v": [[1.0], [1.0, 2.0]]},
+            "lists must have 1 numbers, like the first",
+        ),
+        ({"item_id": [1, 2], "v": [[1.0], None]}, "and no nulls"),
         ({"item_id": [1, 2], "v": [[1.0], [float("nan")]]}, "a vector is not finite"),
         ({"item_id": [2, 2], "v": [[1.0], [2.0]]}, "item 2 has two vectors"),
         ({"item_id": [None, 2], "v": [[1.0], [2.0]]}, "a row has no item_id"),

@@ -235,7 +235,7 @@ def test_data_that_cannot_be_cut_are_refused(tmp_path: Path, domains: Dataset) -
     assert 0 <= result.metrics["test"]["auc"] <= 1
     with pytest.raises(ValueError, match=r"keep: data must be a data set.* the examples of dom"):
         train(click_data(domains), tmp_path / "examples")
-    with pytest.raises(ValueError, match=r"keep: base.hidden must name a layer"):
+    with pytest.raises(ValueError, match=r"keep: base.hidden must have at least one layer"):
         train(domains, tmp_path / "flat", **{"base.hidden": ""})
     with pytest.raises(DataError, match=r"no history 'carts'; available: history"):
         train(domains, tmp_path / "unknown", **{"base.history": "carts"})

@@ -139,7 +139,7 @@ def test_a_teacher_without_a_booster(small: Dataset, tmp_path: Path) -> None:
 def test_a_teacher_of_other_vocabularies_is_refused(small: Dataset, tmp_path: Path) -> None:
     other = load(write_ring(tmp_path / "shop", users=40))
     train("sum-pool", other, tmp_path / "teacher", hidden="8")
-    with pytest.raises(ValueError, match="trained with other vocabularies"):
+    with pytest.raises(ValueError, match="trained with vocabularies that differ"):
         rocket(small, tmp_path / "out", teacher=str(tmp_path / "teacher" / MODEL))
 
 

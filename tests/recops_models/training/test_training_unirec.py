@@ -187,7 +187,7 @@ def test_a_fresh_start_removes_the_files_of_all_stages(tmp_path: Path) -> None:
     ("settings", "error", "message"),
     [
         ({"align": "both", "reward_strength": "0.6"}, ValueError, "must be at most 1"),
-        ({"align": "dpo", "engagement": "none"}, DataError, "shop: align=dpo must have events of"),
+        ({"align": "dpo", "engagement": "none"}, DataError, "shop: align=dpo needs events of"),
         ({"align": "rft", "engagement": "none"}, DataError, "of more than one reward"),
         ({"validation_users": "0"}, ValueError, "validation_users must be ≥ 1, got 0"),
         ({"task": "place"}, DataError, r"task must be a column of the interactions, got 'place'"),

@@ -121,7 +121,7 @@ def test_invalid_vectors_are_an_error(vectors: Tensor, ids: int, message: str) -
 
 @pytest.mark.parametrize(("levels", "codes"), [(0, 4), (2, 0), (2, (4,))])
 def test_invalid_sizes_are_an_error(levels: int, codes: int) -> None:
-    with pytest.raises(ValueError, match="codes must be a number ≥ 1 for all or each of"):
+    with pytest.raises(ValueError, match="codes must be a number of at least 1, or"):
         RQKMeans(levels, codes)
 
 
