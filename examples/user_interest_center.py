@@ -3,7 +3,7 @@
     python examples/user_interest_center.py --out uic-example
 
 A small MIMN is trained on the first nine tenths of MovieLens 100K. The center ingests those events
-into users' states, then the last tenth, as from a web site. For the users with most new events, the
+into users' states, then the last tenth, like new events of a web site. For the users with most new events, the
 script prints the films whose ranks rose and fell most. It takes half a minute on one core.
 """
 
@@ -37,16 +37,16 @@ def main() -> None:
     known = data.interactions.num_rows * 9 // 10
     model = train(replace(data, interactions=data.interactions.slice(0, known)), options.out)
     events = [event for batch in dataset_events(data, batch=1024) for event in batch]
-    past, news = events[:known], events[known:]
+    past, new_events = events[:known], events[known:]
 
     with Center.open(model, f"lmdb:{options.out / 'states'}") as center:
-        print("the past:", center.ingest(past).counts())
-        users = busiest(past, news, options.users)
+        print("past events:", center.ingest(past).counts())
+        users = busiest(past, new_events, options.users)
         before = {user: ranks(center, user, data) for user in users}
-        print("the news:", center.ingest(news).counts())
-        print("the news once more:", center.ingest(news).counts())
+        print("new events:", center.ingest(new_events).counts())
+        print("the new events again:", center.ingest(new_events).counts())
         for user, count in users.items():
-            print(f"\nuser {user}, after {count} events more:")
+            print(f"\nuser {user}, after {count} more events:")
             show(before[user], ranks(center, user, data), item_titles(data))
 
 
@@ -60,10 +60,10 @@ def train(past: Dataset, out: Path) -> Path:
     return out / "model"
 
 
-def busiest(past: list[Any], news: list[Any], number: int) -> dict[int, int]:
+def busiest(past: list[Any], new_events: list[Any], number: int) -> dict[int, int]:
     """Return the known users with most new events, and the number of these events."""
     known = {event["user_id"] for event in past}
-    counts = Counter(event["user_id"] for event in news if event["user_id"] in known)
+    counts = Counter(event["user_id"] for event in new_events if event["user_id"] in known)
     return dict(counts.most_common(number))
 
 
