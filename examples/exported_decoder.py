@@ -51,8 +51,8 @@ class ExportedDecoder:
         sizes = ",".join(map(str, self.trie.vocab_sizes))
         if sizes != metadata["vocab_sizes"]:
             raise ValueError(
-                f"ExportedDecoder: the trie's vocab_sizes must be {metadata['vocab_sizes']}, as "
-                f"the package's, got {sizes}"
+                f"ExportedDecoder: the trie's vocab_sizes must be {metadata['vocab_sizes']}, "
+                f"like the package's, got {sizes}"
             )
 
     def recommend(

@@ -3,8 +3,9 @@
     python examples/user_interest_center.py --out uic-example
 
 A small MIMN is trained on the first nine tenths of MovieLens 100K. The center ingests those events
-into users' states, then the last tenth, like new events of a web site. For the users with most new events, the
-script prints the films whose ranks rose and fell most. It takes half a minute on one core.
+into users' states, then the last tenth, like new events of a web site. For the users with most new
+events, the script prints the films whose ranks rose and fell most. It takes half a minute on one
+core.
 """
 
 from __future__ import annotations

@@ -196,7 +196,7 @@ def test_labels_come_from_named_columns() -> None:
     [
         ({"task_labels": ("sold",)}, "task_labels must name columns .*, got 'sold'; available"),
         ({"task_labels": ("word",)}, "task_labels must name columns of finite numbers, got word"),
-        ({"task_labels": ("never",)}, "task_labels must be above 0 .*, got never, which"),
+        ({"task_labels": ("never",)}, "task_labels must be above 0 .* event; never is not"),
         ({"task_labels": ("bought", "bought")}, "task_labels must differ, got bought twice"),
         ({"task_value": "sold"}, "task_value must name columns of the interactions, got 'sold'"),
     ],

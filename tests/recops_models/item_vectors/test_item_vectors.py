@@ -141,7 +141,7 @@ def test_vectors_from_parquet_in_any_order(tmp_path: Path, fixed: bool) -> None:
         (np.zeros(4), r"must hold floats \[items, dimensions\], got float64 \[4\]"),
         (np.zeros((4, 2), dtype=int), "floats"),
         (np.array([[0.0], [np.inf], [0.0], [np.nan]]), "2 vectors are not finite.*item 1"),
-        (np.zeros((3, 2)), "one row per item, 4, got 3"),
+        (np.zeros((3, 2)), "4 rows, one per item, got 3"),
         (np.array([object()] * 4), "not a .npy file of numbers"),
     ],
 )
