@@ -31,7 +31,7 @@ def render(
     """Return the page as HTML; equal input gives equal bytes, and text from data is escaped.
 
     Args:
-        diagnosis: from :func:`~recops_models.tokenizers.diagnosis.diagnose`.
+        diagnosis: result of :func:`~recops_models.tokenizers.diagnosis.diagnose`.
         codes: ``[N, L]``, the diagnosed codes.
         title: title of the page.
         exposure: ``[N]``, the exposure of the diagnosis; None: unknown.
