@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import AbstractContextManager, nullcontext
+from functools import cache
 
 import torch
 from torch import Tensor
@@ -14,8 +15,20 @@ def compute_dtype(dtype: torch.dtype) -> torch.dtype:
 
 
 def widest_dtype(device: torch.device) -> torch.dtype:
-    """Return the widest floating dtype of a device: float64, but float32 on MPS."""
-    return torch.float32 if device.type == "mps" else torch.float64
+    """Return the widest floating dtype of a device: float64, but float32 if it has none, as MPS."""
+    return torch.float64 if device.type in _WITH_FLOAT64 else _widest_dtype(device.type)
+
+
+_WITH_FLOAT64 = ("cpu", "cuda", "xpu", "meta")
+
+
+@cache
+def _widest_dtype(kind: str) -> torch.dtype:
+    try:
+        torch.empty(0, dtype=torch.float64, device=kind)
+    except TypeError:
+        return torch.float32
+    return torch.float64
 
 
 def parameter_dtypes(x: Tensor) -> tuple[torch.dtype, ...]:

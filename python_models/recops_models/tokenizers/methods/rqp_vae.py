@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 
 import recops
+from recops_models.layers.host_reads import is_on_host
 from recops_models.setting_checks import check_at_least, check_shares
 from recops_models.tokenizers.methods.autoencoder import Autoencoder
 from recops_models.tokenizers.methods.item_task import OWNER, ItemBatch
@@ -63,16 +65,21 @@ class MovingCodebook(nn.Module):
         sums, counts = recops.accumulate_codes(residual, index, len(self.book))
         self.count.lerp_(counts, 1 - decay)
         self.total.lerp_(sums, 1 - decay)
-        alive = self.count > 0
-        self.book[alive] = self.total[alive] / self.count[alive, None]
+        is_alive = (self.count > 0)[:, None]
+        self.book.copy_(torch.where(is_alive, self.total / self.count[:, None], self.book))
 
     def revive(self, residual: Tensor, least: float) -> None:
         """Move each code with an average count below ``least`` to a random residual."""
-        dead = (self.count < least).nonzero()[:, 0]
+        is_dead = self.count < least
+        rows = torch.zeros_like(is_dead, dtype=torch.int64)
+        if is_on_host(is_dead):  # A draw per dead code; their number would be read from a device.
+            rows[is_dead] = torch.randint(len(residual), (int(is_dead.sum()),))
+        else:
+            rows.random_(len(residual))
         share = len(residual) / len(self.book)
-        self.book[dead] = residual[torch.randint(len(residual), (len(dead),))]
-        self.count[dead] = share
-        self.total[dead] = self.book[dead] * share
+        self.book.copy_(torch.where(is_dead[:, None], residual[rows], self.book))
+        self.count.masked_fill_(is_dead, share)
+        self.total.copy_(torch.where(is_dead[:, None], self.book * share, self.total))
 
 
 class MovingNetwork(QuantizedNetwork):
@@ -91,6 +98,12 @@ class MovingNetwork(QuantizedNetwork):
         self.moving = nn.ModuleList(MovingCodebook(b, batch / len(b)) for b in codebooks)
         self.register_buffer("steps", torch.zeros((), dtype=torch.int64))
         self._settings: RQPVAESettings = settings
+
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> MovingNetwork:
+        steps = self.steps
+        super()._apply(fn, recurse)  # type: ignore[no-untyped-call]  # torch does not annotate it.
+        self.steps = steps  # The host reads it in every step.
+        return self
 
     def loss(self, batch: ItemBatch) -> Tensor:
         latents = self.autoencoder.encode(batch.x)
