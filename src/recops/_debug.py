@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+import torch
 from torch import Tensor
 
 __all__ = ["debug"]
@@ -34,5 +35,11 @@ def debug() -> Iterator[None]:
 
 
 def checks_data(tensor: Tensor) -> bool:
-    """Return whether the data of tensors on this tensor's device is checked."""
+    """Return whether the data of tensors on this tensor's device is checked.
+
+    A compiled composite checks nothing, because it cannot branch on values. Ops in compiled code
+    still check: ``torch.compile`` does not look inside them.
+    """
+    if torch.compiler.is_compiling():
+        return False
     return tensor.device.type == "cpu" or _depth > 0

@@ -11,7 +11,6 @@ from functools import cache
 from typing import Any
 
 import torch
-from typing_extensions import Unpack, is_typeddict
 
 import recops
 
@@ -98,23 +97,11 @@ def _target(function: str, value: Any, reference: str | None = None) -> Target:
     parameters = []
     for each in inspect.signature(value).parameters.values():
         annotation = hints.get(each.name, Any)
-        if each.kind is each.VAR_KEYWORD:
-            if typing.get_origin(annotation) is Unpack:
-                parameters += _keyword_parameters(value, *typing.get_args(annotation))
-        elif each.name not in ("self", "cls"):
+        if each.kind is not each.VAR_KEYWORD and each.name not in ("self", "cls"):
             has_default = each.default is not each.empty
             text = description(value, each.name)
             parameters.append(Parameter(each.name, annotation, has_default, text))
     return Target(function, tuple(parameters), reference)
-
-
-def _keyword_parameters(function: Any, arguments: type) -> list[Parameter]:
-    """Return the parameters that ``**options: Unpack[arguments]`` stands for."""
-    assert is_typeddict(arguments)
-    return [
-        Parameter(name, annotation, True, description(function, name))
-        for name, annotation in typing.get_type_hints(arguments).items()
-    ]
 
 
 def raw_targets() -> list[Target]:

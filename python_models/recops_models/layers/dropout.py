@@ -1,4 +1,4 @@
-"""Dropout with cheap random masks on a CPU."""
+"""Dropout with cheap random masks on the host."""
 
 from __future__ import annotations
 
@@ -6,12 +6,13 @@ import torch
 from torch import Tensor, nn
 
 from recops_models.layers.counter_random import LANES, lane_threshold, sixteenth_bits
+from recops_models.layers.host import is_on_host
 
 
 class Dropout(nn.Dropout):
     """``x ⊙ m / (1 − p)`` in training, with each ``m`` 0 with probability p, else 1.
 
-    In evaluation, the output is x. On a CPU, a mask takes 16 random bits per unit from torch's
+    In evaluation, the output is x. On the host, a mask takes 16 random bits per unit from torch's
     generator; torch's own dropout draws a double per unit. p is rounded to a multiple of 2⁻¹⁶, also
     in ``1 − p``, so the mean is unchanged. On other devices and in compiled code, torch's dropout
     is used.
@@ -28,11 +29,8 @@ class Dropout(nn.Dropout):
         super().__init__(p)
 
     def forward(self, x: Tensor) -> Tensor:
-        if (
-            not (self.training and self.p)
-            or x.device.type != "cpu"
-            or torch.compiler.is_compiling()
-        ):
+        is_dropping = self.training and self.p > 0
+        if not is_dropping or not is_on_host(x) or torch.compiler.is_compiling():
             return super().forward(x)
         words = torch.empty(-(-x.numel() // LANES), dtype=torch.int64).random_(-(1 << 63), None)
         lanes = words.view(torch.int16)[: x.numel()].view(x.shape)

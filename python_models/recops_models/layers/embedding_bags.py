@@ -43,13 +43,13 @@ def embedding_bags(bags: Sequence[tuple[Table, Tensor]]) -> Tensor:
             is padding: it is zero and has no gradient.
 
     The op :func:`recops.embedding_bags` sums rows without writing them out. Torch's
-    ``embedding_bag`` is used on CUDA and for sparse gradients, which the op does not have.
+    ``embedding_bag`` is used for sparse gradients, which the op does not have.
     """
     read = [
         table.read(ids) if isinstance(table, ComposedTable) else (table.weight, ids)
         for table, ids in bags
     ]
-    if any(_needs_torch(table) for table, _ in bags):
+    if any(_has_sparse_gradient(table) for table, _ in bags):
         sparse = [isinstance(table, nn.Embedding) and table.sparse for table, _ in bags]
         return torch.cat(
             [_sums(*inputs, is_sparse) for inputs, is_sparse in zip(read, sparse, strict=True)], -1
@@ -62,8 +62,7 @@ def _sums(rows: Tensor, ids: Tensor, sparse: bool) -> Tensor:
     return F.embedding_bag(ids, rows, mode="sum", padding_idx=0, sparse=sparse)
 
 
-def _needs_torch(table: Table) -> bool:
+def _has_sparse_gradient(table: Table) -> bool:
     if isinstance(table, ComposedTable):
         return False
-    has_sparse_gradient = table.sparse and torch.is_grad_enabled() and table.weight.requires_grad
-    return has_sparse_gradient or table.weight.is_cuda
+    return table.sparse and torch.is_grad_enabled() and table.weight.requires_grad

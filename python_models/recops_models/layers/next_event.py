@@ -83,51 +83,32 @@ class NextEvent(nn.Module):
         return self._total(states, events, drawn, lengths) / cells.clamp(min=1)
 
     def _total(self, states: Tensor, events: Tensor, drawn: Tensor, lengths: Tensor) -> Tensor:
-        """Return the sum of both terms, by the fused op for an MLP on a CPU."""
-        if self.scorer == "inner" or events.is_cuda:
-            return self.sums(states, events, drawn, lengths)
+        """Return the sum of both terms."""
+        if self.scorer == "inner":
+            return _inner_sums(states, events, drawn, lengths)
         dtype = torch.promote_types(states.dtype, events.dtype)
-        linear = [layer for layer in self.rest if isinstance(layer, nn.Linear)]
-        layers = [*self._first(), *(w for each in linear for w in (each.weight, each.bias))]
         return recops.next_event_loss(
-            states.to(dtype), events.to(dtype), drawn, layers, lengths=lengths
+            states.to(dtype), events.to(dtype), drawn, self.layers(), lengths=lengths
         )
 
-    def sums(self, states: Tensor, events: Tensor, drawn: Tensor, lengths: Tensor) -> Tensor:
-        """Return the sum of both terms in torch ops, for any device and scorer."""
-        valid = torch.arange(1, events.shape[1], device=events.device) < lengths[:, None]
-        with torch.no_grad():
-            differs = valid & (rows_of(events, drawn) != events[:, 1:]).any(-1)
-        next_scores, drawn_scores = self.scores(states[:, :-1], events, drawn)
-        total = (F.softplus(-next_scores.float()) * valid).sum()
-        return total + (F.softplus(drawn_scores.float()) * differs).sum()
-
-    def scores(self, states: Tensor, events: Tensor, drawn: Tensor) -> tuple[Tensor, Tensor]:
-        """Return ``[B, T − 1]`` scores of every state with the next and with the drawn event.
-
-        Args:
-            states: ``[B, T − 1, d]``.
-            events: ``[B, T, d]``.
-            drawn: ``[B, T − 1]``, rows of ``events.flatten(0, 1)``.
-        """
-        if self.scorer == "inner":
-            negatives = rows_of(events, drawn)
-            return (states * events[:, 1:]).sum(-1), (states * negatives).sum(-1)
-        weight, bias = self._first()
-        state_weight, event_weight = weight.chunk(2, 1)
-        projected = F.linear(events, event_weight)  # (B, T, hidden)
-        row = F.linear(states, state_weight, bias)  # (B, T − 1, hidden)
-        columns = (projected[:, 1:], rows_of(projected, drawn))
-        next_scores, drawn_scores = (self.rest(torch.sigmoid(row + column)) for column in columns)
-        return next_scores.squeeze(-1), drawn_scores.squeeze(-1)
-
-    def _first(self) -> tuple[Tensor, Tensor]:
-        """Return weight and bias of the first layer, with scale and shift folded in."""
+    def layers(self) -> list[Tensor]:
+        """Return the MLP's weights and biases in turn, with scale and shift folded in."""
         weight: Tensor = self.first.weight
         bias: Tensor = self.first.bias
-        if self.scale is None or self.shift is None:
-            return weight, bias
-        return weight * self.scale, F.linear(self.shift, weight, bias)
+        if self.scale is not None and self.shift is not None:
+            weight, bias = weight * self.scale, F.linear(self.shift, weight, bias)
+        linear = [layer for layer in self.rest if isinstance(layer, nn.Linear)]
+        return [weight, bias, *(w for layer in linear for w in (layer.weight, layer.bias))]
+
+
+def _inner_sums(states: Tensor, events: Tensor, drawn: Tensor, lengths: Tensor) -> Tensor:
+    """Return the sum of both terms, with inner products as scores."""
+    is_cell = torch.arange(1, events.shape[1], device=events.device) < lengths[:, None]
+    earlier, negatives, following = states[:, :-1], rows_of(events, drawn), events[:, 1:]
+    is_different = is_cell & (negatives != following).any(-1)
+    next_scores, drawn_scores = (earlier * following).sum(-1), (earlier * negatives).sum(-1)
+    total = (F.softplus(-next_scores.float()) * is_cell).sum()
+    return total + (F.softplus(drawn_scores.float()) * is_different).sum()
 
 
 def rows_of(events: Tensor, drawn: Tensor) -> Tensor:

@@ -9,6 +9,7 @@ from typing import Literal, get_args
 import torch
 from torch import Tensor, nn
 
+from recops_models.layers.host import is_on_host
 from recops_models.layers.mlp import MLP, ActivationName, activation
 
 AttentionWeights = Literal["softmax", "raw", "uniform"]
@@ -153,10 +154,10 @@ class TargetAttention(EventAttention):
     def scores(self, query: Tensor, keys: Tensor, lengths: Tensor) -> Tensor:
         """Return scores ``[B, T]``, see :meth:`EventAttention.scores`.
 
-        On a CPU, rows are scored in chunks that fit the cache. If most positions are padding or
-        histories are short, only the events are scored.
+        On the host, rows are scored in chunks that fit the cache. If most positions are padding or
+        histories are short, only the events are scored there.
         """
-        if keys.is_cuda or torch.compiler.is_compiling():
+        if not is_on_host(keys) or torch.compiler.is_compiling():
             return self._score(query, keys)
         T = keys.shape[1]
         present = (torch.arange(T, device=keys.device) < lengths[:, None]).flatten()

@@ -141,6 +141,8 @@ def vector_jacobian(
     Returns:
         One gradient per input, zero for an input without influence.
     """
+    if torch.compiler.is_compiling():
+        return _traced_vector_jacobian(function, inputs, grads)
     exclude = torch._C._dispatch_tls_local_exclude_set()
     for key in (
         DispatchKey.AutogradFunctionality,
@@ -168,6 +170,21 @@ def vector_jacobian(
                 materialize_grads=True,
             )
         )
+
+
+def _traced_vector_jacobian(
+    function: Callable[..., Sequence[Tensor]],
+    inputs: Sequence[Tensor],
+    grads: Sequence[Tensor | None],
+) -> list[Tensor]:
+    """Compute :func:`vector_jacobian` in a form that torch.compile can trace."""
+    result: tuple[Any, ...] = torch.func.vjp(lambda *leaves: tuple(function(*leaves)), *inputs)
+    outputs, pullback = result
+    cotangents = (
+        torch.zeros_like(output) if grad is None else grad
+        for output, grad in zip(outputs, grads, strict=True)
+    )
+    return list(pullback(tuple(cotangents)))
 
 
 def sum_by_row(values: Tensor, rows: Tensor, num_rows: int) -> Tensor:

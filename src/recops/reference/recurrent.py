@@ -7,6 +7,7 @@ from torch import Tensor
 from torch.nn.functional import linear
 
 from recops._dtypes import widened
+from recops.reference._padding import without_padding
 
 
 def recurrent_step(
@@ -72,6 +73,9 @@ def recurrent_scan(
         gates, lengths = gates[gates_index.long()], lengths[gates_index.long()]
     h = gates.new_zeros(len(gates), w_hh.shape[1]) if h0 is None else widened(h0)
     outputs = []
+    gates = without_padding(gates, lengths)
+    if attention is not None:
+        attention = without_padding(attention, lengths)
     attentions = [None] * steps if attention is None else attention.unbind(1)
     # The gradient of unbind is a stack; that of an index would fill all steps at every step.
     for t, (gate, a) in enumerate(zip(gates.unbind(1), attentions, strict=True)):
@@ -102,7 +106,10 @@ def recurrent_layer(
     checkpoint: bool = False,
 ) -> tuple[Tensor, Tensor]:
     """Compute :func:`recops.recurrent_layer` in PyTorch."""
-    gates = linear(widened(x), widened(w_ih), None if b_ih is None else widened(b_ih))
+    wide = widened(x)
+    if lengths is not None:
+        wide = without_padding(wide, lengths)
+    gates = linear(wide, widened(w_ih), None if b_ih is None else widened(b_ih))
     outputs, h_last = recurrent_scan(
         gates,
         w_hh,

@@ -4,26 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import pairwise
-from typing import Literal, NamedTuple, TypeAlias, TypedDict
+from typing import Literal, NamedTuple, TypeAlias
 
 from torch import Tensor
 
 Activation: TypeAlias = Literal["tanh", "selu", "relu", "none"]
 Pool: TypeAlias = Literal["sum", "mean"]
-
-
-class CoactionArguments(TypedDict, total=False):
-    """Keyword arguments of the co-action functions; :func:`recops.coaction` describes them."""
-
-    orders: int
-    lengths: Tensor | None
-    feed_index: Tensor | None
-    bias: bool
-    activation: Activation
-    activate_last: bool
-    concat_hidden: bool
-    pool: Pool
-    order_independent: bool
 
 
 class CoactionOptions(NamedTuple):

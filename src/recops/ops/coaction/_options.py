@@ -19,7 +19,7 @@ from recops._checks import (
     check_tensor,
 )
 from recops._dtypes import parameter_dtypes
-from recops.state.coaction import Activation, CoactionArguments, CoactionOptions, Pool
+from recops.state.coaction import Activation, CoactionOptions, Pool
 
 _ACTIVATIONS, _POOLS = get_args(Activation), get_args(Pool)
 
@@ -27,19 +27,13 @@ _MAX_ORDERS = 1024
 """Largest order. Higher powers are useless: 1.1 to the power of 931 overflows float32."""
 
 
-def read_options(op: str, arguments: CoactionArguments) -> CoactionOptions:
-    """Return the options of a call, and check those that do not depend on the tensors.
+def check_options(op: str, options: CoactionOptions) -> None:
+    """Check the options that do not depend on the tensors.
 
     Raises:
-        TypeError: there is no such option, or one has another type.
+        TypeError: an option has another type.
         ValueError: an option is out of range.
     """
-    for name in arguments:
-        if name not in CoactionOptions._fields:
-            raise TypeError(
-                f"{op}: options must be among {', '.join(CoactionOptions._fields)}, got {name!r}"
-            )
-    options = CoactionOptions(**arguments)
     check_integer(op, "orders", options.orders, least=1, most=_MAX_ORDERS)
     check_flag(op, "bias", options.bias)
     check_flag(op, "activate_last", options.activate_last)
@@ -47,7 +41,6 @@ def read_options(op: str, arguments: CoactionArguments) -> CoactionOptions:
     check_flag(op, "order_independent", options.order_independent)
     check_choice(op, "activation", options.activation, _ACTIVATIONS)
     check_choice(op, "pool", options.pool, _POOLS)
-    return options
 
 
 def check_dims(op: str, name: str, dims: Sequence[int]) -> list[int]:

@@ -7,22 +7,22 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from typing_extensions import Unpack
 
 from recops._load import ops
+from recops.ops._autocast import autocast_to_float32
 from recops.ops._autograd import refuse_derivative, register_autograd
 from recops.ops.coaction._options import (
     Inputs,
     check_dims,
     check_feed,
+    check_options,
     check_params,
     check_users,
     no_gradients,
-    read_options,
     save_call,
     saved_call,
 )
-from recops.state.coaction import CoactionArguments, CoactionOptions
+from recops.state.coaction import Activation, CoactionOptions, Pool
 
 __all__ = ["coaction"]
 
@@ -31,7 +31,16 @@ def coaction(
     feed: Tensor,
     params: Tensor,
     dims: Sequence[int],
-    **options: Unpack[CoactionArguments],
+    *,
+    orders: int = 1,
+    lengths: Tensor | None = None,
+    feed_index: Tensor | None = None,
+    bias: bool = False,
+    activation: Activation = "tanh",
+    activate_last: bool = False,
+    concat_hidden: bool = True,
+    pool: Pool = "sum",
+    order_independent: bool = False,
 ) -> Tensor:
     """Apply each candidate's small network to every event of a history, and pool the results.
 
@@ -98,11 +107,22 @@ def coaction(
     """
     op = "coaction"
     sizes = check_dims(op, "dims", dims)
-    settings = read_options(op, options)
+    options = CoactionOptions(
+        orders,
+        lengths,
+        feed_index,
+        bias,
+        activation,
+        activate_last,
+        concat_hidden,
+        pool,
+        order_independent,
+    )
+    check_options(op, options)
     check_feed(op, "feed", feed, 3, sizes[0])
-    check_params(op, "params", params, sizes, settings, feed)
-    check_users(op, settings, feed.shape[0], params.shape[0], feed.device, "params")
-    return ops.coaction(feed, params, sizes, *settings)
+    check_params(op, "params", params, sizes, options, feed)
+    check_users(op, options, feed.shape[0], params.shape[0], feed.device, "params")
+    return ops.coaction(feed, params, sizes, *options)
 
 
 def _fake_coaction(feed: Tensor, params: Tensor, dims: list[int], *options: Any) -> Tensor:
@@ -131,4 +151,4 @@ torch.library.register_fake("recops::coaction_backward", _fake_backward)
 register_autograd("coaction", _grad, _save)
 refuse_derivative("coaction_backward", "co-action has")
 # Autocast computes in float32: in 16 bits the powers would underflow or overflow.
-torch.library.register_autocast("recops::coaction", "cpu", torch.float32)
+autocast_to_float32("coaction")

@@ -7,23 +7,23 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from typing_extensions import Unpack
 
 from recops._checks import INDICES, check_flag, check_tensor
 from recops._load import ops
+from recops.ops._autocast import autocast_to_float32
 from recops.ops._autograd import refuse_derivative, register_autograd
 from recops.ops.coaction._options import (
     Inputs,
     check_dims,
     check_feed,
+    check_options,
     check_params,
     check_users,
     no_gradients,
-    read_options,
     save_call,
     saved_call,
 )
-from recops.state.coaction import CoactionArguments, CoactionOptions
+from recops.state.coaction import Activation, CoactionOptions, Pool
 
 __all__ = ["coaction_gather"]
 
@@ -36,7 +36,15 @@ def coaction_gather(
     dims: Sequence[int],
     *,
     sparse: bool = False,
-    **options: Unpack[CoactionArguments],
+    orders: int = 1,
+    lengths: Tensor | None = None,
+    feed_index: Tensor | None = None,
+    bias: bool = False,
+    activation: Activation = "tanh",
+    activate_last: bool = False,
+    concat_hidden: bool = True,
+    pool: Pool = "sum",
+    order_independent: bool = False,
 ) -> Tensor:
     """Compute ``coaction(feed_table[history], params_table[targets], dims, …)``, look-ups fused.
 
@@ -80,15 +88,26 @@ def coaction_gather(
     """
     op = "coaction_gather"
     sizes = check_dims(op, "dims", dims)
-    settings = read_options(op, options)
+    options = CoactionOptions(
+        orders,
+        lengths,
+        feed_index,
+        bias,
+        activation,
+        activate_last,
+        concat_hidden,
+        pool,
+        order_independent,
+    )
+    check_options(op, options)
     check_flag(op, "sparse", sparse)
     check_feed(op, "feed_table", feed_table, 2, sizes[0])
     device = feed_table.device
     check_tensor(op, "history", history, ndim=2, dtypes=INDICES, device=device)
-    check_params(op, "params_table", params_table, sizes, settings, feed_table)
+    check_params(op, "params_table", params_table, sizes, options, feed_table)
     check_tensor(op, "targets", targets, ndim=1, dtypes=INDICES, device=device)
-    check_users(op, settings, history.shape[0], targets.shape[0], device, "targets")
-    return ops.coaction_gather(feed_table, history, params_table, targets, sizes, sparse, *settings)
+    check_users(op, options, history.shape[0], targets.shape[0], device, "targets")
+    return ops.coaction_gather(feed_table, history, params_table, targets, sizes, sparse, *options)
 
 
 def _fake_gather(
@@ -150,4 +169,4 @@ torch.library.register_fake("recops::coaction_gather_backward_sparse", _fake_bac
 register_autograd("coaction_gather", _grad, _save)
 refuse_derivative("coaction_gather_backward", "co-action has")
 refuse_derivative("coaction_gather_backward_sparse", "co-action has")
-torch.library.register_autocast("recops::coaction_gather", "cpu", torch.float32)
+autocast_to_float32("coaction_gather")

@@ -8,30 +8,39 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from typing_extensions import Unpack
 
 from recops._checks import check_list, check_tuple
 from recops._load import ops
+from recops.ops._autocast import autocast_to_float32
 from recops.ops._autograd import refuse_derivative, register_autograd
 from recops.ops.coaction._options import (
     Inputs,
     check_dims,
     check_feed,
+    check_options,
     check_params,
     check_users,
     no_gradients,
-    read_options,
     save_call,
     saved_call,
 )
-from recops.state.coaction import CoactionArguments, CoactionOptions
+from recops.state.coaction import Activation, CoactionOptions, Pool
 
 __all__ = ["coaction_multi"]
 
 
 def coaction_multi(
     pairs: Iterable[tuple[Tensor, Tensor, Sequence[int]]],
-    **options: Unpack[CoactionArguments],
+    *,
+    orders: int = 1,
+    lengths: Tensor | None = None,
+    feed_index: Tensor | None = None,
+    bias: bool = False,
+    activation: Activation = "tanh",
+    activate_last: bool = False,
+    concat_hidden: bool = True,
+    pool: Pool = "sum",
+    order_independent: bool = False,
 ) -> list[Tensor]:
     """Compute ``[coaction(feed, params, dims, …) for feed, params, dims in pairs]`` in one call.
 
@@ -64,23 +73,34 @@ def coaction_multi(
         [torch.Size([4, 36]), torch.Size([4, 6])]
     """
     op = "coaction_multi"
-    settings = read_options(op, options)
-    feeds, params, sizes = _check_pairs(op, check_list(op, "pairs", pairs), settings)
-    check_users(op, settings, feeds[0].shape[0], params[0].shape[0], feeds[0].device, "params")
+    options = CoactionOptions(
+        orders,
+        lengths,
+        feed_index,
+        bias,
+        activation,
+        activate_last,
+        concat_hidden,
+        pool,
+        order_independent,
+    )
+    check_options(op, options)
+    feeds, params, sizes = _check_pairs(op, check_list(op, "pairs", pairs), options)
+    check_users(op, options, feeds[0].shape[0], params[0].shape[0], feeds[0].device, "params")
     outputs: dict[int, Tensor] = {}
     for group in _group_by_steps(feeds):
         dims = [sizes[p] for p in group]
-        group_settings = settings
-        if settings.lengths is not None and feeds[group[0]].shape[1] != _steps_of_history(feeds):
-            group_settings = settings._replace(lengths=None)
+        group_options = options
+        if options.lengths is not None and feeds[group[0]].shape[1] != _steps_of_history(feeds):
+            group_options = options._replace(lengths=None)
         out = ops.coaction_multi(
             [feeds[p] for p in group],
             [params[p] for p in group],
             [size for layers in dims for size in layers],
             [len(layers) for layers in dims],
-            *group_settings,
+            *group_options,
         )
-        columns = out.split([settings.output_width(layers) for layers in dims], 1)
+        columns = out.split([options.output_width(layers) for layers in dims], 1)
         outputs.update(zip(group, columns, strict=True))
     return [outputs[p] for p in range(len(feeds))]
 
@@ -175,4 +195,4 @@ torch.library.register_fake("recops::coaction_multi", _fake_multi)
 torch.library.register_fake("recops::coaction_multi_backward", _fake_backward)
 register_autograd("coaction_multi", _grad, _save)
 refuse_derivative("coaction_multi_backward", "co-action has")
-torch.library.register_autocast("recops::coaction_multi", "cpu", torch.float32)
+autocast_to_float32("coaction_multi")

@@ -10,6 +10,7 @@ from torch import Tensor
 from recops._checks import FLOATS, check_choice, check_number, check_tensor
 from recops._dtypes import compute_dtype
 from recops._load import ops
+from recops.ops._autocast import autocast_to_float32
 from recops.ops._autograd import refuse_derivative, register_autograd
 
 __all__ = ["OverlapKernel", "codebook_overlap"]
@@ -118,4 +119,4 @@ torch.library.register_fake("recops::codebook_overlap", _fake_overlap)
 torch.library.register_fake("recops::codebook_overlap_backward", _fake_backward)
 register_autograd("codebook_overlap", _grad, _save)
 refuse_derivative("codebook_overlap_backward", "codebook overlap has")
-torch.library.register_autocast("recops::codebook_overlap", "cpu", torch.float32)
+autocast_to_float32("codebook_overlap")

@@ -11,6 +11,7 @@ from torch import Tensor
 from recops._checks import FLOATS, check_number, check_tensor
 from recops._dtypes import compute_dtype, parameter_dtypes
 from recops._load import ops
+from recops.ops._autocast import autocast_to_float32
 from recops.ops._autograd import refuse_derivative, register_autograd
 
 __all__ = ["dice"]
@@ -127,4 +128,4 @@ torch.library.register_fake("recops::dice", _fake_dice)
 torch.library.register_fake("recops::dice_backward", _fake_backward)
 register_autograd("dice", _grad, _save)
 refuse_derivative("dice_backward", "dice has")
-torch.library.register_autocast("recops::dice", "cpu", torch.float32)
+autocast_to_float32("dice")

@@ -13,9 +13,11 @@ from itertools import pairwise
 import torch
 from torch import Tensor
 
+from recops._checks import INT32_MAX
 from recops._debug import checks_data
 from recops._dtypes import widened
 from recops.ops._composite import check_range, first_index, vector_jacobian
+from recops.reference._padding import without_padding
 from recops.reference.memory.hpmn import updated_memory
 from recops.reference.memory.mimn import step as mimn_step
 from recops.state.mimn import MimnParams, MimnState
@@ -132,10 +134,12 @@ def hpmn_scan(
     checkpoint: int,
 ) -> tuple[Tensor, Tensor]:
     """Compute ``recops::hpmn_scan``."""
+    _check_periods("hpmn_scan", periods)
     lengths = _check_lengths("hpmn_scan", lengths, x)
     if checks_data(count):
         _check_count("hpmn_scan", count, torch.arange(len(count), device=count.device))
-    scan, wide = _hpmn_segment_scan(count, lengths, periods), widened(x)
+    scan = _hpmn_segment_scan(count, lengths, periods)
+    wide = without_padding(widened(x), lengths)
     states, saved = [memory.clone()], [memory[None][:0]]
     for begin, end in pairwise(_segment_bounds(x.shape[1], checkpoint)):
         if begin > 0:
@@ -158,10 +162,11 @@ def hpmn_scan_backward(
     saved: Tensor,
 ) -> list[Tensor]:
     """Compute the gradients of x, memory, each w_ih, w_hh and bias."""
-    scan = _hpmn_segment_scan(count, _check_lengths("hpmn_scan", lengths, x), periods)
+    lengths = _check_lengths("hpmn_scan", lengths, x)
+    scan = _hpmn_segment_scan(count, lengths, periods)
     grad_x, (grad_start,), grad_params = _scan_backward(
         scan,
-        widened(x),
+        without_padding(widened(x), lengths),
         lambda i: [saved[i - 1] if i else memory],
         [*w_ih, w_hh, bias],
         None,
@@ -182,6 +187,7 @@ def hpmn_step_(
     periods: Sequence[int],
 ) -> None:
     """Compute ``recops::hpmn_step_``, in rounds with one event per row. Reads the round sizes."""
+    _check_periods("hpmn_step_", periods)
     check_range("hpmn_step_", "rows", rows, 0, len(count) - 1)
     _check_finite("hpmn_step_", x)
     _check_count("hpmn_step_", count, rows)
@@ -193,6 +199,21 @@ def hpmn_step_(
             memory[row], count[row], wide[events], is_live, w_ih, w_hh, bias, periods
         )
         count[row] += 1
+
+
+def _check_periods(op: str, periods: Sequence[int]) -> None:
+    """Check that the periods are multiples of each other, with ratios that the kernel can count."""
+    for j, (below, period) in enumerate(pairwise([1, *periods])):
+        if period <= 0 or (period % below if j else period != 1):
+            raise ValueError(
+                f"{op}: periods must begin with 1 and each divide the next, "
+                f"got periods[{j}] = {period}"
+            )
+        if period // below > INT32_MAX:
+            raise ValueError(
+                f"{op}: periods must each be at most {INT32_MAX} times the last, "
+                f"got periods[{j}] = {period}"
+            )
 
 
 def _check_count(op: str, count: Tensor, rows: Tensor) -> None:
@@ -277,7 +298,7 @@ def mimn_scan(
         lengths, key_memory is not None, usage_scale, utilization, induction_topk
     )
     states = [*(tensor.clone() for tensor in state), _no_weights(state)]
-    wide, hidden = widened(x), state[0].shape[1]
+    wide, hidden = without_padding(widened(x), lengths), state[0].shape[1]
     outputs = [wide.new_zeros((len(x), 0, hidden))]
     width = sum(state[field].shape[1:].numel() for field in _MIMN_SAVED)
     saved = [wide.new_zeros((0, len(x), width))]
@@ -324,7 +345,7 @@ def mimn_scan_backward(
 
     grad_x, of_state, of_params = _scan_backward(
         scan,
-        widened(x),
+        without_padding(widened(x), lengths),
         state_at,
         leaves,
         widened(grad_outputs),

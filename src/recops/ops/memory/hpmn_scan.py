@@ -10,6 +10,7 @@ from torch import Tensor
 
 from recops._dtypes import compute_dtype
 from recops._load import ops
+from recops.ops._autocast import autocast_to_float32
 from recops.ops._autograd import refuse_derivative, register_autograd
 from recops.ops.memory._checks import (
     check_index,
@@ -160,4 +161,4 @@ torch.library.register_fake("recops::hpmn_scan", _fake_scan)
 torch.library.register_fake("recops::hpmn_scan_backward", _fake_backward)
 register_autograd("hpmn_scan", _grad, _save)
 refuse_derivative("hpmn_scan_backward", "memory networks have")
-torch.library.register_autocast("recops::hpmn_scan", "cpu", torch.float32)
+autocast_to_float32("hpmn_scan")

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from recops._load import ops
+from recops.ops._autocast import autocast_to_float32
 from recops.ops.memory._checks import check_index, check_input, check_pool, rows_of_pool
 from recops.ops.memory._mimn import Utilization, check_options, check_state, op_tensors
 from recops.state._memory import check_kind
@@ -95,4 +96,4 @@ def _fake_read(
 
 
 torch.library.register_fake("recops::mimn_read", _fake_read)
-torch.library.register_autocast("recops::mimn_read", "cpu", torch.float32)
+autocast_to_float32("mimn_read")

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from recops._dtypes import compute_dtype
 from recops._load import ops
+from recops.ops._autocast import autocast_to_float32
 from recops.ops._autograd import refuse_derivative, register_autograd
 from recops.ops.memory._checks import (
     check_index,
@@ -214,4 +215,4 @@ torch.library.register_fake("recops::mimn_scan", _fake_scan)
 torch.library.register_fake("recops::mimn_scan_backward", _fake_backward)
 register_autograd("mimn_scan", _grad, _save)
 refuse_derivative("mimn_scan_backward", "memory networks have")
-torch.library.register_autocast("recops::mimn_scan", "cpu", torch.float32)
+autocast_to_float32("mimn_scan")

@@ -41,9 +41,9 @@ def next_event_loss(
 
     def loss(states: Tensor, positive: Tensor, negative: Tensor, *layers: Tensor) -> list[Tensor]:
         is_different = is_cell & (positive != negative).any(-1)
-        terms = F.softplus(-_scores(states, positive, layers)).where(is_cell, 0)
-        drawn_terms = F.softplus(_scores(states, negative, layers)).where(is_different, 0)
-        return [(terms + drawn_terms).sum()]
+        scores, drawn_scores = _scores(states, [positive, negative], layers)
+        terms = F.softplus(-scores).where(is_cell, 0)
+        return [(terms + F.softplus(drawn_scores).where(is_different, 0)).sum()]
 
     (total,) = loss(*inputs, *layers)
     if not differentiate:
@@ -69,9 +69,18 @@ def next_event_loss_backward(
     return grad * grad_states, grad * grad_events, grad * grad_parameters
 
 
-def _scores(states: Tensor, events: Tensor, layers: Sequence[Tensor]) -> Tensor:
-    """Return the scores ``[B, T − 1]`` of events after states."""
-    hidden = torch.cat([states, events], -1)
-    for weight, bias in zip(layers[:-2:2], layers[1:-2:2], strict=True):
-        hidden = F.linear(hidden, weight, bias).sigmoid()
-    return F.linear(hidden, layers[-2], layers[-1])[..., 0]
+def _scores(states: Tensor, events: Sequence[Tensor], layers: Sequence[Tensor]) -> list[Tensor]:
+    """Return the scores ``[B, T − 1]`` of each of the events after states.
+
+    All events share the product of the first layer with the states.
+    """
+    first, bias = layers[:2]
+    width = states.shape[-1]
+    of_states = F.linear(states, first[:, :width], bias)
+    scores = []
+    for event in events:
+        hidden = (of_states + F.linear(event, first[:, width:])).sigmoid()
+        for weight, bias in zip(layers[2:-2:2], layers[3:-2:2], strict=True):
+            hidden = F.linear(hidden, weight, bias).sigmoid()
+        scores.append(F.linear(hidden, layers[-2], layers[-1])[..., 0])
+    return scores

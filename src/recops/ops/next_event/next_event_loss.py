@@ -11,6 +11,7 @@ from torch import Tensor
 from recops._checks import FLOATS, INDICES, check_list, check_tensor
 from recops._dtypes import compute_dtype
 from recops._load import ops
+from recops.ops._autocast import autocast_to_float32
 
 __all__ = ["next_event_loss"]
 
@@ -169,4 +170,4 @@ torch.library.register_fake("recops::next_event_loss", _fake)
 torch.library.register_fake("recops::next_event_loss_backward", _fake_backward)
 torch.library.register_autograd("recops::next_event_loss", _grad, setup_context=_save)
 torch.library.register_autograd("recops::next_event_loss_backward", _no_second_derivative)
-torch.library.register_autocast("recops::next_event_loss", "cpu", torch.float32)
+autocast_to_float32("next_event_loss")

@@ -10,6 +10,7 @@ from torch import Tensor
 from recops._checks import FLOATS, check_flag, check_tensor
 from recops._dtypes import compute_dtype
 from recops._load import ops
+from recops.ops._autocast import autocast_to_float32
 from recops.ops._autograd import refuse_derivative, register_autograd
 from recops.ops.recurrent._cells import (
     Cell,
@@ -193,4 +194,4 @@ torch.library.register_fake("recops::recurrent_layer", _fake_layer)
 torch.library.register_fake("recops::recurrent_layer_backward", _fake_backward)
 register_autograd("recurrent_layer", _grad, save_scan)
 refuse_derivative("recurrent_layer_backward", "recurrent scans have")
-torch.library.register_autocast("recops::recurrent_layer", "cpu", torch.float32)
+autocast_to_float32("recurrent_layer")

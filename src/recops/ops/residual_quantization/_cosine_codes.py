@@ -15,6 +15,7 @@ from torch import Tensor
 
 from recops._dtypes import compute_dtype, widened
 from recops._load import ops
+from recops.ops._autocast import autocast_to_float32
 from recops.ops._data_checks import DataChecks
 from recops.ops.residual_quantization._codebooks import fake_nearest
 
@@ -170,5 +171,5 @@ def _(
 
 
 # Autocast computes in float32, as for the ops they call: 16 bits would change the codes.
-for _op in (_cosine_nearest_codes, _cosine_rq_encode):
-    _op.register_autocast("cpu", torch.float32)
+autocast_to_float32("cosine_nearest_codes")
+autocast_to_float32("cosine_rq_encode")

@@ -8,6 +8,7 @@ from torch import Tensor
 from recops._checks import FLOATS, INDICES, check_integer, check_tensor
 from recops._dtypes import compute_dtype
 from recops._load import ops
+from recops.ops._autocast import autocast_to_float32
 from recops.ops._codewords import check_rows
 
 __all__ = ["accumulate_codes"]
@@ -66,4 +67,4 @@ def _fake(x: Tensor, index: Tensor, num_codes: int, weight: Tensor | None) -> tu
 
 
 torch.library.register_fake("recops::accumulate_codes", _fake)
-torch.library.register_autocast("recops::accumulate_codes", "cpu", torch.float32)
+autocast_to_float32("accumulate_codes")

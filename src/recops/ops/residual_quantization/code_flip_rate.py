@@ -10,6 +10,7 @@ from torch import Tensor
 from recops._checks import FLOATS, INT64_MAX, check_integer, check_tensor
 from recops._dtypes import compute_dtype, widest_dtype
 from recops._load import ops
+from recops.ops._autocast import autocast_to_float32
 from recops.ops.residual_quantization._codebooks import matching_codewords
 
 __all__ = ["code_flip_rate"]
@@ -108,4 +109,4 @@ def _fake_code_flips(
 
 torch.library.register_fake("recops::code_flips", _fake_code_flips)
 # Autocast computes in float32, as for encoding.
-torch.library.register_autocast("recops::code_flips", "cpu", torch.float32)
+autocast_to_float32("code_flips")

@@ -7,6 +7,7 @@ from torch import Tensor
 
 from recops._checks import FLOATS, check_choice, check_integer, check_tensor
 from recops._load import ops
+from recops.ops._autocast import autocast_to_float32
 from recops.ops._codewords import check_codewords
 from recops.ops.residual_quantization import _cosine_codes  # noqa: F401 (registers its ops)
 from recops.ops.residual_quantization._codebooks import METRICS, Metric, fake_nearest
@@ -69,4 +70,4 @@ def nearest_codes(
 
 torch.library.register_fake("recops::nearest_codes", fake_nearest)
 # Autocast computes in float32: 16 bits would change the codes.
-torch.library.register_autocast("recops::nearest_codes", "cpu", torch.float32)
+autocast_to_float32("nearest_codes")

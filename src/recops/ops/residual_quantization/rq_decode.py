@@ -9,6 +9,7 @@ from torch import Tensor
 
 from recops._checks import FLOATS, INDICES, check_tensor
 from recops._load import ops
+from recops.ops._autocast import autocast_to_float32
 from recops.ops._autograd import register_autograd
 from recops.ops.residual_quantization._codebooks import check_columns, flatten
 from recops.ops.residual_quantization._product_codes import codebook_stacks, num_levels
@@ -92,4 +93,4 @@ torch.library.register_fake("recops::rq_decode_backward", _fake_backward)
 # derivative of the other.
 register_autograd("rq_decode", _grad, _save)
 torch.library.register_autograd("recops::rq_decode_backward", _backward_grad, setup_context=_save)
-torch.library.register_autocast("recops::rq_decode", "cpu", torch.float32)
+autocast_to_float32("rq_decode")

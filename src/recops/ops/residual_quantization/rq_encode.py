@@ -7,6 +7,7 @@ from torch import Tensor
 
 from recops._dtypes import compute_dtype
 from recops._load import ops
+from recops.ops._autocast import autocast_to_float32
 from recops.ops.residual_quantization import _cosine_codes  # noqa: F401 (registers its ops)
 from recops.ops.residual_quantization._codebooks import Metric, check_search
 from recops.ops.residual_quantization._product_codes import Piece, check_pieces, join
@@ -107,4 +108,4 @@ def _fake(x: Tensor, codewords: Tensor, sizes: list[int], bits: int = 0) -> tupl
 
 torch.library.register_fake("recops::rq_encode", _fake)
 # Autocast computes in float32: 16 bits would change the codes.
-torch.library.register_autocast("recops::rq_encode", "cpu", torch.float32)
+autocast_to_float32("rq_encode")

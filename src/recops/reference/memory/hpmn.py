@@ -9,6 +9,7 @@ from torch import Tensor
 from torch.nn.functional import linear
 
 from recops._dtypes import widened, without_autocast
+from recops.reference._padding import without_padding
 from recops.reference.memory.primitives import gru
 from recops.state.hpmn import HpmnParams, HpmnState
 
@@ -29,6 +30,7 @@ def hpmn_scan(
     state = HpmnState.zeros(params, rows) if state is None else state.to(wide.dtype)
     if lengths is None:
         lengths = torch.full((rows,), steps, device=x.device)
+    wide = without_padding(wide, lengths)
     memory, count = state.memory, state.count
     for t in range(steps):
         live = t < lengths

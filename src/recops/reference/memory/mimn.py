@@ -9,6 +9,7 @@ from torch import Tensor
 from torch.nn.functional import linear, softplus
 
 from recops._dtypes import widened
+from recops.reference._padding import without_padding
 from recops.reference.memory.primitives import cosine, gru, memory_read, memory_write
 from recops.state.mimn import MimnParams, MimnState
 
@@ -32,6 +33,7 @@ def mimn_scan(
     state = MimnState.zeros(params, rows) if state is None else state.to(wide.dtype)
     if lengths is None:
         lengths = torch.full((rows,), steps, device=x.device)
+    wide = without_padding(wide, lengths)
     outputs = []
     for t in range(steps):
         new, out, _ = step(state, wide[:, t], params, utilization, induction_topk)

@@ -16,6 +16,8 @@ from coaction_inputs import CAN, Call, assert_agrees, calls, gradients, make_cal
 from recops import reference
 from tolerances import DTYPES
 
+pytestmark = pytest.mark.composites
+
 
 def agrees_with_the_reference(
     call: Call,

@@ -66,6 +66,7 @@ def test_errors(call: Callable[[], object], error: type[Exception], message: str
         call()
 
 
+@pytest.mark.composites(False)
 def test_params_width_is_that_of_the_errors() -> None:
     assert params_width(CAN) == 160
     assert params_width((4,) * 9, bias=True) == 160

@@ -16,6 +16,8 @@ from coaction_inputs import CAN, LAYOUTS, networks, params_width
 from recops import reference
 from tolerances import AGREEMENT, DTYPES
 
+pytestmark = pytest.mark.composites
+
 
 def make_gather(
     options: dict[str, Any],
@@ -119,6 +121,7 @@ def test_repeated_rows_are_computed_once_and_weighted(
         torch.testing.assert_close(actual, other)
 
 
+@pytest.mark.composites(False)
 def test_a_small_table_without_repeats_gives_the_same_bits() -> None:
     arguments, options = make_gather({"orders": 3}, rows=(8, 6), dtype=torch.float32)
     feed_table, history, params_table, targets, dims = arguments
@@ -167,6 +170,7 @@ def test_a_sparse_optimizer_updates_a_repeated_row_once() -> None:
         torch.testing.assert_close(actual, expected, rtol=1e-3, atol=1e-4)
 
 
+@pytest.mark.composites(False)
 @pytest.mark.parametrize("sparse", [False, True])
 def test_gradients_do_not_depend_on_the_number_of_threads(
     sparse: bool, set_threads: Callable[[int], None]
@@ -209,6 +213,7 @@ def test_opcheck() -> None:
     torch.library.opcheck(ops.coaction_gather_backward_sparse.default, (grad, *plain, *tail))
 
 
+@pytest.mark.composites(False)
 @pytest.mark.filterwarnings("ignore:.*script_method. is deprecated:DeprecationWarning")
 def test_compiles_into_one_graph_and_exports() -> None:
     arguments, options = make_gather({"orders": 3}, candidates=12, dtype=torch.float32)

@@ -14,7 +14,10 @@ import recops
 from coaction_inputs import CAN, Call, assert_agrees, gradients, make_call, run
 from instruction_sets import results_at_each
 
+pytestmark = pytest.mark.composites
 
+
+@pytest.mark.composites(False)
 @pytest.mark.parametrize("candidates", [None, 700])
 def test_results_do_not_depend_on_the_number_of_threads(
     candidates: int | None, set_threads: Callable[[int], None]
@@ -47,6 +50,7 @@ torch.save(results, sys.argv[2])
 """
 
 
+@pytest.mark.composites(False)
 def test_instruction_sets_agree(tmp_path: Path) -> None:
     calls_at_isa = [
         make_call(40, 13, orders=3),
@@ -87,6 +91,7 @@ def test_opcheck() -> None:
     torch.library.opcheck(torch.ops.recops.coaction_backward.default, (grad, *plain))
 
 
+@pytest.mark.composites(False)
 @pytest.mark.filterwarnings("ignore:.*script_method. is deprecated:DeprecationWarning")
 def test_compiles_into_one_graph_of_dynamic_shape() -> None:
     def function(feed: Tensor, params: Tensor, lengths: Tensor, index: Tensor) -> Tensor:
@@ -109,6 +114,7 @@ def test_compiles_into_one_graph_of_dynamic_shape() -> None:
     assert graphs["unique_graphs"] == 1
 
 
+@pytest.mark.composites(False)
 def test_exports() -> None:
     class Unit(torch.nn.Module):
         def forward(self, feed: Tensor, params: Tensor, lengths: Tensor) -> Tensor:

@@ -11,6 +11,8 @@ from torch import Tensor
 import recops
 from coaction_inputs import CAN, make_call
 
+pytestmark = pytest.mark.composites
+
 CLOSE: dict[str, float] = {"rtol": 1e-12, "atol": 1e-12}
 
 

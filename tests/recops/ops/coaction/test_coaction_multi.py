@@ -16,6 +16,8 @@ from coaction_inputs import make_call, networks, params_width
 from recops import reference
 from tolerances import AGREEMENT, DTYPES
 
+pytestmark = pytest.mark.composites
+
 Pairs = list[tuple[Tensor, Tensor, tuple[int, ...]]]
 
 
@@ -50,6 +52,7 @@ def test_one_call_equals_a_call_per_pair(
         assert actual.shape == expected.shape
 
 
+@pytest.mark.composites(False)
 def test_results_do_not_depend_on_threads(set_threads: Callable[[int], None]) -> None:
     pairs, options = make_pairs([(16, 8, 4)] * 48, orders=3)
     set_threads(1)
@@ -115,6 +118,7 @@ def test_opcheck() -> None:
     torch.library.opcheck(ops.coaction_multi_backward.default, (grad, *plain, *arguments))
 
 
+@pytest.mark.composites(False)
 @pytest.mark.filterwarnings("ignore:.*script_method. is deprecated:DeprecationWarning")
 @pytest.mark.parametrize("steps", [6, 1, 3])
 def test_compiles_into_one_graph_and_exports(steps: int) -> None:

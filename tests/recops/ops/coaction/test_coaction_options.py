@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable
 from typing import Any, get_type_hints
 
@@ -10,8 +11,9 @@ import torch
 
 import recops
 from recops import reference
-from recops.ops.coaction._options import read_options
-from recops.state.coaction import CoactionArguments, CoactionOptions
+from recops.state.coaction import CoactionOptions
+
+pytestmark = pytest.mark.composites
 
 FEED, PARAMS, DIMS = torch.randn(3, 5, 2), torch.randn(3, 6), (2, 3)
 CALLS: dict[str, Callable[..., Any]] = {
@@ -23,22 +25,26 @@ CALLS: dict[str, Callable[..., Any]] = {
 }
 
 
-def test_arguments_and_options_have_the_same_fields() -> None:
-    assert get_type_hints(CoactionArguments) == get_type_hints(CoactionOptions)
-    assert CoactionArguments.__required_keys__ == frozenset()
+@pytest.mark.composites(False)
+@pytest.mark.parametrize("module", [recops, reference])
+@pytest.mark.parametrize("name", CALLS)
+def test_signatures_have_the_options_with_their_defaults(module: Any, name: str) -> None:
+    function = getattr(module, name)
+    parameters = list(inspect.signature(function).parameters.values())
+    options = parameters[-len(CoactionOptions._fields) :]
+    assert {each.name: each.default for each in options} == CoactionOptions._field_defaults
+    assert all(each.kind is each.KEYWORD_ONLY for each in options)
+    hints, expected = get_type_hints(function), get_type_hints(CoactionOptions)
+    assert {each.name: hints[each.name] for each in options} == expected
 
 
+@pytest.mark.composites(False)
 @pytest.mark.parametrize("op", [*CALLS, *(f"{name}_backward" for name in CALLS)])
 def test_schemas_end_with_the_options_in_order(op: str) -> None:
     arguments = [
         argument.name for argument in getattr(torch.ops.recops, op).default._schema.arguments
     ]
     assert tuple(arguments[-len(CoactionOptions._fields) :]) == CoactionOptions._fields
-
-
-def test_omitted_options_have_their_defaults() -> None:
-    assert read_options("coaction", {}) == CoactionOptions()
-    assert read_options("coaction", {"orders": 3}) == CoactionOptions()._replace(orders=3)
 
 
 @pytest.mark.parametrize("name", CALLS)
@@ -49,6 +55,6 @@ def test_defaults_are_those_of_the_reference(name: str) -> None:
 
 @pytest.mark.parametrize("name", CALLS)
 def test_unknown_option_raises(name: str) -> None:
-    message = f"^{name}: options must be among orders, lengths, .*, got 'order'$"
+    message = rf"^{name}\(\) got an unexpected keyword argument 'order'"
     with pytest.raises(TypeError, match=message):
         CALLS[name](getattr(recops, name), order=2)

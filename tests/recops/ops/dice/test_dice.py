@@ -15,6 +15,8 @@ from dice_inputs import either, make, results
 from recops import reference
 from tolerances import AGREEMENT, DTYPES, wide
 
+pytestmark = pytest.mark.composites
+
 LAYOUTS: dict[str, Callable[[Tensor], Tensor]] = {
     "contiguous": lambda x: x,
     "transposed": lambda x: x.mT.contiguous().mT if x.ndim > 1 else x,

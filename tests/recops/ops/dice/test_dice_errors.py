@@ -10,6 +10,8 @@ import torch
 import recops
 from dice_inputs import make
 
+pytestmark = pytest.mark.composites
+
 X, ALPHA = make(3, 5)
 
 MEAN, VAR = torch.zeros(5), torch.ones(5)

@@ -14,7 +14,10 @@ from dice_inputs import either, make, results
 from instruction_sets import results_at_each
 from tolerances import AGREEMENT, DTYPES
 
+pytestmark = pytest.mark.composites
 
+
+@pytest.mark.composites(False)
 @either
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_results_do_not_depend_on_the_number_of_threads(dtype, of_batch, set_threads) -> None:
@@ -40,6 +43,7 @@ torch.save(found, sys.argv[2])
 """
 
 
+@pytest.mark.composites(False)
 def test_instruction_sets_agree(tmp_path: Path) -> None:
     inputs = [
         make(70, 83, of_batch=of_batch, dtype=dtype)
@@ -76,6 +80,7 @@ def test_opcheck(dtype: torch.dtype, of_batch: bool) -> None:
     torch.library.opcheck(torch.ops.recops.dice_backward.default, backward)
 
 
+@pytest.mark.composites(False)
 @either
 @pytest.mark.filterwarnings("ignore:.*script_method. is deprecated:DeprecationWarning")
 def test_compiles_into_one_graph_of_dynamic_shape(of_batch: bool) -> None:
@@ -90,6 +95,7 @@ def test_compiles_into_one_graph_of_dynamic_shape(of_batch: bool) -> None:
     assert graphs["unique_graphs"] == 1
 
 
+@pytest.mark.composites(False)
 @either
 def test_exports(of_batch: bool) -> None:
     class Gate(torch.nn.Module):

@@ -14,7 +14,10 @@ from embedding_inputs import INDICES, example, gradients
 from instruction_sets import results_at_each
 from tolerances import DTYPES
 
+pytestmark = pytest.mark.composites
 
+
+@pytest.mark.composites(False)
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_results_do_not_depend_on_the_number_of_threads(
     dtype: torch.dtype, set_threads: Callable[[int], None]
@@ -50,6 +53,7 @@ torch.save(results, sys.argv[2])
 """
 
 
+@pytest.mark.composites(False)
 def test_instruction_sets_agree_to_the_bit(tmp_path: Path) -> None:
     inputs = [
         (torch.randn(40, width).to(dtype), torch.randint(40, (30, 20)).to(index))
@@ -84,6 +88,7 @@ class Model(torch.nn.Module):
         return recops.embedding_bags([(weight, ids), (weight, ids[:, 0])], padding_idx=0)
 
 
+@pytest.mark.composites(False)
 @pytest.mark.filterwarnings("ignore:.*script_method. is deprecated:DeprecationWarning")
 def test_compiles_into_one_graph_of_dynamic_shape() -> None:
     compiled = torch.compile(Model(), fullgraph=True, dynamic=True)
@@ -104,6 +109,7 @@ def test_compiles_into_one_graph_of_dynamic_shape() -> None:
     assert graphs["unique_graphs"] == 1
 
 
+@pytest.mark.composites(False)
 def test_exports() -> None:
     rows, size = torch.export.Dim("rows", min=2), torch.export.Dim("size", min=2)
     inputs = torch.randn(12, 6), torch.randint(12, (4, 3))

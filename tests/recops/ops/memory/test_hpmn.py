@@ -26,6 +26,8 @@ from memory_inputs import (
 from recops import HpmnParams, HpmnState, reference
 from tolerances import AGREEMENT
 
+pytestmark = pytest.mark.composites
+
 PERIODS = [[1, 2, 6], [1, 1, 1], [1, 3, 3]]
 Gradients = tuple[Tensor, HpmnState, list[Tensor]]
 
@@ -130,6 +132,7 @@ def test_gradcheck() -> None:
     assert torch.autograd.gradcheck(run, leaves)
 
 
+@pytest.mark.composites(False)
 @pytest.mark.parametrize("periods", PERIODS, ids=str)
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float64])
 def test_streaming_equals_the_scan(periods: list[int], dtype: torch.dtype) -> None:
@@ -169,6 +172,7 @@ def test_padding_changes_no_bit() -> None:
         assert torch.equal(actual, correct)
 
 
+@pytest.mark.composites(False)
 def test_threads_and_checkpoints_change_no_bit(set_threads: Callable[[int], None]) -> None:
     scan = Scan(rows=300, steps=40, hidden=16)
     set_threads(1)
@@ -189,6 +193,7 @@ def test_nan_affects_only_its_row() -> None:
     assert torch.equal(results[others], memory[others])
 
 
+@pytest.mark.composites(False)
 def test_reads_agree_with_the_reference() -> None:
     scan = Scan(dtype=torch.float64)
     rows = torch.tensor([3, 0, 3, 20])
@@ -210,6 +215,7 @@ def test_reads_agree_with_the_reference() -> None:
 # ---- Integration with torch.
 
 
+@pytest.mark.composites(False)
 @pytest.mark.parametrize("module", [recops, reference])
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
 def test_autocast_changes_no_read(module: Any, dtype: torch.dtype) -> None:
@@ -229,6 +235,7 @@ def test_autocast_changes_no_read(module: Any, dtype: torch.dtype) -> None:
         assert torch.equal(results, correct)
 
 
+@pytest.mark.composites(False)
 def test_a_compiled_read_is_equal_under_autocast() -> None:
     scan = Scan()
     arguments = (scan.x[:, 0], scan.state, torch.arange(21), scan.params)
@@ -262,6 +269,7 @@ def test_opcheck() -> None:
     )
 
 
+@pytest.mark.composites(False)
 @pytest.mark.filterwarnings("ignore:.*script_method. is deprecated:DeprecationWarning")
 def test_compiles_into_one_graph_of_dynamic_shape() -> None:
     def loss(x: Tensor, lengths: Tensor, params: HpmnParams) -> Tensor:
@@ -288,6 +296,7 @@ def test_compiles_into_one_graph_of_dynamic_shape() -> None:
     assert counters["unique_graphs"] == 1
 
 
+@pytest.mark.composites(False)
 def test_exports() -> None:
     class Module(torch.nn.Module):
         def forward(
@@ -383,6 +392,7 @@ def test_a_read_outside_the_pool() -> None:
         recops.hpmn_read(X[:, 0], POOL, torch.tensor([0, 6]), PARAMS)
 
 
+@pytest.mark.composites(False)
 @pytest.mark.parametrize(
     ("changes", "error", "message"),
     [

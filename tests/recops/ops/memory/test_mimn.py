@@ -29,6 +29,8 @@ from memory_inputs import (
 from recops import MimnParams, MimnState, reference
 from tolerances import AGREEMENT
 
+pytestmark = pytest.mark.composites
+
 every_utilization = pytest.mark.parametrize("utilization", UTILIZATIONS)
 
 
@@ -158,6 +160,7 @@ def test_nan_affects_only_its_row(utilization: str) -> None:
 # ---- Determinism.
 
 
+@pytest.mark.composites(False)
 @every_utilization
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float64])
 @pytest.mark.parametrize("topk", [0, 1, 2])
@@ -174,6 +177,7 @@ def test_streaming_equals_the_scan(utilization: str, dtype: torch.dtype, topk: i
         assert same_bits(pool, last)
 
 
+@pytest.mark.composites(False)
 @every_utilization
 def test_a_scan_may_be_split_anywhere(utilization: str) -> None:
     scan = MimnScan(rows=19, steps=7, utilization=utilization, ragged=False)
@@ -185,6 +189,7 @@ def test_a_scan_may_be_split_anywhere(utilization: str) -> None:
         assert same_bits(state, last)
 
 
+@pytest.mark.composites(False)
 @every_utilization
 def test_a_read_equals_one_more_step(utilization: str) -> None:
     scan = MimnScan(rows=9, utilization=utilization)
@@ -243,6 +248,7 @@ def test_padding_changes_no_bit(utilization: str) -> None:
             assert torch.equal(actual, correct), name
 
 
+@pytest.mark.composites(False)
 @every_utilization
 def test_threads_change_no_bit(utilization: str, set_threads: Callable[[int], None]) -> None:
     scan = MimnScan(rows=300, steps=12, size=16, hidden=16, utilization=utilization)
@@ -255,6 +261,7 @@ def test_threads_change_no_bit(utilization: str, set_threads: Callable[[int], No
         assert all(torch.equal(others[name], correct) for name, correct in gradients.items())
 
 
+@pytest.mark.composites(False)
 def test_checkpoints_change_no_bit_of_row_gradients() -> None:
     scan = MimnScan(rows=20, steps=11, utilization="code")
     plain, _ = scan.run(recops)
@@ -298,6 +305,7 @@ def test_opcheck(utilization: str) -> None:
     )
 
 
+@pytest.mark.composites(False)
 @pytest.mark.filterwarnings("ignore:.*script_method. is deprecated:DeprecationWarning")
 def test_compiles_into_one_graph_of_dynamic_shape() -> None:
     def loss(x: Tensor, lengths: Tensor, params: MimnParams) -> Tensor:
@@ -323,6 +331,7 @@ def test_compiles_into_one_graph_of_dynamic_shape() -> None:
     assert counters["unique_graphs"] == 1
 
 
+@pytest.mark.composites(False)
 def test_compiled_steps_update_the_pool() -> None:
     def advance(pool: MimnState, rows: Tensor, x: Tensor, params: MimnParams) -> Tensor:
         recops.mimn_step_(pool, rows, x, params, utilization="code")
@@ -336,6 +345,7 @@ def test_compiled_steps_update_the_pool() -> None:
     assert same_bits(pool, twin)
 
 
+@pytest.mark.composites(False)
 def test_exports() -> None:
     class Module(torch.nn.Module):
         def forward(
@@ -392,6 +402,7 @@ torch.save(results, sys.argv[2])
 """
 
 
+@pytest.mark.composites(False)
 def test_instruction_sets_agree(tmp_path: Path) -> None:
     first, *others = results_at_each(ON_THIS_ISA, tmp_path)
     for result in others:
@@ -402,6 +413,7 @@ def test_instruction_sets_agree(tmp_path: Path) -> None:
 # ---- Holders and errors.
 
 
+@pytest.mark.composites(False)
 def test_parameters_and_states_move_and_list_their_tensors() -> None:
     params = MimnParams.random(input_size=4, hidden_size=3, num_slots=2, seed=5)
     again = MimnParams.random(input_size=4, hidden_size=3, num_slots=2, seed=5)
@@ -415,6 +427,7 @@ def test_parameters_and_states_move_and_list_their_tensors() -> None:
         state.to(torch.bfloat16)
 
 
+@pytest.mark.composites(False)
 @pytest.mark.parametrize(
     ("arguments", "keywords", "device", "dtype"),
     [
@@ -454,6 +467,7 @@ def test_states_on_two_devices_are_refused(kind: Any) -> None:
             replace(state, **{name: tensor.to("meta")})
 
 
+@pytest.mark.composites(False)
 @pytest.mark.parametrize(
     ("arguments", "keywords", "error", "message"),
     [
@@ -482,6 +496,7 @@ POOL = mimn_state(PARAMS, 6, dtype=torch.float32)
 X, ROWS = torch.zeros(2, 3, 4), torch.tensor([5, 0])
 
 
+@pytest.mark.composites(False)
 @pytest.mark.parametrize(
     ("changes", "error", "message"),
     [
@@ -498,6 +513,7 @@ def test_errors_of_params(changes: dict[str, Any], error: type[Exception], messa
         replace(PARAMS, **changes)
 
 
+@pytest.mark.composites(False)
 @pytest.mark.parametrize(
     ("changes", "error", "message"),
     [
@@ -574,6 +590,7 @@ def test_a_read_outside_the_pool(grad: bool, row: int) -> None:
         recops.mimn_read(POOL, torch.tensor([row]), target, PARAMS, utilization="none")
 
 
+@pytest.mark.composites(False)
 def test_map_tensors_reaches_every_tensor() -> None:
     doubled = map_tensors(PARAMS, lambda tensor: 2 * tensor)
     for (_, one), (_, other) in zip(PARAMS.named_tensors(), doubled.named_tensors(), strict=True):

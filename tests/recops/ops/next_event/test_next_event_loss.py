@@ -16,6 +16,8 @@ import recops
 from recops import reference
 from tolerances import AGREEMENT, DTYPES, wide
 
+pytestmark = pytest.mark.composites
+
 
 @dataclass
 class Problem:
@@ -148,6 +150,7 @@ def test_there_is_no_second_derivative() -> None:
         of_states.sum().backward()
 
 
+@pytest.mark.composites(False)
 @pytest.mark.parametrize("dtype", DTYPES[::3])
 def test_results_do_not_depend_on_the_number_of_threads(
     dtype, set_threads: Callable[[int], None]
@@ -169,6 +172,7 @@ def test_opcheck() -> None:
     torch.library.opcheck(torch.ops.recops.next_event_loss.default, call)
 
 
+@pytest.mark.composites(False)
 def test_compiles_into_one_graph_of_dynamic_shape() -> None:
     compiled = torch.compile(
         recops.next_event_loss, fullgraph=True, dynamic=True, backend="aot_eager"
@@ -186,6 +190,7 @@ def test_compiles_into_one_graph_of_dynamic_shape() -> None:
     assert graphs["unique_graphs"] == 1
 
 
+@pytest.mark.composites(False)
 def test_exports() -> None:
     layers = Problem().tensors[2:]
 

@@ -15,6 +15,8 @@ from recops import reference
 from recurrent_inputs import FORMS, LAYOUTS, Scan, every_form, layer_or_scan
 from tolerances import AGREEMENT, DTYPES, wide
 
+pytestmark = pytest.mark.composites
+
 
 def agrees(scan: Scan, **changes: object) -> None:
     """Compare values and gradients with the reference's in float64."""
@@ -125,7 +127,8 @@ def test_a_gradient_of_either_result() -> None:
             torch.testing.assert_close(actual, expected, **AGREEMENT[torch.float64])
 
 
-def test_attention_of_one_and_of_none() -> None:
+@pytest.mark.composites(False)
+def test_attention_of_one_equals_a_gru() -> None:
     scan = Scan(rows=20, hidden=9)
     ones = torch.ones_like(scan.tensors["attention"])
     gru = scan.run(recops, cell="gru", attention=None)
@@ -134,9 +137,31 @@ def test_attention_of_one_and_of_none() -> None:
     zeros = scan.run(recops, attention=0 * ones, update="or")
     for actual, correct in zip(zeros, gru, strict=True):
         assert torch.equal(actual, correct)
+
+
+def test_attention_of_zero_keeps_the_state() -> None:
+    scan = Scan(rows=20, hidden=9)
+    zeros = torch.zeros_like(scan.tensors["attention"])
     for keywords in ({"cell": "agru"}, {"update": "paper"}):
-        _, still = scan.run(recops, attention=0 * ones, **keywords)
+        _, still = scan.run(recops, attention=zeros, **keywords)
         assert torch.equal(still, scan.tensors["h0"])
+
+
+@pytest.mark.parametrize("module", [recops, reference])
+@layer_or_scan
+def test_nan_past_the_lengths_has_no_effect(module: Any, inputs: int | None) -> None:
+    scan, padded = Scan(rows=9, inputs=inputs), Scan(rows=9, inputs=inputs)
+    past = torch.arange(scan.steps) >= scan.keywords["lengths"][:, None]
+    names = [next(iter(scan.tensors)), "attention"]
+    for name in names:
+        padded.tensors[name] = scan.tensors[name].clone()
+        padded.tensors[name][past] = torch.nan
+    (results, gradients), (correct, expected) = padded.gradients(module), scan.gradients(module)
+    torch.testing.assert_close(results, correct, **AGREEMENT[torch.float32])
+    for name, gradient in gradients.items():
+        torch.testing.assert_close(gradient, expected[name], **AGREEMENT[torch.float32])
+        if name in names:
+            assert gradient[past].eq(0).all()
 
 
 @pytest.mark.parametrize(

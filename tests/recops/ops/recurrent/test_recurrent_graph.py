@@ -9,6 +9,8 @@ from torch import Tensor
 import recops
 from recurrent_inputs import Scan, every_form, layer_or_scan
 
+pytestmark = pytest.mark.composites
+
 
 @every_form
 @layer_or_scan
@@ -31,6 +33,7 @@ def test_opcheck(form: tuple[str, str, str], inputs: int | None) -> None:
     )
 
 
+@pytest.mark.composites(False)
 @pytest.mark.filterwarnings("ignore:.*script_method. is deprecated:DeprecationWarning")
 @layer_or_scan
 def test_compiles_into_one_graph_of_dynamic_shape(inputs: int | None) -> None:
@@ -58,6 +61,7 @@ def test_compiles_into_one_graph_of_dynamic_shape(inputs: int | None) -> None:
     assert graphs["unique_graphs"] == 1
 
 
+@pytest.mark.composites(False)
 @layer_or_scan
 def test_exports(inputs: int | None) -> None:
     class Module(torch.nn.Module):

@@ -14,6 +14,8 @@ from torch import Tensor, nn
 import recops
 from recurrent_inputs import Scan
 
+pytestmark = pytest.mark.composites
+
 # Tolerance for float32 sums in another order, over all steps.
 CLOSE = {"rtol": 1e-5, "atol": 1e-5}
 ROWS, STEPS, INPUTS, HIDDEN = 6, 20, 5, 12
