@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from collections.abc import Callable
 
 import pytest
 import torch
@@ -22,11 +23,21 @@ def test_a_missing_device_is_one_line() -> None:
     assert line.startswith("ERROR: --device: cuda:99 is not available (")
 
 
-def test_ops_run_on_the_device() -> None:
-    x, alpha = torch.randn(3, 5), torch.rand(5)
+CALLS: dict[str, Callable[[], object]] = {
+    "dice": lambda: recops.dice(torch.randn(3, 5), torch.rand(5)),
+    "rq_encode": lambda: recops.rq_encode(torch.randn(3, 5), torch.randn(2, 4, 5)),
+    "cosine": lambda: recops.nearest_codes(torch.randn(3, 5), torch.randn(4, 5), metric="cosine"),
+    "straight_through": lambda: recops.straight_through(
+        torch.randn(3, 5, requires_grad=True), torch.randn(2, 4, 5)
+    ),
+}
+
+
+@pytest.mark.parametrize("name", CALLS)
+def test_ops_run_on_the_device(name: str) -> None:
     with ops_on(torch.device("meta")), pytest.raises(NotImplementedError, match="meta tensor"):
-        recops.dice(x, alpha)  # the results exist, but have no data to copy to the CPU
-    recops.dice(x, alpha)
+        CALLS[name]()  # results on meta have no data to copy to the CPU
+    CALLS[name]()
 
 
 def test_changes_of_arguments_come_back() -> None:

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 from torch.utils._pytree import tree_map_only
 
+import recops
 from recops.ops._composite import COMPOSITES, composite
 
 _WARNING = r"[\s\S]*Overriding a previously registered kernel"
@@ -31,12 +32,16 @@ def composites_on_cpu() -> AbstractContextManager[None]:
     return _cpu_kernels({op: composite(op) for op in COMPOSITES})
 
 
-def ops_on(device: torch.device) -> AbstractContextManager[None]:
+@contextmanager
+def ops_on(device: torch.device) -> Iterator[None]:
     """Run every op on a device: move its tensors there, and its results back to the CPU.
 
-    Inputs and expectations of a test stay on the CPU, and so do the ops of torch between calls.
+    Inputs and expectations of a test stay on the CPU, and so do the ops of torch between calls. Data
+    is checked as on the CPU.
     """
-    return _cpu_kernels({op: on_device(op, device) for op in (*COMPOSITES, *_IN_PYTHON)})
+    kernels = {op: on_device(op, device) for op in (*COMPOSITES, *_IN_PYTHON)}
+    with _cpu_kernels(kernels), recops.debug():
+        yield
 
 
 def on_device(

@@ -9,7 +9,7 @@ nondeterministic on CUDA, and use float64 only for float64 inputs, because MPS l
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import cache
 from importlib import import_module
 from typing import Any
@@ -101,7 +101,13 @@ def composite(op: str) -> Callable[..., Any]:
     """Return the composite of an op, without autocast: 16 bits would change its results."""
 
     def run(*arguments: Any) -> Any:
-        with without_autocast(_first_tensor(arguments)):
+        tensors = list(_tensors(arguments))
+        if not tensors:
+            raise TypeError(f"{op}: arguments must include a tensor, got none")
+        for tensor in tensors:
+            if tensor.layout != torch.strided:
+                raise TypeError(f"{op}: tensors must be strided, got {tensor.layout}")
+        with without_autocast(tensors[0]):
             return _function(op)(*arguments)
 
     return run
@@ -115,13 +121,12 @@ def _function(op: str) -> Callable[..., Any]:
     return function
 
 
-def _first_tensor(arguments: Sequence[Any]) -> Tensor:
+def _tensors(arguments: Sequence[Any]) -> Iterator[Tensor]:
     for argument in arguments:
         if isinstance(argument, Tensor):
-            return argument
-        if isinstance(argument, list) and argument and isinstance(argument[0], Tensor):
-            return argument[0]
-    raise TypeError("composite: arguments must include a tensor, got none")
+            yield argument
+        elif isinstance(argument, list):
+            yield from (each for each in argument if isinstance(each, Tensor))
 
 
 def vector_jacobian(

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from recops.ops._composite import first_index, running_sum_by_row, sum_by_row
+from recops.ops._shapes import check_dim, check_shape
 
 _BLOCK_VALUES = 1 << 24
 """Largest number of coordinates of differences between items and codewords per block."""
@@ -30,13 +31,20 @@ def repair_assignment(
     Much slower than a dedicated kernel, and it reads from the device several times per round. With
     equal weights there are at most about K rounds; with different weights there can be many more.
     """
+    op = "balance_assignment"
+    check_dim(op, "x", x, 2)
+    check_dim(op, "codebook", codebook, 2)
+    check_shape(op, "codebook", codebook, len(codebook), x.shape[1])
+    check_shape(op, "weight", weight, len(x))
+    check_shape(op, "capacity", capacity, len(codebook))
+    check_shape(op, "nearest", nearest, len(x))
     _check_amounts("weight", weight, unbounded=False)
     _check_amounts("capacity", capacity, unbounded=True)
     size = len(codebook)
     wrong = first_index((nearest < -1) | (nearest >= size))
     if wrong is not None:
         raise IndexError(
-            f"balance_assignment: nearest must be from 0 to {size - 1}, or -1 for none, "
+            f"{op}: nearest must be from 0 to {size - 1}, or -1 for none, "
             f"got nearest{wrong} = {int(nearest[wrong[0]])}"
         )
     index = nearest.long()

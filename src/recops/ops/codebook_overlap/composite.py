@@ -9,6 +9,11 @@ import torch
 from torch import Tensor
 
 from recops.ops._data_checks import DataChecks, Error
+from recops.ops._shapes import check_dim, check_numel, check_shape
+
+_OP = "codebook_overlap"
+_WIDTHS = {"bhattacharyya": 8, "product": 4}
+"""Squared distance over the exponent, in units of σ²."""
 
 _BLOCK_VALUES = 1 << 24
 """Largest number of coordinates of codeword pairs per block."""
@@ -19,9 +24,10 @@ def codebook_overlap(
 ) -> tuple[Tensor, Tensor]:
     """Compute ``recops::codebook_overlap``.
 
-    Much slower than a dedicated kernel: differences of all
-    pairs, ``[K, K, D]``, go through memory, in blocks of rows.
+    Much slower than a dedicated kernel: differences of all pairs, ``[K, K, D]``, go through memory,
+    in blocks of rows.
     """
+    _check_arguments(codebook, usage, sigma, kernel)
     checks = DataChecks(optional=True)
     for name, values in (("codebook", codebook), ("usage", usage)):
         checks.add(~values.isfinite(), _not_finite(name))
@@ -45,6 +51,9 @@ def codebook_overlap_backward(
     ``∂c_i = Σ_j (a_i u_j + a_j u_i) · κ'_ij · 2 (c_i − c_j)`` and ``∂u = κ a + g_overlap · r``.
     Much slower than a dedicated kernel, as in the forward pass.
     """
+    _check_arguments(codebook, usage, sigma, kernel)
+    check_numel(_OP, "grad_overlap", grad_overlap, 1)
+    check_shape(_OP, "grad_row_sums", grad_row_sums, len(codebook))
     weight = grad_overlap * usage + grad_row_sums
     grad_codebook, grad_usage = [], []
     for rows, differences in _blocks(codebook):
@@ -73,12 +82,21 @@ def _kernel(differences: Tensor, sigma: float, kernel: str) -> tuple[Tensor, Ten
         overlap = torch.erfc(distance / scale).where(is_distinct, 1)
         density = torch.exp(-sq_distance / scale**2) / (math.sqrt(math.pi) * scale)
         return overlap, (-density / distance).where(is_distinct, 0)
-    width = {"bhattacharyya": 8, "product": 4}[kernel] * sigma**2
+    width = _WIDTHS[kernel] * sigma * sigma
     overlap = torch.exp(-sq_distance / width)
     return overlap, -overlap / width
 
 
 def _not_finite(name: str) -> Error:
-    return lambda wrong: ValueError(
-        f"codebook_overlap: {name} must be finite, got {name}[{wrong[0]}]"
-    )
+    return lambda wrong: ValueError(f"{_OP}: {name} must be finite, got {name}[{wrong[0]}]")
+
+
+def _check_arguments(codebook: Tensor, usage: Tensor, sigma: float, kernel: str) -> None:
+    check_dim(_OP, "codebook", codebook, 2)
+    check_shape(_OP, "usage", usage, len(codebook))
+    if not sigma > 0:
+        raise ValueError(f"{_OP}: sigma must be positive, got {sigma:g}")
+    if kernel not in (*_WIDTHS, "minimum"):
+        raise ValueError(
+            f"{_OP}: kernel must be 'bhattacharyya', 'product' or 'minimum', got '{kernel}'"
+        )

@@ -12,6 +12,7 @@ from recops._checks import check_integer
 from recops._debug import checks_data
 from recops._dtypes import compute_dtype, widened
 from recops.ops._composite import first_index, sum_by_row
+from recops.ops._shapes import check_dim, check_numel, check_shape
 
 _BLOCK_VALUES = 1 << 24
 """Largest number of scores per block of rows."""
@@ -56,6 +57,7 @@ def nearest_codes(x: Tensor, codebook: Tensor, k: int) -> tuple[Tensor, Tensor]:
 
     Much slower than a dedicated kernel if k > 1: it sorts the scores of all codewords.
     """
+    check_dim("nearest_codes", "codebook", codebook, 2)
     levels = _Levels("nearest_codes", "codebook", x, codebook, [len(codebook)])
     check_integer("nearest_codes", "k", k, least=1, most=len(codebook))
     indices = [_empty_codes(0, k, x)]
@@ -128,11 +130,13 @@ def rq_decode(codes: Tensor, codewords: Tensor, sizes: Sequence[int]) -> Tensor:
 
     Slower than a dedicated kernel: it gathers and adds the codewords of each level in turn.
     """
+    check_dim("rq_decode", "codewords", codewords, 2)
+    check_dim("rq_decode", "codes", codes, 2)
+    _check_sizes("rq_decode", sizes, len(codewords))
+    _check_codes("rq_decode", "codes", codes, sizes)
     total = codewords.new_zeros(
         (len(codes), codewords.shape[1]), dtype=compute_dtype(codewords.dtype)
     )
-    _check_sizes("rq_decode", sizes, len(codewords))
-    _check_codes("rq_decode", "codes", codes, sizes)
     for code, book in zip(codes.long().unbind(1), codewords.split(list(sizes)), strict=True):
         if len(book):
             total = total + book[code.clamp(min=0)].where((code >= 0)[:, None], 0)
@@ -144,6 +148,8 @@ def rq_decode_backward(grad: Tensor, codes: Tensor, sizes: Sequence[int]) -> Ten
 
     Much slower than a dedicated kernel: it sorts the codes of each level (see :func:`sum_by_row`).
     """
+    check_dim("rq_decode_backward", "values", grad, 2)
+    check_shape("rq_decode_backward", "codes", codes, len(grad), len(sizes))
     _check_sizes("rq_decode_backward", sizes)
     _check_codes("rq_decode_backward", "codes", codes, sizes)
     values = widened(grad)
@@ -160,6 +166,10 @@ def accumulate_codes(
 
     Much slower than a dedicated kernel: it sorts the rows by code (see :func:`sum_by_row`).
     """
+    check_dim("accumulate_codes", "x", x, 2)
+    check_numel("accumulate_codes", "index", index, len(x))
+    if weight is not None:
+        check_numel("accumulate_codes", "weight", weight, len(x))
     _check_sizes("accumulate_codes", [num_codes])
     _check_codes("accumulate_codes", "index", index, [num_codes])
     values = widened(x)
@@ -185,6 +195,8 @@ def code_flips(
     Much slower than a dedicated kernel: about 100 passes over memory per draw of noise.
     """
     op = "code_flip_rate"
+    _check_matrices(op, x, codewords)
+    check_numel(op, "sigma", sigma, len(sizes))
     most = min(_MOST_SAMPLES, _INT32_MAX // max(len(sizes), 1))  # a draw has an int32 number
     check_integer(op, "samples", samples, least=1, most=most)
     check_integer(op, "begin", begin, least=0, most=len(x))
@@ -267,6 +279,7 @@ class _Levels:
         self, op: str, name: str, x: Tensor, codewords: Tensor, sizes: Sequence[int]
     ) -> None:
         self.dtype = compute_dtype(x.dtype)
+        _check_matrices(op, x, codewords)
         _check_sizes(op, sizes, len(codewords))
         if not sizes:
             raise ValueError(f"{op}: codebooks must have at least one level, got none")
@@ -343,6 +356,15 @@ def _empty_codes(rows: int, levels: int, like: Tensor) -> Tensor:
     return like.new_empty((rows, levels), dtype=torch.int32)
 
 
+def _check_matrices(op: str, x: Tensor, codewords: Tensor) -> None:
+    check_dim(op, "x", x, 2)
+    check_dim(op, "codewords", codewords, 2)
+    if x.shape[1] != codewords.shape[1]:
+        raise ValueError(
+            f"{op}: x must have the codewords' dimension, {codewords.shape[1]}, got {x.shape[1]}"
+        )
+
+
 def _check_sizes(op: str, sizes: Sequence[int], num_codewords: int | None = None) -> None:
     total = 0
     for level, size in enumerate(sizes):
@@ -370,10 +392,8 @@ def _check_codes(op: str, name: str, codes: Tensor, sizes: Sequence[int]) -> Non
     See :func:`recops.debug` for devices other than the CPU.
     """
     columns = codes.unbind(1) if codes.ndim == 2 else [codes]
-    if len(columns) != len(sizes):
-        raise ValueError(
-            f"{op}: {name} must be [{len(codes)}, {len(sizes)}], got {list(codes.shape)}"
-        )
+    if codes.ndim == 2:
+        check_shape(op, name, codes, len(codes), len(sizes))
     if not columns or not checks_data(codes):
         return
     too_large = [code >= size for code, size in zip(columns, sizes, strict=True)]

@@ -9,6 +9,7 @@ from torch import Tensor
 from torch.nn.functional import pad
 
 from recops.ops._data_checks import DataChecks
+from recops.ops._shapes import check_dim, check_numel, check_shape
 from recops.ops.trie.composite._filter import ItemFilter
 from recops.ops.trie.composite._tries import FlatTries, grouped
 
@@ -37,13 +38,15 @@ def trie_beam_items(
     Slower than a dedicated kernel: without priors it finds the allowed items by binary searches
     over the counts of a leaf, with priors it lists and sorts all items of the leaves.
     """
-    rows = len(nodes)
-    checks = DataChecks()
+    check_dim(_OP, "nodes", nodes, 2)
+    check_shape(_OP, "scores", scores, *nodes.shape)
+    rows, checks = len(nodes), DataChecks()
     groups = [(first_child, tokens, stamp), *grouped(more_tries or [], 3)]
     tries = FlatTries(_OP, groups, depth, trie_index, rows, checks)
     nodes, scores = _checked_leaves(tries, nodes, scores, checks)
     items = ItemFilter(_OP, tries, [trie[2] for trie in groups], allowed, bans, checks)
     arrays = [(item_ids, item_rows), *grouped(more_items or [], 2)]
+    _check_arrays(tries, arrays, item_priors)
 
     begin, end = tries.items(nodes)
     row = items.row_like(nodes)
@@ -76,6 +79,24 @@ def trie_beam_items(
         sids.masked_fill(~is_item[:, :, None], -1),
         score.masked_fill(~is_item, -torch.inf),
     )
+
+
+def _check_arrays(
+    tries: FlatTries, arrays: Sequence[Sequence[Tensor]], priors: Sequence[Tensor] | None
+) -> None:
+    count = len(tries.num_items)
+    if len(arrays) != count or (priors is not None and len(priors) != count):
+        raise ValueError(
+            f"{_OP}: item_ids, item_rows and item_prior must have an entry for each of {count} "
+            f"tries, got {sum(map(len, arrays))} and {len(priors or [])} tensors"
+        )
+    for t, (num_items, (item_ids, item_rows)) in enumerate(
+        zip(tries.num_items, arrays, strict=True)
+    ):
+        check_numel(_OP, "item_ids", item_ids, num_items)
+        check_numel(_OP, "item_rows", item_rows, num_items)
+        if priors is not None:
+            check_numel(_OP, "item_prior", priors[t], num_items)
 
 
 def _checked_leaves(

@@ -9,6 +9,7 @@ from torch import Tensor
 from torch.nn.functional import pad
 
 from recops.ops._data_checks import DataChecks, Error
+from recops.ops._shapes import check_dim, check_shape
 from recops.ops.trie.composite._filter import ItemFilter
 from recops.ops.trie.composite._tries import FlatTries, grouped
 
@@ -35,9 +36,10 @@ def trie_beam_step(
     they exist or not, with C the most children of a node. With several tries it copies them all.
     """
     op = "trie_beam_step"
+    check_dim(op, "logits", logits, 3)
     rows, beams, vocab = logits.shape
-    if nodes.shape != (rows, beams):
-        raise ValueError(f"{op}: nodes must be [{rows}, {beams}], got {list(nodes.shape)}")
+    check_shape(op, "nodes", nodes, rows, beams)
+    check_shape(op, "scores", scores, rows, beams)
     if vocab == 0 and nodes.numel():
         raise ValueError(
             f"{op}: logits must have a column for each token, got {list(logits.shape)}"

@@ -9,6 +9,7 @@ from torch import Tensor
 from torch.nn.functional import pad
 
 from recops.ops._composite import first_index
+from recops.ops._shapes import check_shape
 from recops.ops.trie.composite._sizes import check_depth
 
 _INT32_MAX = 2**31 - 1
@@ -22,9 +23,9 @@ def trie_build(
     The stamp is another hash than that of the CPU kernel, whose steps depend on each other.
     """
     op = "SidTrie.from_sids"
-    count, depth = sids.shape
-    device = sids.device
+    count, depth, device = item_ids.numel(), len(vocab_sizes), sids.device
     check_depth(op, depth)
+    check_shape(op, "sids", sids, count, depth)
     sizes = torch.tensor(vocab_sizes, device=device)
     wrong = first_index((sids < 0) | (sids >= sizes))
     if wrong is not None:

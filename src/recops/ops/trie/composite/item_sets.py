@@ -9,6 +9,7 @@ from torch import Tensor
 from torch.nn.functional import pad
 
 from recops.ops._data_checks import DataChecks
+from recops.ops._shapes import check_numel
 from recops.ops.trie.composite._ragged import is_rising, row_of_entry
 from recops.ops.trie.composite._tries import row_indices
 
@@ -89,6 +90,7 @@ def _positions(
 ) -> Tensor:
     """Return the position of each id, or −1."""
     count = len(item_ids)
+    check_numel(op, "id_order", id_order, count)
     if count == 0 or len(ids) == 0:
         return torch.full_like(ids, -1)
     order = id_order.long()

@@ -10,6 +10,7 @@ from torch.nn.functional import pad
 
 from recops._checks import check_integer
 from recops.ops._data_checks import DataChecks
+from recops.ops._shapes import check_dim, check_numel
 from recops.ops.trie.composite._filter import ItemFilter
 from recops.ops.trie.composite._tries import FlatTries
 
@@ -33,6 +34,8 @@ def trie_next_logits(
     Slower than a dedicated kernel: it copies all logits three times and finds the node of a
     sequence by a binary search per level, each step of which is several kernels.
     """
+    check_dim(_OP, "scores", logits, 2)
+    check_dim(_OP, "input_ids", sequences, 2)
     (rows, vocab), depth = logits.shape, len(vocab_sizes)
     _check_shapes(logits, sequences, prompt_length, trie_tokens, depth, end_tokens)
     checks = DataChecks()
@@ -48,10 +51,7 @@ def trie_next_logits(
         check_integer(_OP, "vocab_sizes", vocab_size, least=1)
     tries = FlatTries(_OP, [trie], depth, None, rows, checks)
     items = ItemFilter(_OP, tries, [trie[2]], masks, None, checks)
-    if len(model_tokens) != sum(vocab_sizes):
-        raise ValueError(
-            f"{_OP}: token_map must have {sum(vocab_sizes)} values, got [{len(model_tokens)}]"
-        )
+    check_numel(_OP, "token_map", model_tokens, sum(vocab_sizes))
 
     level = _tokens_so_far(sequences, prompt_length, begin_token, depth)
     node = _last_node(tries, sequences, level, trie_tokens)
