@@ -36,8 +36,8 @@ def composites_on_cpu() -> AbstractContextManager[None]:
 def ops_on(device: torch.device) -> Iterator[None]:
     """Run every op on a device: move its tensors there, and its results back to the CPU.
 
-    Inputs and expectations of a test stay on the CPU, and so do the ops of torch between calls. Data
-    is checked as on the CPU.
+    Inputs and expectations of a test stay on the CPU, and so do the ops of torch between calls.
+    Data is checked as on the CPU.
     """
     kernels = {op: on_device(op, device) for op in (*COMPOSITES, *_IN_PYTHON)}
     with _cpu_kernels(kernels), recops.debug():

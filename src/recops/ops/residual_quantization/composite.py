@@ -148,9 +148,9 @@ def rq_decode_backward(grad: Tensor, codes: Tensor, sizes: Sequence[int]) -> Ten
 
     Much slower than a dedicated kernel: it sorts the codes of each level (see :func:`sum_by_row`).
     """
+    _check_sizes("rq_decode_backward", sizes)
     check_dim("rq_decode_backward", "values", grad, 2)
     check_shape("rq_decode_backward", "codes", codes, len(grad), len(sizes))
-    _check_sizes("rq_decode_backward", sizes)
     _check_codes("rq_decode_backward", "codes", codes, sizes)
     values = widened(grad)
     sums = [
