@@ -171,9 +171,10 @@ def accumulate_codes(
     if weight is not None:
         check_numel("accumulate_codes", "weight", weight, len(x))
     _check_sizes("accumulate_codes", [num_codes])
+    index = index.flatten()
     _check_codes("accumulate_codes", "index", index, [num_codes])
     values = widened(x)
-    weights = values.new_ones(len(x)) if weight is None else weight.to(values.dtype)
+    weights = values.new_ones(len(x)) if weight is None else weight.flatten().to(values.dtype)
     if weight is not None:
         values = values * weights[:, None]
     sums = sum_by_row(torch.cat([values, weights[:, None]], 1), index, num_codes)
