@@ -27,7 +27,7 @@ LEVELS = (
     "data",
     (
         *("callbacks", "settings", "versions", "printable", "out_folder", "dotted"),
-        *("setting_checks", "process"),
+        *("setting_checks", "process", "training.device"),
     ),
 )
 """Levels from the top down. Folders of one level do not import each other."""

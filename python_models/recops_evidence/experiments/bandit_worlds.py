@@ -29,6 +29,7 @@ from recops_models.examples.lookup import Lookup
 from recops_models.recipes.job import Job
 from recops_models.recipes.run import train_job
 from recops_models.recipes.setting_text import parse_settings
+from recops_models.training.device import HOST
 
 LAWS = 2
 """Version of the worlds; a change of their draws increases it."""
@@ -221,7 +222,7 @@ def _film_law(users: int = 800, most_known: int = 400) -> _Films:
     job = Job.of("sum-pool", "ml-1m", parse_settings("sum-pool", _TEACHER), seed=0, quick=False)
     data = click_data(dataset, max_len=10, signed=False, running_rates=False)
     with tempfile.TemporaryDirectory() as folder:
-        teacher = train_job(job, data, Path(folder)).model.eval()
+        teacher = train_job(job, data, Path(folder), device=HOST).model.eval()
     fitted = data.fitted
     rated = dataset.item_vocabulary.index(dataset.interactions["item_id"].to_numpy())
     count = np.bincount(rated, minlength=dataset.items.num_rows)

@@ -6,6 +6,8 @@ import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
 
+import torch
+
 from recops_evidence.harness.claim import Claim
 from recops_evidence.harness.finding import findings
 from recops_evidence.harness.floors import floors_of
@@ -17,6 +19,7 @@ from recops_evidence.harness.stored_results import write_results
 from recops_models.callbacks import Callbacks
 from recops_models.data import NAMED_SETS, DataError, Dataset
 from recops_models.data.digest import dataset_digest
+from recops_models.training.device import AUTO, auto_device
 
 
 def reproduce(
@@ -31,6 +34,7 @@ def reproduce(
     resume: bool = False,
     jobs: int = 1,
     callbacks: Callbacks,
+    device: str | torch.device = AUTO,
 ) -> Results:
     """Measure claims and write ``results.json`` and ``results.md`` to ``out``.
 
@@ -45,12 +49,15 @@ def reproduce(
         resume: continue the reproduction in ``out``; finished runs are not repeated.
         jobs: number of runs at the same time, one process each; the bits do not depend on it.
         callbacks: receive every run as a stage, its progress, and messages.
+        device: where models are trained and tested; see
+            :func:`~recops_models.training.device.resolve_device`.
 
     Returns:
         The content of ``results.json``.
 
     Raises:
-        ValueError: too few seeds or jobs, or ``out`` holds other files or runs on other data.
+        ValueError: too few seeds or jobs, missing device, or ``out`` holds other files or runs on
+            other data.
         CorruptFileError: a file in ``out`` is damaged.
         DataError: none of the claims' data sets is available.
         KeyboardInterrupt: passed on; finished runs and epochs are kept.
@@ -75,7 +82,8 @@ def reproduce(
     store.begin(_digests(claims))
     if store.dropped is not None:
         callbacks.log_message(store.dropped)
-    finished = run_ahead(plan, store, callbacks, jobs=jobs)
+    with auto_device(device):
+        finished = run_ahead(plan, store, callbacks, jobs=jobs)
     content, values = results(
         paper,
         findings(plan, finished),

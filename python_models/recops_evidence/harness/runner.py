@@ -10,18 +10,23 @@ from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wai
 from functools import lru_cache
 from pathlib import Path
 
+import torch
+
 from recops_evidence.harness.experiment import AnyExperiment, Measure, Run
 from recops_evidence.harness.plan import Plan, seconds_left
 from recops_evidence.harness.run_store import Record, RunStore, make
 from recops_models.callbacks import Callbacks, Portion
 from recops_models.process import threads_per_job, worker_environment
 from recops_models.tokenizers.clustering.threads import one_thread
+from recops_models.training.device import auto_device, resolve_device
 
 
 def run_ahead(
     plan: Plan, store: RunStore, callbacks: Callbacks, *, jobs: int = 1
 ) -> dict[Run, Record]:
     """Execute the runs of ``plan`` that ``store`` lacks, and return the records of all runs.
+
+    Models run on the device of :func:`~recops_models.training.device.auto_device`.
 
     Each run is a stage of ``callbacks``. With one job its progress is reported too. Every run has
     one thread of torch, so its bits do not depend on ``jobs``. With several jobs, the other
@@ -75,7 +80,7 @@ def _in_parallel(
                     seconds = seconds_left(remaining, finished)
                     callbacks.start(_title(run), run=run, ahead=len(remaining), seconds=seconds)
                     started.add(run.key)
-                    running[pool.submit(_execute, run, store.folder(run))] = run
+                    running[pool.submit(_execute, run, store.folder(run), resolve_device())] = run
                 ended = wait(running, return_when=FIRST_COMPLETED).done
                 # Store all finished runs before the exception of a failed one is raised.
                 for future in sorted(ended, key=lambda each: each.exception() is not None):
@@ -99,9 +104,9 @@ def _run_alone(*runs: Run) -> bool:
     return any(run.experiment.alone for run in runs)
 
 
-def _execute(run: Run, folder: Path) -> Record:
+def _execute(run: Run, folder: Path, device: torch.device) -> Record:
     """Execute a run in a process of the pool."""
-    with one_thread():
+    with auto_device(device), one_thread():
         return make(run, _measure_on(run.experiment, run.data), folder, Callbacks())
 
 

@@ -45,6 +45,31 @@ def configure(
     configure_logging(verbose=verbose)
 
 
+def _check_device(name: str) -> str:
+    """Check that the device exists, without importing torch for one that always does."""
+    if name not in ("auto", "cpu"):
+        from recops_models.training.device import resolve_device
+
+        try:
+            resolve_device(name)
+        except ValueError as error:
+            raise typer.BadParameter(str(error)) from error
+    return name
+
+
+DeviceOption = Annotated[
+    str,
+    typer.Option(
+        "--device",
+        help="Where models run. auto: CUDA if torch has it, else the CPU.",
+        metavar="auto|cpu|cuda[:i]|mps|xpu",
+        callback=_check_device,
+    ),
+]
+"""Option of every command that runs models; see
+:func:`~recops_models.training.device.resolve_device`."""
+
+
 class TextEncoderOption(str, Enum):
     """Encoders of item text."""
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from recops_models.cli.application import app, make_folder
+from recops_models.cli.application import DeviceOption, app, make_folder
 
 if TYPE_CHECKING:
     from recops.benchmarks.runner import Row
@@ -18,7 +18,7 @@ def bench(
     family: Annotated[
         str | None, typer.Argument(help="Op family, such as `trie`. Default: all.")
     ] = None,
-    device: Annotated[str, typer.Option(help="Device: cpu.")] = "cpu",
+    device: DeviceOption = "cpu",
     quick: Annotated[bool, typer.Option("--quick", help="Skip cases with a long setup.")] = False,
     scaling: Annotated[
         bool,
@@ -48,8 +48,8 @@ def bench(
     """
     from recops.benchmarks import registry, report, runner
 
-    if device != "cpu":
-        raise typer.BadParameter(f"--device must be cpu, got {device}")
+    if device not in ("auto", "cpu"):
+        raise typer.BadParameter(f"--device must be cpu, whose kernels are timed, got {device}")
     if scaling and family not in registry.sweeps():
         raise typer.BadParameter(f"--scaling requires one of {', '.join(registry.sweeps())}")
     if scaling and quick:

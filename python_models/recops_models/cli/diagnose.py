@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from recops_models.cli.application import LARGEST_SEED, app, load_data, make_folder
+from recops_models.cli.application import LARGEST_SEED, DeviceOption, app, load_data, make_folder
 from recops_models.printable import printable
 
 if TYPE_CHECKING:
@@ -57,6 +57,7 @@ def diagnose(
             help="Random seed. The same seed gives the same noise and samples.",
         ),
     ] = 0,
+    device: DeviceOption = "auto",
     out: Annotated[
         Path | None,
         typer.Option(
@@ -102,6 +103,7 @@ def diagnose(
             pairs=inputs.pairs,
             attributes=inputs.attributes,
             seed=seed,
+            device=device,
         )
         diagnosis["missing"] |= inputs.missing
         page = render(

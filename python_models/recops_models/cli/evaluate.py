@@ -8,12 +8,13 @@ from typing import Annotated
 
 import typer
 
-from recops_models.cli.application import app, load_job_data
+from recops_models.cli.application import DeviceOption, app, load_job_data
 
 
 @app.command()
 def evaluate(
     folder: Annotated[Path, typer.Argument(help="Folder of `recops train`.", show_default=False)],
+    device: DeviceOption = "auto",
 ) -> None:
     """Evaluate a trained model on validation and test.
 
@@ -28,7 +29,7 @@ def evaluate(
 
     from recops_models.recipes.run import load_trained, task_of
 
-    job, model = load_trained(folder)
+    job, model = load_trained(folder, device=device)
     task = task_of(job, load_job_data(job, model, folder), model)
     results = {part: task.measure(model, part)[0] for part in ("validation", "test")}
     table = Table("", *results["test"], box=None, pad_edge=False)

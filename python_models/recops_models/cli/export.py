@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from recops_models.cli.application import app, load_job_data
+from recops_models.cli.application import DeviceOption, app, load_job_data
 
 if TYPE_CHECKING:
     from recops_models.data import Dataset
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 def export(
     folder: Annotated[Path, typer.Argument(help="Folder of `recops train`.", show_default=False)],
     out: Annotated[Path, typer.Option(help="File to write, ending in .pt2.", show_default=False)],
+    device: DeviceOption = "cpu",
 ) -> None:
     """Compile a trained ranker (sasrec, tiger, unirec) to a package that runs without its code.
 
@@ -36,7 +37,7 @@ def export(
     from recops_models.export.package import check_exportable, export_model
     from recops_models.recipes.run import load_trained
 
-    job, model = load_trained(folder)
+    job, model = load_trained(folder, device=device)
     check_exportable(model, out, name=job.model)
     dataset = load_job_data(job, model, folder)
     if not isinstance(dataset, Dataset):

@@ -9,6 +9,7 @@ import typer
 
 from recops_models.cli.application import (
     LARGEST_SEED,
+    DeviceOption,
     TextEncoderOption,
     app,
     load_data,
@@ -40,6 +41,7 @@ def quickstart(
     quick: Annotated[
         bool, typer.Option("--quick", help="Train for two epochs, to check the pipeline.")
     ] = False,
+    device: DeviceOption = "auto",
     text_encoder: Annotated[
         TextEncoderOption, typer.Option(help="Encoder of item text. minilm needs 'recops[minilm]'.")
     ] = TextEncoderOption.tfidf,
@@ -99,6 +101,7 @@ def quickstart(
                     folder,
                     resume=resume,
                     callbacks=bars,
+                    device=device,
                 )
         except KeyboardInterrupt:
             raise RuntimeError(

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from recops_models.cli.application import LARGEST_SEED, app, load_job_data
+from recops_models.cli.application import LARGEST_SEED, DeviceOption, app, load_job_data
 from recops_models.printable import printable
 
 if TYPE_CHECKING:
@@ -66,6 +66,7 @@ def recommend(
             help="AGE: seed of the exploration. Use another one for every visit of a user.",
         ),
     ] = 0,
+    device: DeviceOption = "auto",
     timing: Annotated[
         bool, typer.Option("--timing", help="Print the latency of a request and its parts.")
     ] = False,
@@ -99,7 +100,7 @@ def recommend(
     from recops_models.recipes.run import load_trained
 
     _check_usage(user, users, out, timing)
-    job, model = load_trained(folder)
+    job, model = load_trained(folder, device=device)
     dataset = load_job_data(job, model, folder)
     if not isinstance(dataset, Dataset):
         raise ValueError(f"{job.data} has examples, but no catalogue to recommend from")

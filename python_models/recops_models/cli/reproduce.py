@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from recops_models.cli.application import app, make_folder
+from recops_models.cli.application import DeviceOption, app, make_folder
 from recops_models.printable import printable
 
 if TYPE_CHECKING:
@@ -61,6 +61,7 @@ def reproduce(
         int,
         typer.Option(min=1, help="Runs at the same time, one process each; figures do not change."),
     ] = 1,
+    device: DeviceOption = "auto",
     out: Annotated[
         Path | None,
         typer.Option(help="Output folder; default: runs/reproduce-PAPER.", show_default=False),
@@ -109,13 +110,14 @@ def reproduce(
                 paper,
                 chosen,
                 folder,
-                command=_command(paper, ids, data or [], seeds, seed, quick),
+                command=_command(paper, ids, data or [], seeds, seed, quick, device),
                 seeds=seeds,
                 first_seed=seed,
                 quick=quick,
                 resume=resume,
                 jobs=jobs,
                 callbacks=bars,
+                device=device,
             )
     except UnknownDataError as error:
         raise typer.BadParameter(str(error)) from error
@@ -150,6 +152,7 @@ def _command(
     seeds: int | None,
     seed: int,
     quick: bool,
+    device: str,
 ) -> str:
     """Return the command that repeats the results, without options on output and resumption."""
     words = ["recops", "reproduce", paper]
@@ -157,6 +160,7 @@ def _command(
     words += [f"--seeds {seeds}"] if seeds is not None else []
     words += [f"--seed {seed}"] if seed else []
     words += ["--quick"] if quick else []
+    words += [f"--device {device}"] if device != "auto" else []
     return " ".join(words)
 
 

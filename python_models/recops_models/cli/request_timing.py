@@ -9,6 +9,7 @@ from recops_models.generative.latency import latency
 from recops_models.generative.path_ranker import PathRanker
 from recops_models.generative.ranker import seen_items
 from recops_models.generative.windows import last_windows
+from recops_models.training.device import to_device
 from recops_models.training.path_task import PathTask
 from recops_models.training.ranking_task import user_history
 from recops_models.training.task import AnyTask
@@ -23,18 +24,18 @@ def request_timing(model: nn.Module, dataset: Dataset, task: AnyTask, user: int,
     if not isinstance(model, PathRanker):
         raise ValueError(f"--timing: the model must be unirec or tiger, got {type(model).__name__}")
     known, beams = user_history(dataset, user), max(k, model.beams)
-    history, lengths = last_windows(known, model.window)
+    history, lengths = to_device(last_windows(known, model.window), model.device)
     scene: int | Tensor = 0
     user_features: Tensor | None = None
     if isinstance(task, PathTask):
         request = task.request(model, user, known)
-        scene, user_features = request.task, request.user
+        scene, user_features = to_device((request.task, request.user), model.device)
     timing = latency(
         model,
         history,
         lengths,
         beams=beams,
-        banned=seen_items(known),
+        banned=seen_items(known, model.device),
         task=scene,
         user=user_features,
     )

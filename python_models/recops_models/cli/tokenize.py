@@ -12,6 +12,7 @@ import typer
 
 from recops_models.cli.application import (
     LARGEST_SEED,
+    DeviceOption,
     TextEncoderOption,
     app,
     load_data,
@@ -93,6 +94,7 @@ def tokenize(
     resume: Annotated[
         bool, typer.Option("--resume", help="Continue from the finished levels.")
     ] = False,
+    device: DeviceOption = "auto",
     seed: Annotated[
         int,
         typer.Option(
@@ -161,7 +163,7 @@ def tokenize(
     with out_folder(make_folder(out), kind=sid_folder.CONFIG_KIND) as folder:
         sid_folder.start(folder, config, items, resume=resume)
         try:
-            tokenizer, seconds = _fit(tokenizer, catalogue, seed, folder, resume)
+            tokenizer, seconds = _fit(tokenizer, catalogue, seed, folder, resume, device)
         except KeyboardInterrupt:
             raise RuntimeError(
                 f"interrupted; {folder} has the finished levels: continue with --resume"
@@ -226,6 +228,7 @@ def _fit(
     seed: int,
     folder: Path,
     resume: bool,
+    device: str,
 ) -> tuple[Tokenizer, float]:
     """Return the fitted tokenizer, and the seconds of the last run. Shows a bar per stage."""
     from rich.console import Console
@@ -241,5 +244,12 @@ def _fit(
     started = time.perf_counter()
     with Progress(console=console, transient=True, disable=not console.is_terminal) as bars:
         callbacks = FitBars(bars, tokenizer.stages)
-        catalogue.fit(tokenizer, seed=seed, callbacks=callbacks, folder=folder, resume=resume)
+        catalogue.fit(
+            tokenizer,
+            seed=seed,
+            callbacks=callbacks,
+            folder=folder,
+            resume=resume,
+            device=device,
+        )
     return tokenizer, time.perf_counter() - started

@@ -9,6 +9,7 @@ import typer
 
 from recops_models.cli.application import (
     LARGEST_SEED,
+    DeviceOption,
     SplitChoice,
     app,
     load_job_data,
@@ -64,6 +65,7 @@ def train(
             min=0, max=LARGEST_SEED, help="Random seed. The same seed gives the same model."
         ),
     ] = 0,
+    device: DeviceOption = "auto",
     out: Annotated[
         Path | None,
         typer.Option(help="Folder to write to. Default: runs/MODEL.", show_default=False),
@@ -90,10 +92,10 @@ def train(
     on each user's next event after the split, and `--split by-user` on the last event of users
     outside training. The epoch with the best validation NDCG@10 or AUC (`--set select=…`) is kept.
 
-    A checkpoint is written every five minutes and after every epoch. `--resume` continues from it
-    with bitwise the same result. Writes `config.json`, `catalogue.json`, `model.safetensors`,
-    `metrics.json`, `curves.json`, `predictions.parquet`, `checkpoint.safetensors` and TensorBoard
-    events to `--out`.
+    A checkpoint is written every five minutes and after every epoch. `--resume` continues from it,
+    on the same device with bitwise the same result. Writes `config.json`, `catalogue.json`,
+    `model.safetensors`, `metrics.json`, `curves.json`, `predictions.parquet`,
+    `checkpoint.safetensors` and TensorBoard events to `--out`.
 
     Example: `recops train din --data ml-100k --set epochs=3 --out runs/din`
     """
@@ -129,7 +131,7 @@ def train(
         with Progress(console=console, transient=True, disable=not console.is_terminal) as bars:
             bar = TrainingBar(bars, model)
             with out_folder(folder, kind="training-config"):
-                trained = run_job(job, dataset, folder, resume=resume, callbacks=bar)
+                trained = run_job(job, dataset, folder, resume=resume, callbacks=bar, device=device)
     except KeyboardInterrupt:
         advice = (
             f"{folder} has the last checkpoint: continue with --resume"

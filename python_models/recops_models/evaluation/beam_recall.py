@@ -9,6 +9,7 @@ from recops_models.data.splits import Examples
 from recops_models.generative.path_ranker import PathRanker, beam_search
 from recops_models.generative.ranker import REQUESTS, in_batches, seen_items
 from recops_models.generative.windows import last_windows
+from recops_models.training.device import array, device_of, to_device, to_host
 
 
 @torch.no_grad()
@@ -43,16 +44,16 @@ def beam_recall(
             "beam_recall: model must only need histories, got one that also needs the task or "
             "the user"
         )
-    targets = torch.from_numpy(examples.targets.items)
+    device = device_of(model)
+    targets = torch.from_numpy(examples.targets.items).to(device)
     is_found: list[Tensor] = []
     for some, target in zip(
         in_batches(examples.histories, batch), targets.split(batch), strict=True
     ):
         prefixes: list[Tensor] = []
-        encoded = model.encode_requests(*last_windows(some, model.window))
-        result = beam_search(
-            model, encoded, beams=beams, banned=seen_items(some), on_step=prefixes.append
-        )
+        encoded = model.encode_requests(*to_device(last_windows(some, model.window), device))
+        banned = seen_items(some, device)
+        result = beam_search(model, encoded, beams=beams, banned=banned, on_step=prefixes.append)
         prefixes.append(result.sids.long())
         path = model.paths[target + 1] - 1  # (B, L)
         is_found.append(
@@ -64,5 +65,5 @@ def beam_recall(
                 1,
             )
         )
-    shares = torch.cat(is_found).double().mean(0).tolist()
-    return {f"beam_recall@{length}": share for length, share in enumerate(shares, 1)}
+    shares = array(to_host(torch.cat(is_found)).double().mean(0))
+    return {f"beam_recall@{length}": float(share) for length, share in enumerate(shares, 1)}

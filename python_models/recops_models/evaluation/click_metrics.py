@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from recops_models.evaluation.grouped_auc import GroupedAuc, auc, grouped_auc
+from recops_models.training.device import array, to_host
 
 CLICK_METRICS = ("auc", "auc_known", "gauc", "logloss", "pcoc", "ece")
 """Names of the metrics of :meth:`ClickMetrics.compute`."""
@@ -80,12 +81,10 @@ class ClickMetrics:
             raise ValueError("ClickMetrics.update: scores must be probabilities in [0, 1]")
         if ((label != 0) & (label != 1)).any():
             raise ValueError("ClickMetrics.update: label must be 0 or 1")
-        stored = scores.detach().cpu()
+        stored = to_host(scores)
         stored = stored if stored.dtype == torch.float64 else stored.float()
-        known = torch.ones_like(stored, dtype=torch.bool) if known is None else known.cpu()
-        self._parts.append(
-            _Examples(stored.numpy(), label.cpu().numpy() == 1, group.cpu().numpy(), known.numpy())
-        )
+        known = torch.ones_like(stored, dtype=torch.bool) if known is None else known
+        self._parts.append(_Examples(array(stored), array(label) == 1, array(group), array(known)))
 
     def compute(self) -> dict[str, float]:
         """Return ``auc``, ``auc_known``, ``gauc``, ``logloss``, ``pcoc`` and ``ece``.

@@ -12,6 +12,7 @@ from recops_models.evaluation.click_metrics import ClickMetrics
 from recops_models.examples.click import ClickData
 from recops_models.examples.known import known_candidates
 from recops_models.examples.running_rates import RATES
+from recops_models.training.device import array
 
 Float64Array = NDArray[np.float64]
 
@@ -105,7 +106,7 @@ class _Part(NamedTuple):
             rates = [batch.features[name] for name in RATES] if has_rates else []
             is_known = known_candidates(schema, batch)
             rows.append([batch.features[candidate], batch.group, batch.label > 0, is_known, *rates])
-        columns = [torch.cat(column).numpy() for column in zip(*rows, strict=True)]
+        columns = [array(torch.cat(column)) for column in zip(*rows, strict=True)]
         item, user, label, known = columns[:4]
         running_rates = None
         if has_rates:

@@ -10,6 +10,7 @@ from torch import Tensor
 from recops_models.data.splits import Examples
 from recops_models.generative.ranker import Recommender
 from recops_models.process import keep_freed_memory
+from recops_models.training.device import number
 
 
 class Evaluation(NamedTuple):
@@ -84,8 +85,8 @@ def ranking_metrics(items: Tensor, ranks: Tensor, num_items: int) -> dict[str, f
     """Return HR@10, HR@50, NDCG@10 and coverage, the share of the catalogue in any top 10."""
     shown = items[:, :10].unique()
     return {
-        "hr@10": hits(ranks, 10).mean().item(),
-        "hr@50": hits(ranks, 50).mean().item(),
-        "ndcg@10": gains(ranks, 10).mean().item(),
+        "hr@10": number(hits(ranks, 10).mean()),
+        "hr@50": number(hits(ranks, 50).mean()),
+        "ndcg@10": number(gains(ranks, 10).mean()),
         "coverage": int((shown >= 0).sum()) / num_items,
     }

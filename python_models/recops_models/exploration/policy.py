@@ -164,7 +164,8 @@ class Policy:
         if draws < 1:
             raise ValueError(f"Policy: draws must be ≥ 1, got {draws}")
         remaining, _ = self._requests(batch, candidates, available)
-        seeds = keys_of(seed, torch.arange(draws if self.scoring.drawn else 1)).tolist()
+        keys = keys_of(seed, torch.arange(draws if self.scoring.drawn else 1))
+        seeds = [int(key) for key in keys]
         total = torch.zeros(remaining.shape, dtype=torch.float64, device=remaining.device)
         for draw_seed in seeds:
             scores = self._scores(batch, draw_seed, impressions, remaining.shape)

@@ -15,6 +15,7 @@ import recops
 from recops.files import new_file
 from recops_models.export.programs import Scorer, programs
 from recops_models.generative.path_ranker import PathRanker, RequestInputs
+from recops_models.training.device import device_of, to_device, to_host
 
 _FORMAT = "2"
 """Format of the package. Since format 2 ``encode`` may take the task and the user of a request."""
@@ -56,7 +57,8 @@ def export_model(
 
     The trie of a PathRanker is written to :func:`trie_path`. Items with the same path are ordered
     by the model's prior, so that beam search needs no prior. A live catalogue can replace the trie.
-    The package runs on CPUs with the instruction set of this machine, and with this torch version.
+    The package runs on the device type of the model, on CPUs with the instruction set of this
+    machine, and with this torch version.
 
     The metadata of every program is text:
 
@@ -70,7 +72,7 @@ def export_model(
 
     Args:
         model: trained model.
-        item_ids: ``[N]`` i64, ascending: id of each item of the model.
+        item_ids: ``[N]`` i64 on the host, ascending: id of each item of the model.
         path: path of the package, ending in ``.pt2``.
         name: name of the model.
         user_ids: ``[U]`` i64, ascending: id of each user of the model. Used only if the model has
@@ -95,7 +97,8 @@ def export_model(
     inputs = model.inputs if isinstance(model, PathRanker) else RequestInputs()
     _check_inputs(inputs, user_ids, tasks)
     trie = _trie(model, item_ids) if isinstance(model, PathRanker) else None
-    exported = programs(model.eval(), item_ids, user_ids)
+    ids = to_device((item_ids, user_ids), device_of(model))
+    exported = programs(model.eval(), *ids)
     metadata = _metadata(model, name, tasks)
     options = {"aot_inductor.package": True, "aot_inductor.metadata": metadata}
     compiled = {}
@@ -159,7 +162,8 @@ def _trie(model: PathRanker, item_ids: Tensor) -> recops.SidTrie:
     if len(item_ids) != len(model.prior):
         count = len(model.prior)
         raise ValueError(f"export: item_ids must have {count} entries, got {len(item_ids)}")
-    order = model.prior.argsort(descending=True, stable=True)
+    paths, prior = to_host((model.paths[1:] - 1, model.prior))
+    order = prior.argsort(descending=True, stable=True)
     return recops.SidTrie.from_sids(
-        (model.paths[1:] - 1)[order].int(), item_ids[order], vocab_sizes=model.trie.vocab_sizes
+        paths[order].int(), item_ids[order], vocab_sizes=model.trie.vocab_sizes
     )

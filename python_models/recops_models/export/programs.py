@@ -154,8 +154,8 @@ def programs(
 
     Args:
         model: trained model in evaluation mode.
-        item_ids: ``[N]`` i64, ascending item ids.
-        user_ids: ``[U]`` i64, ascending user ids, for a model with user fields.
+        item_ids: ``[N]`` i64, ascending item ids, on the device of the model.
+        user_ids: ``[U]`` i64, ascending user ids on that device, for a model with user fields.
     """
     if isinstance(model, PathRanker):
         return _path_programs(model, item_ids, user_ids)
@@ -165,8 +165,10 @@ def programs(
 
 def _requests(window: int, item_ids: Tensor) -> tuple[tuple[Tensor, ...], dict[str, object]]:
     """Return example histories and their dynamic dimensions."""
-    ids = item_ids[torch.arange(_REQUESTS * window) % len(item_ids)].view(_REQUESTS, window)
-    lengths = torch.arange(_REQUESTS) % window + 1
+    device = item_ids.device
+    ids = item_ids[torch.arange(_REQUESTS * window, device=device) % len(item_ids)]
+    ids = ids.view(_REQUESTS, window)
+    lengths = torch.arange(_REQUESTS, device=device) % window + 1
     batch = Dim("requests", min=1)
     return (ids, lengths), {"ids": {0: batch}, "lengths": {0: batch}}
 
@@ -179,7 +181,7 @@ def _encoding(
     inputs = model.inputs
     if not inputs.names:
         return _Encode(model, item_ids), arguments, shapes
-    request, examples = torch.arange(_REQUESTS), list[Tensor]()
+    request, examples = torch.arange(_REQUESTS, device=item_ids.device), list[Tensor]()
     if inputs.tasks:
         examples.append(request % inputs.tasks)
     if inputs.users:
@@ -208,7 +210,9 @@ def _path_programs(
         old, new = (1, _BEAMS) if step == 1 else (_OLD_BEAMS, _BEAMS)
         state = [tensor[:, :1].expand(-1, old, *[-1] * (tensor.dim() - 2)) for tensor in state]
         state = _contiguous(state)
-        tokens, parents = (torch.zeros(_REQUESTS, new, dtype=torch.int32) for _ in range(2))
+        tokens, parents = (
+            torch.zeros(_REQUESTS, new, dtype=torch.int32, device=item_ids.device) for _ in range(2)
+        )
         state_shapes = [{0: batch} if step == 1 else {0: batch, 1: old_beams} for _ in state]
         beam_shapes = {0: batch, 1: beams}
         exported[f"step_{step}"] = _traced(

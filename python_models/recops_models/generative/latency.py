@@ -77,7 +77,7 @@ def latency(
         end = clock()
         search = end - encoded_at
         rows.append((encoded_at - start, timed.seconds, search - timed.seconds, end - start))
-    return Latency(*(1e3 * np.median(rows[1:], axis=0)).tolist())
+    return Latency(*(float(1e3 * seconds) for seconds in np.median(rows[1:], axis=0)))
 
 
 class _TimedSteps:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import numpy as np
 import torch
 from torch import Tensor
 
 import recops
 from recops_models.generative.unirec.model import UniRec
+from recops_models.training.device import array
 
 
 class LiveItems:
@@ -55,7 +57,7 @@ class LiveItems:
         self.catalog = recops.SidCatalog(model.vocab_sizes)
         self._trained, self._paths = model, model.paths[1:] - 1
         self._prior = model.prior
-        self.catalog.insert(torch.arange(len(self._paths)).numpy(), self._paths.cpu().numpy())
+        self.catalog.insert(np.arange(len(self._paths)), array(self._paths))
         self.model: UniRec = model
 
     def insert(self, paths: Tensor) -> Tensor:
@@ -69,7 +71,7 @@ class LiveItems:
         """
         first = len(self._paths)
         indices = torch.arange(first, first + len(paths))
-        self.catalog.insert(indices.numpy(), paths.cpu().numpy())
+        self.catalog.insert(array(indices), array(paths))
         self._paths = torch.cat([self._paths, paths.to(self._paths)])
         self._prior = torch.cat([self._prior, self._prior.new_zeros(len(paths))])
         self._update_model()
@@ -81,7 +83,7 @@ class LiveItems:
         Raises:
             ValueError: an item is not in the catalogue; nothing changes.
         """
-        self.catalog.remove(items.cpu().numpy())
+        self.catalog.remove(array(items))
         self._update_model()
 
     def _update_model(self) -> None:

@@ -229,18 +229,18 @@ class Requests(Recommender):
     @torch.no_grad()
     def recommend(self, histories: Histories, k: int, *, batch: int = REQUESTS) -> Ranking:
         """See :meth:`Recommender.recommend`."""
+        model, device = self.model, self.model.device
         tasks, users = (
-            values.split(batch) if len(values) else () for values in (self.task, self.user)
+            values.to(device).split(batch) if len(values) else ()
+            for values in (self.task, self.user)
         )
-        return concatenate(
-            [
-                self.model.decode(
-                    *last_windows(part, self.model.window), k, seen_items(part), task, user=user
-                )
-                for part, task, user in zip(in_batches(histories, batch), tasks, users, strict=True)
-            ],
-            k,
-        )
+        parts = []
+        for part, task, user in zip(in_batches(histories, batch), tasks, users, strict=True):
+            history, lengths = last_windows(part, model.window)
+            excluded = seen_items(part, device)
+            decoded = model.decode(history.to(device), lengths.to(device), k, excluded, task, user=user)
+            parts.append(decoded)
+        return concatenate(parts, k)
 
 
 def beam_search(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
+from itertools import chain
 from typing import NamedTuple
 
 import numpy as np
@@ -45,6 +46,12 @@ class Ranker(Recommender):
     num_items: int
 
     @property
+    def device(self) -> torch.device:
+        """Device of the model's tensors, and of its inputs."""
+        tensors = chain(self.parameters(), self.buffers())
+        return next((tensor.device for tensor in tensors), torch.get_default_device())
+
+    @property
     @abstractmethod
     def window(self) -> int:
         """T, the number of events that are read."""
@@ -79,15 +86,16 @@ class Ranker(Recommender):
     def recommend(self, histories: Histories, k: int, *, batch: int = REQUESTS) -> Ranking:
         """Return the ``k`` best items that are not in each history.
 
-        The mode of the module is kept: call :meth:`eval` first to switch dropout off.
+        The mode of the module is kept: call :meth:`eval` first to switch dropout off. The result is
+        on the host.
         """
-        return concatenate(
-            [
-                self.decode(*last_windows(part, self.window), k, seen_items(part))
-                for part in in_batches(histories, batch)
-            ],
-            k,
-        )
+        device = self.device
+        parts = []
+        for part in in_batches(histories, batch):
+            history, lengths = last_windows(part, self.window)
+            excluded = seen_items(part, device)
+            parts.append(self.decode(history.to(device), lengths.to(device), k, excluded))
+        return concatenate(parts, k)
 
 
 def check_lengths(name: str, lengths: Tensor) -> None:
@@ -114,15 +122,21 @@ def in_batches(histories: Histories, size: int) -> Iterator[Histories]:
 
 
 def concatenate(parts: Sequence[Ranking], k: int) -> Ranking:
-    """Return the rankings of all users of ``parts``, ``k`` items each; ``parts`` may be empty."""
+    """Return the rankings of all users of ``parts`` on the host, ``k`` items each.
+
+    ``parts`` may be empty.
+    """
+    from recops_models.training.device import to_host  # Loading a model needs no training code.
+
     empty = Ranking(torch.empty(0, k, dtype=torch.int64), torch.empty(0, k))
-    items, scores = zip(empty, *parts, strict=True)
+    items, scores = zip(empty, *map(to_host, parts), strict=True)
     return Ranking(torch.cat(items), torch.cat(scores))
 
 
-def seen_items(histories: Histories) -> Sequence[Tensor]:
-    """Return the items of each history, one tensor per history."""
-    items: Sequence[Tensor] = torch.from_numpy(histories.items).split(histories.lengths.tolist())
+def seen_items(histories: Histories, device: torch.device | None = None) -> Sequence[Tensor]:
+    """Return the items of each history, one tensor per history, on ``device`` (default: host)."""
+    lengths = [int(length) for length in histories.lengths]
+    items: Sequence[Tensor] = torch.from_numpy(histories.items).to(device).split(lengths)
     return items
 
 

@@ -36,7 +36,7 @@ def check_trie(
     sizes = torch.tensor(vocab_sizes, device=paths.device)
     outside = ((paths < 0) | (paths >= sizes)).nonzero()
     if len(outside):
-        item, step = outside[0].tolist()
+        item, step = (int(index) for index in outside[0])
         raise ValueError(
             f"{owner}: paths must be from 0 to {vocab_sizes[step] - 1} at step {step}, got "
             f"{int(paths[item, step])} for item {item}"
@@ -56,5 +56,5 @@ def check_trie(
         item = int(ids[row[~on_path][0]])
         raise ValueError(
             f"{owner}: trie must have each item on its path, got item {item} on another path than "
-            f"{paths[item].tolist()}"
+            f"{[int(token) for token in paths[item]]}"
         )

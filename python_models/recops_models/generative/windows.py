@@ -73,8 +73,8 @@ def window_batches(
     windows, targets = windows[order], targets[order]
     targets_before, batches = targets.cumsum(0) - targets, -(-len(windows) // batch)
     _, sizes = (targets_before * batches // targets.sum()).unique_consecutive(return_counts=True)
-    longest = targets[sizes.cumsum(0) - 1].tolist()
-    parts = windows.split(sizes.tolist())
+    longest = np.asarray(targets[sizes.cumsum(0) - 1])
+    parts = windows.split([int(size) for size in np.asarray(sizes)])
     return [parts[i][:, : longest[i] + 1] for i in rng.permutation(len(parts))]
 
 

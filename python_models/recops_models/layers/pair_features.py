@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterable, Sequence
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -123,7 +124,7 @@ class PairTable(nn.Module):
         for batch in batches:
             for pair, counts in zip(pairs, counters, strict=True):
                 keys = _keys(batch, pair).flatten()
-                counts.add(pa.array(keys[keys >= 0].numpy()))
+                counts.add(pa.array(np.asarray(keys[keys >= 0])))
         frequent = [torch.from_numpy(counts.lookup(min_count).keys.ids) for counts in counters]
         table = cls(pairs, width, [len(keys) for keys in frequent])
         for p, keys in enumerate(frequent):

@@ -256,9 +256,8 @@ class ResidualTable(ComposedTable):
         state, meta = load_tensors(path, kind=_KIND)
         try:
             config = ResidualConfig(**meta)
-            graph = ItemGraph(
-                *(state[name].numpy() for name in ("offsets", "neighbours", "weights"))
-            )
+            names = ("offsets", "neighbours", "weights")
+            graph = ItemGraph(*(np.asarray(state[name]) for name in names))
             table = cls(nn.Embedding(*state["centre.weight"].shape), graph, config)
             table.load_state_dict(state)
         except (KeyError, RuntimeError, TypeError, ValueError) as error:

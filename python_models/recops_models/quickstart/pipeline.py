@@ -29,11 +29,18 @@ from recops_models.recipes.catalogue import recorded_attributes
 from recops_models.recipes.semantic_ids import load_semantic_ids
 from recops_models.recipes.stage import TrainResult
 from recops_models.tokenizers.metrics import sid_metrics
+from recops_models.training.device import AUTO, HOST, resolve_device
 from recops_models.training.ranking_task import RankingTask
 
 
 def quickstart(
-    settings: Settings, dataset: Dataset, out: Path, *, resume: bool, callbacks: Callbacks
+    settings: Settings,
+    dataset: Dataset,
+    out: Path,
+    *,
+    resume: bool,
+    callbacks: Callbacks,
+    device: str | torch.device = AUTO,
 ) -> Outcome:
     """Run the unfinished stages, and write the report to ``out``.
 
@@ -43,9 +50,12 @@ def quickstart(
         out: folder of the run; see :class:`RunFolder` for its allowed content.
         resume: continue the run in ``out``.
         callbacks: receive the stages and their progress.
+        device: where the models run; see
+            :func:`~recops_models.training.device.resolve_device`.
 
     Raises:
-        ValueError: ``out`` holds another run; the data cannot be split or tokenized.
+        ValueError: ``out`` holds another run; the data cannot be split or tokenized; missing
+            device.
         CorruptFileError: a file of the run to resume is damaged.
         KeyboardInterrupt: the run was stopped; the folder has the finished stages and epochs.
     """
@@ -53,12 +63,12 @@ def quickstart(
     if (pc.max(counts).as_py() or 0) < 3:
         raise ValueError(f"{dataset.name}: no user has three events, so nothing can be held out")
     folder = RunFolder(out, settings.config(), outputs=OUTPUTS, resume=resume)
-    stages = Stages(settings, folder, callbacks, resume=resume)
+    stages = Stages(settings, folder, callbacks, resume=resume, device=resolve_device(device))
     results = {name: stages.train(name, dataset) for name in TRAINED}
     lists = stages.recommend(results)
 
     callbacks.start("report")
-    unirec, popularity = results["unirec"].model, results["popularity"].model
+    unirec, popularity = (results[name].model.to(HOST) for name in ("unirec", "popularity"))
     task = results["unirec"].task
     assert isinstance(unirec, UniRec)
     assert isinstance(popularity, Popularity)

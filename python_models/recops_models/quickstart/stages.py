@@ -6,6 +6,7 @@ import time
 from collections.abc import Mapping
 from pathlib import Path
 
+import torch
 from torch import Tensor
 
 from recops.files import load_tensors, save_tensors
@@ -43,12 +44,19 @@ class Stages:
         folder: the folder of the run.
         callbacks: receive the stages and their progress.
         resume: continue trainings from their checkpoints.
+        device: where the models run.
     """
 
     def __init__(
-        self, settings: Settings, folder: RunFolder, callbacks: Callbacks, *, resume: bool
+        self,
+        settings: Settings,
+        folder: RunFolder,
+        callbacks: Callbacks,
+        *,
+        resume: bool,
+        device: torch.device,
     ) -> None:
-        self.settings, self.folder = settings, folder
+        self.settings, self.folder, self.device = settings, folder, device
         self.callbacks, self.resume = callbacks, resume
 
     def train(self, name: str, dataset: Dataset) -> TrainResult:
@@ -59,7 +67,9 @@ class Stages:
         timed = _TimedStages(self.callbacks, name)
 
         def train() -> TrainResult:
-            result = train_job(job, dataset, path, resume=self.resume, callbacks=timed)
+            result = train_job(
+                job, dataset, path, resume=self.resume, callbacks=timed, device=self.device
+            )
             self.folder.seconds |= timed.seconds
             return result
 

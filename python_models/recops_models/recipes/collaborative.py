@@ -10,6 +10,7 @@ from recops_models.recipes.ranking import NextItemStage
 from recops_models.recipes.sid_config import SidConfig
 from recops_models.recipes.stage import StageContext
 from recops_models.training.config import TrainingConfig
+from recops_models.training.device import array
 from recops_models.training.next_item_task import NextItemTask
 
 _NAME = "collaborative"
@@ -40,7 +41,7 @@ def collaborative_vectors(context: StageContext, dataset: Dataset) -> ItemVector
     """Return the item table of the stage's model, ``[N, d]``, by ascending item id."""
     model = context.earlier[_NAME]
     assert isinstance(model, SASRec)
-    rows = model.item.weight[1:].detach().numpy().copy()
+    rows = array(model.item.weight[1:]).copy()
     return ItemVectors(dataset.item_vocabulary.ids, rows)
 
 

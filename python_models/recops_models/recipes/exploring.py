@@ -16,6 +16,7 @@ from recops_models.exploration.policy import named_policy
 from recops_models.generative.ranker import Ranking, top_unseen
 from recops_models.recipes.many_users import ranking_table
 from recops_models.training.click_task import ExampleTask
+from recops_models.training.device import device_of, to_device, to_host
 from recops_models.training.ranking_task import no_history_error
 
 
@@ -58,7 +59,7 @@ def exploring_list(
     if not len(seen):
         assert task.dataset is not None
         raise no_history_error(task.dataset, user)
-    batch = candidates.shown_to(user)
+    device, batch = device_of(model), candidates.shown_to(user)
     is_available = torch.ones(len(batch.group), dtype=torch.bool)
     is_available[seen] = False
     length = min(k, int(is_available.sum()))
@@ -69,17 +70,20 @@ def exploring_list(
         return ExploringList(items, scores, plain_scores, explored)
     calls: list[AgeScores] = []
     policy = named_policy(f"age-{model.config.uncertainty}", model, on_scores=calls.append)
-    choice = policy.choose(
-        batch,
-        seed=seed,
-        k=length,
-        available=is_available,
-        impressions=candidates.item_counts(),
+    choice = to_host(
+        policy.choose(
+            to_device(batch, device),
+            seed=seed,
+            k=length,
+            available=is_available.to(device),
+            impressions=candidates.item_counts().to(device),
+        )
     )
+    plain = to_host(calls[0].y)
     items[:length] = choice.items[0]
     scores[:length] = choice.scores[0, choice.items[0]]
-    plain_scores[:length] = calls[0].y[choice.items[0]]
-    plain_list, _ = top_unseen(calls[0].y[None], [seen], length)
+    plain_scores[:length] = plain[choice.items[0]]
+    plain_list, _ = top_unseen(plain[None], [seen], length)
     explored[:length] = ~torch.isin(choice.items[0], plain_list[0])
     return ExploringList(items, scores, plain_scores, explored)
 

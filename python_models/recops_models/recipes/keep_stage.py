@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 from pathlib import Path
 
-import torch
 from torch import nn
 
 from recops_models.click.keep import Keep, KeepConfig, plug_in, without_knowledge
@@ -22,6 +21,7 @@ from recops_models.recipes.parts import Parts, part
 from recops_models.recipes.stage import Data, StageContext, TrainingStage
 from recops_models.setting_checks import check_file
 from recops_models.training.config import TrainingConfig
+from recops_models.training.device import HOST, fork_generators
 from recops_models.training.example_config import ExampleConfig
 from recops_models.training.stream_task import stream_config
 from recops_models.training.trainer import check_select
@@ -51,7 +51,7 @@ class KeepStage(TrainingStage[KeepTask, ClickModel]):
                 f"{domains.slices:,}"
             )
         fitted = fit_small_domain(small, part(context.settings, "examples", ExampleConfig))
-        with torch.random.fork_rng(devices=[]):
+        with fork_generators(HOST):
             base = _base_recipe(context).outline(fitted, context.settings["base"])
             PluggedHead(base.head, dict.fromkeys(sizes.parts, 1), sizes.plug, hidden=1)
 
@@ -74,8 +74,7 @@ class KeepStage(TrainingStage[KeepTask, ClickModel]):
             part(context.settings, "examples", ExampleConfig),
             knowledge=Knowledge.load(_knowledge_path(context)),
         )
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(context.seed)
+        with fork_generators(context.device, context.seed):
             return task, self.build(task, context)
 
     def build(self, task: KeepTask, context: StageContext) -> Keep:

@@ -37,6 +37,7 @@ from recops_models.examples.tasks import (
 from recops_models.graphs.coded_rows import CodedRows
 from recops_models.graphs.knowledge import Knowledge, Window, version_of
 from recops_models.training.click_task import ExampleTask
+from recops_models.training.device import array, device_of, to_device, to_host
 from recops_models.training.example_config import ExampleConfig
 
 _BATCH = 1024
@@ -119,13 +120,13 @@ class KnowledgeTask(ExampleTask[Extractor]):
 
     @torch.no_grad()
     def evaluate(self, model: Extractor) -> dict[str, float]:
-        metrics = self.validated(model)
+        metrics, device = self.validated(model), device_of(model)
         for index, task in enumerate(self.tasks[1:], 1):
             logits, labels = [], []
             for batch in self.data.validation.batches(_BATCH, seed=None):
-                logits.append(model.task_logits(batch)[:, index])
+                logits.append(to_host(model.task_logits(to_device(batch, device))[:, index]))
                 labels.append(batch.features[task_feature(task)] > 0)
-            metrics[f"auc_{task}"] = auc(torch.cat(logits).numpy(), torch.cat(labels).numpy())
+            metrics[f"auc_{task}"] = auc(array(torch.cat(logits)), array(torch.cat(labels)))
         return metrics
 
     @property
@@ -147,10 +148,10 @@ class KnowledgeTask(ExampleTask[Extractor]):
                 "item": _lookup(self.source.dataset, "item", item),
             },
             {
-                "user": _table(model.of_users, users),
-                "item": _table(model.of_items, items),
+                "user": _table(model.of_users, users, device_of(model)),
+                "item": _table(model.of_items, items, device_of(model)),
             },
-            {name: value.clone() for name, value in model.pair.state_dict().items()},
+            {name: to_host(value.clone()) for name, value in model.pair.state_dict().items()},
             version_of(model.state_dict(), model.tasks, dataclasses.asdict(model.config)),
             self.name,
             model.tasks,
@@ -164,9 +165,9 @@ def _lookup(dataset: Dataset, entity: str, rows: Int64Array) -> Lookup:
     return Lookup(Vocabulary(ids.to_numpy()) if pa.types.is_int64(ids.type) else ids)
 
 
-def _table(tower: Callable[[Batch], Tensor], block: Block) -> CodedRows:
+def _table(tower: Callable[[Batch], Tensor], block: Block, device: torch.device) -> CodedRows:
     """Return a row per example of ``block``, after zero rows for padding and for unknown ids."""
     starts = range(0, len(block), _BATCH)
     batches = (block.batch(np.arange(s, min(s + _BATCH, len(block)))) for s in starts)
-    rows = torch.cat([tower(batch) for batch in batches])
+    rows = torch.cat([to_host(tower(to_device(batch, device))) for batch in batches])
     return CodedRows.of(torch.cat([rows.new_zeros(UNKNOWN + 1, rows.shape[1]), rows]), "float32")

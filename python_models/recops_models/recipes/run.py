@@ -31,6 +31,7 @@ from recops_models.recipes.recipe import Recipe
 from recops_models.recipes.registry import recipe_of
 from recops_models.recipes.stage import CURVES, Data, StageContext, TrainResult
 from recops_models.training.curve import finite
+from recops_models.training.device import AUTO, HOST, resolve_device
 from recops_models.training.task import AnyTask
 from recops_models.training.tensorboard import figure_events
 from recops_models.versions import versions
@@ -41,7 +42,13 @@ Figures: TypeAlias = dict[str, float | None]
 
 
 def train_job(
-    job: Job, data: Data, folder: Path, *, resume: bool = False, callbacks: Callbacks | None = None
+    job: Job,
+    data: Data,
+    folder: Path,
+    *,
+    resume: bool = False,
+    callbacks: Callbacks | None = None,
+    device: str | torch.device = AUTO,
 ) -> TrainResult:
     """Run the stages of a job, and save the model of the last one in ``folder``.
 
@@ -51,12 +58,15 @@ def train_job(
         folder: an existing folder. Stages before the last one have folders of their names in it.
         resume: continue from the checkpoints in ``folder``, if it has a training.
         callbacks: receive stages, progress and metrics.
+        device: where all stages run; see :func:`~recops_models.training.device.resolve_device`. The
+            result's model is left there.
 
     Raises:
         ValueError: ``resume`` with another job than that of ``folder``, or with changed data; data
-            that cannot be split; settings that contradict each other.
+            that cannot be split; settings that contradict each other; missing device.
         KeyboardInterrupt: the training was stopped; the folder has the last checkpoint.
     """
+    device = resolve_device(device)
     resume = resume and (folder / CONFIG).exists()
     if resume:
         _refuse_another(job, folder)
@@ -85,7 +95,7 @@ def train_job(
         callbacks or Callbacks(),
         earlier,
         start_output,
-        torch.device("cpu"),
+        device,
     )
     for stage in (*before, last):
         stage.check(context)
@@ -121,6 +131,7 @@ def run_job(
     resume: bool = False,
     test: bool = True,
     callbacks: Callbacks | None = None,
+    device: str | torch.device = AUTO,
 ) -> TrainResult:
     """Train a job by :func:`train_job`, and measure its model on validation and once on test.
 
@@ -129,14 +140,15 @@ def run_job(
     the recipe. A model without epochs has an empty curve, and its metrics as events.
 
     Args:
-        job: see :func:`train_job`, also for ``data``, ``folder``, ``resume`` and ``callbacks``.
+        job: see :func:`train_job`, also for ``data``, ``folder``, ``resume``, ``callbacks`` and
+            ``device``.
         test: False: do not read the test part, as for tuning; ``metrics.json`` has an empty
             ``"test"``.
 
     Returns:
         The model of ``model.safetensors``, with the content of ``metrics.json``.
     """
-    result = train_job(job, data, folder, resume=resume, callbacks=callbacks)
+    result = train_job(job, data, folder, resume=resume, callbacks=callbacks, device=device)
     task, model = result.task, result.model
     figures: dict[str, Figures] = {"test": {}}
     if test:
@@ -161,8 +173,13 @@ def run_job(
     return dataclasses.replace(result, model=saved, metrics=metrics)
 
 
-def load_trained(folder: Path) -> tuple[Job, nn.Module]:
+def load_trained(folder: Path, *, device: str | torch.device = HOST) -> tuple[Job, nn.Module]:
     """Load the job and the model of a training's folder.
+
+    Args:
+        folder: the folder.
+        device: where the model is put; see
+            :func:`~recops_models.training.device.resolve_device`.
 
     Raises:
         FileNotFoundError: the folder holds no training, or an unfinished one.
@@ -174,7 +191,7 @@ def load_trained(folder: Path) -> tuple[Job, nn.Module]:
             f"{folder}: {MODEL} is missing; train again with `recops train … --out {folder}`, or "
             "continue from the last checkpoint with --resume"
         )
-    return job, load_model(folder / MODEL)
+    return job, load_model(folder / MODEL).to(resolve_device(device))
 
 
 def open_data(job: Job, model: nn.Module | None = None, folder: Path | None = None) -> Data:

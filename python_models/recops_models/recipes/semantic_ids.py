@@ -69,7 +69,9 @@ def make_semantic_ids(
     tokenizer = kind(config.levels, min(config.codes, len(points)))
     context.callbacks.start("semantic IDs")
     show = FitShare(tokenizer.stages, context.callbacks)
-    tokenizer.fit(points, ids, seed=context.seed, weights=weights, callbacks=show)
+    tokenizer.fit(
+        points, ids, seed=context.seed, weights=weights, callbacks=show, device=context.device
+    )
     codes = tokenizer.encode(points, weights=weights)
     tokenizer.save(context.folder / TOKENIZER)
     save_sids(context.folder / SIDS, Sids(vectors.item_ids, codes.numpy(), dataset.item_keys))

@@ -20,6 +20,7 @@ from recops_models.examples.click import ClickData
 from recops_models.recipes.parts import Parts, part
 from recops_models.training.config import TrainingConfig
 from recops_models.training.curve import Epoch, best_epoch, finite
+from recops_models.training.device import fork_generators, resolve_device
 from recops_models.training.task import AnyTask, ModelT
 from recops_models.training.tensorboard import TensorBoard
 from recops_models.training.trainer import CHECKPOINT, check_select, fit
@@ -58,7 +59,7 @@ class StageContext:
     callbacks: Callbacks = field(default_factory=Callbacks)
     earlier: Mapping[str, nn.Module] = field(default_factory=dict)
     start_output: Callable[[], None] = lambda: None
-    device: torch.device = field(default_factory=lambda: torch.device("cpu"))
+    device: torch.device = field(default_factory=resolve_device)
 
     def with_sizes(self, name: str) -> StageContext:
         """Return the context of a net whose sizes are the part ``name`` of the settings."""
@@ -165,8 +166,7 @@ class TrainingStage(Stage[TaskT], Generic[TaskT, ModelT]):
     def begin(self, context: StageContext) -> tuple[TaskT, ModelT]:
         """Return the task and the untrained model, which the seed determines."""
         task = self.task(context.data, context.settings, context.split)
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(context.seed)
+        with fork_generators(context.device, context.seed):
             return task, self.build(task, context)
 
     def run(self, context: StageContext) -> TrainResult:
@@ -185,6 +185,7 @@ class TrainingStage(Stage[TaskT], Generic[TaskT, ModelT]):
                 folder=context.folder,
                 resume=context.resume,
                 callbacks=CallbackList(events, context.callbacks),
+                device=context.device,
             )
         rows = [finite(epoch.row()) for epoch in curve]
         write_json(context.folder / CURVES, {"rows": rows}, kind="curves")

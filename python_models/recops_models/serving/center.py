@@ -13,6 +13,7 @@ from pathlib import Path
 from types import TracebackType
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from recops import HpmnState, MimnState
@@ -42,6 +43,7 @@ from recops_models.serving.served_model import ServedModel
 from recops_models.serving.stats import CenterStats, center_stats
 from recops_models.serving.stores.store import Store
 from recops_models.serving.yielding import YieldPoint, no_yield
+from recops_models.training.device import AUTO, array
 
 _logger = logging.getLogger(__name__)
 
@@ -140,6 +142,7 @@ class Center:
         allow_loss: bool = False,
         data: Dataset | Callable[[], Dataset] | None = None,
         create: bool = True,
+        device: str | torch.device = AUTO,
     ) -> Center:
         """Open a center for a trained model and a store.
 
@@ -150,6 +153,8 @@ class Center:
             data: data set with the current users and items, or a function that loads it for each
                 model that is put into service; None uses the data set of the training.
             create: create the store if it does not exist.
+            device: where models run; see
+                :func:`~recops_models.training.device.resolve_device`.
 
         Raises:
             FileNotFoundError, CorruptFileError, DataError: the training or its data set is missing
@@ -157,7 +162,7 @@ class Center:
             ModelVersionError: the model has no memory, or the store's states are of another model.
             StoreError: the store cannot be opened, or does not exist and ``create`` is False.
         """
-        served = ServedModel.load(Path(model), data=data)
+        served = ServedModel.load(Path(model), data=data, device=device)
         opened = open_store(store, allow_loss=allow_loss, create=create)
         try:
             return cls(served, opened, data=data, create=create)
@@ -288,8 +293,8 @@ class Center:
             raise StoreError(f"{self.store.url}: scores from the state of {user!r} are not finite")
         known = known_candidates(served.model.schema.schema, batch)
         return ScoreResult(
-            logits.sigmoid().numpy(),
-            logits.numpy(),
+            array(logits.sigmoid()),
+            array(logits),
             served.version_text,
             record.seen,
             user_value is not None,
@@ -334,7 +339,7 @@ class Center:
             timestamp=record.timestamp,
             model_version=served.version_text,
             tensors={
-                name: tensor[0].numpy()
+                name: array(tensor[0])
                 for name, tensor in served.state(record).state_dict().items()
                 if tensor.is_floating_point()
             },
@@ -366,7 +371,9 @@ class Center:
             if current is None:
                 raise ModelVersionError(f"{self.store.url}: all states were deleted")
             if current.version != served.version:
-                served = ServedModel.load(Path(current.folder), data=self._data)
+                served = ServedModel.load(
+                    Path(current.folder), data=self._data, device=served.device
+                )
                 if served.version != current.version:
                     raise ModelVersionError(
                         f"{self.store.url}: its states belong to model {current.version.hex()}, "

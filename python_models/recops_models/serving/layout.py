@@ -10,6 +10,7 @@ import numpy as np
 import torch
 
 from recops_models.click.memory import MemoryModel, MemoryStateT
+from recops_models.training.device import device_of, to_device, to_host
 
 
 class StateLayout(Generic[MemoryStateT]):
@@ -28,6 +29,7 @@ class StateLayout(Generic[MemoryStateT]):
     def __init__(self, model: MemoryModel[MemoryStateT]) -> None:
         with torch.no_grad():
             self._template: MemoryStateT = model.initial_state(1)
+        self._device = device_of(model)
         self._shapes: dict[str, torch.Size] = {
             name: tensor.shape[1:]
             for name, tensor in self._template.state_dict().items()
@@ -43,14 +45,17 @@ class StateLayout(Generic[MemoryStateT]):
 
     def pack(self, pool: MemoryStateT) -> list[tuple[bytes, int]]:
         """Return the bytes and the counter of each row of ``pool``."""
-        tensors = pool.state_dict()
+        tensors = to_host(pool.state_dict())
         flat = torch.cat([tensors[name].flatten(1) for name in self._shapes], 1)
         rows: np.ndarray[tuple[int, int], np.dtype[np.float32]] = flat.numpy().astype("<f4")
         counts: list[int] = tensors["count"].tolist()
         return [(row.tobytes(), count) for row, count in zip(rows, counts, strict=True)]
 
     def unpack(self, rows: Sequence[tuple[bytes, int]]) -> MemoryStateT:
-        """Return the pool whose :meth:`pack` gives ``rows``, each of :attr:`num_bytes` bytes."""
+        """Return the pool whose :meth:`pack` gives ``rows``, each of :attr:`num_bytes` bytes.
+
+        The pool is on the device of the model.
+        """
         joined = np.frombuffer(bytearray(b"".join(row for row, _ in rows)), dtype="<f4")
         flat = torch.from_numpy(joined.astype(np.float32, copy=False)).view(len(rows), -1)
         parts = flat.split(self._sizes, 1)
@@ -58,6 +63,6 @@ class StateLayout(Generic[MemoryStateT]):
             name: part.reshape(len(rows), *shape).contiguous()
             for (name, shape), part in zip(self._shapes.items(), parts, strict=True)
         }
-        counts = torch.tensor([count for _, count in rows], dtype=torch.int64)
-        pool: MemoryStateT = replace(self._template, **tensors, count=counts)
+        tensors["count"] = torch.tensor([count for _, count in rows], dtype=torch.int64)
+        pool: MemoryStateT = replace(self._template, **to_device(tensors, self._device))
         return pool

@@ -30,6 +30,7 @@ from recops_models.serving.feature_table import item_features, user_features
 from recops_models.serving.layout import StateLayout
 from recops_models.serving.record import UserRecord
 from recops_models.serving.request_encoder import RequestEncoder
+from recops_models.training.device import AUTO, device_of, to_device, to_host
 from recops_models.training.example_config import ExampleConfig
 
 _VERSION_BYTES = 16
@@ -58,7 +59,11 @@ class ServedModel:
 
     @classmethod
     def load(
-        cls, folder: Path, *, data: Dataset | Callable[[], Dataset] | None = None
+        cls,
+        folder: Path,
+        *,
+        data: Dataset | Callable[[], Dataset] | None = None,
+        device: str | torch.device = AUTO,
     ) -> ServedModel:
         """Load the result of ``recops train mimn|hpmn``, with the tables of its data set.
 
@@ -66,6 +71,8 @@ class ServedModel:
             folder: training folder.
             data: data set with the current users and items, or a function that loads it; None loads
                 the data set of the training.
+            device: where the model runs; see
+                :func:`~recops_models.training.device.resolve_device`.
 
         Raises:
             FileNotFoundError: the folder holds no training.
@@ -74,7 +81,7 @@ class ServedModel:
             ModelVersionError: the model is of another kind, has a compatibility quirk that stored
                 states cannot reproduce, or was replaced while it was read.
         """
-        job, model, version = _loaded(folder)
+        job, model, version = _loaded(folder, device)
         if not isinstance(model, MemoryModel):
             raise ModelVersionError(f"{folder}: must hold a mimn or hpmn, got a {job.model}")
         if (quirk := model.unservable_quirk) is not None:
@@ -96,6 +103,11 @@ class ServedModel:
         events = EventEncoder(fitted, history, items, explicit=explicit, positive=examples.positive)
         requests = RequestEncoder(fitted, history, items, users)
         return cls(folder, version, model, StateLayout(model), events, requests)
+
+    @property
+    def device(self) -> torch.device:
+        """Device of the model and of unpacked states."""
+        return device_of(self.model)
 
     @property
     def version_text(self) -> str:
@@ -123,16 +135,18 @@ class ServedModel:
         """
         pool = self._pool(records)
         ids = {name: values[indices] for name, values in events.ids.items()}
+        rows, ids = to_device((rows, ids), self.device)
         self.model.advance_(pool, rows, self.model.embedding.events(ids))
         return self.layout.pack(pool)
 
     @torch.no_grad()
     def logits(self, record: UserRecord, batch: Batch) -> Tensor:
-        """Return the logits ``[B]`` of candidates, given one user's state."""
-        return self.model.logits(self.model.bottom_from_state(self._pool([record]), batch))
+        """Return the logits ``[B]`` of candidates on the host, given one user's state."""
+        pool, batch = self._pool([record]), to_device(batch, self.device)
+        return to_host(self.model.logits(self.model.bottom_from_state(pool, batch)))
 
     def state(self, record: UserRecord) -> MimnState | HpmnState:
-        """Return the user's state, a pool with one row."""
+        """Return the user's state, a pool with one row on :attr:`device`."""
         state: MimnState | HpmnState = self._pool([record])
         return state
 
@@ -169,10 +183,10 @@ def _explicit(examples: ExampleConfig, schema: FeatureSchema, dataset: Dataset) 
     return feedback_of(dataset) == "explicit"
 
 
-def _loaded(folder: Path) -> tuple[Job, nn.Module, bytes]:
+def _loaded(folder: Path, device: str | torch.device) -> tuple[Job, nn.Module, bytes]:
     """Load a training's job and model, and return the version of the loaded weights."""
     before = version_of(folder) if (folder / MODEL).is_file() else None
-    job, model = load_trained(folder)
+    job, model = load_trained(folder, device=device)
     version = version_of(folder)
     if version != before:
         raise ModelVersionError(f"{folder}: {MODEL} was replaced while it was read: try again")

@@ -6,6 +6,7 @@ from abc import abstractmethod
 from pathlib import Path
 from typing import ClassVar
 
+import torch
 from torch import Tensor
 from typing_extensions import Self
 
@@ -20,6 +21,7 @@ from recops_models.tokenizers.checks import (
 )
 from recops_models.tokenizers.fitting import Fitting
 from recops_models.tokenizers.stored import StoredTokenizer
+from recops_models.training.device import AUTO, resolve_device
 
 
 class Tokenizer(StoredTokenizer):
@@ -67,10 +69,11 @@ class Tokenizer(StoredTokenizer):
         weights: Tensor | None = None,
         folder: Path | None = None,
         resume: bool = False,
+        device: str | torch.device = AUTO,
     ) -> Self:
         """Fit the tokenizer to a catalogue.
 
-        The result depends on the seed, and not on the number of threads.
+        The result depends on the seed and the type of device, and not on the number of threads.
 
         Args:
             vectors: ``[N, D]`` floats, finite; N ≥ max K_l if the method has codebooks.
@@ -84,17 +87,21 @@ class Tokenizer(StoredTokenizer):
             folder: directory for finished levels and the last checkpoint; None: nothing is saved.
             resume: continue from ``folder``, with the result of an uninterrupted fit. Otherwise
                 files of an earlier fit in it are deleted.
+            device: where networks and codebooks are trained, see
+                :func:`~recops_models.training.device.resolve_device`. The fitted tokenizer is on
+                the host.
 
         Returns:
             self.
 
         Raises:
-            ValueError: fewer items than codes, a non-finite vector, wrong shapes, or input that the
-                method cannot be fitted to.
+            ValueError: fewer items than codes, a non-finite vector, wrong shapes, input that the
+                method cannot be fitted to, or a missing device.
             KeyboardInterrupt: the fit was interrupted.
         """
         points, rows, checked = self._checked(vectors, item_ids, pairs, weights)
-        fitting = Fitting(seed, callbacks or Callbacks(), rows, checked, folder, resume)
+        where = resolve_device(device)
+        fitting = Fitting(seed, callbacks or Callbacks(), rows, checked, folder, resume, where)
         fitting.discard_previous()
         self._fit(points, fitting)
         return self

@@ -17,6 +17,7 @@ from recops_models.tokenizers.base import Tokenizer
 from recops_models.tokenizers.behaviour import behaviour_pairs, exposures
 from recops_models.tokenizers.metrics import SidMetrics, sid_metrics
 from recops_models.tokenizers.sids import Sids
+from recops_models.training.device import AUTO
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,6 +52,7 @@ class Catalogue:
         callbacks: Callbacks | None = None,
         folder: Path | None = None,
         resume: bool = False,
+        device: str | torch.device = AUTO,
     ) -> None:
         """Fit ``tokenizer`` to the items; see :meth:`Tokenizer.fit`."""
         ids = torch.from_numpy(self.items.item_ids)
@@ -63,6 +65,7 @@ class Catalogue:
             weights=self.weights,
             folder=folder,
             resume=resume,
+            device=device,
         )
 
     def sids(self, tokenizer: Tokenizer) -> Sids:

@@ -7,9 +7,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import torch
 from torch import Tensor
 
 from recops_models.callbacks import Callbacks
+from recops_models.training.device import HOST
 
 PARTIAL = ("levels.safetensors", "checkpoint.safetensors")
 """Files of an unfinished fit in its folder, from which it can be resumed."""
@@ -26,6 +28,7 @@ class Fitting:
         weights: ``[N]`` f32, weights of the items; None: all 1.
         folder: directory for finished work; None: nothing is saved.
         resume: continue from the state in ``folder``.
+        device: where networks and codebooks are trained. The results are on the host.
     """
 
     seed: int
@@ -34,6 +37,7 @@ class Fitting:
     weights: Tensor | None = None
     folder: Path | None = None
     resume: bool = False
+    device: torch.device = HOST
 
     def discard_previous(self) -> None:
         """Delete the files of an earlier fit in the folder, unless it is resumed."""

@@ -15,6 +15,7 @@ from recops_models.tokenizers.base import Tokenizer
 from recops_models.tokenizers.methods.rq_kmeans import RQKMeans
 from recops_models.tokenizers.metrics import SidMetrics, code_metrics, upto
 from recops_models.tokenizers.sids import Sids
+from recops_models.training.device import AUTO
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,6 +50,7 @@ class StreamedCatalogue:
         callbacks: Callbacks | None = None,
         folder: Path | None = None,
         resume: bool = False,
+        device: str | torch.device = AUTO,
     ) -> None:
         """Fit ``tokenizer`` to the file, which is read once per pass.
 
@@ -56,7 +58,14 @@ class StreamedCatalogue:
             ValueError: the method is not ``rq-kmeans``.
         """
         streaming = _streaming(tokenizer)
-        streaming.fit_file(self.file, seed=seed, callbacks=callbacks, folder=folder, resume=resume)
+        streaming.fit_file(
+            self.file,
+            seed=seed,
+            callbacks=callbacks,
+            folder=folder,
+            resume=resume,
+            device=device,
+        )
 
     def sids(self, tokenizer: Tokenizer) -> Sids:
         """Return the codes of all items, by ascending id."""

@@ -14,6 +14,7 @@ from torch.optim import Optimizer
 from recops.files import load_tensors, save_tensors
 from recops_models.dotted import below
 from recops_models.training.curve import Epoch
+from recops_models.training.device import HOST
 
 _KIND = "training-state"
 
@@ -29,7 +30,8 @@ class State:
         total: sum of the current epoch's losses over targets.
         targets: number of these targets.
         seconds: time of the current epoch so far.
-        rng: state of torch's generator after the last step; None before the first step.
+        rng: states of torch's generators after the last step, by device type; empty before the
+            first step. See :func:`~recops_models.training.device.generator_states`.
     """
 
     curve: list[Epoch] = field(default_factory=list)
@@ -38,12 +40,12 @@ class State:
     total: float = 0.0
     targets: int = 0
     seconds: float = 0.0
-    rng: Tensor | None = None
+    rng: dict[str, Tensor] = field(default_factory=dict)
 
     def finish_epoch(self, epoch: Epoch) -> None:
         """Add an epoch to the curve, and reset the state of the current one."""
         self.curve.append(epoch)
-        self.step, self.total, self.targets, self.seconds, self.rng = 0, 0.0, 0, 0.0, None
+        self.step, self.total, self.targets, self.seconds, self.rng = 0, 0.0, 0, 0.0, {}
 
 
 _SUMS = ("step", "total", "targets", "seconds")
@@ -65,8 +67,7 @@ def save_checkpoint(
             for name, value in entries.items():
                 target = tensors if isinstance(value, Tensor) else numbers
                 target[f"optimizer.{number}.{index}.{name}"] = value
-    if state.rng is not None:
-        tensors["rng"] = state.rng
+    tensors |= {_rng_key(device): value for device, value in state.rng.items()}
     meta = {name: getattr(state, name) for name in _SUMS}
     meta |= {"curve": [vars(row) for row in state.curve], "numbers": numbers}
     save_tensors(path, tensors, kind=_KIND, meta=meta)
@@ -89,7 +90,18 @@ def load_checkpoint(path: Path, model: nn.Module, optimizers: Sequence[Optimizer
         raise ValueError(f"{path}: belongs to another model or to other optimizers") from error
     sums = {name: meta[name] for name in _SUMS}
     curve = [Epoch(**row) for row in meta["curve"]]
-    return State(curve, below("best.", tensors), **sums, rng=tensors.get("rng"))
+    rng = {device: tensors[_rng_key(device)] for device in _rng_devices(tensors)}
+    return State(curve, below("best.", tensors), **sums, rng=rng)
+
+
+def _rng_key(device: str) -> str:
+    """Return the name of a generator's state in the file."""
+    return "rng" if device == HOST.type else f"rng.{device}"
+
+
+def _rng_devices(tensors: Mapping[str, Tensor]) -> list[str]:
+    """Return the device types whose generators have a state in the file."""
+    return [*([HOST.type] if "rng" in tensors else []), *below("rng.", tensors)]
 
 
 def _load_optimizer(optimizer: Optimizer, entries: Mapping[str, Any]) -> None:

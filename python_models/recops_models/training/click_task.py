@@ -23,6 +23,7 @@ from recops_models.examples.features import FittedSchema
 from recops_models.examples.known import known_candidates
 from recops_models.examples.loader import Source
 from recops_models.generative.ranker import Ranking, top_unseen
+from recops_models.training.device import array, device_of, to_device, to_host
 from recops_models.training.example_config import ExampleConfig
 from recops_models.training.ranking_task import no_history_error
 from recops_models.training.task import ModelT, RecommenderTask, with_shares
@@ -105,7 +106,7 @@ class ExampleTask(RecommenderTask[ModelT, Batch]):
             rows.append((batch.group, batch.label, logits.float().sigmoid(), known))
         names = ("user", "label", "probability", "known")
         columns = zip(names, zip(*rows, strict=True), strict=True)
-        table = {name: torch.cat(parts).numpy() for name, parts in columns}
+        table = {name: array(torch.cat(parts)) for name, parts in columns}
         return metrics.compute(), pa.table(table)
 
     @torch.no_grad()
@@ -120,8 +121,8 @@ class ExampleTask(RecommenderTask[ModelT, Batch]):
         if not len(history):
             assert self.dataset is not None
             raise no_history_error(self.dataset, user)
-        batch = candidates.shown_to(user)
-        logits = torch.cat([model(part) for part in batch.split(_CANDIDATES)])
+        batch = to_device(candidates.shown_to(user), device_of(model))
+        logits = to_host(torch.cat([model(part) for part in batch.split(_CANDIDATES)]))
         return top_unseen(logits.sigmoid()[None], [history], k)
 
     @cached_property
@@ -153,6 +154,7 @@ class ClickTask(ExampleTask[ClickModel]):
 
 @torch.no_grad()
 def predictions(model: nn.Module, source: Source) -> Iterator[tuple[Tensor, Batch]]:
-    """Return logits ``[B]`` of all examples in order, with their batches."""
+    """Return logits ``[B]`` of all examples in order, with their batches, on the host."""
+    device = device_of(model)
     for batch in source.batches(_EVALUATION_BATCH, seed=None):
-        yield model(batch), batch
+        yield to_host(model(to_device(batch, device))), batch

@@ -11,6 +11,7 @@ from torch import Tensor
 from recops_models.data.splits import Examples
 from recops_models.evaluation.metrics import RANKING_METRICS, hits
 from recops_models.generative.path_ranker import PathRanker, Requests
+from recops_models.training.device import number
 
 ENGAGED = "hr@10_engaged"
 """HR@10 on targets of the highest engagement level; the paper's "orders only"."""
@@ -89,4 +90,4 @@ class HeldOutEvents:
         """
         if self.levels == 1:
             return {}
-        return {ENGAGED: hits(ranks[self.level == self.levels - 1], 10).mean().item()}
+        return {ENGAGED: number(hits(ranks[self.level == self.levels - 1], 10).mean())}

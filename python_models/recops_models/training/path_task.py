@@ -28,6 +28,7 @@ from recops_models.generative.windows import (
     window_batches,
 )
 from recops_models.training.alignment_config import AlignmentConfig
+from recops_models.training.device import array
 from recops_models.training.path_events import HeldOutEvents, PathEvents, PathWindows
 from recops_models.training.ranking_task import RankingTask, user_history
 from recops_models.training.task import with_shares
@@ -108,7 +109,7 @@ class PathTask(RankingTask[PathRanker, PathWindows]):
 
     def windows(self, rows: Tensor) -> PathWindows:
         """Return the windows with the events ``rows [W, T + 1]`` of the training histories."""
-        owner = np.searchsorted(self.train.offsets, rows[:, 0].numpy(), side="right")
+        owner = np.searchsorted(self.train.offsets, array(rows[:, 0]), side="right")
         user, items = torch.from_numpy(owner), items_at(self.train, rows)
         return PathWindows(items, target_rows(items[:, 1:]), self.events.at(rows[:, 1:]), user)
 
@@ -138,9 +139,9 @@ class PathTask(RankingTask[PathRanker, PathWindows]):
         events = self.held_out(part)
         result = evaluate(events.requests(model), events.examples, self.num_items)
         users = self.dataset.user_vocabulary.ids[events.examples.users]
-        table = pa.table({"user": users, "rank": result.ranks.numpy()})
+        table = pa.table({"user": users, "rank": array(result.ranks)})
         if events.levels > 1:
-            table = table.append_column("level", pa.array(events.level.numpy()))
+            table = table.append_column("level", pa.array(array(events.level)))
         return {**result.metrics, **events.engaged(result.ranks)}, table
 
     def in_scene(self, scene: str) -> PathTask:

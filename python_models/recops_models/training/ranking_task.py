@@ -12,6 +12,7 @@ from recops_models.data.histories import Histories
 from recops_models.data.splits import Examples, SplitName, named_split
 from recops_models.evaluation.metrics import evaluate
 from recops_models.generative.ranker import Ranking, Recommender
+from recops_models.training.device import array
 from recops_models.training.task import BatchT, ModelT, RecommenderTask
 
 if TYPE_CHECKING:
@@ -71,7 +72,7 @@ class RankingTask(RecommenderTask[ModelT, BatchT]):
         examples: Examples = getattr(self, part)
         result = evaluate(model, examples, self.num_items)
         users = self.dataset.user_vocabulary.ids[examples.users]
-        return result.metrics, pa.table({"user": users, "rank": result.ranks.numpy()})
+        return result.metrics, pa.table({"user": users, "rank": array(result.ranks)})
 
     def recommend(self, model: nn.Module, user: int, k: int) -> Ranking:
         assert isinstance(model, Recommender)

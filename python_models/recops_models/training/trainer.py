@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import logging
 import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import torch
@@ -17,7 +18,18 @@ from recops_models.process import keep_freed_memory
 from recops_models.training.checkpoint import State, load_checkpoint, save_checkpoint
 from recops_models.training.config import TrainingConfig
 from recops_models.training.curve import LAST, Epoch, best_epoch, is_finished
+from recops_models.training.device import (
+    all_finite,
+    autocast,
+    device_of,
+    fork_generators,
+    generator_states,
+    resolve_device,
+    set_generator_states,
+)
+from recops_models.training.device_batches import device_batches
 from recops_models.training.diverged import DivergedError
+from recops_models.training.losses import EpochLosses
 from recops_models.training.optimizers import (
     check_gradients,
     clip_gradients,
@@ -28,6 +40,8 @@ from recops_models.training.step import Step
 from recops_models.training.task import BatchT, ModelT, Task
 
 CHECKPOINT = "checkpoint.safetensors"
+
+_logger = logging.getLogger(__name__)
 
 
 @recops.flush_subnormals()  # Moments and gradients of rare rows become subnormal.
@@ -40,13 +54,19 @@ def fit(
     folder: Path | None,
     resume: bool = False,
     callbacks: Callbacks | None = None,
+    device: str | torch.device | None = None,
 ) -> list[Epoch]:
-    """Train ``model``, and leave it with the weights of its best epoch.
+    """Train ``model``, and leave it on the device, with the weights of its best epoch.
 
     The training state is saved to ``folder/checkpoint.safetensors`` after every epoch, and every
     ``config.checkpoint_minutes`` within an epoch. Each epoch draws its batches and its dropout from
-    its own seed, so a resumed training is bit-identical to an uninterrupted one. Subnormal numbers
-    are flushed to zero during training (:func:`recops.flush_subnormals`).
+    its own seed, so a resumed training is bit-identical to an uninterrupted one on the same device.
+    A checkpoint from another device is continued with other random numbers, after a warning.
+    Subnormal numbers are flushed to zero during training (:func:`recops.flush_subnormals`).
+
+    On a CPU the loss is read after every step. On other devices it is read every fifty steps, and
+    steps do not wait for the device in between. A loss that diverges is then reported up to
+    forty-nine steps later.
 
     Args:
         model: the model to train.
@@ -57,16 +77,20 @@ def fit(
         resume: continue from the checkpoint in ``folder``, if there is one; otherwise it is
             removed.
         callbacks: receive the share of all epochs that is done, with the ``loss`` of the last step,
-            and the metrics of each finished epoch. A resumed training reports its earlier epochs
-            again.
+            after each read of the loss, and the metrics of each finished epoch. A resumed training
+            reports its earlier epochs again.
+        device: where to train, see :func:`~recops_models.training.device.resolve_device`; None:
+            where the model is.
 
     Returns:
         The training curve; :func:`~recops_models.training.curve.best_epoch` gives the epoch whose
         weights the model has.
 
     Raises:
-        ValueError: the loss became NaN or infinite; unknown ``config.select``; empty training part;
-            checkpoint of another model.
+        DivergedError: the loss became NaN or infinite in the step that the message names, or a
+            weight did.
+        ValueError: unknown ``config.select``; empty training part; checkpoint of another model;
+            missing device.
         CorruptFileError: the checkpoint is damaged.
         KeyboardInterrupt: the training was stopped; the folder has the last checkpoint.
     """
@@ -74,6 +98,8 @@ def fit(
     keep_freed_memory()
     callbacks = callbacks or Callbacks()
     path = None if folder is None else folder / CHECKPOINT
+    device = device_of(model) if device is None else resolve_device(device)
+    model.to(device)
     optimizers = make_optimizers(model, config)
     step = Step(model, task)
     if config.compile:
@@ -92,8 +118,8 @@ def fit(
 
     while not is_finished(state.curve, config):
         started = time.perf_counter() - state.seconds
-        _run_epoch(step, optimizers, task, config, seed, state, save, callbacks)
-        if not all(weights.isfinite().all() for weights in model.parameters()):
+        _run_epoch(step, optimizers, task, config, seed, state, save, callbacks, device)
+        if not all_finite(model.parameters()):
             raise DivergedError(
                 f"training: a weight is not finite after epoch {len(state.curve) + 1}; "
                 "lower learning_rate"
@@ -138,43 +164,52 @@ def _run_epoch(
     state: State,
     save: Callable[[], None],
     callbacks: Callbacks,
+    device: torch.device,
 ) -> None:
     """Run the remaining steps of the current epoch and accumulate totals in ``state``."""
     epoch = len(state.curve)
     torch_seed, batches = task.start_epoch(
         step.model, config.batch, seed=seed, epoch=epoch, skip=state.step
     )
-    bf16 = torch.autocast("cpu", torch.bfloat16, enabled=config.precision == "bf16")
+    losses = EpochLosses(state, device)
     before, saved = state.seconds, time.perf_counter()
     started = saved
     step.train()
     clipped = task.clipped(step.model) if config.clip else ()
-    with torch.random.fork_rng(devices=[]):
-        if state.rng is None:
-            torch.manual_seed(torch_seed)
-        else:
-            torch.set_rng_state(state.rng)
-        for share, batch in batches:
+    with fork_generators(device, torch_seed):
+        if state.rng:
+            _restore_generators(device, state.rng)
+        for share, batch in device_batches(batches, device):
             set_learning_rate(optimizers, config, epoch + share)
-            with bf16:
+            with autocast(device, config.precision):
                 loss, count = step(batch)
-            value = loss.item()
-            if not math.isfinite(value):
-                raise DivergedError(
-                    f"training: the loss became {value} in epoch {epoch + 1}; lower learning_rate"
-                )
+            was_read = losses.add(loss, count)
             _learn(clipped, optimizers, loss, config)
-            state.step += 1
-            state.total += value * int(count)
-            state.targets += int(count)
-            callbacks.advance((epoch + share) / config.epochs, loss=value)
             now = time.perf_counter()
-            if now - saved >= 60 * config.checkpoint_minutes:
-                state.seconds, state.rng = before + now - started, torch.get_rng_state()
+            is_save_due = now - saved >= 60 * config.checkpoint_minutes
+            if is_save_due:
+                was_read = losses.read() or was_read
+            if was_read:
+                callbacks.advance((epoch + share) / config.epochs, loss=losses.last)
+            if is_save_due:
+                state.seconds, state.rng = before + now - started, generator_states(device)
                 save()
                 saved = time.perf_counter()
+        losses.read()
     if not state.targets:
         raise ValueError("training: the training part has no targets")
+
+
+def _restore_generators(device: torch.device, states: Mapping[str, Tensor]) -> None:
+    """Restore the generators of a checkpoint; warn if it is of another device."""
+    if states.keys() != generator_states(device).keys():
+        _logger.warning(
+            "the checkpoint was written on %s: on %s the remaining steps of the epoch draw other "
+            "random numbers than an uninterrupted training",
+            " and ".join(states),
+            device.type,
+        )
+    set_generator_states(device, states)
 
 
 def _learn(

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from recops_models.cli.application import make_folder
+from recops_models.cli.application import DeviceOption, make_folder
 from recops_models.cli.uic.events import is_stream, progress, read_batches
 from recops_models.cli.uic.shared import (
     AllowLoss,
@@ -47,6 +47,7 @@ def ingest(
     ] = False,
     data: DataOption = None,
     allow_loss: AllowLoss = False,
+    device: DeviceOption = "auto",
     out: Annotated[
         Path | None, typer.Option(help="Folder for counts.json.", show_default=False)
     ] = None,
@@ -69,7 +70,9 @@ def ingest(
     folder = None if out is None else make_folder(out)
     total = IngestReport()
     with _stopped_by_signals() as stop, progress(total) as on_report:
-        with Center.open(model, store, allow_loss=allow_loss, data=dataset_loader(data)) as center:
+        with Center.open(
+            model, store, allow_loss=allow_loss, data=dataset_loader(data), device=device
+        ) as center:
             at_end = _ingest(center, events, follow=follow, stop=stop, on_report=on_report)
         typer.echo(json.dumps(total.counts()))
         if folder is not None:

@@ -10,6 +10,7 @@ from typing import Annotated
 
 import typer
 
+from recops_models.cli.application import DeviceOption
 from recops_models.cli.uic.events import growing_batches, is_stream, progress
 from recops_models.cli.uic.shared import (
     AllowLoss,
@@ -45,6 +46,7 @@ def refresh(
     ] = False,
     data: DataOption = None,
     allow_loss: AllowLoss = False,
+    device: DeviceOption = "auto",
 ) -> None:
     """Replay all events for a new model while the old one is served, then switch atomically.
 
@@ -65,7 +67,7 @@ def refresh(
         progress(total) as on_report,
         ExitStack() as streams,
     ):
-        served = ServedModel.load(model, data=dataset_loader(data))
+        served = ServedModel.load(model, data=dataset_loader(data), device=device)
         sources = [_source(name, streams) for name in events]
         refresh_model(
             opened,

@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from recops_models.cli.application import DeviceOption
 from recops_models.cli.uic.shared import (
     AllowLoss,
     DataOption,
@@ -35,6 +36,7 @@ def score(
     ] = "{}",
     data: DataOption = None,
     allow_loss: AllowLoss = False,
+    device: DeviceOption = "auto",
 ) -> None:
     """Score candidates with a user's state, and print JSON.
 
@@ -53,7 +55,7 @@ def score(
         raise typer.BadParameter("--features must be a JSON object")
     items = read_candidates(candidates)
     with Center.open(
-        model, store, allow_loss=allow_loss, data=dataset_loader(data), create=False
+        model, store, allow_loss=allow_loss, data=dataset_loader(data), device=device, create=False
     ) as center:
         result = center.score(user, items, feature_values)
     content: dict[str, object] = {

@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from recops_models.cli.application import DeviceOption
 from recops_models.cli.uic.shared import (
     AllowLoss,
     DataOption,
@@ -41,6 +42,7 @@ def serve(
     ] = 1 << 20,
     data: DataOption = None,
     allow_loss: AllowLoss = False,
+    device: DeviceOption = "auto",
 ) -> None:
     """Accept events and return scores over HTTP. Ctrl-C or SIGTERM finishes open requests.
 
@@ -54,7 +56,9 @@ def serve(
     from recops_models.serving.http.server import serve as serve_center
 
     token = None if token_file is None else read_token(token_file)
-    with Center.open(model, store, allow_loss=allow_loss, data=dataset_loader(data)) as center:
+    with Center.open(
+        model, store, allow_loss=allow_loss, data=dataset_loader(data), device=device
+    ) as center:
         serve_center(
             center,
             host=host,

@@ -116,7 +116,7 @@ class UserFields(nn.Module):
     def __init__(self, values: Tensor, width: int) -> None:
         super().__init__()
         self.register_buffer("values", values)
-        sizes = values.amax(0).tolist()
+        sizes = [int(size) for size in values.amax(0)]
         self.tables = nn.ModuleList(nn.Embedding(1 + size, width, padding_idx=0) for size in sizes)
         for table in self.tables:
             assert isinstance(table, nn.Embedding)

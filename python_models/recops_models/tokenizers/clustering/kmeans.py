@@ -13,6 +13,7 @@ from torch import Tensor
 import recops
 from recops_models.callbacks import Callbacks
 from recops_models.tokenizers.clustering.points import NEAREST, Assign, Points
+from recops_models.training.device import array
 
 _SEEDING_POINTS = 64
 """Points per code in the sample for k-means++; more are slower and barely improve the result."""
@@ -89,11 +90,11 @@ def kmeans(
     assign = assign or nearest
     sample = points.sample(_SEEDING_POINTS * num_codes, rng)
     codebook = _kmeans_plus_plus(sample, num_codes, rng, nearest)
-    seen = torch.zeros(num_codes)
+    seen = codebook.new_zeros(num_codes)
     best, lowest = codebook, np.inf
     reference, error, stale = np.inf, np.inf, 0
     for iteration in range(settings.iterations):
-        totals = _Pass(*codebook.shape)
+        totals = _Pass(codebook)
         if settings.batch:
             for batch in points.batches(settings.batch, rng):
                 sums, weights = totals.add(batch, codebook, assign)
@@ -136,9 +137,10 @@ class _Pass:
         worst: ``[≤ K, D]``, points with the largest errors, in descending order.
     """
 
-    def __init__(self, num_codes: int, dim: int) -> None:
-        self.sums, self.weights = torch.zeros(num_codes, dim), torch.zeros(num_codes)
-        self.worst, self._errors = torch.empty(0, dim), np.empty(0, dtype=np.float32)
+    def __init__(self, codebook: Tensor) -> None:
+        num_codes, dim = codebook.shape
+        self.sums, self.weights = codebook.new_zeros(num_codes, dim), codebook.new_zeros(num_codes)
+        self.worst, self._errors = codebook.new_empty(0, dim), np.empty(0, dtype=np.float32)
         self._total, self._count = 0.0, 0
 
     @property
@@ -149,14 +151,15 @@ class _Pass:
     def add(self, points: Tensor, codebook: Tensor, assign: Assign) -> tuple[Tensor, Tensor]:
         """Add points, and return their sums and numbers by code."""
         index, error = assign(points, codebook)
-        errors = error.numpy()
+        errors = array(error)
         sums, weights = recops.accumulate_codes(points, index, len(codebook))
         self.sums, self.weights = self.sums + sums, self.weights + weights
         worst = _largest(errors, len(codebook))
-        self.worst = torch.cat([self.worst, points[torch.from_numpy(worst)]])
+        self.worst = torch.cat([self.worst, points[torch.from_numpy(worst).to(points.device)]])
         self._errors = np.concatenate([self._errors, errors[worst]])
         largest = _largest(self._errors, len(codebook))
-        self.worst, self._errors = self.worst[torch.from_numpy(largest)], self._errors[largest]
+        self.worst = self.worst[torch.from_numpy(largest).to(points.device)]
+        self._errors = self._errors[largest]
         self._total += float(errors.sum(dtype=np.float64))
         self._count += len(points)
         return sums, weights
@@ -180,7 +183,7 @@ def _kmeans_plus_plus(
     errors: NDArray[np.float64] = np.full(len(points), np.inf)
     for _ in range(1, num_codes):
         _, error = nearest(points, points[chosen[-1:]])
-        errors = np.minimum(errors, error.numpy())
+        errors = np.minimum(errors, array(error))
         odds = np.cumsum(errors)
         # If all errors are 0, the last point is drawn again.
         draw = np.searchsorted(odds, rng.random() * odds[-1], side="right")

@@ -82,14 +82,15 @@ class TensorPoints:
         yield self._points
 
     def batches(self, size: int, rng: np.random.Generator) -> Iterator[Tensor]:
-        for rows in torch.from_numpy(rng.permutation(len(self))).split(size):
+        order = torch.from_numpy(rng.permutation(len(self))).to(self._points.device)
+        for rows in order.split(size):
             yield self._points[rows]
 
     def sample(self, size: int, rng: np.random.Generator) -> Tensor:
         if len(self) <= size:
             return self._points
         rows = np.sort(rng.choice(len(self), size, replace=False))
-        return self._points[torch.from_numpy(rows)]
+        return self._points[torch.from_numpy(rows).to(self._points.device)]
 
     def subtract_codewords(self, codebook: Tensor, assign: Assign) -> TensorPoints:
         index, _ = assign(self._points, codebook)

@@ -11,6 +11,7 @@ from recops.files import load_tensors, save_tensors
 from recops_models.tokenizers.clustering.kmeans import KMeansSettings, kmeans
 from recops_models.tokenizers.clustering.points import NEAREST, Assign, Points
 from recops_models.tokenizers.fitting import Fitting
+from recops_models.training.device import to_host
 
 LEVELS = "levels.safetensors"
 _KIND = "tokenizer-levels"
@@ -34,10 +35,10 @@ def residual_kmeans(
     each part has L / G levels.
 
     Args:
-        points: N finite points.
+        points: N finite points on the device of ``fitting``.
         sizes: K_l ≤ N.
-        fitting: seed, callbacks and folder. The folder gets each finished level and the state of
-            the generator, so a resumed run has the same result as an uninterrupted one.
+        fitting: seed, callbacks, folder and device. The folder gets each finished level and the
+            state of the generator, so a resumed run has the same result as an uninterrupted one.
         settings: settings of :func:`~recops_models.tokenizers.clustering.kmeans.kmeans`.
         fixed: codebooks of the first levels, which are not fitted.
         assign: assigns residuals to codewords; None: to the nearest by the settings' metric.
@@ -45,7 +46,7 @@ def residual_kmeans(
         patience: see :func:`~recops_models.tokenizers.clustering.kmeans.kmeans`.
 
     Returns:
-        ``[K_l, D / G]`` float32 per level. A pass takes O(N · D · Σ K_l / G).
+        ``[K_l, D / G]`` float32 per level, on the host. A pass takes O(N · D · Σ K_l / G).
 
     Raises:
         CorruptFileError: the folder's file is damaged.
@@ -54,10 +55,10 @@ def residual_kmeans(
     assign = assign or NEAREST[settings.metric]
     rng = np.random.default_rng(fitting.seed)
     path = None if fitting.folder is None else fitting.folder / LEVELS
-    books = list(fixed)
+    books = [book.to(fitting.device) for book in fixed]
     if path is not None and fitting.resume and path.exists():
         tensors, meta = load_tensors(path, kind=_KIND)
-        books = [tensors[f"codebook_{level}"] for level in range(len(tensors))]
+        books = [tensors[f"codebook_{at}"].to(fitting.device) for at in range(len(tensors))]
         rng.bit_generator.state = meta["rng"]
     pieces = pieces_of(points.dim, groups)
     for level, size in enumerate(sizes):
@@ -80,7 +81,7 @@ def residual_kmeans(
                 tensors = {f"codebook_{at}": each for at, each in enumerate(books)}
                 save_tensors(path, tensors, kind=_KIND, meta={"rng": rng.bit_generator.state})
         residual = residual.subtract_codewords(books[level], assign)
-    return tuple(books)
+    return to_host(tuple(books))
 
 
 def pieces_of(dim: int, groups: int) -> list[slice]:

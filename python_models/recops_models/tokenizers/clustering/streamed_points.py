@@ -12,6 +12,7 @@ from torch import Tensor
 import recops
 from recops_models.item_vectors.vector_file import VectorFile
 from recops_models.tokenizers.clustering.points import Assign
+from recops_models.training.device import HOST
 
 
 class StreamedPoints:
@@ -21,6 +22,7 @@ class StreamedPoints:
         file: read once per pass.
         levels: codebook and assignment of each level before.
         dims: dimensions of the vectors to use.
+        device: where the residuals are computed.
     """
 
     def __init__(
@@ -28,8 +30,10 @@ class StreamedPoints:
         file: VectorFile,
         levels: tuple[tuple[Tensor, Assign], ...] = (),
         dims: slice = slice(None),
+        *,
+        device: torch.device = HOST,
     ) -> None:
-        self._file, self._levels, self._dims = file, levels, dims
+        self._file, self._levels, self._dims, self._device = file, levels, dims, device
 
     @property
     def dim(self) -> int:
@@ -61,13 +65,14 @@ class StreamedPoints:
         return torch.cat(parts)
 
     def subtract_codewords(self, codebook: Tensor, assign: Assign) -> StreamedPoints:
-        return StreamedPoints(self._file, (*self._levels, (codebook, assign)), self._dims)
+        levels = (*self._levels, (codebook, assign))
+        return StreamedPoints(self._file, levels, self._dims, device=self._device)
 
     def within(self, dims: slice) -> StreamedPoints:
-        return StreamedPoints(self._file, (), dims)
+        return StreamedPoints(self._file, (), dims, device=self._device)
 
     def _residual(self, vectors: NDArray[np.float32]) -> Tensor:
-        residual = torch.from_numpy(vectors)[:, self._dims].contiguous()
+        residual = torch.from_numpy(vectors)[:, self._dims].contiguous().to(self._device)
         for codebook, assign in self._levels:
             index, _ = assign(residual, codebook)
             residual = residual - recops.rq_decode(index[:, None], [codebook])

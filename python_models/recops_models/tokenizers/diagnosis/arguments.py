@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from recops_models.tokenizers.diagnosis.space import Space
+from recops_models.training.device import array
 
 _MOST_PAIRS = 20_000
 
@@ -30,7 +31,7 @@ def checked_codes(codes: Tensor) -> NDArray[np.int32]:
         raise ValueError(
             f"diagnose: codes must be 0 or more, got {int(codes[row].min())} for item {row}"
         )
-    return np.asarray(codes.cpu().numpy().astype(np.int32))
+    return np.asarray(array(codes).astype(np.int32))
 
 
 def level_sizes(
@@ -87,7 +88,7 @@ def checked_weights(exposure: Tensor, items: int) -> NDArray[np.float64]:
     Raises:
         ValueError: wrong shape, a value is negative or not finite, or all are 0.
     """
-    weights = np.asarray(exposure.cpu().numpy(), dtype=np.float64)
+    weights = np.asarray(array(exposure), dtype=np.float64)
     if weights.shape != (items,):
         raise ValueError(f"diagnose: exposure must be [{items}], got {list(weights.shape)}")
     if not np.isfinite(weights).all() or (weights < 0).any() or not weights.any():
@@ -112,7 +113,7 @@ def checked_attributes(attributes: Tensor, items: int) -> NDArray[np.int64]:
             f"diagnose: attributes must be integers [{items}, m], m ≥ 1, got {attributes.dtype} "
             f"{list(attributes.shape)}"
         )
-    return np.asarray(attributes.cpu().numpy(), dtype=np.int64)
+    return np.asarray(array(attributes), dtype=np.int64)
 
 
 def checked_pairs(pairs: Tensor, items: int, seed: int) -> NDArray[np.int64]:
@@ -121,7 +122,7 @@ def checked_pairs(pairs: Tensor, items: int, seed: int) -> NDArray[np.int64]:
     Raises:
         ValueError: wrong shape, a row is out of range, or no pair has different items.
     """
-    rows = np.asarray(pairs.cpu().numpy(), dtype=np.int64)
+    rows = np.asarray(array(pairs), dtype=np.int64)
     if rows.ndim != 2 or rows.shape[1] != 2:
         raise ValueError(f"diagnose: pairs must be rows [E, 2], got {list(rows.shape)}")
     if rows.size and not (rows.min() >= 0 and rows.max() < items):

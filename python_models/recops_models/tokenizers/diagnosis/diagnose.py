@@ -38,6 +38,7 @@ from recops_models.tokenizers.diagnosis.space import Space
 from recops_models.tokenizers.diagnosis.step_entropy import FOLDS, chain_entropies
 from recops_models.tokenizers.metrics import sid_metrics
 from recops_models.tokenizers.usage import usage
+from recops_models.training.device import AUTO, resolve_device, to_device, to_host
 
 _MOST_FLIPPED = 20_000
 _LEAST_SPREAD = 1e-12
@@ -56,6 +57,7 @@ def diagnose(
     rhos: Sequence[float] = RHOS,
     samples: int = 4,
     seed: int = 0,
+    device: str | torch.device = AUTO,
 ) -> Diagnosis:
     """Compute all metrics of semantic IDs that the arguments allow, and list the missing ones.
 
@@ -78,6 +80,8 @@ def diagnose(
         rhos: noise levels ρ; σ_l = ρ times the spread of level l's input around its mean.
         samples: noisy copies per item for the flip rates.
         seed: seed of the noise, of the negatives of the AUC, and of samples.
+        device: where codes are computed and items retrieved; see
+            :func:`~recops_models.training.device.resolve_device`. The arguments are on the host.
 
     Returns:
         a JSON-ready dictionary:
@@ -115,6 +119,7 @@ def diagnose(
     pairs.
     """
     missing: dict[str, str] = {}
+    device = resolve_device(device)
     numbers = checked_codes(codes)
     points = checked_vectors(vectors, len(numbers))
     space = None if codebooks is None else Space.of(codebooks, points)
@@ -153,10 +158,11 @@ def diagnose(
         _add_noise(diagnosis["levels"], space.codebooks, scales, rhos)
         if "exposure" in diagnosis:
             _add_noise(diagnosis["exposure"]["levels"], space.codebooks, scales, rhos)
-        greedy, _ = recops.rq_encode(space.latents, space.codebooks, metric=space.metric)
+        latents, books = to_device((space.latents, space.codebooks), device)
+        greedy = to_host(recops.rq_encode(latents, books, metric=space.metric)[0])
         diagnosis["greedy_share"] = float((greedy == codes).all(dim=1).double().mean())
         if space.metric == "l2":
-            diagnosis["flips"] = _flips(space.codebooks, space.latents, scales, rhos, samples, seed)
+            diagnosis["flips"] = _flips(books, latents, scales, rhos, samples, seed)
         else:
             missing["flips"] = f"are defined for the metric l2, not for {space.metric}"
     if rows is None:
@@ -166,7 +172,7 @@ def diagnose(
     else:
         diagnosis["behaviour"] = {
             "pairs": len(rows),
-            "hit_rate": retention(space.vectors, space.decode(codes), path, rows),
+            "hit_rate": retention(space.vectors, space.decode(codes), path, rows, device=device),
             "sid_auc": pair_auc(space.sums(codes), rows, seed=seed),
             "vector_auc": pair_auc(space.vectors, rows, seed=seed),
         }
@@ -213,5 +219,5 @@ def _flips(
 ) -> list[FlipRates]:
     """Return the flip rates of at most ``_MOST_FLIPPED`` items."""
     sample = np.random.default_rng(seed).permutation(len(latents))[:_MOST_FLIPPED]
-    points = latents[torch.from_numpy(np.sort(sample))]
+    points = latents[torch.from_numpy(np.sort(sample)).to(latents.device)]
     return [flip_rates(points, codebooks, scales, rho, samples=samples, seed=seed) for rho in rhos]

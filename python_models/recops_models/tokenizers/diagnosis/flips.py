@@ -9,6 +9,7 @@ from torch import Tensor
 
 import recops
 from recops_models.tokenizers.diagnosis.content import FlipRates
+from recops_models.training.device import array, to_host
 
 
 def flip_rates(
@@ -36,13 +37,13 @@ def flip_rates(
         samples: noisy copies per latent.
         seed: seed of the noise.
     """
-    sigma = torch.tensor([rho * scale for scale in scales])
+    sigma = torch.tensor([rho * scale for scale in scales], device=latents.device)
     levels = recops.code_flip_rate(latents, codebooks, sigma, samples=samples, seed=seed)
     clean, _ = recops.rq_encode(latents, codebooks)
     generator = torch.Generator().manual_seed(seed)
     changed = 0.0
     for _ in range(samples):
-        noise = torch.randn(latents.shape, generator=generator)
+        noise = torch.randn(latents.shape, generator=generator).to(latents.device)
         noisy, _ = recops.rq_encode(latents + sigma[0] * noise, codebooks)
-        changed += float((noisy != clean).any(dim=1).double().mean())
-    return {"rho": rho, "levels": levels.tolist(), "path": changed / samples}
+        changed += float(to_host((noisy != clean).any(dim=1)).double().mean())
+    return {"rho": rho, "levels": array(levels).tolist(), "path": changed / samples}

@@ -13,6 +13,8 @@ from torch import Tensor
 from torch.nn.functional import normalize
 
 from recops_models.tokenizers.diagnosis.content import HitRates
+from recops_models.training.device import HOST, to_device
+from recops_models.training.device_batches import device_batches
 
 CUTOFFS = (20, 200)
 _CELLS = 1 << 26
@@ -25,6 +27,8 @@ def retention(
     path: NDArray[np.int64],
     pairs: NDArray[np.int64],
     cutoffs: Sequence[int] = CUTOFFS,
+    *,
+    device: torch.device = HOST,
 ) -> dict[str, HitRates]:
     """Return the hit rates of item-to-item retrieval with original and with decoded vectors.
 
@@ -42,13 +46,19 @@ def retention(
         path: ``[N]``, path number of each item, from 0 without gaps.
         pairs: ``[E, 2]`` rows of items, i ≠ j, E ≥ 1.
         cutoffs: values of K.
+        device: where items are retrieved.
 
     Returns:
         for each K ``vectors``, ``decoded`` (hit rates) and ``retention``. O(N · D) per query.
     """
     first = np.unique(path, return_index=True)[1]
-    original = hit_rates(vectors, np.arange(len(path)), pairs, cutoffs)
-    approximate = hit_rates(decoded[torch.from_numpy(first)], path, pairs, cutoffs)
+    original, approximate = (
+        hit_rates(to_device(points, device), row, pairs, cutoffs)
+        for points, row in (
+            (vectors, np.arange(len(path))),
+            (decoded[torch.from_numpy(first)], path),
+        )
+    )
     return {
         str(cutoff): {"vectors": a, "decoded": b, "retention": b / a if a else None}
         for cutoff, a, b in zip(cutoffs, original, approximate, strict=True)
@@ -70,10 +80,11 @@ def hit_rates(
         cutoffs: values of K.
     """
     units = normalize(vectors.float(), dim=1)
-    items = torch.from_numpy(np.bincount(row, minlength=len(vectors)).astype(np.float32))
+    counts = np.bincount(row, minlength=len(vectors)).astype(np.float32)
+    items = to_device(torch.from_numpy(counts), vectors.device)
     hits = np.zeros(len(cutoffs))
     block = min(1024, max(1, _CELLS // len(units)))
-    for queries, query, target in _by_query(row, pairs, block):
+    for queries, query, target in device_batches(_by_query(row, pairs, block), vectors.device):
         scores = units[queries] @ units.T
         target_scores = scores[query, target]
         for start in range(0, len(query), block):

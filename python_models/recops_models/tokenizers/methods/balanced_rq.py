@@ -122,6 +122,7 @@ class BalancedRQ(RQKMeans):
 
     def _assignment(self, points: Points, fitting: Fitting) -> Assign:
         weights = torch.ones(len(points)) if fitting.weights is None else fitting.weights
+        # Capacities are computed in float64 on the host.
         return partial(self._assign_and_measure, weights)
 
     def _fit(self, points: Tensor, fitting: Fitting) -> None:
@@ -154,7 +155,7 @@ class BalancedRQ(RQKMeans):
         clipped, capacity = capacity_of(weights, len(book), settings.slack, settings.clip)
         if settings.metric == "cosine":  # squared distance of unit vectors: 2 − 2 cos
             points, book = functional.normalize(points), functional.normalize(book)
-        return recops.balance_assignment(points, book, clipped, capacity)
+        return recops.balance_assignment(points, book, clipped.to(points.device), capacity)
 
 
 def capacity_of(weights: Tensor, codes: int, slack: float, clip: float) -> tuple[Tensor, float]:

@@ -37,10 +37,12 @@ def grid_of(codes: int) -> tuple[int, ...]:
 class ScalarNetwork(nn.Module):
     """Autoencoder with rounded latents and the objective of :class:`FSQ`."""
 
+    _steps: Tensor
+
     def __init__(self, autoencoder: Autoencoder, steps: Tensor) -> None:
         super().__init__()
         self.autoencoder = autoencoder
-        self._steps = steps
+        self.register_buffer("_steps", steps, persistent=False)
 
     def loss(self, batch: ItemBatch) -> Tensor:
         bounded = torch.tanh(self.autoencoder.encode(batch.x))

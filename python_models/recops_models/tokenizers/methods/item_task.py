@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -16,6 +16,8 @@ from recops_models.tokenizers.clustering.threads import one_thread
 from recops_models.tokenizers.fitting import Fitting
 from recops_models.training.config import TrainingConfig
 from recops_models.training.curve import best_epoch
+from recops_models.training.device import HOST, array, device_of, numbers
+from recops_models.training.device_batches import device_batches
 from recops_models.training.task import Task, with_shares
 from recops_models.training.trainer import fit
 
@@ -75,8 +77,7 @@ class LatentSettings(NetworkSettings):
         check_at_least(OWNER, self, width=1)
 
 
-@dataclass(frozen=True, eq=False)
-class ItemBatch:
+class ItemBatch(NamedTuple):
     """Items of one step.
 
     Attributes:
@@ -99,7 +100,7 @@ class Partners:
     """
 
     def __init__(self, pairs: Tensor, num_items: int) -> None:
-        both = torch.cat([pairs, pairs.flip(1)]).numpy()
+        both = array(torch.cat([pairs, pairs.flip(1)]))
         self._partner = both[np.argsort(both[:, 0], kind="stable"), 1]
         self._degree = np.bincount(both[:, 0], minlength=num_items)
         self._start = np.cumsum(self._degree) - self._degree
@@ -161,10 +162,11 @@ class ItemTask(Task[nn.Module, ItemBatch]):
         rng = np.random.default_rng(0)
         rows = rng.permutation(len(self.points))[:_EVALUATED]
         losses, counts = [], []
-        for batch in self._batches(rows, rng.random(len(rows)), self.batch):
-            losses.append(float(model.loss(batch)))
+        batches = self._batches(rows, rng.random(len(rows)), self.batch)
+        for batch in device_batches(batches, device_of(model)):
+            losses.append(model.loss(batch))
             counts.append(len(batch.x))
-        return {"objective": float(np.average(losses, weights=counts))}
+        return {"objective": float(np.average(numbers(losses), weights=counts))}
 
     def _batches(
         self, rows: NDArray[np.int64], chance: NDArray[np.float64], size: int, skip: int = 0
@@ -188,13 +190,13 @@ def train_network(
     *,
     partners: Partners | None = None,
 ) -> None:
-    """Train ``network`` on one thread.
+    """Train ``network`` on the device of ``fitting``, on a CPU by one thread.
 
     Args:
         network: its method ``loss`` returns the mean objective of an :class:`ItemBatch`.
         points: ``[N, D]``, scaled vectors.
         settings: size of steps and learning rate.
-        fitting: seed, callbacks and folder.
+        fitting: seed, callbacks, folder and device; the trained network is on the host.
         partners: partners for the contrastive loss; None: batches have none.
     """
     batch = settings.batch_of(len(points))
@@ -217,6 +219,8 @@ def train_network(
             folder=fitting.folder,
             resume=fitting.resume,
             callbacks=fitting.callbacks,
+            device=fitting.device,
         )
+    network.to(HOST)
     best = curve[best_epoch(curve, config)]
     fitting.callbacks.advance(1.0, objective=best.validation["objective"])

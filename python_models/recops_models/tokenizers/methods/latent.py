@@ -17,6 +17,7 @@ from recops_models.tokenizers.clustering.points import TensorPoints
 from recops_models.tokenizers.clustering.residual_kmeans import residual_kmeans
 from recops_models.tokenizers.fitting import Fitting
 from recops_models.tokenizers.methods.autoencoder import Autoencoder
+from recops_models.training.device import fork_generators
 
 _NETWORK = "network."
 
@@ -63,8 +64,7 @@ class NetworkTokenizer(Tokenizer):
 
     def _start_network(self, points: Tensor, fitting: Fitting) -> Autoencoder:
         """Return an untrained network that depends on the seed only."""
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(fitting.seed)
+        with fork_generators(fitting.device, fitting.seed):
             return self._new_network(points)
 
     def _state(self) -> dict[str, Tensor]:
@@ -108,7 +108,7 @@ class LatentTokenizer(NetworkTokenizer):
     def _learn_codebooks(
         self, points: Tensor, fixed: tuple[Tensor, ...], fitting: Fitting
     ) -> tuple[Tensor, ...]:
-        latents = TensorPoints(self.latents(points))
+        latents = TensorPoints(self.latents(points).to(fitting.device))
         return residual_kmeans(
             latents, self.vocab_sizes, fitting, settings=self._clustering, fixed=fixed
         )

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
 
+import torch
 from torch import Tensor
 from torch.nn import functional
 from typing_extensions import Self
@@ -21,6 +22,7 @@ from recops_models.tokenizers.clustering.points import Assign, Points, TensorPoi
 from recops_models.tokenizers.clustering.residual_kmeans import pieces_of, residual_kmeans
 from recops_models.tokenizers.clustering.streamed_points import StreamedPoints
 from recops_models.tokenizers.fitting import Fitting
+from recops_models.training.device import AUTO, resolve_device
 
 
 @dataclass(frozen=True)
@@ -89,6 +91,7 @@ class RQKMeans(Tokenizer):
         callbacks: Callbacks | None = None,
         folder: Path | None = None,
         resume: bool = False,
+        device: str | torch.device = AUTO,
     ) -> Self:
         """Fit to a file larger than memory, which is read once per pass.
 
@@ -100,9 +103,12 @@ class RQKMeans(Tokenizer):
             DataError: the file is damaged, or a vector is not finite.
         """
         self.check_file(file)
-        fitting = Fitting(seed, callbacks or Callbacks(), folder=folder, resume=resume)
+        where = resolve_device(device)
+        fitting = Fitting(
+            seed, callbacks or Callbacks(), folder=folder, resume=resume, device=where
+        )
         fitting.discard_previous()
-        self._learn(StreamedPoints(file), (), fitting)
+        self._learn(StreamedPoints(file, device=where), (), fitting)
         return self
 
     def check_file(self, file: VectorFile) -> None:
@@ -126,14 +132,14 @@ class RQKMeans(Tokenizer):
         return recops.rq_decode(codes, self._fitted())
 
     def _fit(self, points: Tensor, fitting: Fitting) -> None:
-        self._learn(TensorPoints(points), (), fitting)
+        self._learn(TensorPoints(points.to(fitting.device)), (), fitting)
 
     def _refit(self, points: Tensor, keep_levels: int, fitting: Fitting) -> None:
         fixed = self._fitted()[:keep_levels]
         if fixed:
             self._check_fitted_width("refit", points)
         self._check_groups(points.shape[1])
-        self._learn(TensorPoints(points), fixed, fitting)
+        self._learn(TensorPoints(points.to(fitting.device)), fixed, fitting)
 
     def _check_fit_inputs(self, dim: int, pairs: Tensor | None, weights: Tensor | None) -> None:
         self._check_groups(dim)

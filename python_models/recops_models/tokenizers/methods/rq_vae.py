@@ -110,10 +110,9 @@ class RQVAE(LatentTokenizer):
         self, autoencoder: Autoencoder, points: Tensor, fitting: Fitting
     ) -> tuple[Tensor, ...]:
         if self.settings.start == "kmeans":
-            latents = TensorPoints(autoencoder.latents(points))
-            return residual_kmeans(
-                latents, self.vocab_sizes, Fitting(fitting.seed), settings=_START
-            )
+            latents = TensorPoints(autoencoder.latents(points).to(fitting.device))
+            start = Fitting(fitting.seed, device=fitting.device)
+            return residual_kmeans(latents, self.vocab_sizes, start, settings=_START)
         generator = torch.Generator().manual_seed(fitting.seed)
         return tuple(
             (2 * torch.rand(size, self.settings.width, generator=generator) - 1) / size
