@@ -67,7 +67,7 @@ def test_one_file_copies_to_the_host() -> None:
 
 
 @pytest.mark.parametrize(
-    ("line", "found"),
+    ("line", "names"),
     [
         ('x = y.to("cuda")', ["cuda in line 1"]),
         ('x = y.device.type == "mps"', ["mps in line 1"]),
@@ -76,11 +76,11 @@ def test_one_file_copies_to_the_host() -> None:
         ("x = torch.device(name)", []),
     ],
 )
-def test_a_planted_backend_is_found(line: str, found: list[str]) -> None:
-    assert list(backends(line)) == found
+def test_a_planted_backend_is_reported(line: str, names: list[str]) -> None:
+    assert list(backends(line)) == names
 
 
 @pytest.mark.parametrize("call", ["cpu", "numpy", "item", "tolist"])
-def test_a_planted_copy_is_found(call: str) -> None:
+def test_a_planted_copy_is_reported(call: str) -> None:
     assert list(host_reads(f"y = x.sum().{call}()")) == [f".{call}() in line 1"]
     assert not list(host_reads(f"y = '>>> x.{call}()'"))

@@ -238,8 +238,9 @@ class Requests(Recommender):
         for part, task, user in zip(in_batches(histories, batch), tasks, users, strict=True):
             history, lengths = last_windows(part, model.window)
             excluded = seen_items(part, device)
-            decoded = model.decode(history.to(device), lengths.to(device), k, excluded, task, user=user)
-            parts.append(decoded)
+            parts.append(
+                model.decode(history.to(device), lengths.to(device), k, excluded, task, user=user)
+            )
         return concatenate(parts, k)
 
 

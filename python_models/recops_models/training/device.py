@@ -1,6 +1,6 @@
 """Devices of torch: choice, autocast, random generators, and copies between host and device.
 
-No other module names a backend or copies tensors to the host.
+Only this module names backends and copies tensors to the host.
 """
 
 from __future__ import annotations

@@ -69,7 +69,7 @@ def test_a_diverging_loss_is_reported(tmp_path: Path) -> None:
     model = build("sasrec")
     with torch.no_grad():
         model.place.fill_(float("nan"))
-    with pytest.raises(DivergedError, match="loss became nan in epoch 1"):
+    with pytest.raises(DivergedError, match="loss became nan in step 1 of epoch 1"):
         fit(model, task(), TrainingConfig(), seed=0, folder=tmp_path)
 
 
