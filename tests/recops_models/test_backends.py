@@ -26,16 +26,17 @@ def backends(source: str) -> Iterator[str]:
         if isinstance(node, ast.Constant) and isinstance(node.value, str):
             if _BACKEND.fullmatch(node.value):
                 yield f"{node.value} in line {node.lineno}"
-        elif isinstance(node, ast.Call) and ast.unparse(node).startswith("torch.device('"):
+        elif isinstance(node, ast.Call) and re.match(r"torch\.device\('", ast.unparse(node)):
             yield f"{ast.unparse(node)} in line {node.lineno}"
 
 
 def host_reads(source: str) -> Iterator[str]:
     """Yield the calls of a file that copy tensors to the host."""
     for node in ast.walk(ast.parse(source)):
-        name = getattr(node.func, "attr", None) if isinstance(node, ast.Call) else None
-        if name in _HOST_READS and not node.args:
-            yield f".{name}() in line {node.lineno}"
+        if not isinstance(node, ast.Call) or not isinstance(node.func, ast.Attribute):
+            continue
+        if node.func.attr in _HOST_READS and not node.args:
+            yield f".{node.func.attr}() in line {node.lineno}"
 
 
 def files_on_devices() -> list[Path]:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextvars import ContextVar
 from typing import NamedTuple
 
 import pytest
@@ -39,6 +40,7 @@ def machine(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
         monkeypatch.setattr(
             devices, "_COUNT", {kind: lambda n=count: n for kind, count in known.items()}
         )
+        monkeypatch.setattr(devices, "_auto", ContextVar("auto", default=None))
 
     return set_counts
 
@@ -157,11 +159,13 @@ class Pair(NamedTuple):
 
 def test_tensors_are_mapped_in_nested_values() -> None:
     one = torch.tensor(1)
-    value = (Pair(one, {"a": one, "b": torch.tensor(2)}), [torch.tensor(3), None], 4)
-    pair, listed, last = map_tensors(lambda tensor: tensor + 1, value)
-    assert (int(pair.first), int(pair.second["b"]), int(listed[0])) == (2, 3, 4)
+    value = (Pair(one, {"a": one, "b": torch.tensor(2)}), [torch.tensor(3)], None, 4)
+    pair, listed, *others = map_tensors(lambda tensor: tensor + 1, value)
+    assert isinstance(pair, Pair)
+    assert (int(pair.first), int(pair.second["b"])) == (2, 3)
     assert pair.second["a"] is pair.first
-    assert (listed[1], last, type(pair)) == (None, 4, Pair)
+    assert listed == [torch.tensor(4)]
+    assert others == [None, 4]
     assert to_device(value, HOST) is value
     assert to_device(pair, META).second["a"].device == META
 
@@ -176,7 +180,7 @@ def test_batches_arrive_in_order_on_the_device() -> None:
 
 
 def test_an_error_of_the_batches_reaches_the_training() -> None:
-    def batches():
+    def batches() -> Iterator[Tensor]:
         yield torch.zeros(1)
         raise OSError("the file is gone")
 

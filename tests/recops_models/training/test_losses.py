@@ -13,8 +13,10 @@ from torch import Tensor
 
 from callback_doubles import Interrupt, OnAdvance
 from recops.files import load_tensors, save_tensors
+from recops_models.callbacks import Callbacks
 from recops_models.generative.ranker import Ranker
 from recops_models.generative.sasrec import SASRec, SASRecConfig
+from recops_models.generative.windows import Windows
 from recops_models.training import losses, trainer
 from recops_models.training.checkpoint import State
 from recops_models.training.config import TrainingConfig
@@ -46,11 +48,15 @@ def model() -> SASRec:
 
 
 def train(
-    folder: Path | None, config: TrainingConfig = CONFIG, **options: object
+    folder: Path | None,
+    config: TrainingConfig = CONFIG,
+    *,
+    resume: bool = False,
+    callbacks: Callbacks | None = None,
 ) -> tuple[list[Epoch], dict[str, Tensor]]:
     """Train a model; return its curve without seconds, and its weights."""
     sasrec, task = model(), NextItemTask(ring_dataset())
-    curve = fit(sasrec, task, config, seed=3, folder=folder, **options)
+    curve = fit(sasrec, task, config, seed=3, folder=folder, resume=resume, callbacks=callbacks)
     return [replace(epoch, seconds=0.0) for epoch in curve], sasrec.state_dict()
 
 
@@ -79,11 +85,11 @@ class Diverging(NextItemTask):
 
     def start_epoch(
         self, model: Ranker, size: int, *, seed: int, epoch: int, skip: int
-    ) -> tuple[int, Iterator[tuple[float, Tensor]]]:
+    ) -> tuple[int, Iterator[tuple[float, Windows]]]:
         self.calls, self.epoch = 0, epoch
         return super().start_epoch(model, size, seed=seed, epoch=epoch, skip=skip)
 
-    def loss(self, model: Ranker, batch: Tensor) -> tuple[Tensor, Tensor]:
+    def loss(self, model: Ranker, batch: Windows) -> tuple[Tensor, int]:
         loss, count = super().loss(model, batch)
         self.calls += 1
         return (loss + torch.inf if (self.epoch, self.calls) == (1, 4) else loss), count
