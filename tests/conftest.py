@@ -14,7 +14,7 @@ from workers import pytest_cmdline_main  # noqa: F401, pytest calls it
 
 ROOT = Path(__file__).resolve().parent.parent
 
-# test_fake_device.py runs each of these modules in a separate process.
+# test_fake_device.py runs these modules in separate processes.
 collect_ignore = [] if "RECOPS_FAKE_DEVICE" in os.environ else ["on_fake_device"]
 
 # Derandomised, so that failures repeat. Without a deadline, since machines may be shared.

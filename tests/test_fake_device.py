@@ -1,7 +1,7 @@
 """Proof on a fake second device that models, tokenizers and states run on any device.
 
-The fake device stays registered for the rest of a process, so each module of
-``tests/on_fake_device`` runs in a separate process. To run some of their tests::
+The fake device stays registered for the rest of a process, so the modules of
+``tests/on_fake_device`` run in separate processes. To run some of their tests::
 
     RECOPS_FAKE_DEVICE=1 python -m pytest tests/on_fake_device/test_training.py -k din
 """
@@ -17,20 +17,25 @@ import pytest
 from torch.utils import backend_registration
 
 MODULES = sorted((Path(__file__).parent / "on_fake_device").glob("test_*.py"))
+GROUPS = {
+    "models": [path for path in MODULES if path.stem == "test_models"],
+    "others": [path for path in MODULES if path.stem != "test_models"],
+}
+"""Modules by the process that runs them."""
 
 
 @pytest.mark.skipif(
     not hasattr(backend_registration, "_setup_privateuseone_for_python_backend"),
     reason="this torch has no device types written in Python; torch 2.13 has",
 )
-@pytest.mark.parametrize("module", MODULES, ids=lambda path: path.stem)
-def test_on_the_fake_device(module: Path) -> None:
+@pytest.mark.parametrize("group", GROUPS)
+def test_on_the_fake_device(group: str) -> None:
     environment = {
         name: value for name, value in os.environ.items() if not name.startswith("PYTEST_")
     }
     environment["RECOPS_FAKE_DEVICE"] = "1"
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:xdist", "-p", "no:cacheprovider"]
     process = subprocess.run(
-        [*command, str(module)], env=environment, capture_output=True, text=True
+        [*command, *map(str, GROUPS[group])], env=environment, capture_output=True, text=True
     )
     assert process.returncode == 0, process.stdout[-20_000:] + process.stderr[-5_000:]

@@ -23,5 +23,5 @@ def _one_thread(set_threads: Callable[[int], None]) -> None:
 def shop(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return the folder of a small data set with users, items, scenes and genres."""
     folder = tmp_path_factory.mktemp("data") / "shop"
-    save_dataset(draw_shop(events=200), folder)
+    save_dataset(draw_shop(events=150), folder)
     return folder

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 import recops
-from fake_device import DEVICE, host_waits
+from fake_device import DEVICE, host_waits, varying_sums
 
 
 def on_device(*values: float) -> Tensor:
@@ -127,6 +127,27 @@ def test_a_wait_has_its_place_in_the_package() -> None:
         assert trie.num_leaves == 2
     assert len(waits) == 1
     assert "src/recops/state/trie.py:" in waits[0]
+
+
+ROWS = torch.tensor([0, 0, 1]).to(DEVICE)
+
+
+@pytest.mark.parametrize(
+    ("call", "varies"),
+    [
+        (lambda: X.clone().index_add_(0, ROWS, X), True),
+        (lambda: X.clone().index_add_(0, torch.arange(3, device=DEVICE), X), False),
+        (lambda: X.clone().scatter_add_(0, ROWS, X), True),
+        (lambda: ROWS.clone().scatter_add_(0, ROWS, ROWS), False),
+        (lambda: X.cumsum(0), True),
+        (lambda: X.expand(2, 3).cumsum(0), False),
+        (lambda: ROWS.cumsum(0), False),
+    ],
+)
+def test_sums_in_a_varying_order_are_recorded(call: Callable[[], object], varies: bool) -> None:
+    with varying_sums() as sums:
+        call()
+    assert len(sums) == varies
 
 
 def test_the_device_has_its_own_generator() -> None:

@@ -47,6 +47,8 @@ _READS = {
     _ATEN.unique_consecutive,
     _ATEN.unique_dim,
 }
+_CUMULATIVE = {_ATEN.cumsum, _ATEN.cumsum_, _ATEN.cumprod, _ATEN.logcumsumexp}
+_ADDING = {_ATEN.index_add, _ATEN.index_add_, _ATEN.scatter_add, _ATEN.scatter_add_}
 _INDEXING = {_ATEN.index, _ATEN.index_put, _ATEN.index_put_, _ATEN._index_put_impl_}
 
 
@@ -150,6 +152,8 @@ def _run(func: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
     _check_generator(func, kwargs)
     if packet in _READS or (packet is _ATEN._to_copy and not stays) or _has_mask(packet, args):
         _record(packet.__name__)
+    if _varies(packet, args):
+        _note(_varying, packet.__name__)
     if packet is _ATEN.repeat_interleave and kwargs.get("output_size") is None:
         _record(packet.__name__)
 
@@ -235,9 +239,27 @@ def _has_mask(packet: Any, args: Sequence[Any]) -> bool:
     )
 
 
+def _varies(packet: Any, args: Sequence[Any]) -> bool:
+    """Return whether CUDA adds floats in an order that varies from run to run."""
+    if packet in _CUMULATIVE:  # Along other dimensions CUDA adds in order.
+        is_last = args[1] % max(args[0].dim(), 1) == args[0].dim() - 1
+        return is_last and args[0].is_floating_point() and args[0].numel() > 1
+    if packet not in _ADDING or not args[0].is_floating_point():
+        return False
+    target, dim, index, *_ = map(_host_value, args)
+    if index.numel() == 0:
+        return False
+    if packet in (_ATEN.index_add, _ATEN.index_add_):
+        return len(index.unique()) < index.numel()
+    counts = torch.zeros(target.shape, dtype=torch.int64)
+    counts.scatter_add_(dim, index, torch.ones_like(index))
+    return int(counts.max()) > 1
+
+
 # ---- Records
 
 _records: list[list[str]] = []
+_varying: list[list[str]] = []
 
 
 @contextmanager
@@ -247,18 +269,39 @@ def host_waits() -> Iterator[list[str]]:
     These are reads of values and of sizes that depend on values, copies to the host, and blocking
     copies to the device.
     """
+    with _recording(_records) as record:
+        yield record
+
+
+@contextmanager
+def varying_sums() -> Iterator[list[str]]:
+    """Record sums of floats whose order varies from run to run on CUDA, as "op at file:line".
+
+    These are cumulative sums along the last dimension, and sums by an index with duplicates.
+    """
+    with _recording(_varying) as record:
+        yield record
+
+
+@contextmanager
+def _recording(records: list[list[str]]) -> Iterator[list[str]]:
     record: list[str] = []
-    _records.append(record)
+    records.append(record)
     try:
         yield record
     finally:
-        _records.remove(record)
+        # By identity: two empty lists are equal.
+        records[:] = [each for each in records if each is not record]
 
 
 def _record(op: str) -> None:
-    if _records:
+    _note(_records, op)
+
+
+def _note(records: list[list[str]], op: str) -> None:
+    if records:
         text = f"{op} at {_position()}"
-        for record in _records:
+        for record in records:
             record.append(text)
 
 

@@ -8,7 +8,7 @@ release for images, one for clicks (two DIENs).
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Literal
@@ -20,6 +20,7 @@ from torch import Tensor, nn
 from recops_models.click.loss import click_loss
 from recops_models.click.model import ClickModel
 from recops_models.examples.batch import Batch
+from recops_models.layers.host_reads import is_on_host
 from recops_models.setting_checks import check_above_zero, check_at_least
 
 Share = Literal["none", "embedding", "bottom"]
@@ -214,16 +215,32 @@ class Rocket(nn.Module):
                 auxiliaries += [] if auxiliary is None else [auxiliary]
             return light, self.booster.logits(x), auxiliaries
 
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Rocket:
+        stream = self.booster_stream
+        super()._apply(fn, recurse)  # type: ignore[no-untyped-call]  # torch does not annotate it.
+        self.booster_stream = stream  # The state of the CPU's generator stays on the CPU.
+        return self
+
     @contextmanager
     def _booster_draws(self) -> Iterator[None]:
-        """Draw random numbers from the booster's stream, which checkpoints store."""
-        light_stream = torch.get_rng_state()
-        torch.set_rng_state(self.booster_stream)
-        try:
-            yield
-        finally:
-            self.booster_stream.copy_(torch.get_rng_state())
-            torch.set_rng_state(light_stream)
+        """Draw random numbers from the booster's stream, which checkpoints store.
+
+        The stream is a state of the CPU's generator, also on another device. There it gives the
+        seed of the booster's draws in this step.
+        """
+        # Loading a model needs no training code.
+        from recops_models.training.device import fork_generators
+
+        with fork_generators(self.steps.device):
+            torch.set_rng_state(self.booster_stream)
+            if is_on_host(self.steps):
+                yield
+                self.booster_stream.copy_(torch.get_rng_state())
+            else:
+                seed = int(torch.randint(2**62, ()))
+                self.booster_stream.copy_(torch.get_rng_state())
+                torch.manual_seed(seed)
+                yield
 
 
 def _share(share: Share, light: ClickModel, booster: ClickModel) -> None:

@@ -15,6 +15,7 @@ from recops_models.generative.ranker import (
     seen_items,
     top_unseen,
 )
+from recops_models.layers.precision import widest_float
 
 
 class Popularity(Recommender):
@@ -32,26 +33,24 @@ class Popularity(Recommender):
 
     def recommend(self, histories: Histories, k: int) -> Ranking:
         """Return the ``k`` most popular items that are not in each history; ties by item index."""
-        ranks = popularity_ranks(self.counts)
-        ranking = concatenate(
-            [
-                top_unseen(ranks.expand(len(batch), -1), seen_items(batch), k)
-                for batch in in_batches(histories, REQUESTS)
-            ],
-            k,
-        )
-        counts = self.counts[ranking.items].where(ranking.items >= 0, -torch.inf)
-        return Ranking(ranking.items, counts)
+        ranks, device = popularity_ranks(self.counts), self.counts.device
+        parts = []
+        for batch in in_batches(histories, REQUESTS):
+            items, _ = top_unseen(ranks.expand(len(batch), -1), seen_items(batch, device), k)
+            parts.append(Ranking(items, self.counts[items].where(items >= 0, -torch.inf)))
+        return concatenate(parts, k)
 
 
 def popularity_ranks(counts: Tensor) -> Tensor:
-    """Return distinct values in (0, 1), ``[N]`` f64, in ascending order of popularity.
+    """Return distinct values in (0, 1), ``[N]``, in ascending order of popularity.
 
-    Of two items with equal counts the one with the lower index gets the higher value. The order of
+    They are f64, or f32 on a device without float64, where they are distinct up to 2²³ items. Of
+    two items with equal counts the one with the lower index gets the higher value. The order of
     ties in ``torch.topk`` on counts depends on the version of torch.
     """
     order = counts.argsort(descending=True, stable=True)
-    falling = torch.arange(len(counts), 0, -1, dtype=torch.float64) / (len(counts) + 1)
+    dtype, device = widest_float(counts.device), counts.device
+    falling = torch.arange(len(counts), 0, -1, dtype=dtype, device=device) / (len(counts) + 1)
     return torch.empty_like(falling).scatter_(0, order, falling)
 
 

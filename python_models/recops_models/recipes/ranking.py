@@ -59,7 +59,7 @@ class CountingStage(Stage[NextItemTask]):
         task = self.task(context.data, context.settings, context.split)
         context.start_output()
         context.callbacks.start(self.name)
-        return TrainResult(self.make(training_counts(task)), task)
+        return TrainResult(self.make(training_counts(task)).to(context.device), task)
 
 
 class NextItemStage(TrainingStage[NextItemTask, Ranker]):
