@@ -27,7 +27,7 @@ def test_sessions_print_the_output_on_the_page(page: str) -> None:
     [
         "../README.md",
         "index.md",
-        *(f"guide/{name}.md" for name in ("files", "memory", "metrics", "unirec")),
+        *(f"guide/{name}.md" for name in ("csv", "files", "memory", "metrics", "python", "unirec")),
         *(
             f"reference/{name}.md"
             for name in ("codebook_overlap", "next_event", "residual_quantization")

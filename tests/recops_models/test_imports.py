@@ -13,6 +13,7 @@ from import_graph import Graph, cycles, import_graph, imports_against
 PACKAGE = Path(__file__).resolve().parents[2] / "python_models" / "recops_models"
 LEVELS = (
     "cli",
+    "api",
     "quickstart",
     ("serving", "export"),
     "recipes",

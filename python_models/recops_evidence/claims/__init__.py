@@ -5,6 +5,7 @@ Files with a leading underscore are shared by several papers or are parts of a l
 
 from __future__ import annotations
 
+import dataclasses
 import importlib
 import pkgutil
 from collections.abc import Sequence
@@ -41,3 +42,33 @@ def claims_of(paper: str, ids: Sequence[str] = (), *, quick: bool = False) -> tu
     if not ids:
         return tuple(claim for claim in claims if claim.in_quick or not quick)
     return tuple(claim for claim in claims if {claim.id, claim.group} & {*ids})
+
+
+def chosen_claims(
+    paper: str, ids: Sequence[str] = (), *, data: Sequence[str] = (), quick: bool = False
+) -> tuple[Claim, ...]:
+    """Return the claims of :func:`claims_of` that can be measured on some data sets.
+
+    Each claim is restricted to those of its data sets that ``data`` names. If no claim is about any
+    of them, all claims whose experiments accept them are returned.
+
+    Args:
+        paper: see :func:`claims_of`.
+        ids: see :func:`claims_of`.
+        data: names of data sets; empty: all.
+        quick: see :func:`claims_of`.
+
+    Raises:
+        ValueError: unknown paper, claim or group, or no claim can be measured on ``data``.
+    """
+    claims = claims_of(paper, ids, quick=quick)
+    names = list(dict.fromkeys(data))
+    if not names:
+        return claims
+    own = [(claim, tuple(name for name in claim.data if name in names)) for claim in claims]
+    if not any(chosen for _, chosen in own):
+        own = [(c, tuple(name for name in names if c.experiment.takes(name))) for c in claims]
+    chosen = tuple(dataclasses.replace(claim, data=sets) for claim, sets in own if sets)
+    if not chosen:
+        raise ValueError(f"none of these claims can be measured on {', '.join(names)}")
+    return chosen

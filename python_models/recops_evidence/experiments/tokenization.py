@@ -24,7 +24,7 @@ from recops_models.item_vectors.minilm import minilm_vectors
 from recops_models.item_vectors.svd import Float32Array
 from recops_models.tokenizers import Tokenizer, diagnose, make_tokenizer
 from recops_models.tokenizers.behaviour import behaviour_pairs
-from recops_models.tokenizers.diagnosis.content import Diagnosis
+from recops_models.tokenizers.diagnosis.content import DiagnosisFigures
 from recops_models.tokenizers.diagnosis.inputs import held_out_pairs
 from recops_models.tokenizers.methods.item_task import NetworkSettings
 
@@ -112,7 +112,7 @@ class Tokenization(ItemRuns[Items]):
         return {**figures_of(unseen, noise), **_behaviour(seen, "seen_"), **counts}
 
 
-def figures_of(diagnosis: Diagnosis, noise: dict[float, InputNoise | None]) -> Metrics:
+def figures_of(diagnosis: DiagnosisFigures, noise: dict[float, InputNoise | None]) -> Metrics:
     """Return the metrics of DRQ's table.
 
     ``nmse`` (unexplained variance) and metrics of behaviour; of level 0 ``active``, ``perplexity``,
@@ -140,7 +140,7 @@ def figures_of(diagnosis: Diagnosis, noise: dict[float, InputNoise | None]) -> M
     }
 
 
-def _behaviour(diagnosis: Diagnosis, prefix: str) -> Metrics:
+def _behaviour(diagnosis: DiagnosisFigures, prefix: str) -> Metrics:
     """Return ``retention@20``, ``retention@200``, ``hit@20``, ``hit@200`` and ``sid_auc``.
 
     The result is empty without pairs.

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from pathlib import Path
 from shlex import quote
 from typing import TYPE_CHECKING, Annotated
@@ -17,7 +16,6 @@ if TYPE_CHECKING:
 
     from rich.table import Table
 
-    from recops_evidence.harness.claim import Claim
     from recops_evidence.harness.results import Results
 
 
@@ -89,20 +87,16 @@ def reproduce(
     from rich.console import Console
 
     from recops_evidence import reproduce
-    from recops_evidence.claims import claims_of
+    from recops_evidence.claims import chosen_claims
     from recops_models.cli.run_bars import RunBars
     from recops_models.data import UnknownDataError
     from recops_models.out_folder import out_folder
 
     ids = [name.strip() for text in claims or [] for name in text.split(",") if name.strip()]
     try:
-        chosen = claims_of(paper, ids, quick=quick)
+        chosen = chosen_claims(paper, ids, data=data or (), quick=quick)
     except ValueError as error:
         raise typer.BadParameter(str(error)) from error
-    if data:
-        chosen = _on(chosen, list(dict.fromkeys(data)))
-        if not chosen:
-            raise typer.BadParameter(f"none of these claims can be measured on {', '.join(data)}")
     folder = make_folder(out or Path("runs") / f"reproduce-{paper}")
     try:
         with out_folder(folder, kind="results"), RunBars() as bars:
@@ -132,17 +126,6 @@ def reproduce(
     if quick:
         console.print("Quick: small runs without tuning. The figures are not evidence.")
     console.print(f"All figures: {folder / 'results.md'}", soft_wrap=True)
-
-
-def _on(claims: Sequence[Claim], names: Sequence[str]) -> tuple[Claim, ...]:
-    """Return the claims about the named data sets, each restricted to its own ones.
-
-    If no claim is about any of them, return all claims whose experiments accept them.
-    """
-    own = [(claim, tuple(name for name in claim.data if name in names)) for claim in claims]
-    if not any(data for _, data in own):
-        own = [(c, tuple(name for name in names if c.experiment.takes(name))) for c in claims]
-    return tuple(dataclasses.replace(claim, data=data) for claim, data in own if data)
 
 
 def _command(

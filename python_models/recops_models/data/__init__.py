@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from recops_models.data.dataset import Dataset
     from recops_models.data.errors import DataError, UnknownDataError
+    from recops_models.data.from_frames import dataset_from_frames
     from recops_models.data.histories import Histories
     from recops_models.data.report import BadRows, ImportReport
     from recops_models.data.sets import IMPORTERS, NAMED_SETS, load
@@ -29,6 +30,7 @@ _EXPORTS = {
     "dataset": ("Dataset",),
     "errors": ("DataError", "UnknownDataError"),
     "histories": ("Histories",),
+    "from_frames": ("dataset_from_frames",),
     "report": ("BadRows", "ImportReport"),
     "sets": ("IMPORTERS", "NAMED_SETS", "load"),
     "splits": ("Examples", "Split", "by_user", "global_time", "leave_one_out", "named_split"),
@@ -50,6 +52,7 @@ __all__ = [
     "UnknownDataError",
     "Vocabulary",
     "by_user",
+    "dataset_from_frames",
     "global_time",
     "leave_one_out",
     "load",

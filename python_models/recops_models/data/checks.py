@@ -61,10 +61,19 @@ def with_columns(raw: RawTable, required: Sequence[str], optional: Sequence[str]
 
 
 def plain_text(column: pa.ChunkedArray) -> pa.ChunkedArray:
-    """Return ``column`` with string views and large strings cast to strings, also in lists."""
+    """Return ``column`` with string views and large strings cast to strings.
+
+    This includes the values of lists and of dictionaries.
+    """
     kind = column.type
     if _is_text(kind):
         return column.cast(pa.string())
+    if pa.types.is_dictionary(kind) and _is_text(kind.value_type):
+        chunks = [
+            pa.DictionaryArray.from_arrays(chunk.indices, chunk.dictionary.cast(pa.string()))
+            for chunk in column.chunks
+        ]
+        return pa.chunked_array(chunks, pa.dictionary(kind.index_type, pa.string()))
     if is_list(kind) and _is_text(kind.value_type):
         return column.cast(pa.list_(pa.string()))
     return column

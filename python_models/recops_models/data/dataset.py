@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Literal
+import importlib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 import pyarrow as pa
@@ -12,6 +14,9 @@ import pyarrow.compute as pc
 from recops_models.data.errors import DataError
 from recops_models.data.report import ImportReport
 from recops_models.data.vocabulary import Vocabulary
+
+if TYPE_CHECKING:
+    from recops_models.data.frames import Frame
 
 TimeKind = Literal["seconds", "order", "none"]
 ColumnRole = Literal["text", "attribute", "number"]
@@ -36,6 +41,9 @@ class Dataset:
             the event within its user's history, for sources without times. ``"none"``: a random
             position from a fixed seed, for sources without order; a held-out last event is then a
             random event.
+        library: library of the frames that the data was read from (``"polars"``); results come back
+            in it.
+        columns: names of the frames' columns by canonical name (``{"item_id": "sku"}``).
     """
 
     name: str
@@ -44,6 +52,8 @@ class Dataset:
     users: pa.Table
     report: ImportReport
     time: TimeKind = "seconds"
+    library: str = "pyarrow"
+    columns: Mapping[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         for table, columns in (
@@ -58,6 +68,50 @@ class Dataset:
                     raise DataError(f"{self.name}: column {column!r} holds nulls")
         if (np.diff(self.interactions["timestamp"].to_numpy()) < 0).any():
             raise DataError(f"{self.name}: interactions are not in time order")
+
+    @classmethod
+    def from_frames(
+        cls,
+        interactions: Frame,
+        items: Frame | None = None,
+        users: Frame | None = None,
+        *,
+        columns: Mapping[str, str] | None = None,
+        name: str = "frames",
+    ) -> Dataset:
+        """Return a data set from data frames, with the caller's ids.
+
+        Each frame is a table of any library that implements the Arrow PyCapsule protocol (pyarrow,
+        polars, pandas, duckdb, Hugging Face datasets), or a dict of arrays. Bad rows are left out,
+        and ``report`` counts and names them.
+
+        Args:
+            interactions: columns ``user_id``, ``item_id`` and ``timestamp`` (seconds since the
+                epoch, a date or a time), and the optional columns of
+                :mod:`recops_models.data.importers.folder`.
+            items: column ``item_id`` and any text or attributes. It is the catalogue: events of
+                other items are left out. None: the items of the interactions.
+            users: column ``user_id`` and any attributes.
+            columns: names in the frames by canonical name, such as ``{"item_id": "sku"}``.
+            name: name of the data set, for reports.
+
+        Raises:
+            DataError: a frame is no table, a column is missing or mixes types, or no valid event is
+                left.
+
+        Example:
+            >>> log = {"uid": ["a", "a", "b"], "sku": [7, 9, 7], "ts": [1, 2, 3]}
+            >>> names = {"user_id": "uid", "item_id": "sku", "timestamp": "ts"}
+            >>> data = Dataset.from_frames(log, columns=names)
+            >>> data.user_keys, data.item_keys
+            (['a', 'b'], [7, 9])
+        """
+        # The reader builds data sets, so that an import of it here would be a cycle.
+        reader = importlib.import_module("recops_models.data.from_frames")
+        dataset: Dataset = reader.dataset_from_frames(
+            interactions, items, users, columns=columns or {}, name=name
+        )
+        return dataset
 
     @property
     def item_vocabulary(self) -> Vocabulary:

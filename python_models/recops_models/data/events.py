@@ -8,12 +8,29 @@ from numpy.typing import NDArray
 
 from recops_models.data import columns
 from recops_models.data.checks import RawTable, RowCheck, repeats
-from recops_models.data.dataset import TimeKind
+from recops_models.data.dataset import TimeKind, column_role, is_list
 from recops_models.data.ids import IdReader
 
 OPTIONAL = ("rating", "label", "feedback", "weight", "position", "propensity")
 """Optional numbers of an interaction, f32 and finite: feedback 0 (disliked), 1 (neutral) or 2
 (liked), weight ≥ 0, propensity in (0, 1]."""
+
+_EVENT = ("user_id", "item_id", "timestamp", *OPTIONAL)
+_CONTEXT = ("domain", "scene")
+"""Columns that say where an interaction happened; kept with any content."""
+
+
+def setting_columns(table: pa.Table) -> tuple[str, ...]:
+    """Return the columns that settings may name: domain, scene, numbers and repeated text."""
+    return tuple(
+        name
+        for name, column in zip(table.column_names, table.columns, strict=True)
+        if name in _CONTEXT or (name not in _EVENT and _is_number_or_category(column))
+    )
+
+
+def _is_number_or_category(column: pa.ChunkedArray) -> bool:
+    return column_role(column) in ("number", "attribute") and not is_list(column.type)
 
 
 def read_events(

@@ -18,6 +18,7 @@ from recops_models.callbacks import Callbacks
 from recops_models.data.categories import integer_categories, with_categories
 from recops_models.data.dataset import Dataset
 from recops_models.data.errors import DataError
+from recops_models.data.frames import ARROW
 from recops_models.data.report import ImportReport
 
 _TABLES = ("interactions", "items", "users")
@@ -94,6 +95,8 @@ def save_dataset(dataset: Dataset, folder: Path, callbacks: Callbacks | None = N
             name: integer_categories(getattr(dataset, name)) for name in ("items", "users")
         },
         "report": dataset.report.to_dict(),
+        "library": dataset.library,
+        "columns": dict(dataset.columns),
     }
     write_json(binding, content, kind=_KIND)
 
@@ -128,6 +131,8 @@ def load_dataset(folder: Path) -> Dataset:
         name=content["name"],
         time=content["time"],
         report=ImportReport.from_dict(content["report"]),
+        library=content.get("library", ARROW),
+        columns=content.get("columns", {}),
         **tables,
     )
 

@@ -63,23 +63,28 @@ class Candidates:
         """Return the number of events of each item, ``[N]`` i64."""
         return torch.from_numpy(np.bincount(self._item, minlength=self._dataset.items.num_rows))
 
-    def shown_to(self, user: int) -> Batch:
-        """Return the whole catalogue as one request of ``user``: N examples with label 0.
+    def shown_to(self, user: int, shown: Tensor | None = None) -> Batch:
+        """Return items as one request of ``user``: n examples with label 0.
 
         Args:
             user: an index of the data set's ``user_vocabulary``.
+            shown: ``[n]`` i64, indices of the items; None: the whole catalogue.
         """
-        num_items = self._dataset.items.num_rows
+        shown_items = np.arange(self._dataset.items.num_rows) if shown is None else shown.numpy()
+        num_items = len(shown_items)
         rows = self._events_of(user)
         if SIGN not in self._names:
             rows = rows[self._class[rows] == LIKED]
         items = self._item[rows]
-        features = {name: torch.from_numpy(values) for name, values in self._of_items.items()}
+        features = {
+            name: torch.from_numpy(values if shown is None else values[shown_items])
+            for name, values in self._of_items.items()
+        }
         for name, values in self._of_users.items():
             features[name] = torch.from_numpy(values[user : user + 1]).expand(num_items)
         if self._rates is not None:
             end = np.full(num_items, len(self._item))
-            rates = self._rates.features(np.full(num_items, user), np.arange(num_items), end)
+            rates = self._rates.features(np.full(num_items, user), shown_items, end)
             for name, values in rates.items():
                 features[name] = torch.from_numpy(self._fitted.standardised(name, values))
         lengths = {}

@@ -31,7 +31,7 @@ class ParquetRows:
         with open_parquet(path) as file:
             self.num_row_groups = file.metadata.num_row_groups
             self.num_rows = file.metadata.num_rows
-            _check_types(path, file.schema_arrow, schema)
+            check_types(path, file.schema_arrow, schema)
 
     def pieces(self, row_groups: Iterable[int] | None = None) -> Iterator[pa.RecordBatch]:
         """Yield the rows of the given row groups in order; None reads all.
@@ -43,22 +43,32 @@ class ParquetRows:
         return read_pieces(self.path, _ROWS, groups, list(dict.fromkeys(self._columns)))
 
 
-def _check_types(path: Path, columns: pa.Schema, schema: FeatureSchema) -> None:
+def check_types(source: Path | str, columns: pa.Schema, schema: FeatureSchema) -> None:
+    """Check that columns have the types that the features of a schema need.
+
+    Args:
+        source: origin of the columns, for errors.
+        columns: names and types.
+        schema: the features.
+
+    Raises:
+        DataError: a column is missing or has a wrong type.
+    """
     for feature in schema.features:
         if isinstance(feature, Categorical):
-            _require(path, columns, feature.name, _is_key, "integers or strings")
+            _require(source, columns, feature.name, _is_key, "integers or strings")
         elif isinstance(feature, Numeric):
-            _require(path, columns, feature.name, _is_number, "numbers")
+            _require(source, columns, feature.name, _is_number, "numbers")
         elif isinstance(feature, Sequence):
             _require(
-                path, columns, feature.name, _is_list_of(_is_key), "lists of integers or strings"
+                source, columns, feature.name, _is_list_of(_is_key), "lists of integers or strings"
             )
         else:
-            _require(path, columns, feature.name, _is_list_of(_is_number), "lists of numbers")
-    _require(path, columns, schema.label, _is_number, "numbers")
+            _require(source, columns, feature.name, _is_list_of(_is_number), "lists of numbers")
+    _require(source, columns, schema.label, _is_number, "numbers")
     if schema.group is not None:
         try:
-            _require(path, columns, schema.group, pa.types.is_integer, "integers")
+            _require(source, columns, schema.group, pa.types.is_integer, "integers")
         except DataError as error:
             raise DataError(
                 f"{error}; it is the group of features.json, by which gAUC groups examples: name "
@@ -67,14 +77,18 @@ def _check_types(path: Path, columns: pa.Schema, schema: FeatureSchema) -> None:
 
 
 def _require(
-    path: Path, columns: pa.Schema, name: str, fits: Callable[[pa.DataType], bool], expected: str
+    source: Path | str,
+    columns: pa.Schema,
+    name: str,
+    fits: Callable[[pa.DataType], bool],
+    expected: str,
 ) -> None:
     if name not in columns.names:
         available = ", ".join(columns.names) or "none"
-        raise DataError(f"{path}: no column {name!r} (columns: {available})")
+        raise DataError(f"{source}: no column {name!r} (columns: {available})")
     kind = columns.field(name).type
     if not fits(kind):
-        raise DataError(f"{path}: column {name!r} must hold {expected}, got {kind}")
+        raise DataError(f"{source}: column {name!r} must hold {expected}, got {kind}")
 
 
 def _is_key(kind: pa.DataType) -> bool:

@@ -191,6 +191,7 @@ class PathRanker(Ranker):
         task: int | Tensor = 0,
         *,
         user: Tensor | None = None,
+        allowed: Sequence[Tensor] | None = None,
     ) -> Ranking:
         """Return the ``k`` best items that beam search finds; see :meth:`Ranker.decode`.
 
@@ -203,13 +204,16 @@ class PathRanker(Ranker):
             excluded: for each request the items (from 0) to exclude; None: exclude none.
             task: one task for all, or ``[B]``.
             user: ``[B]`` i64, 1-based; 0 or None: unknown.
+            allowed: for each request the only items (from 0) to return; None: all items.
 
         Raises:
             ValueError: a history is empty, or ``task`` is out of range.
         """
         check_lengths(type(self).__name__, lengths)
         encoded = self.encode_requests(history, lengths, task, user=user)
-        result = beam_search(self, encoded, beams=max(k, self.beams), banned=excluded)
+        result = beam_search(
+            self, encoded, beams=max(k, self.beams), banned=excluded, allowed=allowed
+        )
         return Ranking(result.item_ids[:, :k], result.scores[:, :k])
 
 
@@ -250,6 +254,7 @@ def beam_search(
     *,
     beams: int,
     banned: Sequence[Tensor] | None = None,
+    allowed: Sequence[Tensor] | None = None,
     on_step: BeamCallback | None = None,
 ) -> recops.BeamResult:
     """Return the ``beams`` best items of encoded requests, by beam search in the model's trie.
@@ -262,6 +267,7 @@ def beam_search(
         encoded: result of :meth:`PathRanker.encode_requests`.
         beams: number of beams, and of items returned.
         banned: for each of the B requests, the items (from 0) to exclude.
+        allowed: for each of the B requests, the only items (from 0) to return; None: all items.
         on_step: receives the beams after each step except the last.
 
     Raises:
@@ -285,6 +291,7 @@ def beam_search(
         num_beams=beams,
         widths=_widths(model.trie, beams),
         banned=None if banned is None else list(banned),
+        allowed=None if allowed is None else model.trie.mask(keep=list(allowed)),
         item_prior=model.prior,
     )
     if not model.rescores:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor
 
@@ -33,12 +35,23 @@ class Popularity(Recommender):
 
     def recommend(self, histories: Histories, k: int) -> Ranking:
         """Return the ``k`` most popular items that are not in each history; ties by item index."""
-        ranks, device = popularity_ranks(self.counts), self.counts.device
-        parts = []
-        for batch in in_batches(histories, REQUESTS):
-            items, _ = top_unseen(ranks.expand(len(batch), -1), seen_items(batch, device), k)
-            parts.append(Ranking(items, self.counts[items].where(items >= 0, -torch.inf)))
+        device = self.counts.device
+        parts = [
+            self.decode(seen_items(batch, device), k) for batch in in_batches(histories, REQUESTS)
+        ]
         return concatenate(parts, k)
+
+    def decode(self, excluded: Sequence[Tensor], k: int) -> Ranking:
+        """Return the ``k`` most popular items for each request; scores are numbers of events.
+
+        Args:
+            excluded: for each request the items (from 0) to exclude.
+            k: number of items.
+        """
+        ranks = popularity_ranks(self.counts)
+        ranking = top_unseen(ranks.expand(len(excluded), -1), excluded, k)
+        counts = self.counts[ranking.items].where(ranking.items >= 0, -torch.inf)
+        return Ranking(ranking.items, counts)
 
 
 def popularity_ranks(counts: Tensor) -> Tensor:

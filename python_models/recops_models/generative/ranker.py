@@ -82,6 +82,14 @@ class Ranker(Recommender):
             ValueError: a history is empty.
         """
 
+    def item_vectors(self) -> Tensor:
+        """Return the vectors of all items, ``[N, d]``; similar items have similar directions.
+
+        Raises:
+            NotImplementedError: the model has no item vectors.
+        """
+        raise NotImplementedError(f"{type(self).__name__} has no item vectors")
+
     @torch.no_grad()
     def recommend(self, histories: Histories, k: int, *, batch: int = REQUESTS) -> Ranking:
         """Return the ``k`` best items that are not in each history.

@@ -79,6 +79,10 @@ class SASRec(Ranker):
         """T, the number of events that are read."""
         return self.config.history
 
+    def item_vectors(self) -> Tensor:
+        """See :meth:`Ranker.item_vectors`; these are the embeddings of events."""
+        return self.item.weight[1:].detach()
+
     def encode(self, history: Tensor) -> Tensor:
         """Return the state after each event, ``[B, T, d]``.
 

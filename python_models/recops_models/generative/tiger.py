@@ -192,6 +192,12 @@ class TIGER(PathRanker):
         """Beams per request; a request for more items uses more."""
         return self.config.beams
 
+    def item_vectors(self) -> Tensor:
+        """See :meth:`Ranker.item_vectors`; these are the concatenated token embeddings."""
+        paths = self.paths[1:]
+        vectors = [self._embed(level, paths[:, level]) for level in range(self.steps)]
+        return torch.cat(vectors, -1).detach()
+
     def _embed(self, level: int, tokens: Tensor) -> Tensor:
         out: Tensor = self.token[level](tokens) * self.config.width**0.5
         return out

@@ -20,6 +20,9 @@ from recops_models.training.config import TrainingConfig
 
 CONFIG = "config.json"
 
+OWN_DATA = "@data"
+"""Name of data that is stored in the model's own folder, in ``data/``."""
+
 
 @dataclass(frozen=True)
 class Job:
@@ -27,7 +30,7 @@ class Job:
 
     Attributes:
         model: name of a recipe.
-        data: a named data set, or a folder.
+        data: a named data set, a folder, or :data:`OWN_DATA`.
         seed: seed of every random draw.
         split: how the data is split; None: see :func:`recops_models.data.splits.named_split`.
         parts: all settings by part, including the recipe's defaults.

@@ -13,11 +13,12 @@ from recops_models.examples.features import FittedSchema
 from recops_models.layers.knowledge_reader import KnowledgeReader
 from recops_models.recipes.click import example_parts
 from recops_models.recipes.click_nets import base_part, click_net
-from recops_models.recipes.parts import PartSettings
+from recops_models.recipes.parts import Parts, PartSettings, part
 from recops_models.recipes.recipe import Recipe
 from recops_models.settings import from_json
 
 if TYPE_CHECKING:
+    from recops_models.data.dataset import Dataset
     from recops_models.recipes.stage import AnyStage
 
 _BASE, _READER = "base.", "reader."
@@ -61,6 +62,12 @@ class KeepRecipe(Recipe):
         from recops_models.recipes.knowledge_stage import KnowledgeStage
 
         return (KnowledgeStage(), KeepStage())
+
+    def catalogue(self, data: Dataset, parts: Parts) -> Dataset:
+        """Return the items of the small domain, with their events."""
+        from recops_models.examples.domains import DomainConfig, Domains
+
+        return Domains.of(data, part(parts, "domains", DomainConfig)).small_domain().dataset
 
     def restore(
         self, weights: Mapping[str, Tensor], sizes: PartSettings | None, schema: FittedSchema | None

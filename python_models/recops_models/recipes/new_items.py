@@ -30,7 +30,7 @@ from recops_models.recipes.catalogue import check_catalogue
 from recops_models.recipes.input_config import InputConfig
 from recops_models.recipes.job import Job
 from recops_models.recipes.parts import part
-from recops_models.recipes.semantic_ids import SemanticIds, chosen_attributes, load_semantic_ids
+from recops_models.recipes.semantic_ids import TokenizedItems, chosen_attributes, load_semantic_ids
 from recops_models.recipes.sid_config import SidConfig
 from recops_models.training.alignment_config import AlignmentConfig
 
@@ -117,7 +117,7 @@ def _sid_folder(job: Job, folder: Path) -> Path:
 
 
 def _content_vectors(
-    dataset: Dataset, table: pa.Table, config: SidConfig, sids: SemanticIds, seed: int
+    dataset: Dataset, table: pa.Table, config: SidConfig, sids: TokenizedItems, seed: int
 ) -> Float32Array:
     """Return content vectors, with zeros for the part of the events.
 
@@ -151,7 +151,7 @@ def _check_space(dataset: Dataset, now: Float32Array, trained: Float32Array) -> 
         )
 
 
-def _file_vectors(path: Path, table: pa.Table, sids: SemanticIds) -> Float32Array:
+def _file_vectors(path: Path, table: pa.Table, sids: TokenizedItems) -> Float32Array:
     if path.suffix != ".parquet":
         raise DataError(f"{path}: must be Parquet with one vector per item, as in training")
     vectors = load_item_vectors(path, np.arange(len(table)), table[KEY])

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from recops_models.recipes.parts import Parts, PartSettings
 
 if TYPE_CHECKING:
+    from recops_models.data.dataset import Dataset
     from recops_models.examples.features import FittedSchema
     from recops_models.recipes.stage import AnyStage
 
@@ -86,6 +87,10 @@ class Recipe(ABC):
             sizes: settings of the model; None if it has none.
             schema: schema of a click model; None for other models.
         """
+
+    def catalogue(self, data: Dataset, parts: Parts) -> Dataset:
+        """Return the data set whose items the model knows; ``data`` itself by default."""
+        return data
 
     def for_saving(self, model: nn.Module, parts: Parts) -> tuple[str, nn.Module]:
         """Return the module to save, and the name of the recipe that restores it."""

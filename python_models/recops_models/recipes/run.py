@@ -14,7 +14,9 @@ from torch import nn
 from recops.files import read_json, write_json
 from recops_models.callbacks import Callbacks
 from recops_models.click.model import ClickModel
+from recops_models.data.errors import DataError
 from recops_models.data.sets import load
+from recops_models.data.storage import load_dataset
 from recops_models.examples.open_click import open_events
 from recops_models.out_folder import TRAINING_KIND
 from recops_models.recipes.catalogue import (
@@ -25,7 +27,7 @@ from recops_models.recipes.catalogue import (
     with_recorded_categories,
 )
 from recops_models.recipes.files import load_model, save_model
-from recops_models.recipes.job import CONFIG, Job, load_job, save_job
+from recops_models.recipes.job import CONFIG, OWN_DATA, Job, load_job, save_job
 from recops_models.recipes.predictions import write_predictions
 from recops_models.recipes.recipe import Recipe
 from recops_models.recipes.registry import recipe_of
@@ -207,6 +209,10 @@ def open_data(job: Job, model: nn.Module | None = None, folder: Path | None = No
         UnknownDataError: ``job.data`` is unknown.
         DataError: the data is missing, damaged or unfit.
     """
+    if job.data == OWN_DATA:
+        if folder is None:
+            raise DataError(f"{job.model}: its data is in the folder of its training")
+        return load_dataset(own_data(folder))
     if job.data_kind == "click":
         fitted = model.schema if isinstance(model, ClickModel) else None
         data = open_events(job.data, fitted=fitted)
@@ -216,6 +222,11 @@ def open_data(job: Job, model: nn.Module | None = None, folder: Path | None = No
         data = with_recorded_categories(folder, data)
         check_catalogue(folder, job, data)
     return data
+
+
+def own_data(folder: Path) -> Path:
+    """Return where a model's folder stores data of the name :data:`OWN_DATA`."""
+    return folder / "data"
 
 
 def task_of(job: Job, data: Data, model: nn.Module | None = None) -> AnyTask:
@@ -236,6 +247,19 @@ def task_of(job: Job, data: Data, model: nn.Module | None = None) -> AnyTask:
 def holds(folder: Path, job: Job) -> bool:
     """Return whether the folder has a training of this job, unfinished or finished."""
     return (folder / CONFIG).exists() and _parts(load_job(folder)) == _parts(job)
+
+
+def refuse_other_finished(folder: Path, job: Job) -> None:
+    """Refuse to replace a finished training of another job.
+
+    Raises:
+        ValueError: the folder has one.
+    """
+    if (folder / MODEL).exists() and (folder / CONFIG).exists() and not holds(folder, job):
+        raise ValueError(
+            f"{folder} holds a finished {load_job(folder).model} with other settings: name another "
+            "folder, or replace it by force"
+        )
 
 
 def _refuse_another(job: Job, folder: Path) -> None:

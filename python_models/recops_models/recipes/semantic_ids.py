@@ -45,7 +45,7 @@ SID_FILES = (VECTORS, TOKENIZER, SIDS, TRIE)
 
 
 @dataclass(frozen=True, eq=False)
-class SemanticIds:
+class TokenizedItems:
     """Item vectors, tokenizer, and ``codes [N, L]`` i32 by item index."""
 
     vectors: ItemVectors
@@ -55,7 +55,7 @@ class SemanticIds:
 
 def make_semantic_ids(
     dataset: Dataset, train: pa.Table, config: SidConfig, context: StageContext
-) -> SemanticIds:
+) -> TokenizedItems:
     """Return item vectors, their tokenizer and codes; a resumed stage loads existing files."""
     vectors = _vectors(dataset, train, config, context)
     if context.resume and _exist(context.folder, TOKENIZER, SIDS):
@@ -75,7 +75,7 @@ def make_semantic_ids(
     codes = tokenizer.encode(points, weights=weights)
     tokenizer.save(context.folder / TOKENIZER)
     save_sids(context.folder / SIDS, Sids(vectors.item_ids, codes.numpy(), dataset.item_keys))
-    return SemanticIds(vectors, tokenizer, codes)
+    return TokenizedItems(vectors, tokenizer, codes)
 
 
 def make_paths(dataset: Dataset, train: pa.Table, context: StageContext) -> ItemPaths:
@@ -96,7 +96,7 @@ def chosen_attributes(dataset: Dataset, inputs: InputConfig, seed: int) -> list[
     return shuffled(attributes, seed) if inputs.shuffle_attributes else attributes
 
 
-def load_semantic_ids(folder: Path) -> SemanticIds:
+def load_semantic_ids(folder: Path) -> TokenizedItems:
     """Load the files of :func:`make_semantic_ids`.
 
     Raises:
@@ -106,7 +106,7 @@ def load_semantic_ids(folder: Path) -> SemanticIds:
     codes = torch.from_numpy(load_sids(folder / SIDS).codes)
     tokenizer = load_tokenizer(folder / TOKENIZER)
     assert isinstance(tokenizer, RQKMeans)
-    return SemanticIds(read_item_vectors(folder / VECTORS), tokenizer, codes)
+    return TokenizedItems(read_item_vectors(folder / VECTORS), tokenizer, codes)
 
 
 def _vectors(

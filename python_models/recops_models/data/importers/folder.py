@@ -18,21 +18,17 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import pyarrow as pa
-
 from recops_models.data.assemble import assemble
 from recops_models.data.checks import RawTable
-from recops_models.data.dataset import Dataset, column_role, is_list
+from recops_models.data.dataset import Dataset
 from recops_models.data.errors import DataError
-from recops_models.data.events import OPTIONAL
+from recops_models.data.events import OPTIONAL, setting_columns
 from recops_models.data.ids import IdKind
 from recops_models.data.importers.parquet_files import read_parquet
 from recops_models.data.importers.text_files import read_delimited
 from recops_models.data.storage import refuse_unfinished
 
 _EVENTS = ("user_id", "item_id", "timestamp", *OPTIONAL)
-_CONTEXT = ("domain", "scene")
-"""Columns that say where an interaction happened; kept with any content."""
 
 
 def read_folder(path: Path, *, name: str | None = None, ids: IdKind = "auto") -> Dataset:
@@ -50,7 +46,7 @@ def read_folder(path: Path, *, name: str | None = None, ids: IdKind = "auto") ->
             interactions,
             source=str(path),
             ids=ids,
-            extra_columns=_extra_columns(interactions),
+            extra_columns=setting_columns(interactions.table),
         )
     if not path.is_dir():
         raise DataError(
@@ -67,22 +63,8 @@ def read_folder(path: Path, *, name: str | None = None, ids: IdKind = "auto") ->
         _read(path, "users", ("user_id",)),
         source=str(path),
         ids=ids,
-        extra_columns=_extra_columns(table),
+        extra_columns=setting_columns(table.table),
     )
-
-
-def _extra_columns(raw: RawTable) -> tuple[str, ...]:
-    """Return the columns that settings may name: domain, scene, numbers and repeated text."""
-    columns = zip(raw.table.column_names, raw.table.columns, strict=True)
-    return tuple(
-        name
-        for name, column in columns
-        if name in _CONTEXT or (name not in _EVENTS and _is_number_or_category(column))
-    )
-
-
-def _is_number_or_category(column: pa.ChunkedArray) -> bool:
-    return column_role(column) in ("number", "attribute") and not is_list(column.type)
 
 
 def _read(folder: Path, stem: str, text: tuple[str, ...]) -> RawTable | None:

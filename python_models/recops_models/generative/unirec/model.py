@@ -149,6 +149,11 @@ class UniRec(PathRanker):
         """T, the number of events that are read."""
         return self.config.history
 
+    def item_vectors(self) -> Tensor:
+        """See :meth:`Ranker.item_vectors`; item and token embeddings, concatenated."""
+        tokens = self.prefix.embed_all(self.paths[1:])
+        return torch.cat([self.item.weight[1:], *tokens], -1).detach()
+
     @property
     def beams(self) -> int:
         """Beams per request; a request for more items uses more."""

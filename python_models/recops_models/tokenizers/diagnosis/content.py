@@ -107,7 +107,7 @@ class ChainEntropies(TypedDict):
     shuffled_gain: StepEntropy
 
 
-class Diagnosis(TypedDict):
+class DiagnosisFigures(TypedDict):
     """Result of :func:`~recops_models.tokenizers.diagnosis.diagnose`."""
 
     items: int

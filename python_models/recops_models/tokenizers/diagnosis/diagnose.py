@@ -25,7 +25,7 @@ from recops_models.tokenizers.diagnosis.capacity import (
     level_inputs,
     spread_per_dim,
 )
-from recops_models.tokenizers.diagnosis.content import Diagnosis, FlipRates, LevelFigures
+from recops_models.tokenizers.diagnosis.content import DiagnosisFigures, FlipRates, LevelFigures
 from recops_models.tokenizers.diagnosis.flips import flip_rates
 from recops_models.tokenizers.diagnosis.paths import (
     branching,
@@ -58,7 +58,7 @@ def diagnose(
     samples: int = 4,
     seed: int = 0,
     device: str | torch.device = AUTO,
-) -> Diagnosis:
+) -> DiagnosisFigures:
     """Compute all metrics of semantic IDs that the arguments allow, and list the missing ones.
 
     Codes alone give usage, collisions and the trie. Codebooks and vectors add error, noise and
@@ -127,7 +127,7 @@ def diagnose(
     weights = None if exposure is None else checked_weights(exposure, len(numbers))
     rows = None if pairs is None else checked_pairs(pairs, len(numbers), seed)
     path = number_paths(numbers)
-    diagnosis: Diagnosis = {
+    diagnosis: DiagnosisFigures = {
         "items": len(numbers),
         "levels": _levels(numbers, sizes, None),
         "paths": {**collisions(path), **path_figures(path, sizes, None)},

@@ -120,11 +120,16 @@ def open_folder(
     if named is not None:
         has_attributes = tuple(attributes) != (AUTO,)
         with _recording_missing(inputs, "data", strict=data is not None or has_attributes):
-            columns = attributes if has_attributes else _decoded_attributes(inputs)
-            _add_data(inputs, load(named), columns)
+            columns = attributes if has_attributes else decoded_attributes(inputs)
+            add_data(inputs, _load_data(folder, named), columns)
     elif tuple(attributes) != (AUTO,):
         raise DataError(f"{folder}: attributes need the data set; name it with --data")
     return inputs
+
+
+def _load_data(folder: Path, name: str) -> Dataset:
+    """Return the data set that a configuration names; a model may store it in its own folder."""
+    return load(folder / name.removeprefix("@") if name.startswith("@") else name)
 
 
 def find_sids(folder: Path) -> Path | None:
@@ -170,7 +175,7 @@ def _read_config(path: Path) -> dict[str, object]:
     }
 
 
-def _decoded_attributes(inputs: DiagnosisInputs) -> Sequence[str]:
+def decoded_attributes(inputs: DiagnosisInputs) -> Sequence[str]:
     """Return the attributes that the trained model decodes before the codes."""
     names = inputs.config.get("decoded_attributes")
     return [str(name) for name in names] if isinstance(names, list) and names else (AUTO,)
@@ -188,7 +193,7 @@ def of_dataset(dataset: Dataset, attributes: Sequence[str] = (AUTO,)) -> Diagnos
     inputs = DiagnosisInputs(dataset.name, Sids(dataset.item_vocabulary.ids, codes))
     inputs.config = {"data": dataset.name, "method": "part of the data set"}
     inputs.missing["tokenizer.safetensors"] = "the data set has codes without codebooks"
-    _add_data(inputs, dataset, attributes)
+    add_data(inputs, dataset, attributes)
     return inputs
 
 
@@ -219,7 +224,7 @@ def held_out_pairs(split: Split, *parts: str) -> Tensor:
     return torch.from_numpy(np.concatenate(pairs))
 
 
-def _add_data(inputs: DiagnosisInputs, dataset: Dataset, attributes: Sequence[str]) -> None:
+def add_data(inputs: DiagnosisInputs, dataset: Dataset, attributes: Sequence[str]) -> None:
     """Add behaviour and attributes of the items from a data set."""
     inputs.sids = _numbered_by(dataset, inputs.sids)
     _add_behaviour(inputs, named_split(dataset, _split_name(inputs))[1])

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from recops_models.evaluation.drawing.markup import entries, ramp_swatches, table
 from recops_models.evaluation.drawing.page import page
 from recops_models.evaluation.drawing.sunburst import sunburst
-from recops_models.tokenizers.diagnosis.content import Diagnosis, LevelFigures, StepEntropy
+from recops_models.tokenizers.diagnosis.content import DiagnosisFigures, LevelFigures, StepEntropy
 from recops_models.tokenizers.diagnosis.page import figures
 from recops_models.tokenizers.diagnosis.page.words import at_headline, headline, lead, meanings
 from recops_models.tokenizers.diagnosis.paths import number_paths
@@ -20,7 +20,7 @@ from recops_models.tokenizers.diagnosis.plane import Plane
 
 
 def render(
-    diagnosis: Diagnosis,
+    diagnosis: DiagnosisFigures,
     codes: NDArray[np.int32],
     *,
     title: str,
@@ -75,7 +75,7 @@ def _panels(drawn: Iterator[str], name: str = "panels small") -> str:
     return f'<div class="{name}">\n{joined}\n</div>'
 
 
-def _usage(diagnosis: Diagnosis) -> str:
+def _usage(diagnosis: DiagnosisFigures) -> str:
     levels = diagnosis["levels"]
     logarithmic = any(map(figures.is_steep, levels))
     axis = ", on a logarithmic axis" if logarithmic else ""
@@ -93,7 +93,7 @@ def _usage(diagnosis: Diagnosis) -> str:
     )
 
 
-def _level_table(diagnosis: Diagnosis) -> str:
+def _level_table(diagnosis: DiagnosisFigures) -> str:
     columns: dict[str, Callable[[LevelFigures], str]] = {
         "Codes": lambda level: f"{level['codes']:,}",
         "In use": lambda level: f"{level['active']:,}",
@@ -118,7 +118,7 @@ def _level_table(diagnosis: Diagnosis) -> str:
     return table(rows, head=head, name="facts wide")
 
 
-def _noise(diagnosis: Diagnosis) -> str:
+def _noise(diagnosis: DiagnosisFigures) -> str:
     levels = diagnosis["levels"]
     panels = [(depth, level) for depth, level in enumerate(levels) if level.get("noise")]
     if not panels:
@@ -156,7 +156,7 @@ def _plane(plane: Plane | None) -> str:
 
 
 def _trie(
-    diagnosis: Diagnosis, codes: NDArray[np.int32], exposure: NDArray[np.integer] | None
+    diagnosis: DiagnosisFigures, codes: NDArray[np.int32], exposure: NDArray[np.integer] | None
 ) -> str:
     seen = np.ones(len(codes), dtype=np.int64) if exposure is None else exposure
     drawn = sunburst(codes, seen)
@@ -200,7 +200,7 @@ def _paths(codes: NDArray[np.int32], exposure: NDArray[np.integer] | None) -> st
     )
 
 
-def _chain(diagnosis: Diagnosis) -> str:
+def _chain(diagnosis: DiagnosisFigures) -> str:
     if "chain" not in diagnosis:
         return ""
     chain = diagnosis["chain"]

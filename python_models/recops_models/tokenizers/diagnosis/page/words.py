@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 from typing import TypeVar
 
 from recops_models.tokenizers.diagnosis.content import (
-    Diagnosis,
+    DiagnosisFigures,
     FlipRates,
     NoiseFigures,
     PathFigures,
@@ -17,12 +17,12 @@ HEADLINE_RHO = 0.25
 _UnderNoise = TypeVar("_UnderNoise", NoiseFigures, FlipRates)
 
 
-def headline(diagnosis: Diagnosis) -> str:
+def headline(diagnosis: DiagnosisFigures) -> str:
     """Return the number of IDs and items."""
     return f"{diagnosis['paths']['unique_sid']:,} semantic IDs for {diagnosis['items']:,} items"
 
 
-def lead(diagnosis: Diagnosis) -> str:
+def lead(diagnosis: DiagnosisFigures) -> str:
     """Return a summary in a few sentences."""
     paths, first = diagnosis["paths"], diagnosis["levels"][0]
     sentences = [
@@ -49,7 +49,7 @@ def at_headline(entries: Iterable[_UnderNoise]) -> _UnderNoise | None:
     return next((entry for entry in entries if entry["rho"] == HEADLINE_RHO), None)
 
 
-def meanings(diagnosis: Diagnosis) -> Iterator[tuple[str, str, str]]:
+def meanings(diagnosis: DiagnosisFigures) -> Iterator[tuple[str, str, str]]:
     """Yield the name, value and meaning of each metric."""
     paths = diagnosis["paths"]
     yield (
@@ -90,7 +90,7 @@ def _top_shares(name: str, paths: PathFigures, meaning: str) -> tuple[str, str, 
     return f"{name}, top 1 / 5 / 10 %", f"{shares} %", meaning
 
 
-def _robustness(diagnosis: Diagnosis) -> Iterator[tuple[str, str, str]]:
+def _robustness(diagnosis: DiagnosisFigures) -> Iterator[tuple[str, str, str]]:
     noise = at_headline(diagnosis["levels"][0].get("noise", []))
     if noise is not None:
         yield (
@@ -129,7 +129,7 @@ def _robustness(diagnosis: Diagnosis) -> Iterator[tuple[str, str, str]]:
         )
 
 
-def _behaviour(diagnosis: Diagnosis) -> Iterator[tuple[str, str, str]]:
+def _behaviour(diagnosis: DiagnosisFigures) -> Iterator[tuple[str, str, str]]:
     behaviour = diagnosis.get("behaviour")
     if behaviour is None:
         return

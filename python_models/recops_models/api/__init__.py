@@ -1,0 +1,1 @@
+"""Python interface of the recommenders; :mod:`recops_models` exports its names."""

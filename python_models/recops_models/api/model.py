@@ -1,0 +1,231 @@
+"""Trained model of the Python interface."""
+
+from __future__ import annotations
+
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from torch import nn
+
+from recops.files import read_json
+from recops_models.recipes.files import load_model
+from recops_models.settings import JsonObject
+
+if TYPE_CHECKING:
+    import numpy as np
+    from huggingface_hub import HfApi
+    from numpy.typing import NDArray
+
+    from recops_models.api.temporary_folder import TemporaryFolder
+    from recops_models.data.dataset import Dataset
+    from recops_models.data.frames import Frame, IdsLike
+    from recops_models.recipes.job import Job
+
+CONFIG, METRICS, WEIGHTS = "config.json", "metrics.json", "model.safetensors"
+
+
+class Model:
+    """Trained model with its catalogue: evaluates, recommends and scores.
+
+    All models have this interface; :func:`recops_models.train` and :func:`recops_models.load`
+    return it. Frames may be of any library that implements the Arrow PyCapsule protocol, or dicts
+    of arrays. Results are frames of the caller's library: that of the frame given to the call, else
+    that of the training data. IdsLike are those of the training data.
+
+    Args:
+        folder: folder of a training, or of :meth:`save_pretrained`.
+        owner: temporary folder to keep while the model is in use; None: the folder stays.
+
+    Attributes:
+        module: the torch module, in evaluation mode.
+        folder: the model's files.
+
+    Raises:
+        CorruptFileError: a file is damaged, or of an incompatible version.
+        FileNotFoundError: the folder holds no finished training.
+    """
+
+    def __init__(self, folder: Path, owner: TemporaryFolder | None = None) -> None:
+        if not (folder / WEIGHTS).exists():
+            raise FileNotFoundError(f"load: {folder} holds no finished model: no {WEIGHTS}")
+        self.folder = folder
+        self.module: nn.Module = load_model(folder / WEIGHTS)
+        self._owner = owner
+
+    def __repr__(self) -> str:
+        return f"Model({self.config['model']!r}, {str(self.folder)!r})"
+
+    @cached_property
+    def config(self) -> JsonObject:
+        """Model, data, seed, split and settings, the content of ``config.json``."""
+        from recops_models.out_folder import TRAINING_KIND
+
+        return _without_format(read_json(self.folder / CONFIG, kind=TRAINING_KIND))
+
+    @cached_property
+    def metrics(self) -> JsonObject:
+        """Metrics at the end of training, the content of ``metrics.json``; {} without a test."""
+        path = self.folder / METRICS
+        return _without_format(read_json(path, kind="metrics")) if path.exists() else {}
+
+    @cached_property
+    def job(self) -> Job:
+        """The job that was trained: its recipe and its settings by part."""
+        from recops_models.recipes.job import load_job
+
+        return load_job(self.folder)
+
+    @cached_property
+    def data(self) -> Dataset:
+        """The data set of the training, with the model's items in the model's order.
+
+        Raises:
+            DataError: the data has been moved or changed.
+            ValueError: the model was trained on examples, which have no catalogue.
+        """
+        from recops_models.api.evaluation import checked_data
+        from recops_models.data.dataset import Dataset
+
+        opened = checked_data(self.folder, self.job, self.module, None)
+        if not isinstance(opened, Dataset):
+            raise ValueError(f"{opened.name} has examples, but no catalogue to recommend from")
+        return self.job.recipe.catalogue(opened, self.job.parts)
+
+    def evaluate(self, data: Dataset | None = None) -> dict[str, JsonObject]:
+        """Evaluate the model on the held-out parts of the data.
+
+        Args:
+            data: newer data with the same items; None: the data of the training.
+
+        Returns:
+            ``"validation"`` and ``"test"``: metrics by name, None if undefined, the same as those
+            of ``recops evaluate``. ``"baselines"``: test metrics of simple baselines by name, among
+            them ``"popularity"`` and, for rankers, ``"co-occurrence"``.
+
+        Raises:
+            DataError: the data does not fit the model.
+        """
+        from recops_models.api.evaluation import evaluate
+
+        return evaluate(self.folder, self.module, data)
+
+    def recommend(
+        self,
+        users: IdsLike | None = None,
+        *,
+        histories: Frame | None = None,
+        k: int = 10,
+        allowed: IdsLike | None = None,
+        banned: IdsLike | None = None,
+        candidates: Frame | None = None,
+        exclude_seen: bool = True,
+    ) -> Frame:
+        """Return the ``k`` best items of each user.
+
+        Generative models search among the permitted items only; other models score them all. A
+        list shorter than ``k`` gives a warning that states why.
+
+        Args:
+            users: ids, or a frame with ``user_id``; None: the users of ``histories`` or of
+                ``candidates``, else all users with events.
+            histories: frame of events with ``user_id``, ``item_id`` and optionally ``timestamp``
+                (else in row order) and the event columns of the training data. They replace the
+                events of these users, whom training need not know. Unknown items are skipped.
+            k: number of items.
+            allowed: ids of the only items to recommend, or a frame of ``user_id`` and ``item_id``.
+            banned: ids of items not to recommend, or a frame of ``user_id`` and ``item_id``.
+            candidates: frame of ``user_id`` and ``item_id``: the items to rank for each user.
+            exclude_seen: leave out the items of the user's history.
+
+        Returns:
+            Frame with ``user_id``, ``rank`` i64 from 1, ``item_id`` and ``score`` f32. The score of
+            a click model is a probability, that of a generative model a log-probability.
+
+        Raises:
+            DataError: a column is missing, or an id is unknown or unreadable.
+            ValueError: ``k`` is below 1, or a user has no events.
+        """
+        from recops_models.api.recommending import recommend
+
+        return recommend(
+            self,
+            users,
+            histories=histories,
+            k=k,
+            allowed=allowed,
+            banned=banned,
+            candidates=candidates,
+            exclude_seen=exclude_seen,
+        )
+
+    def score(self, frame: Frame, *, histories: Frame | None = None) -> NDArray[np.float32]:
+        """Return the score ``[n]`` of each row of a frame, on the scale of :meth:`recommend`.
+
+        Args:
+            frame: pairs of ``user_id`` and ``item_id``; or, for a click model, rows with the
+                features and histories of its schema.
+            histories: see :meth:`recommend`.
+
+        Raises:
+            DataError: a column is missing or unreadable, or an item is unknown.
+            ValueError: a user has no events.
+        """
+        from recops_models.api.recommending import score
+
+        return score(self, frame, histories=histories)
+
+    def similar_items(self, items: IdsLike, k: int = 10) -> Frame:
+        """Return the ``k`` most similar other items of each item, by the cosine of item vectors.
+
+        Args:
+            items: ids, or a frame with ``item_id``.
+            k: number of items.
+
+        Returns:
+            Frame with ``item_id``, ``rank`` i64 from 1, ``similar_item_id`` and ``score`` f32.
+
+        Raises:
+            DataError: an item is unknown.
+            ValueError: ``k`` is below 1.
+        """
+        from recops_models.api.recommending import similar
+
+        return similar(self, items, k)
+
+    def save_pretrained(self, folder: str | Path) -> None:
+        """Write the model with its catalogue and its users' events to a folder.
+
+        :func:`recops_models.load` reads it from any place, and so do ``recops recommend`` and the
+        other commands.
+
+        Args:
+            folder: created if missing; its model is replaced.
+
+        Raises:
+            OSError: the folder cannot be written.
+        """
+        from recops_models.api.saving import save_pretrained
+
+        save_pretrained(self.folder, self.module, Path(folder))
+
+    def push_to_hub(self, repo: str, *, private: bool = True, api: HfApi | None = None) -> str:
+        """Upload the model with a model card to a Hugging Face repository; return its address.
+
+        Events of users are not uploaded: after :func:`recops_models.load` of the repository,
+        :meth:`recommend` needs ``histories``. Requires ``pip install 'recops[hf]'``.
+
+        Args:
+            repo: ``"owner/name"``; created if missing.
+            private: whether a new repository is private.
+            api: a ``huggingface_hub.HfApi``; None: one with the stored token.
+        """
+        from recops_models.api.saving import push_to_hub
+
+        return push_to_hub(
+            self.folder, self.module, dict(self.metrics), repo, private=private, api=api
+        )
+
+
+def _without_format(content: JsonObject) -> JsonObject:
+    return {key: value for key, value in content.items() if key != "format"}

@@ -1,0 +1,250 @@
+"""Recommendations and scores of the Python interface."""
+
+from __future__ import annotations
+
+import warnings
+from typing import Protocol
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from recops_models.api.feature_rows import has_features, score_rows
+from recops_models.api.items import Reader, grouped
+from recops_models.click.model import ClickModel
+from recops_models.data.dataset import Dataset
+from recops_models.data.errors import DataError
+from recops_models.data.frames import Frame, IdsLike, from_arrow, is_frame, library_of
+from recops_models.data.histories import Histories
+from recops_models.data.vocabulary import distinct
+from recops_models.examples.click_schema import entity_keys
+from recops_models.generative.ranker import Ranking
+from recops_models.recipes.answers import Answers, RequestItems, answers_of
+from recops_models.recipes.job import Job
+from recops_models.recipes.request_events import RequestEvents
+from recops_models.recipes.similar_items import similar_items
+from recops_models.training.example_config import ExampleConfig
+
+
+class CatalogueModel(Protocol):
+    """Trained model with the data of its catalogue."""
+
+    @property
+    def module(self) -> nn.Module:
+        """The torch module."""
+        ...
+
+    @property
+    def job(self) -> Job:
+        """The job that was trained."""
+        ...
+
+    @property
+    def data(self) -> Dataset:
+        """The catalogue, with the events of users."""
+        ...
+
+
+def recommend(
+    model: CatalogueModel,
+    users: IdsLike,
+    *,
+    histories: Frame | None,
+    k: int,
+    allowed: IdsLike,
+    banned: IdsLike,
+    candidates: Frame | None,
+    exclude_seen: bool,
+) -> Frame:
+    """Return recommendations; see :meth:`recops_models.api.model.Model.recommend`."""
+    if k < 1:
+        raise ValueError(f"recommend: k must be 1 or more, got {k}")
+    reader = Reader("recommend", model.data)
+    answers, events = _requests(model, reader, users, histories, candidates)
+    seen = _seen(events)
+    chosen = _allowed(reader, allowed, candidates, events.keys)
+    refused = (
+        [torch.empty(0, dtype=torch.int64)] * len(events.keys)
+        if banned is None
+        else reader.items_of_users(banned, "banned", events.keys)
+    )
+    hidden = [torch.cat(pair) for pair in zip(refused, seen, strict=True)]
+    items = RequestItems(hidden if exclude_seen else refused, chosen)
+    length = min(k, events.dataset.items.num_rows)
+    ranking = answers.rank(events, items, length)
+    _warn_of_short_lists(ranking, events, items, k, exclude_seen)
+    table = _table(ranking, events, entity_keys(events.dataset, "item"))
+    return from_arrow(table, _library(model.data, users, histories, candidates))
+
+
+def score(model: CatalogueModel, frame: Frame, *, histories: Frame | None) -> NDArray[np.float32]:
+    """Return the score of each row; see :meth:`recops_models.api.model.Model.score`."""
+    if isinstance(model.module, ClickModel) and has_features(model.module, frame):
+        return score_rows(model.module, frame)
+    reader = Reader("score", model.data)
+    table = reader.table(frame, "frame", "user_id", "item_id")
+    if not table.num_rows:
+        return np.empty(0, dtype=np.float32)
+    asked = pa.chunked_array([pc.unique(reader.ids(table["user_id"], "frame", "user_id"))])
+    answers, events = _requests(model, reader, asked, histories, None)
+    user, _ = reader.pairs(table, events.keys)
+    item = torch.from_numpy(reader.rows(table["item_id"], "frame", "item"))
+    groups = grouped(user, item, len(events.keys))
+    scores = answers.scores(events, groups)
+    order = np.argsort(user, kind="stable")
+    result = np.empty(table.num_rows, dtype=np.float32)
+    result[order] = torch.cat(scores).numpy()
+    return result
+
+
+def similar(model: CatalogueModel, items: IdsLike, k: int) -> Frame:
+    """Return similar items; see :meth:`recops_models.api.model.Model.similar_items`."""
+    if k < 1:
+        raise ValueError(f"similar_items: k must be 1 or more, got {k}")
+    data = model.data
+    reader = Reader("similar_items", data)
+    rows = reader.rows(reader.ids(items, "items", "item_id"), "items", "item")
+    ranking = similar_items(model.module, data, torch.from_numpy(rows), k)
+    keys = entity_keys(data, "item")
+    row, column = (ranking.items >= 0).nonzero(as_tuple=True)
+    table = pa.table(
+        {
+            "item_id": keys.take(pa.array(rows[row.numpy()])),
+            "rank": pa.array(column.numpy() + 1),
+            "similar_item_id": keys.take(pa.array(ranking.items[row, column].numpy())),
+            "score": pa.array(ranking.scores[row, column].float().numpy()),
+        }
+    )
+    return from_arrow(table, _library(data, items))
+
+
+def _requests(
+    model: CatalogueModel,
+    reader: Reader,
+    users: IdsLike,
+    histories: Frame | None,
+    candidates: Frame | None,
+) -> tuple[Answers, RequestEvents]:
+    """Return the model's answers, and the requests of a call.
+
+    Raises:
+        ValueError: a user has no events.
+    """
+    data = model.data
+    job = model.job
+    answers = answers_of(job, model.module, data)
+    if users is None and histories is None and candidates is not None:
+        users = reader.table(candidates, "candidates", "user_id", "item_id")["user_id"]
+    if histories is None:
+        if users is None:
+            active = data.user_vocabulary.index(data.interactions["user_id"].to_numpy())
+            return answers, RequestEvents.of_known_users(data, distinct(active))
+        events = RequestEvents.of_known_users(data, reader.users(users))
+    else:
+        table = reader.table(histories, "histories", "user_id", "item_id")
+        if users is not None:
+            table = _of_users(reader, table, users)
+        examples = job.parts.get("examples")
+        events = RequestEvents.of_histories(
+            data,
+            table,
+            positive=examples.positive if isinstance(examples, ExampleConfig) else 0.0,
+            keeps_others=answers.keeps_others,
+        )
+    _check_events(reader.call, events, histories is not None)
+    return answers, events
+
+
+def _of_users(reader: Reader, histories: pa.Table, users: IdsLike) -> pa.Table:
+    asked = reader.ids(users, "users", "user_id")
+    users_of_events = reader.ids(histories["user_id"], "histories", "user_id")
+    missing = pc.filter(
+        asked, pc.invert(pc.is_in(asked, value_set=users_of_events.combine_chunks()))
+    )
+    if len(missing):
+        raise DataError(f"{reader.call}: users: histories has no events of {missing[0].as_py()!r}")
+    return histories.filter(pc.is_in(users_of_events, value_set=asked.combine_chunks()))
+
+
+def _check_events(call: str, events: RequestEvents, from_histories: bool) -> None:
+    lengths = _histories(events).lengths
+    if (lengths == 0).any():
+        key = events.keys[int((lengths == 0).argmax())].as_py()
+        reason = "no events of known items in histories" if from_histories else "no events"
+        raise ValueError(f"{call}: user {key!r} has {reason}, so there is nothing to go by")
+    if events.unknown_items:
+        warnings.warn(
+            f"{call}: {events.unknown_items:,} events of histories have items that the model does "
+            "not know; they are skipped",
+            stacklevel=5,
+        )
+
+
+def _histories(events: RequestEvents) -> Histories:
+    data = events.dataset
+    everyone = Histories.of(data.interactions, data.user_vocabulary, data.item_vocabulary)
+    return everyone.take(events.users)
+
+
+def _seen(events: RequestEvents) -> list[Tensor]:
+    histories = _histories(events)
+    return list(torch.from_numpy(histories.items).split(histories.lengths.tolist()))
+
+
+def _allowed(
+    reader: Reader, allowed: IdsLike, candidates: Frame | None, keys: pa.ChunkedArray
+) -> list[Tensor] | None:
+    """Return the items that each user may receive; None: all."""
+    rows = None if allowed is None else reader.items_of_users(allowed, "allowed", keys)
+    if candidates is None:
+        return rows
+    table = reader.table(candidates, "candidates", "user_id", "item_id")
+    ranked = reader.items_of_users(table, "candidates", keys)
+    if rows is None:
+        return ranked
+    return [some[torch.isin(some, other)] for some, other in zip(ranked, rows, strict=True)]
+
+
+def _warn_of_short_lists(
+    ranking: Ranking, events: RequestEvents, items: RequestItems, k: int, exclude_seen: bool
+) -> None:
+    """Warn of lists with fewer than k items, with the reason for the first one."""
+    counts = (ranking.items >= 0).sum(1)
+    is_short = counts < k
+    if not is_short.any():
+        return
+    user = int(is_short.int().argmax())
+    num_items = events.dataset.items.num_rows
+    reasons = [f"the catalogue has {num_items:,} items"]
+    if items.allowed is not None:
+        number = len(items.allowed[user].unique())
+        reasons.append(f"allowed and candidates leave {number:,} of them")
+    hidden = len(items.banned[user].unique())
+    if hidden:
+        seen = "banned or in the history" if exclude_seen else "banned"
+        reasons.append(f"{hidden:,} are {seen}")
+    warnings.warn(
+        f"recommend: {int(is_short.sum()):,} of {len(counts):,} users have fewer than {k} items; "
+        f"user {events.keys[user].as_py()!r} has {int(counts[user])}: {', '.join(reasons)}",
+        stacklevel=4,
+    )
+
+
+def _table(ranking: Ranking, events: RequestEvents, item_ids: pa.ChunkedArray) -> pa.Table:
+    row, column = (ranking.items >= 0).nonzero(as_tuple=True)
+    return pa.table(
+        {
+            "user_id": events.keys.take(pa.array(row.numpy())),
+            "rank": pa.array(column.numpy() + 1),
+            "item_id": item_ids.take(pa.array(ranking.items[row, column].numpy())),
+            "score": pa.array(ranking.scores[row, column].float().numpy()),
+        }
+    )
+
+
+def _library(data: Dataset, *arguments: IdsLike) -> str:
+    """Return the library of the first frame among the arguments, else that of the data."""
+    return next((library_of(value) for value in arguments if is_frame(value)), data.library)

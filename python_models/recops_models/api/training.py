@@ -1,0 +1,95 @@
+"""Training of the Python interface."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from recops_models.api.model import Model
+from recops_models.api.temporary_folder import output_folder
+from recops_models.callbacks import CallbackList, Callbacks
+from recops_models.data.dataset import Dataset
+from recops_models.data.sets import NAMED_SETS, load
+from recops_models.data.splits import SplitName
+from recops_models.data.storage import save_dataset
+from recops_models.examples.open_click import open_events
+from recops_models.out_folder import TRAINING_KIND, out_folder
+from recops_models.recipes.job import OWN_DATA, Job
+from recops_models.recipes.run import own_data, refuse_other_finished, run_job
+from recops_models.recipes.stage import Data
+
+
+def train(
+    model: str,
+    data: Dataset | str | Path,
+    settings: Mapping[str, object] | None = None,
+    *,
+    out: str | Path | None = None,
+    device: str = "auto",
+    seed: int = 0,
+    split: SplitName | None = None,
+    quick: bool = False,
+    callbacks: Callbacks | Sequence[Callbacks] = (),
+    preset: str | None = None,
+    resume: bool = False,
+    force: bool = False,
+) -> Model:
+    """Train a model, and measure it on validation and test.
+
+    Args:
+        model: name of a model, such as ``"unirec"`` or ``"din"``.
+        data: a data set, or the argument of :func:`~recops_models.load_data`; for a click model
+            also a folder of examples.
+        settings: values by the names of ``recops train --set``, such as ``{"dropout": 0.2}``.
+        out: folder for the model's files, created if missing; None: a temporary one that lives as
+            long as the model.
+        device: ``"auto"``, ``"cpu"``, ``"cuda"``, ``"cuda:1"``, ``"mps"`` or ``"xpu"``.
+        seed: of every random draw. Seed, data and settings determine the result.
+        split: how the data is split; None: the model's default.
+        quick: train for two epochs, to check the pipeline.
+        callbacks: receive stages, progress and metrics.
+        preset: named settings, such as ``"paper"`` of unirec; ``settings`` override them.
+        resume: continue from the last checkpoint in ``out``.
+        force: replace a finished model with other settings in ``out``.
+
+    Raises:
+        ValueError: an unknown model, setting or device; settings that contradict each other; data
+            that cannot be split; ``out`` holds another finished model.
+        DataError: the data is missing, damaged or unfit.
+        KeyboardInterrupt: the training was stopped; ``out`` has the last checkpoint.
+
+    Example:
+        >>> import recops_models as rm
+        >>> log = {"user_id": [], "item_id": [], "timestamp": []}
+        >>> for user in range(20):
+        ...     for step in range(5):
+        ...         log["user_id"].append(f"u-{user}")
+        ...         log["item_id"].append((user + step) % 8)
+        ...         log["timestamp"].append(step)
+        >>> model = rm.train("popularity", rm.Dataset.from_frames(log))
+        >>> model.recommend(["u-3"], k=2).column_names
+        ['user_id', 'rank', 'item_id', 'score']
+    """
+    name = OWN_DATA if isinstance(data, Dataset) else _source(data)
+    job = Job.of(model, name, settings or {}, seed=seed, quick=quick, split=split, preset=preset)
+    opened = data if isinstance(data, Dataset) else _open(job)
+    if isinstance(callbacks, Sequence):
+        callbacks = CallbackList(*callbacks)
+    folder, owner = output_folder(out)
+    with out_folder(folder, kind=TRAINING_KIND):
+        if not (force or resume):
+            refuse_other_finished(folder, job)
+        run_job(job, opened, folder, resume=resume, callbacks=callbacks)
+        if isinstance(data, Dataset):
+            save_dataset(data, own_data(folder))
+    return Model(folder, owner)
+
+
+def _source(data: str | Path) -> str:
+    """Return the name of a data set, or an absolute path."""
+    is_path = str(data) not in NAMED_SETS and Path(data).exists()
+    return str(Path(data).resolve()) if is_path else str(data)
+
+
+def _open(job: Job) -> Data:
+    return open_events(job.data) if job.data_kind == "click" else load(job.data)
