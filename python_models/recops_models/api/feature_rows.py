@@ -14,6 +14,7 @@ from recops_models.data.frames import Frame, to_arrow
 from recops_models.examples.encode import encode
 from recops_models.examples.parquet_rows import check_types
 from recops_models.examples.row_faults import RowFaults
+from recops_models.training.device import array, device_of, to_device
 
 _BATCH = 4096
 
@@ -51,6 +52,6 @@ def score_rows(model: ClickModel, frame: Frame) -> NDArray[np.float32]:
         if faults.bad_rows:
             raise DataError(str(faults.bad_rows[0]))
         block = encode(good, model.schema)
-        logits = model(block.batch(np.arange(len(block))))
-        scores.append(logits.float().sigmoid().numpy())
+        batch = to_device(block.batch(np.arange(len(block))), device_of(model))
+        scores.append(array(model(batch).float().sigmoid()))
     return np.concatenate(scores)

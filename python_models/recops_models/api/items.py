@@ -19,6 +19,7 @@ from recops_models.data.from_frames import canonical
 from recops_models.data.histories import Int64Array
 from recops_models.examples.click_schema import entity_keys
 from recops_models.recipes.request_events import row_of
+from recops_models.training.device import array
 
 
 @dataclass(frozen=True)
@@ -64,23 +65,22 @@ class Reader:
         if isinstance(values, (str, int, np.integer)):
             values = [values]
         if isinstance(values, Tensor):
-            values = values.cpu().numpy()
+            values = array(values)
         try:
-            array = _listed(values)
-            if not isinstance(array, (pa.Array, pa.ChunkedArray)):
-                array = pa.array(array)
+            listed = _listed(values)
+            chunk = listed if isinstance(listed, (pa.Array, pa.ChunkedArray)) else pa.array(listed)
         except (pa.ArrowException, TypeError) as error:
             raise DataError(
                 f"{self.call}: {name} must be ids of one type, got {type(values).__name__}"
             ) from error
-        array = array if isinstance(array, pa.ChunkedArray) else pa.chunked_array([array])
-        if pa.types.is_null(array.type):
-            array = array.cast(pa.string())
-        if pa.types.is_dictionary(array.type):
-            array = array.cast(pa.string())
-        if pa.types.is_nested(array.type):
+        ids = chunk if isinstance(chunk, pa.ChunkedArray) else pa.chunked_array([chunk])
+        if pa.types.is_null(ids.type):
+            ids = ids.cast(pa.string())
+        if pa.types.is_dictionary(ids.type):
+            ids = ids.cast(pa.string())
+        if pa.types.is_nested(ids.type):
             raise DataError(f"{self.call}: {name} must be ids, got lists")
-        return id_columns.id_text(array)
+        return id_columns.id_text(ids)
 
     def users(self, values: IdsLike) -> Int64Array:
         """Return the indices ``[U]`` of users, without repetitions, in the order of mention.

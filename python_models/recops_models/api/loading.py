@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from recops_models.api.model import Model
+from recops_models.training.device import AUTO
 
 if TYPE_CHECKING:
     from recops_models.data.dataset import Dataset
@@ -30,19 +31,21 @@ def load_data(name_or_folder: str | Path) -> Dataset:
     return load_set(name_or_folder)
 
 
-def load(folder_or_repo: str | Path) -> Model:
+def load(folder_or_repo: str | Path, *, device: str = AUTO) -> Model:
     """Load a trained model.
 
     Args:
         folder_or_repo: folder of ``recops train``, of :func:`recops_models.train` or of
             :meth:`Model.save_pretrained`; or a Hugging Face repository, ``"owner/name"``, which is
             downloaded.
+        device: where the model works, by the names of :func:`recops_models.train`.
 
     Raises:
         CorruptFileError: a file is damaged, or of an incompatible version.
         FileNotFoundError: no such folder, or it holds no finished model.
+        ValueError: unknown or missing device.
     """
-    return Model(local_folder(folder_or_repo))
+    return Model(local_folder(folder_or_repo), device=device)
 
 
 def local_folder(folder_or_repo: str | Path) -> Path:

@@ -6,11 +6,13 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import torch
 from torch import nn
 
 from recops.files import read_json
 from recops_models.recipes.files import load_model
 from recops_models.settings import JsonObject
+from recops_models.training.device import AUTO, resolve_device
 
 if TYPE_CHECKING:
     import numpy as np
@@ -36,6 +38,7 @@ class Model:
     Args:
         folder: folder of a training, or of :meth:`save_pretrained`.
         owner: temporary folder to keep while the model is in use; None: the folder stays.
+        device: where the model works, by the names of :func:`recops_models.train`.
 
     Attributes:
         module: the torch module, in evaluation mode.
@@ -44,13 +47,20 @@ class Model:
     Raises:
         CorruptFileError: a file is damaged, or of an incompatible version.
         FileNotFoundError: the folder holds no finished training.
+        ValueError: unknown or missing device.
     """
 
-    def __init__(self, folder: Path, owner: TemporaryFolder | None = None) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        owner: TemporaryFolder | None = None,
+        *,
+        device: str | torch.device = AUTO,
+    ) -> None:
         if not (folder / WEIGHTS).exists():
             raise FileNotFoundError(f"load: {folder} holds no finished model: no {WEIGHTS}")
         self.folder = folder
-        self.module: nn.Module = load_model(folder / WEIGHTS)
+        self.module: nn.Module = load_model(folder / WEIGHTS).to(resolve_device(device))
         self._owner = owner
 
     def __repr__(self) -> str:

@@ -37,6 +37,7 @@ from recops_models.tokenizers.base import Tokenizer
 from recops_models.tokenizers.catalogue import Catalogue, read_catalogue
 from recops_models.tokenizers.registry import load_tokenizer
 from recops_models.tokenizers.sids import Sids, load_sids
+from recops_models.training.device import AUTO, array, resolve_device
 
 
 class SemanticIds:
@@ -140,7 +141,7 @@ def tokenize(
     levels: int = 3,
     codes: int = 256,
     seed: int = 0,
-    device: str = "auto",
+    device: str = AUTO,
     settings: Mapping[str, object] | None = None,
     out: str | Path | None = None,
     callbacks: Callbacks | Sequence[Callbacks] = (),
@@ -184,6 +185,7 @@ def tokenize(
             f"tokenize: {method} uses pairs of items that occur together: give a data set"
         )
     catalogue.check(tokenizer)
+    chosen = resolve_device(device)
     dataset = vectors_or_data if isinstance(vectors_or_data, Dataset) else None
     config = {
         "data": None if dataset is None else dataset.name,
@@ -199,7 +201,7 @@ def tokenize(
     with out_folder(folder, kind=sid_folder.CONFIG_KIND):
         sid_folder.start(folder, config, catalogue.items, resume=False)
         started = time.perf_counter()
-        catalogue.fit(tokenizer, seed=seed, callbacks=callbacks, folder=folder)
+        catalogue.fit(tokenizer, seed=seed, callbacks=callbacks, folder=folder, device=chosen)
         sid_folder.finish(folder, config, tokenizer, catalogue, time.perf_counter() - started)
     return SemanticIds(folder, library=library, owner=owner)
 
@@ -214,7 +216,7 @@ def _catalogue(source: Dataset | Frame | VectorsLike, seed: int) -> tuple[Catalo
         return read_catalogue(source, make), source.library
     if is_frame(source):
         return _catalogue_of_frame(source), library_of(source)
-    vectors = torch.as_tensor(source).detach().cpu().float().numpy()
+    vectors = array(torch.as_tensor(source).float())
     if vectors.ndim != 2:
         raise DataError(f"tokenize: vectors must be [N, D], got {list(vectors.shape)}")
     _check_finite(vectors)

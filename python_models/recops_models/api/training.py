@@ -17,6 +17,7 @@ from recops_models.out_folder import TRAINING_KIND, out_folder
 from recops_models.recipes.job import OWN_DATA, Job
 from recops_models.recipes.run import own_data, refuse_other_finished, run_job
 from recops_models.recipes.stage import Data
+from recops_models.training.device import AUTO, resolve_device
 
 
 def train(
@@ -25,7 +26,7 @@ def train(
     settings: Mapping[str, object] | None = None,
     *,
     out: str | Path | None = None,
-    device: str = "auto",
+    device: str = AUTO,
     seed: int = 0,
     split: SplitName | None = None,
     quick: bool = False,
@@ -72,6 +73,7 @@ def train(
     """
     name = OWN_DATA if isinstance(data, Dataset) else _source(data)
     job = Job.of(model, name, settings or {}, seed=seed, quick=quick, split=split, preset=preset)
+    chosen = resolve_device(device)
     opened = data if isinstance(data, Dataset) else _open(job)
     if isinstance(callbacks, Sequence):
         callbacks = CallbackList(*callbacks)
@@ -79,10 +81,10 @@ def train(
     with out_folder(folder, kind=TRAINING_KIND):
         if not (force or resume):
             refuse_other_finished(folder, job)
-        run_job(job, opened, folder, resume=resume, callbacks=callbacks)
+        run_job(job, opened, folder, resume=resume, callbacks=callbacks, device=chosen)
         if isinstance(data, Dataset):
             save_dataset(data, own_data(folder))
-    return Model(folder, owner)
+    return Model(folder, owner, device=chosen)
 
 
 def _source(data: str | Path) -> str:

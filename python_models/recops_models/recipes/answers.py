@@ -21,6 +21,7 @@ from recops_models.generative.ranker import REQUESTS, Ranker, Ranking, concatena
 from recops_models.generative.windows import last_windows
 from recops_models.recipes.job import Job
 from recops_models.recipes.request_events import RequestEvents
+from recops_models.training.device import device_of, to_device, to_host
 from recops_models.training.example_config import ExampleConfig
 
 _CANDIDATES = 4096
@@ -86,7 +87,8 @@ class PopularityAnswers(Answers):
 
     def rank(self, events: RequestEvents, items: RequestItems, k: int) -> Ranking:
         """See :meth:`Answers.rank`."""
-        return self._model.decode(_excluded(items, events.dataset.items.num_rows), k)
+        excluded = _excluded(items, events.dataset.items.num_rows)
+        return to_host(self._model.decode(to_device(excluded, device_of(self._model)), k))
 
 
 class RankerAnswers(Answers):
@@ -98,11 +100,12 @@ class RankerAnswers(Answers):
     @torch.no_grad()
     def rank(self, events: RequestEvents, items: RequestItems, k: int) -> Ranking:
         """See :meth:`Answers.rank`."""
-        excluded = _excluded(items, events.dataset.items.num_rows)
-        parts = [
-            self._model.decode(*last_windows(histories, self._model.window), k, excluded[rows])
-            for rows, histories in _batches(events)
-        ]
+        device = device_of(self._model)
+        excluded = to_device(_excluded(items, events.dataset.items.num_rows), device)
+        parts = []
+        for rows, histories in _batches(events):
+            history, lengths = to_device(last_windows(histories, self._model.window), device)
+            parts.append(self._model.decode(history, lengths, k, excluded[rows]))
         return concatenate(parts, k)
 
 
@@ -120,24 +123,22 @@ class PathAnswers(Answers):
     @torch.no_grad()
     def rank(self, events: RequestEvents, items: RequestItems, k: int) -> Ranking:
         """See :meth:`Answers.rank`."""
-        parts = []
+        parts, device = [], device_of(self._model)
         for rows, histories in _batches(events):
             last = histories.rows[histories.offsets[1:] - 1]
-            inputs = self._model.inputs
+            reads = self._model.inputs
             task: int | Tensor = 0
-            if self._scenes is not None and inputs.tasks:
+            if self._scenes is not None and reads.tasks:
                 scene = self._scenes.of_events(events.dataset.interactions.take(last))
                 task = torch.from_numpy(scene)
-            user = torch.from_numpy(events.known[rows] + 1) if inputs.users else None
-            ranking = self._model.decode(
-                *last_windows(histories, self._model.window),
-                k,
-                items.banned[rows],
-                task,
-                user=user,
-                allowed=None if items.allowed is None else items.allowed[rows],
+            user = torch.from_numpy(events.known[rows] + 1) if reads.users else None
+            allowed = None if items.allowed is None else items.allowed[rows]
+            inputs = (*last_windows(histories, self._model.window), items.banned[rows], task)
+            history, lengths, banned, task = to_device(inputs, device)
+            user, allowed = to_device((user, allowed), device)
+            parts.append(
+                self._model.decode(history, lengths, k, banned, task, user=user, allowed=allowed)
             )
-            parts.append(ranking)
         return concatenate(parts, k)
 
 
@@ -169,10 +170,10 @@ class ClickAnswers(Answers):
             allowed = None if items.allowed is None else items.allowed[row].unique()
             scores = torch.full((num_items,), -torch.inf)
             if allowed is None or len(allowed):
-                batch = candidates.shown_to(user, allowed)
+                batch = to_device(candidates.shown_to(user, allowed), device_of(self._model))
                 logits = torch.cat([self._model(part) for part in batch.split(_CANDIDATES)])
                 shown = slice(None) if allowed is None else allowed
-                scores[shown] = logits.float().sigmoid()
+                scores[shown] = to_host(logits.float().sigmoid())
             parts.append(top_unseen(scores[None], [items.banned[row]], k))
         return concatenate(parts, k)
 

@@ -12,6 +12,7 @@ from recops_models.examples.click_schema import item_columns
 from recops_models.generative.popularity import Popularity
 from recops_models.generative.ranker import Ranker, Ranking, top_unseen
 from recops_models.layers.embedding_bags import ComposedTable
+from recops_models.training.device import device_of, to_device, to_host
 
 _ROWS = 256
 
@@ -36,8 +37,8 @@ def similar_items(model: nn.Module, dataset: Dataset, items: Tensor, k: int) -> 
         O(n N d).
     """
     if isinstance(model, Popularity):
-        return model.decode(list(items[:, None]), k)
-    vectors = F.normalize(item_vectors(model, dataset).float(), dim=-1)
+        return to_host(model.decode(to_device(list(items[:, None]), device_of(model)), k))
+    vectors = F.normalize(to_host(item_vectors(model, dataset)).float(), dim=-1)
     lists = [
         top_unseen(vectors[rows] @ vectors.T, list(rows[:, None]), k) for rows in items.split(_ROWS)
     ]
@@ -62,5 +63,6 @@ def item_vectors(model: nn.Module, dataset: Dataset) -> Tensor:
     table = model.embedding.tables[model.schema.schema.table(name)]
     assert isinstance(table, (nn.Embedding, ComposedTable))
     rows = torch.from_numpy(model.schema.encode(item_columns(dataset))[name]).long()
+    rows = to_device(rows, device_of(model))
     vectors: Tensor = table(rows)
     return vectors
