@@ -16,10 +16,10 @@ def compute_dtype(dtype: torch.dtype) -> torch.dtype:
 
 def widest_dtype(device: torch.device) -> torch.dtype:
     """Return the widest floating dtype of a device: float64, but float32 if it has none, as MPS."""
-    return torch.float64 if device.type in _WITH_FLOAT64 else _widest_dtype(device.type)
+    return _WIDEST.get(device.type) or _widest_dtype(device.type)
 
 
-_WITH_FLOAT64 = ("cpu", "cuda", "xpu", "meta")
+_WIDEST = dict.fromkeys(("cpu", "cuda", "xpu", "meta"), torch.float64) | {"mps": torch.float32}
 
 
 @cache

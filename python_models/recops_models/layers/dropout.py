@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from recops_models.layers.counter_random import LANES, lane_threshold, sixteenth_bits
-from recops_models.layers.host import is_on_host
+from recops_models.layers.host_reads import is_on_host
 
 
 class Dropout(nn.Dropout):

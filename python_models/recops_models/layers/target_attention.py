@@ -9,7 +9,7 @@ from typing import Literal, get_args
 import torch
 from torch import Tensor, nn
 
-from recops_models.layers.host import is_on_host
+from recops_models.layers.host_reads import reads_are_free
 from recops_models.layers.mlp import MLP, ActivationName, activation
 
 AttentionWeights = Literal["softmax", "raw", "uniform"]
@@ -157,7 +157,7 @@ class TargetAttention(EventAttention):
         On the host, rows are scored in chunks that fit the cache. If most positions are padding or
         histories are short, only the events are scored there.
         """
-        if not is_on_host(keys) or torch.compiler.is_compiling():
+        if not reads_are_free(keys):
             return self._score(query, keys)
         T = keys.shape[1]
         present = (torch.arange(T, device=keys.device) < lengths[:, None]).flatten()
