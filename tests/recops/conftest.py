@@ -7,6 +7,7 @@ Tests with ``pytest.mark.composites`` run twice. In a marked module,
 from __future__ import annotations
 
 from collections.abc import Iterator
+from importlib import import_module
 
 import pytest
 import torch
@@ -25,6 +26,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "composites(run=True): run also with composites of the ops")
     device = _device(config)
+    if device == "fake":
+        import_module("fake_device")  # registers the device, for this process
     try:
         torch.empty(0, device=device)
     except (AssertionError, NotImplementedError, RuntimeError) as error:

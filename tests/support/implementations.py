@@ -5,12 +5,13 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
+from functools import cache
 from typing import Any
 
-import pytest
 import torch
 from torch import Tensor
-from torch.utils._pytree import tree_map_only
+from torch._C import DispatchKey
+from torch.utils._pytree import tree_leaves, tree_map_only
 
 import recops
 from recops.ops._composite import COMPOSITES, composite
@@ -37,7 +38,8 @@ def ops_on(device: torch.device) -> Iterator[None]:
     """Run every op on a device: move its tensors there, and its results back to the CPU.
 
     Inputs and expectations of a test stay on the CPU, and so do the ops of torch between calls.
-    Data is checked as on the CPU.
+    Data is checked as on the CPU. Where a device has no float64, calls with float64 run composites
+    on the CPU.
     """
     kernels = {op: on_device(op, device) for op in (*COMPOSITES, *_IN_PYTHON)}
     with _cpu_kernels(kernels), recops.debug():
@@ -61,7 +63,11 @@ def on_device(
     ]
 
     def run(*arguments: Any) -> Any:
-        moved = tree_map_only(Tensor, lambda tensor: _moved(tensor, device), arguments)
+        tensors = [each for each in tree_leaves(arguments) if isinstance(each, Tensor)]
+        is_float64 = any(tensor.dtype == torch.float64 for tensor in tensors)
+        if is_float64 and not _has_float64(device):
+            return overload._op_dk(DispatchKey.CompositeExplicitAutograd, *arguments)
+        moved = tree_map_only(Tensor, lambda tensor: tensor.to(device, copy=True), arguments)
         results = call(*moved)
         for argument, copy, written in zip(arguments, moved, is_written, strict=False):
             if written:
@@ -72,10 +78,13 @@ def on_device(
     return run
 
 
-def _moved(tensor: Tensor, device: torch.device) -> Tensor:
-    if device.type == "mps" and tensor.dtype == torch.float64:
-        pytest.skip("MPS has no float64")
-    return tensor.to(device, copy=True)
+@cache
+def _has_float64(device: torch.device) -> bool:
+    try:
+        torch.empty(0, dtype=torch.float64, device=device)
+    except TypeError:
+        return False
+    return True
 
 
 def _listed(argument: Tensor | list[Tensor]) -> list[Tensor]:
