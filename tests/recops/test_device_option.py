@@ -2,25 +2,63 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 import torch
+from torch.utils import backend_registration
 
 import recops
 from implementations import on_device, ops_on
 from recops.ops._composite import composite
 
+ROOT = Path(__file__).resolve().parents[2]
+MODULES = [
+    "codebook_overlap/test_codebook_overlap_errors.py",
+    "residual_quantization/test_bad_vectors.py",
+    "residual_quantization/test_residual_quantization_ties.py",
+    "trie/test_trie_batch.py",
+    "trie/test_trie_next_logits.py",
+]
+needs_python_devices = pytest.mark.skipif(
+    not hasattr(backend_registration, "_setup_privateuseone_for_python_backend"),
+    reason="this torch has no device types written in Python; torch 2.13 has",
+)
+
+
+def run_op_tests(device: str, *modules: str) -> subprocess.CompletedProcess[str]:
+    """Run pytest in a separate process, since a fake device stays registered."""
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:xdist", "-p", "no:cacheprovider"]
+    paths = [f"tests/recops/ops/{module}" for module in modules]
+    environment = {
+        name: value for name, value in os.environ.items() if not name.startswith("PYTEST_")
+    }
+    return subprocess.run(
+        [*command, "--device", device, "-k", "not agree", *paths],
+        cwd=ROOT,
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
 
 def test_a_missing_device_is_one_line() -> None:
-    arguments = ["-n", "0", "--device", "cuda:99", "tests/recops/ops/dice/test_dice.py"]
-    command = [sys.executable, "-m", "pytest", *arguments]
-    run = subprocess.run(command, capture_output=True, text=True, check=False)
+    run = run_op_tests("cuda:99", "dice/test_dice.py")
     assert run.returncode == pytest.ExitCode.USAGE_ERROR
     (line,) = [line for line in run.stderr.splitlines() if line]
     assert line.startswith("ERROR: --device: cuda:99 is not available (")
+
+
+@needs_python_devices
+def test_composites_pass_op_tests_on_the_fake_device() -> None:
+    """The fake device refuses tensors of two devices in one op."""
+    run = run_op_tests("fake", *MODULES)
+    assert run.returncode == pytest.ExitCode.OK, run.stdout
 
 
 CALLS: dict[str, Callable[[], object]] = {

@@ -116,3 +116,11 @@ def test_mps_has_no_float64() -> None:
     dtypes = {kind: widest_dtype(torch.device(kind)) for kind in ("cpu", "cuda", "mps", "xpu")}
     assert dtypes.pop("mps") == torch.float32
     assert set(dtypes.values()) == {torch.float64}
+
+
+def test_sparse_tensors_are_refused() -> None:
+    """The dispatcher selects a composite for a sparse tensor on the CPU."""
+    trie = recops.SidTrie.from_sids(torch.tensor([[0, 1], [2, 1]]))
+    nodes = torch.zeros(1, 1, dtype=torch.int64).to_sparse()
+    with pytest.raises(TypeError, match=r"trie_beam_step: tensors must be strided, got torch\.spa"):
+        recops.trie_beam_step(torch.zeros(1, 1, 3), trie, nodes, torch.zeros(1, 1), num_beams=2)
