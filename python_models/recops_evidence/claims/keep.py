@@ -27,7 +27,7 @@ _LAWS = (
 
 
 def _pairs(*settings: Mapping[str, Setting]) -> ArmSettings:
-    joined = {name: str(value) for some in settings for name, value in some.items()}
+    joined = {name: str(value) for part in settings for name, value in part.items()}
     return tuple(sorted(joined.items()))
 
 
@@ -60,7 +60,8 @@ class _Arms:
 
     def keep(self, name: str = "KEEP", /, **settings: Setting) -> Arm:
         """Return KEEP: DIN with a plug."""
-        grid = {("base.dropout" if at == "dropout" else at): v for at, v in self._grid.items()}
+        names = {"dropout": "base.dropout"}
+        grid = {names.get(setting, setting): values for setting, values in self._grid.items()}
         return Arm(name, "keep", {**self._same, **of_net("base", _NET), **settings}, grid)
 
     def din(self, name: str, way: str, /, **settings: Setting) -> Arm:

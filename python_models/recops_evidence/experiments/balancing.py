@@ -119,7 +119,7 @@ def metrics_of(tokenizer: Tokenizer, items: ExposedItems, codes: Tensor) -> Metr
         [_loads(numbers[:, level], exposure, size) for level, size in enumerate(sizes)]
         for exposure in (clipped, items.exposure)
     )
-    ginis = [spread(of_level, len(of_level))["gini"] for of_level in loads]
+    ginis = [spread(level_loads, len(level_loads))["gini"] for level_loads in loads]
     prefixes, paths = (_path_loads(numbers[:, :length], clipped, sizes) for length in (2, _LEVELS))
     retained: Metrics = {}
     if len(items.pairs):
@@ -137,12 +137,12 @@ def metrics_of(tokenizer: Tokenizer, items: ExposedItems, codes: Tensor) -> Metr
         **{f"prefixes@{top}": held for top, held in held_by_top(prefixes).items()},
         "paths@1%": held_by_top(paths)["1%"],
         **{f"used_paths@{top}": held for top, held in held_by_top(paths[paths > 0]).items()},
-        "fullest": float(max(of_level.max() for of_level in loads) / capacity),
-        "over_capacity": float(sum((of_level > capacity).sum() for of_level in loads)),
+        "fullest": float(max(level_loads.max() for level_loads in loads) / capacity),
+        "over_capacity": float(sum((level_loads > capacity).sum() for level_loads in loads)),
         "no_collision_rate": overall["unique_sids"] / overall["items"],
         "clipped_items": float((clipped < items.exposure).sum()),
         "infeasible_items": float((items.exposure > capacity).sum()),
-        "raw_gini": float(np.mean([spread(of_level, len(of_level))["gini"] for of_level in raw])),
+        "raw_gini": float(np.mean([spread(level, len(level))["gini"] for level in raw])),
     }
 
 

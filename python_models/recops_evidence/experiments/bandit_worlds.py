@@ -68,10 +68,10 @@ class World:
 
     def batch(self, users: Int64Array, items: Int64Array, label: Tensor | None = None) -> Batch:
         """Return ``[B]`` rows of users and items; ``group`` is the row, one request each."""
-        of_users, of_items = torch.from_numpy(users), torch.from_numpy(items)
-        features = {name: values[of_users] for name, values in self.users.items()}
-        features |= {name: values[of_items] for name, values in self.items.items()}
-        lengths = {name: values[of_users] for name, values in self.lengths.items()}
+        user_index, item_index = torch.from_numpy(users), torch.from_numpy(items)
+        features = {name: values[user_index] for name, values in self.users.items()}
+        features |= {name: values[item_index] for name, values in self.items.items()}
+        lengths = {name: values[user_index] for name, values in self.lengths.items()}
         label = torch.zeros(len(users)) if label is None else label
         return Batch(features, lengths, label, torch.arange(len(users)))
 
@@ -172,8 +172,8 @@ def _by_taste(
 
 def _births(items: int, rounds: int) -> Int64Array:
     """Return the first round of each item: 0 for 20 items, then evenly spaced rounds."""
-    late = items - _POOL
-    coming = 1 + np.arange(late) * max(rounds - _POOL, 1) // max(late, 1)
+    num_later = items - _POOL
+    coming = 1 + np.arange(num_later) * max(rounds - _POOL, 1) // max(num_later, 1)
     return np.concatenate([np.zeros(_POOL, dtype=np.int64), coming])
 
 
@@ -229,21 +229,21 @@ def _film_law(users: int = 800, most_known: int = 400) -> _Films:
     films = torch.from_numpy(np.sort(np.argsort(-count, kind="stable")[:most_known]))
     ids = dataset.interactions["user_id"].unique().sort().to_numpy()[:users]
     catalogue = Candidates(dataset, fitted)
-    logits, of_users, lengths = [], [], []
+    logits, user_features, lengths = [], [], []
     items: dict[str, Tensor] = {}
     for user in dataset.user_vocabulary.index(ids).tolist():
         every = catalogue.shown_to(user)
-        some = Batch(
+        batch = Batch(
             {name: values[films] for name, values in every.features.items()},
             {name: values[films] for name, values in every.lengths.items()},
             every.label[films],
             every.group[films],
         )
         with torch.no_grad():
-            logits.append(teacher(some).double().numpy())
-        items = {name: some.features[name] for name in ("item", "genre_set")}
-        of_users.append({name: some.features[name][0] for name in _READ if name not in items})
-        lengths.append({name: some.lengths[name][0] for name in some.lengths})
+            logits.append(teacher(batch).double().numpy())
+        items = {name: batch.features[name] for name in ("item", "genre_set")}
+        user_features.append({name: batch.features[name][0] for name in _READ if name not in items})
+        lengths.append({name: batch.lengths[name][0] for name in batch.lengths})
     schema = FeatureSchema(
         tuple(feature for feature in fitted.schema.features if feature.name in _READ), group=None
     )
@@ -252,10 +252,10 @@ def _film_law(users: int = 800, most_known: int = 400) -> _Films:
         _shifted(np.stack(logits), 0.04),
         FittedSchema(schema, {name: fitted.lookups[name] for name in schema.tables}),
         {
-            name: torch.nn.utils.rnn.pad_sequence([each[name] for each in of_users], True)
+            name: torch.nn.utils.rnn.pad_sequence([each[name] for each in user_features], True)
             if name in histories
-            else torch.stack([each[name] for each in of_users])
-            for name in of_users[0]
+            else torch.stack([each[name] for each in user_features])
+            for name in user_features[0]
         },
         items,
         {name: torch.stack([each[name] for each in lengths]) for name in histories},
@@ -267,6 +267,6 @@ def _shifted(logits: NDArray[np.float64], rate: float) -> NDArray[np.float64]:
     low, high = -20.0, 20.0
     for _ in range(60):
         middle = (low + high) / 2
-        over = float((1 / (1 + np.exp(-(logits + middle)))).mean()) > rate
-        low, high = (low, middle) if over else (middle, high)
+        is_above = float((1 / (1 + np.exp(-(logits + middle)))).mean()) > rate
+        low, high = (low, middle) if is_above else (middle, high)
     return logits + low

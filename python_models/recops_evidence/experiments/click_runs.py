@@ -99,16 +99,16 @@ class ClickRuns(Training):
         """
         job = job_of(run)
         active = data if self.least_events is None else _active(data, self.least_events)
-        some = some_users(_first_users(active, self._users(run)), run.share)
+        sampled = some_users(_first_users(active, self._users(run)), run.share)
         config = part(job.parts, "examples", ExampleConfig)
         if self.held_out is None:
             name: str
-            name, split = named_split(some, job.split, clock=True)
+            name, split = named_split(sampled, job.split, clock=True)
         else:
-            name, split = "each user's last", leave_last(some, self.held_out)
+            name, split = "each user's last", leave_last(sampled, self.held_out)
         if self.last is not None:
             split = _last_of_each(split, self.last)
-        clicks = click_data(some, split, fitted=fitted, **dataclasses.asdict(config))
+        clicks = click_data(sampled, split, fitted=fitted, **dataclasses.asdict(config))
         clicks = dataclasses.replace(clicks, split=name)
         return unseen_pairs(clicks) if self.unseen else clicks
 
@@ -188,8 +188,8 @@ class SyntheticClicks(Experiment[None]):
 def _active(data: Dataset, least: int) -> Dataset:
     """Return the events of users with at least ``least`` events."""
     counts = pc.value_counts(data.interactions["user_id"])
-    many = counts.field("values").filter(pc.greater_equal(counts.field("counts"), least))
-    active = pc.is_in(data.interactions["user_id"], value_set=many)
+    frequent_users = counts.field("values").filter(pc.greater_equal(counts.field("counts"), least))
+    active = pc.is_in(data.interactions["user_id"], value_set=frequent_users)
     return dataclasses.replace(data, interactions=data.interactions.filter(active))
 
 

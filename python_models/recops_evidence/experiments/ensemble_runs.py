@@ -48,22 +48,22 @@ class EnsembleRuns(RankingRuns):
         self, run: Run, data: Dataset, folder: Path, callbacks: Callbacks
     ) -> tuple[Metrics, Metrics]:
         """See :meth:`Training.measure`."""
-        codes, alone = run.choice(_SETTING, CODES, model="unirec"), run.without(_SETTING)
+        codes, member_run = run.choice(_SETTING, CODES, model="unirec"), run.without(_SETTING)
         if codes is None:
-            return super().measure(alone, data, folder, callbacks)
+            return super().measure(member_run, data, folder, callbacks)
         first, second = folder / "first", folder / "second"
         for member in (first, second):
             member.mkdir(exist_ok=True)
-        alone = dataclasses.replace(alone, test=False)
-        super().measure(alone, data, first, Portion(callbacks, 0.0, 0.5))
-        other = dataclasses.replace(alone, seed=run.seed + _FAR)
+        member_run = dataclasses.replace(member_run, test=False)
+        super().measure(member_run, data, first, Portion(callbacks, 0.0, 0.5))
+        other = dataclasses.replace(member_run, seed=run.seed + _FAR)
         if codes == "shared":
             save_job(second, job_of(other))  # A started training reuses these files.
             for name in (VECTORS, TOKENIZER, SIDS):
                 shutil.copyfile(first / name, second / name)
         super().measure(other, data, second, Portion(callbacks, 0.5, 0.5))
-        some = some_users(self._dataset(run, data), run.share)
-        return _measure_ensemble(first, second, some, folder, test=run.test)
+        sampled = some_users(self._dataset(run, data), run.share)
+        return _measure_ensemble(first, second, sampled, folder, test=run.test)
 
     def floors_config(self, run: Run) -> object | None:
         """See :meth:`RankingRuns.floors_config`."""
@@ -85,8 +85,9 @@ def _measure_ensemble(
 
     def evaluated(part: str) -> Evaluation:
         events = task.held_out(part)
-        both = Ensemble([events.requests(model) for model in models if isinstance(model, UniRec)])
-        return evaluate(both, events.examples, task.num_items)
+        rankers = (model for model in models if isinstance(model, UniRec))
+        ensemble = Ensemble([events.requests(ranker) for ranker in rankers])
+        return evaluate(ensemble, events.examples, task.num_items)
 
     validation: Metrics = {**evaluated("validation").metrics}
     if not test:

@@ -31,8 +31,8 @@ class ExposedItems:
 
     def first(self, number: int) -> ExposedItems:
         """Return the first ``number`` items and the pairs among them."""
-        among = (self.pairs < number).all(dim=1)
-        return ExposedItems(self.vectors[:number], self.exposure[:number], self.pairs[among])
+        is_within = (self.pairs < number).all(dim=1)
+        return ExposedItems(self.vectors[:number], self.exposure[:number], self.pairs[is_within])
 
 
 def real_exposed_items(data: str) -> ExposedItems:

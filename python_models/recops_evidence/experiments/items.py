@@ -32,7 +32,7 @@ class HeldOut:
 
     def first(self, number: int) -> HeldOut:
         """Return the pairs among the first ``number`` items."""
-        return HeldOut(_among(self.unseen, number), _among(self.seen, number))
+        return HeldOut(_pairs_below(self.unseen, number), _pairs_below(self.seen, number))
 
 
 @dataclass(frozen=True, eq=False)
@@ -58,13 +58,13 @@ class Items:
         return Items(
             self.vectors[:number],
             self.ids[:number],
-            _among(self.known, number),
+            _pairs_below(self.known, number),
             self.validation.first(number),
             self.test.first(number),
         )
 
 
-def _among(pairs: Pairs, number: int) -> Pairs:
+def _pairs_below(pairs: Pairs, number: int) -> Pairs:
     return np.asarray(pairs[(pairs < number).all(axis=1)])
 
 

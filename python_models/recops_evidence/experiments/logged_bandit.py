@@ -72,9 +72,9 @@ class _Logs:
 
     def batch(self, rows: Int64Array, items: Int64Array, group: Int64Array) -> Batch:
         """Return the contexts of ``rows`` paired with ``items``, element by element."""
-        of_rows, of_items = torch.from_numpy(rows), torch.from_numpy(items)
-        features = {name: values[of_rows] for name, values in self.users.items()}
-        features |= {name: values[of_items] for name, values in self.items.items()}
+        row_index, item_index = torch.from_numpy(rows), torch.from_numpy(items)
+        features = {name: values[row_index] for name, values in self.users.items()}
+        features |= {name: values[item_index] for name, values in self.items.items()}
         features["history_item"] = torch.zeros(len(rows), 1, dtype=torch.int64)
         lengths = {"history_item": torch.zeros(len(rows), dtype=torch.int64)}
         label = torch.from_numpy(self.label[rows]).float()
@@ -158,11 +158,11 @@ def _logs(dataset: Dataset) -> _Logs:
     events = dataset.interactions
     order = np.argsort(events["timestamp"].to_numpy(), kind="stable")
     events = events.take(order)
-    of_item = dataset.item_vocabulary.index(events["item_id"].to_numpy())
-    of_user = dataset.user_vocabulary.index(events["user_id"].to_numpy())
+    item_index = dataset.item_vocabulary.index(events["item_id"].to_numpy())
+    user_index = dataset.user_vocabulary.index(events["user_id"].to_numpy())
     names = ("all", "men", "women")
     campaign = np.array([names.index(name) for name in events["campaign"].to_pylist()])
-    of_items = np.array([names.index(name) for name in dataset.items["campaign"].to_pylist()])
+    item_campaigns = np.array([names.index(name) for name in dataset.items["campaign"].to_pylist()])
     users = {name: column for name, column in user_columns(dataset).items() if name != "user"}
     items = {
         name: column
@@ -187,13 +187,13 @@ def _logs(dataset: Dataset) -> _Logs:
     part = np.where(random, np.searchsorted(_PARTS, rank, side="left"), 0)
     return _Logs(
         FittedSchema(FeatureSchema(features, group=None), lookups),
-        {name: columns[name][torch.from_numpy(of_user)] for name in users},
+        {name: columns[name][torch.from_numpy(user_index)] for name in users},
         {name: columns[name] for name in items},
-        (campaign, of_items),
-        of_item,
+        (campaign, item_campaigns),
+        item_index,
         events["label"].to_numpy().astype(np.float64),
         events["propensity"].to_numpy().astype(np.float64),
-        of_user,
+        user_index,
         part,
     )
 
@@ -206,9 +206,10 @@ def _learn(model: Age, data: _Logs, rate: float, decay: float, epochs: int, seed
     for _ in range(epochs):
         order = rng.permutation(rows)
         for start in range(0, len(order), _BATCH):
-            some = order[start : start + _BATCH]
+            batch_rows = order[start : start + _BATCH]
             optimizer.zero_grad()
-            training_loss(model, data.batch(some, data.item[some], data.group[some])).backward()
+            batch = data.batch(batch_rows, data.item[batch_rows], data.group[batch_rows])
+            training_loss(model, batch).backward()
             optimizer.step()
     model.eval()
 
@@ -224,12 +225,12 @@ def _probabilities(
 
     Both are 0 outside the row's campaign. A user has one context per campaign, scored once.
     """
-    of_rows, of_items = data.campaign
-    target = np.zeros((len(rows), len(of_items)))
+    row_campaigns, item_campaigns = data.campaign
+    target = np.zeros((len(rows), len(item_campaigns)))
     rate = np.zeros_like(target)
     for number in range(3):
-        items = np.flatnonzero(of_items == number)
-        mine = np.flatnonzero(of_rows[rows] == number)
+        items = np.flatnonzero(item_campaigns == number)
+        mine = np.flatnonzero(row_campaigns[rows] == number)
         users, first, index = np.unique(
             data.group[rows[mine]], return_index=True, return_inverse=True
         )

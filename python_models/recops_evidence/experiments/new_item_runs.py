@@ -74,13 +74,13 @@ class NewItemRuns(RankingRuns):
     ) -> tuple[Metrics, Metrics]:
         """See :meth:`Training.measure`."""
         items = self._held_out(run, some_users(self._dataset(run, data), run.share))
-        alone, codes = run.without(_SETTING), run.choice(_SETTING, CODES, model="unirec")
+        plain_run, codes = run.without(_SETTING), run.choice(_SETTING, CODES, model="unirec")
         if codes is None:
             write_table(folder / _NEW, items.new)
         else:
-            alone = alone.having("vectors", str(folder / _OLD))
+            plain_run = plain_run.having("vectors", str(folder / _OLD))
             _write_content(items, run.seed, folder, shuffled=codes == "chance")
-        job = job_of(alone)
+        job = job_of(plain_run)
         validation, _ = train(job, items.old, folder, test=False, callbacks=callbacks)
         if not run.test:
             return validation, {}

@@ -42,10 +42,10 @@ class HeldOutItems:
         drawn = rng.permutation(dataset.items.num_rows)[:number]
         held = np.zeros(dataset.items.num_rows, dtype=bool)
         held[drawn] = True
-        of_new = held[dataset.item_vocabulary.index(dataset.interactions["item_id"].to_numpy())]
+        is_new = held[dataset.item_vocabulary.index(dataset.interactions["item_id"].to_numpy())]
         old = dataclasses.replace(
             dataset,
-            interactions=dataset.interactions.filter(pa.array(~of_new)),
+            interactions=dataset.interactions.filter(pa.array(~is_new)),
             items=dataset.items.filter(pa.array(~held)),
         )
         questions = _questions(dataset, drawn, old)
@@ -62,9 +62,9 @@ def _questions(dataset: Dataset, drawn: Int64Array, old: Dataset) -> Examples:
     total = np.bincount(user[~new], minlength=len(events))  # Events with old items per user.
     earlier: Int64Array = np.cumsum(~new) - (~new).astype(np.int64)  # Over all users.
     before: Int64Array = earlier - (np.cumsum(total) - total)[user]
-    behind = total[user] - before
+    num_later = total[user] - before
     untrained = np.where(total[user] >= 3, 2, 0)  # Leave-one-out's validation and test.
-    fits = np.flatnonzero(new & (before > 0) & (behind <= untrained))
+    fits = np.flatnonzero(new & (before > 0) & (num_later <= untrained))
     latest = fits[np.append(user[fits][1:] != user[fits][:-1], True)[: len(fits)]]
     users: Int64Array = user[latest]
     known = Histories.of(old.interactions, old.user_vocabulary, old.item_vocabulary).take(users)

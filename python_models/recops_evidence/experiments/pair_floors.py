@@ -42,19 +42,19 @@ def pair_floors(items: Items, held_out: HeldOut, *, seed: int) -> dict[str, Metr
     lookup: Metrics = {}
     raw: Metrics = {}
     for prefix, pairs in (("", held_out.unseen), ("seen_", held_out.seen)):
-        some = some_pairs(pairs, seed)
-        if not len(some):
+        sampled = sample_pairs(pairs, seed)
+        if not len(sampled):
             continue
-        lookup[f"{prefix}sid_auc"] = _count_auc(counts, some, seed)
-        raw[f"{prefix}sid_auc"] = pair_auc(vectors, some, seed=seed)
-        by_cosine = hit_rates(vectors, np.arange(number), some, CUTOFFS)
-        by_count = _count_hits(counts, some, CUTOFFS)
+        lookup[f"{prefix}sid_auc"] = _count_auc(counts, sampled, seed)
+        raw[f"{prefix}sid_auc"] = pair_auc(vectors, sampled, seed=seed)
+        by_cosine = hit_rates(vectors, np.arange(number), sampled, CUTOFFS)
+        by_count = _count_hits(counts, sampled, CUTOFFS)
         for cutoff, count_hit, cosine_hit in zip(CUTOFFS, by_count, by_cosine, strict=True):
             lookup[f"{prefix}hit@{cutoff}"], raw[f"{prefix}hit@{cutoff}"] = count_hit, cosine_hit
     return {"look-up": lookup, "raw cosines": raw}
 
 
-def some_pairs(pairs: Pairs, seed: int) -> Pairs:
+def sample_pairs(pairs: Pairs, seed: int) -> Pairs:
     """Return at most 20,000 pairs, sampled by ``seed``."""
     if len(pairs) <= _MOST_PAIRS:
         return pairs

@@ -27,13 +27,13 @@ def prediction_draws(folder: Path, metrics: Iterable[str]) -> UserDraws:
     """
     table = read_table(folder / PREDICTIONS)
     ids, user = np.unique(table["user"].to_numpy(), return_inverse=True)
-    of_table = _of_clicks if "probability" in table.column_names else _of_ranks
-    pairs = ((metric, of_table(metric, table, user, len(ids))) for metric in metrics)
+    statistic_of = _click_statistic if "probability" in table.column_names else _rank_statistic
+    pairs = ((metric, statistic_of(metric, table, user, len(ids))) for metric in metrics)
     statistics = {metric: statistic for metric, statistic in pairs if statistic is not None}
     return UserDraws.of(ids, statistics, table.num_rows)
 
 
-def _of_clicks(
+def _click_statistic(
     metric: str, table: pa.Table, user: NDArray[np.int64], users: int
 ) -> Statistic | None:
     kind, _, column = metric.partition("_")
@@ -45,7 +45,7 @@ def _of_clicks(
     return weighted(scores[counted], label[counted], user[counted])
 
 
-def _of_ranks(
+def _rank_statistic(
     metric: str, table: pa.Table, user: NDArray[np.int64], users: int
 ) -> Statistic | None:
     kind, _, suffix = metric.partition("@")

@@ -109,9 +109,9 @@ class SyntheticDelays:
         mine = rng.random((size, self.domains)).argsort(axis=1)[:, : self.interests]
         begins = rng.random((size, self.events)) < 1 / self.dwell
         begins[:, 0] = True
-        since = np.maximum.accumulate(np.where(begins, np.arange(self.events), 0), axis=1)
+        starts = np.maximum.accumulate(np.where(begins, np.arange(self.events), 0), axis=1)
         drawn = rng.integers(self.interests, size=(size, self.events))
-        domain = np.take_along_axis(mine, np.take_along_axis(drawn, since, 1), 1)
+        domain = np.take_along_axis(mine, np.take_along_axis(drawn, starts, 1), 1)
         return self._known_of(rng, domain), domain
 
     def _clicks(
@@ -124,11 +124,11 @@ class SyntheticDelays:
     ) -> DrawnClicks:
         history, domain = self._histories(rng, size)
         each: Int64Array = np.arange(size)
-        inside = np.zeros((size, self.domains), dtype=np.bool_)
-        inside[each[:, None], domain] = True
+        is_past = np.zeros((size, self.domains), dtype=np.bool_)
+        is_past[each[:, None], domain] = True
         is_met = rng.random(size) < 0.5
         # A random domain inside the history, or outside it.
-        chosen = np.where(inside == is_met[:, None], rng.random(inside.shape), -1).argmax(axis=1)
+        chosen = np.where(is_past == is_met[:, None], rng.random(is_past.shape), -1).argmax(axis=1)
         item = self._new_of(rng, chosen) if new else self._known_of(rng, chosen)
         logit = self.scale * (is_met - 0.5) + quality[item]
         label = rng.random(size) < 1 / (1 + np.exp(-logit))

@@ -62,13 +62,13 @@ def radius_ratio(vectors: NDArray[np.float32], category: Int64Array) -> float:
     used = category >= 0
     used[used] = counts[category[used]] > 1
     _, group = np.unique(category[used], return_inverse=True)
-    some = vectors[used].astype(np.float64)
+    points = vectors[used].astype(np.float64)
     sizes = np.bincount(group)
     if len(sizes) < 2:
         return float("nan")
-    sums = np.stack([np.bincount(group, weights=column) for column in some.T], 1)
+    sums = np.stack([np.bincount(group, weights=column) for column in points.T], 1)
     centres = sums / sizes[:, None]
-    radius = np.linalg.norm(some - centres[group], axis=1).mean()
+    radius = np.linalg.norm(points - centres[group], axis=1).mean()
     distance = torch.pdist(torch.from_numpy(centres)).mean()
     return float(radius / distance)
 

@@ -39,8 +39,8 @@ class TableRuns(ClickRuns):
         validation, test = train(job_of(run), examples, folder, test=run.test, callbacks=callbacks)
         if not run.test:
             return validation, test
-        model, of_rows = trained_model(folder), categories(data, examples)
-        radius = {"radius_ratio": radius_ratio(item_rows(model).numpy(), of_rows)}
+        model, row_categories = trained_model(folder), categories(data, examples)
+        radius = {"radius_ratio": radius_ratio(item_rows(model).numpy(), row_categories)}
         every = self.examples(run, data, every_item(data, examples.fitted))
         seldom = seldom_figures(folder, model, every)
         return validation, {**test, **gap_figures(model, examples, test), **radius, **seldom}

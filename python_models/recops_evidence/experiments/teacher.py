@@ -57,15 +57,15 @@ class TeacherFirst(Training):
         teacher = self._teacher(run)
         teacher_folder = folder.parent / f"teacher-{teacher.key}"
         teacher_folder.mkdir(exist_ok=True)
-        some = some_users(data, run.share)
+        sampled = some_users(data, run.share)
         with one_at_a_time(teacher_folder):
             half = Portion(callbacks, 0.0, 0.5)
-            train(job_of(teacher), some, teacher_folder, test=False, callbacks=half)
+            train(job_of(teacher), sampled, teacher_folder, test=False, callbacks=half)
         job = job_of(run)
         sizes = part(job.parts, "sizes", RocketConfig)
         sizes = dataclasses.replace(sizes, teacher=str(teacher_folder / "model.safetensors"))
         job = dataclasses.replace(job, parts={**job.parts, "sizes": sizes})
-        return train(job, some, folder, test=run.test, callbacks=Portion(callbacks, 0.5, 0.5))
+        return train(job, sampled, folder, test=run.test, callbacks=Portion(callbacks, 0.5, 0.5))
 
     def _teacher(self, run: Run) -> Run:
         return Run(

@@ -14,7 +14,7 @@ import torch
 from recops_evidence.experiments.input_noise import InputNoise, under_input_noise
 from recops_evidence.experiments.item_runs import ItemRuns, fit_and_save
 from recops_evidence.experiments.items import HeldOut, Items, Pairs
-from recops_evidence.experiments.pair_floors import pair_floors, some_pairs
+from recops_evidence.experiments.pair_floors import pair_floors, sample_pairs
 from recops_evidence.experiments.synthetic_items import synthetic_items
 from recops_evidence.harness.experiment import Metrics, Run
 from recops_models.callbacks import Callbacks
@@ -96,7 +96,7 @@ class Tokenization(ItemRuns[Items]):
                 codes,
                 tokenizer,
                 vectors=vectors,
-                pairs=torch.from_numpy(some_pairs(pairs, run.seed)) if len(pairs) else None,
+                pairs=torch.from_numpy(sample_pairs(pairs, run.seed)) if len(pairs) else None,
                 rhos=(),
                 seed=run.seed,
             )

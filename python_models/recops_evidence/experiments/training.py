@@ -46,8 +46,8 @@ class Training(Experiment[Dataset]):
         self, run: Run, data: Dataset, folder: Path, callbacks: Callbacks
     ) -> tuple[Metrics, Metrics]:
         """Train or resume, and return the metrics of the best epoch."""
-        some = some_users(data, run.share)
-        return train(job_of(run), some, folder, test=run.test, callbacks=callbacks)
+        sampled = some_users(data, run.share)
+        return train(job_of(run), sampled, folder, test=run.test, callbacks=callbacks)
 
     def floors_config(self, run: Run) -> object | None:
         """Return the data, its split and the settings of examples."""

@@ -49,7 +49,7 @@ def floors_of(plan: Plan, store: RunStore, note: Callable[[str], None]) -> list[
             if not floors.get(scope):
                 metrics_of = _over_seeds(plan, store, note, claim, data)
                 floors[scope] = [Floor(*scope, name, each) for name, each in metrics_of.items()]
-    return [floor for of_scope in floors.values() for floor in of_scope]
+    return [floor for scope_floors in floors.values() for floor in scope_floors]
 
 
 def _over_seeds(

@@ -71,8 +71,8 @@ class Plan:
 
     def ready(self, finished: Mapping[Run, Record]) -> list[Run]:
         """Return the runs of :meth:`ahead` that need no result of another run."""
-        runs = dict.fromkeys(run for run, now in self._all(finished) if now and run not in finished)
-        return list(runs)
+        startable = (run for run, can_start in self._all(finished) if can_start)
+        return list(dict.fromkeys(run for run in startable if run not in finished))
 
     def _all(self, finished: Mapping[Run, Record]) -> Iterator[tuple[Run, bool]]:
         """Yield all runs, and whether each one can start now."""
@@ -86,8 +86,8 @@ class Plan:
                     )
                     for arm in claim.arms
                 ]
-                for of_one_seed in zip(*by_arm, strict=True):
-                    yield from ((run, bool(tuned.best)) for run in of_one_seed)
+                for seed_runs in zip(*by_arm, strict=True):
+                    yield from ((run, bool(tuned.best)) for run in seed_runs)
 
 
 def figure(

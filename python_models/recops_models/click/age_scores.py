@@ -218,8 +218,8 @@ class AgeScorer:
             linear: Tensor = y + delta.sign() * radius * y * (1 - y) * norm
             return linear
         r = self.perturbation(h, radius, delta.sign(), keys, item_columns)
-        still = ~r.any(1)
-        return torch.where(still, y, self.passes.logits(h + r).sigmoid())
+        is_unmoved = ~r.any(1)
+        return torch.where(is_unmoved, y, self.passes.logits(h + r).sigmoid())
 
     def radius(self, h: Tensor, delta: Tensor) -> Tensor:
         """Return the radius ``[B]`` in the unit of h: ``λ |δ|``, or its relative form."""

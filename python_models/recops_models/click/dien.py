@@ -183,13 +183,13 @@ class Dien(ClickModel):
     def evolved(self, query: Tensor, states: Tensor, lengths: Tensor) -> Tensor:
         """Final interest ``[B, d]`` of the candidates; arguments as in :meth:`interest`."""
         query = self.query(query)
-        of_each = states.expand(len(query), -1, -1)
-        lengths_of_each = lengths.expand(len(query))
-        attention = self.attention.attention(query, of_each, lengths_of_each)  # (B, T)
+        row_states = states.expand(len(query), -1, -1)
+        row_lengths = lengths.expand(len(query))
+        attention = self.attention.attention(query, row_states, row_lengths)  # (B, T)
         if self.evolution is None:
-            return pool(attention, of_each)
+            return pool(attention, row_states)
         if self.config.evolution == "aigru":
-            last: Tensor = self.evolution(attention[..., None] * of_each, lengths_of_each)[1]
+            last: Tensor = self.evolution(attention[..., None] * row_states, row_lengths)[1]
             return last
         if len(states) < len(query):
             return self.evolution.candidates(states, lengths, attention)

@@ -61,8 +61,8 @@ class GruAttention(ClickModel):
         context = self.embedding.context(batch)  # [(B, …)]
         query = self.embedding.query(batch)  # (B, d)
         states = self.embedding.states(batch, self.states)  # (U, T, d); U is B, or 1
-        of_each = states.expand(len(query), -1, -1)
-        interest = self.attention(query, of_each, self.embedding.lengths(batch))  # (B, d)
+        row_states = states.expand(len(query), -1, -1)
+        interest = self.attention(query, row_states, self.embedding.lengths(batch))  # (B, d)
         return torch.cat([*context, interest], -1), None
 
     def states(self, events: Tensor, lengths: Tensor) -> Tensor:

@@ -118,10 +118,10 @@ def _event_notes(file: str, events: pa.Table, check: RowCheck) -> Iterator[str]:
     if check.unsorted:
         yield f"{file}: {check.unsorted:,} rows are earlier than the row before them; sorted"
     _, counts = np.unique(events["user_id"].to_numpy(), return_counts=True)
-    for length, many in ((1, "one event"), (2, "two events")):
+    for length, description in ((1, "one event"), (2, "two events")):
         short = int((counts == length).sum())
         if short:
-            yield f"{short:,} users have {many}: leave-one-out keeps them in train"
+            yield f"{short:,} users have {description}: leave-one-out keeps them in train"
 
 
 def _read_entities(

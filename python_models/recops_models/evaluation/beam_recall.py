@@ -47,12 +47,12 @@ def beam_recall(
     device = device_of(model)
     targets = torch.from_numpy(examples.targets.items).to(device)
     is_found: list[Tensor] = []
-    for some, target in zip(
+    for histories, target in zip(
         in_batches(examples.histories, batch), targets.split(batch), strict=True
     ):
         prefixes: list[Tensor] = []
-        encoded = model.encode_requests(*to_device(last_windows(some, model.window), device))
-        banned = seen_items(some, device)
+        encoded = model.encode_requests(*to_device(last_windows(histories, model.window), device))
+        banned = seen_items(histories, device)
         result = beam_search(model, encoded, beams=beams, banned=banned, on_step=prefixes.append)
         prefixes.append(result.sids.long())
         path = model.paths[target + 1] - 1  # (B, L)

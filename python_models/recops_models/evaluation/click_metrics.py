@@ -124,8 +124,8 @@ class ClickMetrics:
         if self.logits:
             wrong = np.where(label, -scores, scores)  # Loss: log(1 + e^wrong).
             return np.exp(-np.logaddexp(0, -scores)), np.logaddexp(0, wrong)
-        of_label = np.where(label, scores, 1 - scores)
-        return scores, -np.log(np.clip(of_label, np.finfo(np.float64).eps, 1))
+        label_probability = np.where(label, scores, 1 - scores)
+        return scores, -np.log(np.clip(label_probability, np.finfo(np.float64).eps, 1))
 
 
 def expected_calibration_error(

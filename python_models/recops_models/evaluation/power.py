@@ -43,12 +43,12 @@ def smallest_difference(
             "smallest_difference: seeds must be ≥ 2, spread and users_error ≥ 0, "
             f"got {seeds}, {spread} and {users_error}"
         )
-    of_seeds = spread / seeds**0.5
-    error = float(np.hypot(of_seeds, users_error))
+    seeds_error = spread / seeds**0.5
+    error = float(np.hypot(seeds_error, users_error))
     if not error:
         return 0.0
     shares = (np.arange(_SPREADS) + 0.5) / _SPREADS
-    observed = of_seeds * np.sqrt(stats.chi2.ppf(shares, seeds - 1) / (seeds - 1))
+    observed = seeds_error * np.sqrt(stats.chi2.ppf(shares, seeds - 1) / (seeds - 1))
     critical = _critical(observed, users_error, seeds - 1, (1 + level) / 2)
 
     def missing_power(difference: float) -> float:

@@ -175,9 +175,12 @@ class ResidualTable(ComposedTable):
                 return neighbour_sums(self._edges, weights, vectors, sparse=True)
             by_column = Transposed(Edges(self.in_offsets, self.in_neighbours), self.in_order)
             return neighbour_sums(self._edges, weights, vectors, transposed=by_column)
-        some, edges = self._edges.rows(rows)
-        weights = self.weights[edges] if self.attention is None else self._edge_weights(some, rows)
-        return neighbour_sums(some, weights, vectors, sparse=self.centre.sparse)
+        row_edges, edges = self._edges.rows(rows)
+        if self.attention is None:
+            weights = self.weights[edges]
+        else:
+            weights = self._edge_weights(row_edges, rows)
+        return neighbour_sums(row_edges, weights, vectors, sparse=self.centre.sparse)
 
     def fold(self) -> nn.Embedding:
         """Return the plain table with these rows, for serving; lookups have the same bits."""

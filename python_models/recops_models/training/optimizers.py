@@ -35,7 +35,7 @@ def make_optimizers(model: nn.Module, config: TrainingConfig) -> list[Optimizer]
     for module in modules:
         module.sparse = sparse
     decaying = [module for module in modules if isinstance(module, DecayingRows)]
-    alone = {id(module.weight) for module in decaying}
+    decaying_ids = {id(module.weight) for module in decaying}
     ids = {id(module.weight) for module in modules}
     tables = [parameter for parameter in model.parameters() if id(parameter) in ids]
     others = [parameter for parameter in model.parameters() if id(parameter) not in ids]
@@ -46,8 +46,9 @@ def make_optimizers(model: nn.Module, config: TrainingConfig) -> list[Optimizer]
     groups = [(rate, config.weight_decay, matrices), (rate, 0.0, vectors)]
     if not sparse:
         decay = config.weight_decay if config.tables == "adamw" else 0.0
-        groups.append((table_rate, decay, [table for table in tables if id(table) not in alone]))
-        groups.append((table_rate, 0.0, [table for table in tables if id(table) in alone]))
+        plain = [table for table in tables if id(table) not in decaying_ids]
+        lazy = [table for table in tables if id(table) in decaying_ids]
+        groups += [(table_rate, decay, plain), (table_rate, 0.0, lazy)]
     optimizers: list[Optimizer] = [torch.optim.AdamW(_merged(groups), lr=rate, fused=True)]
     table_group = {"params": tables, "peak": table_rate}
     if config.tables == "sparse-adam":

@@ -40,9 +40,9 @@ def way_split(domains: Domains, way: str) -> Split:
         small = domains.small_domain()
         train = pa.concat_tables([small.context, small.train])
         return dataclasses.replace(small, train=train, context=small.context.slice(0, 0))
-    of_before, of_train = {"zero-shot": (0, 3), "mixed": (0, 0), "fine-tune": (3, 0)}[way]
-    code = np.where(part == 0, of_train, part)
-    return Split.of(domains.dataset, np.where(domains.before, of_before, code))
+    code_before, code_training = {"zero-shot": (0, 3), "mixed": (0, 0), "fine-tune": (3, 0)}[way]
+    code = np.where(part == 0, code_training, part)
+    return Split.of(domains.dataset, np.where(domains.before, code_before, code))
 
 
 def way_examples(

@@ -54,8 +54,8 @@ def _tuning(arms: list[ArmResult], differences: list[DifferenceResult]) -> Itera
         yield f"A trial ran under {enumeration(seeds)} seeds; its rank is that of the mean."
     halving = sorted({count for arm in tuned if (count := arm.get("kept", 0))})
     if halving:
-        some = "" if all(arm.get("kept") for arm in tuned) else " of some claims"
-        yield f"Trials{some} ran under one seed first; the best {enumeration(halving)} continued."
+        suffix = "" if all(arm.get("kept") for arm in tuned) else " of some claims"
+        yield f"Trials{suffix} ran under one seed first; the best {enumeration(halving)} continued."
     shares = sorted({arm.get("tuning_share", 1) for arm in tuned})
     if shares[0] < 1:
         percentages = enumeration([f"{share:.0%}" for share in shares])

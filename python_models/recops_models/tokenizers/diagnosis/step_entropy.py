@@ -46,12 +46,14 @@ def chain_entropies(
         m = prefix.shape[1]
         return step_entropies(np.concatenate([prefix, codes], 1), m, folds=folds, seed=seed)[m:]
 
-    none, real, shuffled = map(code_entropies, (attributes[:, :0], attributes, attributes[order]))
+    none, original, shuffled = map(
+        code_entropies, (attributes[:, :0], attributes, attributes[order])
+    )
     return {
         "none": none,
-        "attributes": real,
+        "attributes": original,
         "shuffled": shuffled,
-        "gain": _gain(none, real),
+        "gain": _gain(none, original),
         "shuffled_gain": _gain(none, shuffled),
     }
 
