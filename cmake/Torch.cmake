@@ -1,5 +1,5 @@
-# torch's headers and libtorch_cpu are all the stable ABI needs. find_package(Torch) would demand a CUDA
-# toolkit beside a CUDA build of torch, so the package folder is asked directly.
+# The stable ABI needs only torch's headers and libtorch_cpu. find_package(Torch) requires a CUDA toolkit for a CUDA build of
+# torch, so the paths come from the package's folder instead.
 find_package(Python COMPONENTS Interpreter REQUIRED)
 execute_process(
   COMMAND ${Python_EXECUTABLE} -c
@@ -16,7 +16,7 @@ if(RECOPS_TORCH_VERSION VERSION_LESS 2.10)
   recops_fail("torch ${RECOPS_TORCH_VERSION} is too old; run `pip install 'torch>=2.10'`.")
 endif()
 
-# A MODULE library that sees torch only through the ABI that torch 2.10 froze, so that one binary serves all later ones.
+# Sets up a MODULE library that uses only the stable ABI of torch 2.10, so that one binary works with all later versions.
 function(recops_torch_library name)
   target_include_directories(${name} PRIVATE ${CMAKE_SOURCE_DIR}/csrc)
   target_include_directories(${name} SYSTEM PRIVATE ${RECOPS_TORCH_DIR}/include)

@@ -106,7 +106,7 @@ def test_a_failed_build_prints_one_line(tmp_path: Path, problem: str, line: str)
     build = build_wheel(ROOT, tmp_path, **environment)
     assert build.returncode != 0
     assert [text.strip() for text in build.stdout.splitlines() if "recops: " in text] == [line]
-    assert "recops was not built: the line above" in build.stdout
+    assert "recops was not built: see the line above" in build.stdout
     assert list(tmp_path.glob("*.whl")) == []
 
 
