@@ -1,0 +1,38 @@
+"""Pytest plugin: run the Triton kernels in the interpreter instead of the CPU kernels.
+
+Use ``TRITON_INTERPRET=1 pytest -p triton_on_cpu``. Triton must not be imported without the variable
+before. The interpreter is slow, so hypothesis draws few examples.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterator
+
+import hypothesis
+import pytest
+import torch
+
+OPS = ("rq_encode", "nearest_codes")
+_WARNING = r"[\s\S]*Overriding a previously registered kernel"
+
+
+@pytest.hookimpl(trylast=True)  # after conftest.py has loaded its profile
+def pytest_configure() -> None:
+    hypothesis.settings.register_profile(
+        "interpreter", derandomize=True, deadline=None, max_examples=5
+    )
+    hypothesis.settings.load_profile("interpreter")
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _triton_kernels() -> Iterator[None]:
+    from recops.ops.residual_quantization import triton
+
+    library = torch.library.Library("recops", "IMPL")
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message=_WARNING, category=UserWarning)
+        for op in OPS:
+            library.impl(op, getattr(triton, op), "CPU")
+    yield
+    library._destroy()
