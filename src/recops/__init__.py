@@ -13,6 +13,7 @@ from recops._debug import debug  # noqa: E402
 from recops._flush_subnormals import flush_subnormals  # noqa: E402
 from recops.integrations.index_json import read_index_json  # noqa: E402
 from recops.ops._composite import register_composites  # noqa: E402
+from recops.ops._triton import register_triton  # noqa: E402
 from recops.ops.balance_assignment.balance_assignment import balance_assignment  # noqa: E402
 from recops.ops.coaction.coaction import coaction  # noqa: E402
 from recops.ops.coaction.coaction_gather import coaction_gather  # noqa: E402
@@ -57,6 +58,7 @@ from recops.state.mimn import MimnParams, MimnState  # noqa: E402
 from recops.state.trie import SidTrie  # noqa: E402
 
 register_composites()
+register_triton()
 
 __version__ = build_info()["version"]
 

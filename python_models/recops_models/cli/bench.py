@@ -42,14 +42,18 @@ def bench(
 
     Each time is the minimum of many interleaved runs. A ratio above 1 means that the peer is
     slower. The ceiling share compares the kernel with the measured limit of this machine. Ctrl-C
-    keeps the rows measured so far.
+    keeps the rows measured so far. On a GPU, times are between two events, with warm and with cold
+    caches, and the limits are the rates of copying and of bfloat16 matmul.
 
     Examples: `recops bench residual_quantization --quick`, `recops bench trie --scaling`
     """
     from recops.benchmarks import registry, report, runner
 
     if device not in ("auto", "cpu"):
-        raise typer.BadParameter(f"--device must be cpu, whose kernels are timed, got {device}")
+        if scaling:
+            raise typer.BadParameter("--scaling requires --device cpu")
+        _bench_cuda(family, device, quick, seconds or 2.0, out)
+        return
     if scaling and family not in registry.sweeps():
         raise typer.BadParameter(f"--scaling requires one of {', '.join(registry.sweeps())}")
     if scaling and quick:
@@ -71,6 +75,32 @@ def bench(
     finally:
         if rows:
             report.write_report(rows, out)
+    typer.echo(f"{len(rows)} rows in {out / 'bench.md'}")
+
+
+def _bench_cuda(family: str | None, name: str, quick: bool, seconds: float, out: Path) -> None:
+    import torch
+
+    from recops.benchmarks.cuda import cases, report, runner, timer
+
+    try:
+        device = timer.cuda_device(name)
+        families = cases.families(family)
+    except ValueError as error:
+        raise typer.BadParameter(str(error).removeprefix("bench: ")) from error
+    make_folder(out)
+    rows: list[runner.CudaRow] = []
+    with torch.cuda.device(device):
+        clock = timer.CudaTimer(device)
+        ceilings = runner.measure_ceilings(device, clock)
+        try:
+            for case in (case for one in families for case in one(device, quick)):
+                row = runner.run_cuda_case(case, clock, ceilings, seconds=seconds)
+                typer.echo(report.to_line(row))
+                rows.append(row)
+        finally:
+            if rows:
+                report.write_report(rows, ceilings, report.environment(device), out)
     typer.echo(f"{len(rows)} rows in {out / 'bench.md'}")
 
 

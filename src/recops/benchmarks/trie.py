@@ -192,7 +192,7 @@ def step_case(
         run=run,
         peers=peers,
         verify=verify,
-        bytes=float(logits.nbytes + _bytes_of_children(trie, nodes, logits)),
+        bytes=float(logits.nbytes + bytes_of_children(trie, nodes, logits)),
         ceiling="bandwidth",
     )
 
@@ -219,7 +219,7 @@ def prefix_case(search: Search, level: int) -> Case:
         run=run,
         peers={"prefix_allowed_tokens_fn": lambda: peer.step(logits, scores, num_beams)},
         verify=verify,
-        bytes=float(logits.nbytes + _bytes_of_children(trie, nodes, logits)),
+        bytes=float(logits.nbytes + bytes_of_children(trie, nodes, logits)),
         ceiling="bandwidth",
     )
 
@@ -308,12 +308,12 @@ def variant_case(
         run=run,
         peers={"plain": plain},
         verify=verify,
-        bytes=float(rows + _bytes_of_children(trie, nodes, logits)),
+        bytes=float(rows + bytes_of_children(trie, nodes, logits)),
         ceiling="bandwidth",
     )
 
 
-def _bytes_of_children(trie: recops.SidTrie, nodes: Tensor, logits: Tensor) -> int:
+def bytes_of_children(trie: recops.SidTrie, nodes: Tensor, logits: Tensor) -> int:
     """Count the bytes of the tokens and logits of the beams' children."""
     live = nodes.long()
     children = int((trie.first_child[live + 1] - trie.first_child[live]).sum())

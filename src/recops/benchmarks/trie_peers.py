@@ -37,7 +37,7 @@ class PaddedRows:
     ) -> PeerStep:
         """Run one exact step; the order of ties is that of topk."""
         first = self.first_child[nodes]
-        offset = torch.arange(self.widest[level])
+        offset = torch.arange(self.widest[level], device=nodes.device)
         is_child = offset < (self.first_child[nodes + 1] - first).unsqueeze(2)
         children = torch.where(is_child, first.unsqueeze(2) + offset, 0)
         tokens = self.tokens[children]

@@ -1,12 +1,15 @@
 """``recops bench``: measured rows, the final report, and interruption by Ctrl-C."""
 
+from contextlib import nullcontext
 from dataclasses import replace
 
 import pytest
+import torch
 
 pytest.importorskip("typer", reason="needs recops[models]")
 
 from recops.benchmarks import registry
+from recops.benchmarks.cuda import cases, report, runner, timer
 from recops.files import read_json
 from recops_models.cli import run
 
@@ -48,6 +51,48 @@ def test_ctrl_c_keeps_the_measured_rows(family, tmp_path):
 def test_bad_usage(family, arguments, capsys):
     assert run(["bench", *arguments]) == 2
     assert capsys.readouterr().err.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("arguments", "error"),
+    [
+        (["--device", "cuda:77"], "device cuda:77 does not exist: torch"),
+        (["--device", "cuda", "--scaling", "toy"], "--scaling requires --device cpu"),
+    ],
+)
+def test_a_missing_gpu_is_one_line(arguments, error, capsys):
+    assert run(["bench", *arguments]) == 2
+    text = capsys.readouterr().err
+    assert text.count("\n") == 1
+    assert error in text
+
+
+def test_a_gpu_is_timed_by_its_own_cases(tmp_path, monkeypatch, capsys):
+    class Clock:
+        def __init__(self, device):
+            self.device = device
+
+        def seconds(self, run, *, cold):
+            run()
+            return 1.0 + cold
+
+    device = torch.device("cpu")
+    monkeypatch.setattr(timer, "cuda_device", lambda name: device)
+    monkeypatch.setattr(timer, "CudaTimer", Clock)
+    monkeypatch.setattr(torch.cuda, "device", lambda device: nullcontext())
+    monkeypatch.setattr(runner, "measure_ceilings", lambda *_: runner.Ceilings(1.0, 1.0))
+    monkeypatch.setattr(report, "environment", lambda device: {"card": "none"})
+
+    def toy(device, quick):
+        yield case("first", lambda: None)
+        yield case("second", lambda: None)
+
+    monkeypatch.setattr(cases, "families", lambda name: [toy])
+    assert run(["bench", "toy", "--device", "cuda", "--out", str(tmp_path)]) == 0
+    content = read_json(tmp_path / "bench.json", kind="recops-bench-cuda")
+    assert [row["op"] for row in content["rows"]] == ["first", "second"]
+    assert content["environment"] == {"card": "none"}
+    assert "first N=1 float32: 1 s warm, 2 s cold" in capsys.readouterr().out
 
 
 def test_scaling_measures_and_draws_each_point(family, tmp_path, monkeypatch, capsys):

@@ -98,8 +98,8 @@ def decide_pairs(
         code = tl.where(is_one, one, two)
         tl.store(codes_ptr + rows * levels + level, code, mask=is_row & is_decided)
         is_listed = is_row & ~is_decided
-        place = append(counts_ptr + 1, is_listed)
-        tl.store(listed_ptr + place, rows, mask=is_listed)
+        position = append(counts_ptr + 1, is_listed)
+        tl.store(listed_ptr + position, rows, mask=is_listed)
 
 
 @triton.jit
@@ -158,8 +158,8 @@ def score_all(
             scores = tl.dot(-residual, tl.trans(words), scores, input_precision="ieee")
         is_score = is_column[None, :] & (scores == scores)  # Excludes NaN.
         scores = tl.where(is_score, scores, float("inf"))
-        best, place = tl.min(scores, 1, return_indices=True, return_indices_tie_break_left=True)
-        code = tl.program_id(1) * BLOCK_CODES + place
+        best, position = tl.min(scores, 1, return_indices=True, return_indices_tie_break_left=True)
+        code = tl.program_id(1) * BLOCK_CODES + position
         key = (_sortable(best).to(tl.int64) << 32) | code.to(tl.int64)
         tl.atomic_min(keys_ptr + at, key, mask=is_row)
 

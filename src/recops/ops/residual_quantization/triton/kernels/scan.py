@@ -25,8 +25,8 @@ def _least(values):
     """Return the least value of each row and its lowest column."""
     least = tl.min(values, 1)
     width: tl.constexpr = values.shape[1]
-    place = tl.min(tl.where(values == least[:, None], tl.arange(0, width)[None, :], width), 1)
-    return least, place
+    position = tl.min(tl.where(values == least[:, None], tl.arange(0, width)[None, :], width), 1)
+    return least, position
 
 
 @triton.jit
@@ -34,11 +34,11 @@ def _least_three(values, first_column):
     """Return the least value of each row and its column, the second and its column, the third."""
     width: tl.constexpr = values.shape[1]
     local = tl.arange(0, width)[None, :]
-    first, place = _least(values)
-    values = tl.where(local == place[:, None], float("inf"), values)
-    second, next_place = _least(values)
-    values = tl.where(local == next_place[:, None], float("inf"), values)
-    return first, first_column + place, second, first_column + next_place, tl.min(values, 1)
+    first, position = _least(values)
+    values = tl.where(local == position[:, None], float("inf"), values)
+    second, next_position = _least(values)
+    values = tl.where(local == next_position[:, None], float("inf"), values)
+    return first, first_column + position, second, first_column + next_position, tl.min(values, 1)
 
 
 @triton.jit

@@ -1,0 +1,212 @@
+"""Cases on a CUDA GPU, for the ops that have a kernel there."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+import torch
+from torch import Tensor
+
+import recops
+from recops.benchmarks.cuda.peers import faiss_search, nearest_by_cuvs
+from recops.benchmarks.registry import Case, Thunk
+from recops.benchmarks.trie import ONE_REC, TIGER, Search, Workload, bytes_of_children
+from recops.benchmarks.trie_peers import padded_rows_in
+
+CudaCases = Callable[[torch.device, bool], Iterator[Case]]
+
+# rows, dimension, levels, codewords per level
+ENCODE_SHAPES = [
+    (1_000_000, 768, 3, 1024),
+    (1_000_000, 128, 4, 256),
+    (1_000_000, 64, 3, 256),
+    (50_000, 768, 3, 8192),
+    (256, 768, 3, 1024),
+]
+QUICK_ENCODE_SHAPE = (20_000, 128, 3, 256)
+BEAM_WORKLOADS = [Workload(**{**vars(ONE_REC), "batch": 8}), TIGER]
+
+
+def _quantization(device: torch.device, quick: bool) -> Iterator[Case]:
+    for shape in [QUICK_ENCODE_SHAPE] if quick else ENCODE_SHAPES:
+        yield encode_case(*shape, device=device, compiled=not quick)
+    shape = QUICK_ENCODE_SHAPE if quick else ENCODE_SHAPES[0]
+    yield encode_case(*shape, device=device, dtype=torch.bfloat16)
+    yield encode_case(*shape, device=device, clustered=True)
+    rows, dim, _, size = shape
+    yield nearest_case(rows, dim, size, device=device)
+
+
+def _tries(device: torch.device, quick: bool) -> Iterator[Case]:
+    for workload in BEAM_WORKLOADS[-1:] if quick else BEAM_WORKLOADS:
+        search = Search(workload)
+        for dtype in (torch.float32, torch.bfloat16):
+            yield step_case(search, 1, device=device, dtype=dtype)
+
+
+_FAMILIES: dict[str, CudaCases] = {"residual_quantization": _quantization, "trie": _tries}
+
+
+def families(name: str | None = None) -> list[CudaCases]:
+    """Return the functions that yield the cases of a family, or of all families.
+
+    A function takes the device and ``quick``, which omits large cases. Each case holds its inputs,
+    so release it before the next.
+
+    Raises:
+        ValueError: the family has no cases on a GPU.
+    """
+    if name is None:
+        return list(_FAMILIES.values())
+    if name not in _FAMILIES:
+        raise ValueError(f"bench: no family {name!r} on a GPU; there are {', '.join(_FAMILIES)}")
+    return [_FAMILIES[name]]
+
+
+def vectors(
+    rows: int, dim: int, levels: int, size: int, *, device: torch.device, clustered: bool
+) -> tuple[Tensor, Tensor]:
+    """Draw rows and codebooks ``[levels, size, dim]`` on a device.
+
+    Codewords are normal and become smaller by level. With ``clustered``, a row is a sum of one
+    codeword per level and noise; otherwise rows are normal.
+    """
+    random = torch.Generator(device).manual_seed(0)
+
+    def normal(*shape: int) -> Tensor:
+        return torch.randn(*shape, generator=random, device=device)
+
+    books = normal(levels, size, dim) / 2 ** torch.arange(levels, device=device)[:, None, None]
+    x = normal(rows, dim)
+    if clustered:
+        x *= 0.1
+        for book in books:
+            x += book[torch.randint(size, (rows,), generator=random, device=device)]
+    return x, books
+
+
+def encode_eagerly(x: Tensor, books: Tensor) -> tuple[Tensor, Tensor]:
+    """Encode greedily as users write it: one matmul and one argmin per level, in float32."""
+    residual = x.float()
+    codes = []
+    for book in books.float():
+        scores = torch.addmm(book.square().sum(1) / 2, residual, book.T, alpha=-1)
+        codes.append(scores.argmin(1))
+        residual = residual - book[codes[-1]]
+    return torch.stack(codes, 1), residual.square().sum(1)
+
+
+def in_blocks(
+    encode: Callable[[Tensor, Tensor], tuple[Tensor, Tensor]], x: Tensor, books: Tensor
+) -> tuple[Tensor, Tensor]:
+    """Encode blocks of rows, so that the scores of one block fit in memory."""
+    size = max(1, 2**29 // books.shape[1])
+    results = [encode(block, books) for block in x.split(size)]
+    return torch.cat([codes for codes, _ in results]), torch.cat([error for _, error in results])
+
+
+def assert_same_codes(codes: Tensor, expected: Tensor) -> None:
+    """Check that codes are equal except for near ties, which depend on the order of summation."""
+    different = (codes != expected).any(1).float().mean().item()
+    assert different < 1e-3, f"{different:.2%} of the rows have other codes"
+
+
+def encode_case(
+    rows: int,
+    dim: int,
+    levels: int,
+    size: int,
+    *,
+    device: torch.device,
+    dtype: torch.dtype = torch.float32,
+    clustered: bool = False,
+    compiled: bool = False,
+) -> Case:
+    """Encode greedily; the peers are eager PyTorch and torch.compile."""
+    x, books = vectors(rows, dim, levels, size, device=device, clustered=clustered)
+    x, books = x.to(dtype), books.to(dtype)
+    peers: dict[str, Thunk] = {"eager": lambda: in_blocks(encode_eagerly, x, books)}
+    if compiled:
+        fused = torch.compile(encode_eagerly)
+        peers["compile"] = lambda: in_blocks(fused, x, books)
+
+    def verify() -> None:
+        codes, sq_error = recops.rq_encode(x, books)
+        expected, expected_error = in_blocks(encode_eagerly, x, books)
+        assert_same_codes(codes, expected)
+        torch.testing.assert_close(sq_error.mean(), expected_error.mean(), rtol=1e-4, atol=0)
+        again = recops.rq_encode(x, books)
+        assert torch.equal(codes, again[0])
+        assert torch.equal(sq_error, again[1])
+
+    return Case(
+        op="rq_encode",
+        shape=f"N={rows} D={dim} L={levels} K={size}" + " clustered" * clustered,
+        dtype=str(dtype).removeprefix("torch."),
+        device=str(device),
+        run=lambda: recops.rq_encode(x, books),
+        peers=peers,
+        verify=verify,
+        flops=2.0 * rows * dim * levels * size,
+        bytes=float(x.nbytes + books.nbytes + rows * (4 * levels + 4)),
+    )
+
+
+def nearest_case(rows: int, dim: int, size: int, *, device: torch.device) -> Case:
+    """Find the nearest codeword; the peers are exact searches of faiss and cuVS on the GPU."""
+    x, books = vectors(rows, dim, 1, size, device=device, clustered=False)
+    book = books[0]
+    peers: dict[str, Thunk] = {"eager": lambda: in_blocks(encode_eagerly, x, books)}
+    for name, build in {"faiss": faiss_search, "cuVS": nearest_by_cuvs}.items():
+        search = build(book)
+        if search is not None:
+            peers[name] = _bound(search, x)
+
+    def verify() -> None:
+        index, _ = recops.nearest_codes(x, book)
+        assert_same_codes(index, in_blocks(encode_eagerly, x, books)[0])
+
+    return Case(
+        op="nearest_codes",
+        shape=f"N={rows} D={dim} K={size} k=1",
+        device=str(device),
+        run=lambda: recops.nearest_codes(x, book),
+        peers=peers,
+        verify=verify,
+        flops=2.0 * rows * dim * size,
+        bytes=float(x.nbytes + book.nbytes + 8 * rows),
+    )
+
+
+def _bound(search: Callable[[Tensor], object], x: Tensor) -> Thunk:
+    return lambda: search(x)
+
+
+def step_case(search: Search, level: int, *, device: torch.device, dtype: torch.dtype) -> Case:
+    """Run one beam step over the vocabulary; the peer is STATIC's method, padded rows."""
+    trie, num_beams = search.trie.to(device), search.workload.beams
+    nodes, scores = (values.to(device) for values in search.beams(level))
+    logits = search.logits(level).to(device, dtype)
+    padded, wide_nodes = padded_rows_in(trie), nodes.long()
+
+    def run() -> recops.BeamStep:
+        return recops.trie_beam_step(logits, trie, nodes, scores, num_beams=num_beams)
+
+    def padded_rows() -> object:
+        return padded.step(logits, wide_nodes, scores, num_beams, level)
+
+    def verify() -> None:
+        expected = padded.step(logits, wide_nodes, scores, num_beams, level)[0]
+        torch.testing.assert_close(run().scores, expected, rtol=1e-5, atol=1e-4)
+
+    return Case(
+        op="trie_beam_step",
+        shape=f"{search.workload} level={level}",
+        dtype=str(dtype).removeprefix("torch."),
+        device=str(device),
+        run=run,
+        peers={"padded rows": padded_rows},
+        verify=verify,
+        bytes=float(logits.nbytes + bytes_of_children(trie, nodes, logits)),
+        ceiling="bandwidth",
+    )

@@ -1,0 +1,54 @@
+"""Registration of Triton kernels for CUDA GPUs.
+
+They take precedence over the composites. Triton and the kernels are imported at the first call.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import cache
+from importlib import import_module
+from importlib.util import find_spec
+from typing import Any
+
+import torch
+
+from recops._dtypes import without_autocast
+
+TRITON: dict[str, str] = {
+    "nearest_codes": "residual_quantization",
+    "rq_encode": "residual_quantization",
+}
+"""Family of each op with Triton kernels. ``recops.ops.<family>.triton`` has a launcher per op."""
+
+
+def is_triton_available() -> bool:
+    """Return whether torch has a CUDA GPU here and Triton is installed."""
+    return (
+        torch.version.cuda is not None
+        and torch.cuda.is_available()
+        and find_spec("triton") is not None
+    )
+
+
+def register_triton() -> None:
+    """Register the launchers under the key CUDA, if they can run here."""
+    if is_triton_available():
+        for op in TRITON:
+            torch.library.impl(f"recops::{op}", "CUDA", _launcher(op))
+
+
+def _launcher(op: str) -> Callable[..., Any]:
+    """Return the launcher of an op, without autocast: 16 bits would change its results."""
+
+    def run(*arguments: Any) -> Any:
+        with without_autocast(arguments[0]):
+            return _function(op)(*arguments)
+
+    return run
+
+
+@cache
+def _function(op: str) -> Callable[..., Any]:
+    function: Callable[..., Any] = getattr(import_module(f"recops.ops.{TRITON[op]}.triton"), op)
+    return function
