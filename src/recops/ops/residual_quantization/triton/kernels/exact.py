@@ -90,8 +90,9 @@ def decide_pairs(
             + two_half
             + norm * (tl.sqrt_rn(2 * one_half) + tl.sqrt_rn(2 * two_half)) * _SLACK
         )
-        # Both scores here, and both scores in order of dimensions, are within dim + 32 roundings.
-        error = (dim + 32) * 2 * _STEP * size + dim * 1e-36
+        # A score in order of dimensions rounds dim times, and one here once per tile, then in a
+        # tree. A product that underflows costs at most 1e-36.
+        error = (dim + dim // BLOCK_DIM + 32) * _STEP * size + dim * 1e-36
         is_equal = tl.max(difference, 1) == 0
         is_decided = is_equal | (tl.abs(one_score - two_score) > error)
         is_one = tl.where(is_equal, one < two, one_score < two_score)
@@ -104,8 +105,8 @@ def decide_pairs(
 
 @triton.jit
 def _sortable(score):
-    """Return integers that are ordered as the scores are; −0 and +0 are equal."""
-    bits = tl.where(score == 0, 0.0, score).to(tl.int32, bitcast=True)
+    """Return integers that are ordered as the scores are. No score is −0: sums start above."""
+    bits = score.to(tl.int32, bitcast=True)
     return tl.where(bits < 0, bits ^ 0x7FFFFFFF, bits)
 
 
