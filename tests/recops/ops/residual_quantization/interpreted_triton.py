@@ -334,6 +334,20 @@ def test_keys_are_reset_after_every_level() -> None:
     assert (chunk.keys == NO_KEY).all()
 
 
+def test_rows_past_the_end_are_not_written() -> None:
+    """Rows that pad the last tile are zeros; equal codewords leave them undecided."""
+    x, (book,) = spread(21, 12, [9])
+    configuration = small()
+    words = prepare(book.repeat(2, 1), [18], configuration)
+    chunk = launch._Chunks(configuration, words, len(x))
+    codes, errors = torch.full((40, 1), -7, dtype=torch.int32), torch.full((40,), -7.0)
+    chunk.encode(x, [18], codes[:21], errors[:21])
+    assert (codes[:21] >= 0).all()
+    assert (codes[21:] == -7).all()
+    assert (errors[21:] == -7).all()
+    assert int(chunk.counts[0, 0]) <= 21
+
+
 # ---- The registered functions.
 
 
