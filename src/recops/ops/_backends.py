@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Collection
 
 from recops.ops._composite import COMPOSITES
+from recops.ops._triton import TRITON_FAMILIES
 
-TRITON: frozenset[str] = frozenset()
+TRITON: frozenset[str] = frozenset(TRITON_FAMILIES)
 """Ops with a Triton kernel."""
 
 

@@ -15,7 +15,7 @@ import torch
 
 from recops._dtypes import without_autocast
 
-TRITON: dict[str, str] = {
+TRITON_FAMILIES: dict[str, str] = {
     "nearest_codes": "residual_quantization",
     "rq_encode": "residual_quantization",
 }
@@ -34,7 +34,7 @@ def is_triton_available() -> bool:
 def register_triton() -> None:
     """Register the launchers under the key CUDA, if they can run here."""
     if is_triton_available():
-        for op in TRITON:
+        for op in TRITON_FAMILIES:
             torch.library.impl(f"recops::{op}", "CUDA", _launcher(op))
 
 
@@ -50,5 +50,7 @@ def _launcher(op: str) -> Callable[..., Any]:
 
 @cache
 def _function(op: str) -> Callable[..., Any]:
-    function: Callable[..., Any] = getattr(import_module(f"recops.ops.{TRITON[op]}.triton"), op)
+    function: Callable[..., Any] = getattr(
+        import_module(f"recops.ops.{TRITON_FAMILIES[op]}.triton"), op
+    )
     return function

@@ -11,7 +11,7 @@ from typing import Any
 
 import torch
 
-from recops._load import build_info
+from recops._build_info import build_info
 from recops.benchmarks.cuda.runner import Ceilings, CudaRow
 from recops.benchmarks.report import format_seconds
 from recops.files import write_file, write_json
