@@ -311,13 +311,23 @@ def test_rows_that_are_not_finite_have_no_codes(dtype: torch.dtype, value: float
 
 
 @pytest.mark.parametrize("value", [torch.nan, torch.inf, 1e30])
-def test_codewords_that_are_not_finite_leave_no_codes(value: float) -> None:
-    """The square of 1e30 is not finite."""
+def test_codewords_that_are_not_finite_leave_no_codes(
+    value: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The square of 1e30 is not finite. Where data is checked, the error is that of the CPU."""
     x, books = spread(20, 12, [10, 9])
     books[1][4, 3] = value
-    codes, errors = launch.encode(x, torch.cat(books), [10, 9], small())
-    assert (codes == -1).all()
-    assert errors.isnan().all()
+    words = torch.cat(books)
+    with pytest.raises(
+        ValueError, match=r"rq_encode: codebooks must be finite, .* got .*\[1\]\[4\]"
+    ):
+        rq_encode(x, words, [10, 9])
+    with pytest.raises(ValueError, match=r"nearest_codes: codebook must be finite, .*\[14\]"):
+        nearest_codes(x, words, 1)
+    monkeypatch.setattr(launch, "checks_data", lambda tensor: False)
+    for codes, errors in (rq_encode(x, words, [10, 9]), nearest_codes(x, words, 1)):
+        assert (codes == -1).all()
+        assert errors.isnan().all()
 
 
 def test_overflowing_products_still_give_a_code() -> None:
@@ -380,6 +390,8 @@ def test_impossible_sizes_are_refused(sizes: list[int], error: str) -> None:
     x, books = spread(5, 6, [7])
     with pytest.raises(ValueError, match=error):
         rq_encode(x, books[0], sizes)
+    with pytest.raises(ValueError, match="rq_encode: bits must be 0, 8, 16 or 32, got 7"):
+        rq_encode(x, books[0], [7], 7)
 
 
 def test_the_nearest_codeword() -> None:

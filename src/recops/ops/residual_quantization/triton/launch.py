@@ -10,7 +10,9 @@ import torch
 from torch import Tensor
 from triton.runtime.interpreter import InterpretedFunction
 
+from recops._debug import checks_data
 from recops.ops._composite import composite
+from recops.ops.residual_quantization.composite import _check_bits, _Levels
 from recops.ops.residual_quantization.triton.codewords import Codewords, prepare
 from recops.ops.residual_quantization.triton.kernels.exact import (
     NO_KEY,
@@ -41,12 +43,14 @@ def rq_encode(
 ) -> tuple[Tensor, Tensor]:
     """Compute ``recops::rq_encode``. ``bits`` selects a method of the CPU kernel: no effect.
 
-    A codeword that is not finite cannot raise an error, because that would wait for the device. All
-    codes are then −1 and all errors NaN.
+    Outside :func:`recops.debug`, a codeword that is not finite raises no error, because a check
+    would wait for the device. All codes are then −1 and all errors NaN.
     """
     if not _fits(x, codewords, sizes):
         result: tuple[Tensor, Tensor] = composite("rq_encode")(x, codewords, sizes, bits)
         return result
+    _check_bits("rq_encode", bits, 8, 16)
+    _check_codewords("rq_encode", "codebooks", x, codewords, sizes)
     return encode(x, codewords, sizes)
 
 
@@ -55,8 +59,17 @@ def nearest_codes(x: Tensor, codebook: Tensor, k: int) -> tuple[Tensor, Tensor]:
     if k != 1 or not _fits(x, codebook, [len(codebook)]):
         result: tuple[Tensor, Tensor] = composite("nearest_codes")(x, codebook, k)
         return result
+    _check_codewords("nearest_codes", "codebook", x, codebook, [len(codebook)])
     index, sq_distance = encode(x, codebook, [len(codebook)])
     return index, sq_distance[:, None]
+
+
+def _check_codewords(
+    op: str, name: str, x: Tensor, codewords: Tensor, sizes: Sequence[int]
+) -> None:
+    """Check that the codewords and their squared norms are finite; see :func:`recops.debug`."""
+    if checks_data(x):
+        _Levels(op, name, x, codewords, sizes)
 
 
 def _fits(x: Tensor, codewords: Tensor, sizes: Sequence[int]) -> bool:

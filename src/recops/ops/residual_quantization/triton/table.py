@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import cache
 from importlib.resources import files
 from typing import Any
@@ -66,6 +66,20 @@ def parse_table(entries: Sequence[dict[str, Any]]) -> tuple[Configuration, ...]:
         for entry in entries
     ]
     return tuple(sorted(table, key=lambda entry: -entry.capability))
+
+
+def format_table(table: Sequence[Configuration]) -> str:
+    """Return the text of a table, one line per kernel."""
+    return "[\n" + ",\n".join(_format(entry) for entry in table) + "\n]\n"
+
+
+def _format(entry: Configuration) -> str:
+    fields = asdict(entry)
+    kernels = fields.pop("kernels")
+    lines = [f"    {json.dumps(name)}: {json.dumps(value)}," for name, value in fields.items()]
+    launches = [f"      {json.dumps(name)}: {json.dumps(value)}" for name, value in kernels.items()]
+    text = "\n".join([*lines, '    "kernels": {', ",\n".join(launches)])
+    return f"  {{\n{text}\n    }}\n  }}"
 
 
 @cache
