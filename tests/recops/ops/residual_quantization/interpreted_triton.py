@@ -389,7 +389,7 @@ def test_sizes_beyond_the_limits_use_the_composite(monkeypatch: pytest.MonkeyPat
 def test_impossible_sizes_are_refused(sizes: list[int], error: str) -> None:
     x, books = spread(5, 6, [7])
     with pytest.raises(ValueError, match=error):
-        rq_encode(x, books[0], sizes)
+        rq_encode(x, books[0][: sum(sizes)], sizes)
     with pytest.raises(ValueError, match="rq_encode: bits must be 0, 8, 16 or 32, got 7"):
         rq_encode(x, books[0], [7], 7)
 
