@@ -5,7 +5,6 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
-from functools import cache
 from typing import Any
 
 import torch
@@ -14,6 +13,7 @@ from torch._C import DispatchKey
 from torch.utils._pytree import tree_leaves, tree_map_only
 
 import recops
+from recops._dtypes import widest_dtype
 from recops.ops._composite import COMPOSITES, composite
 
 _WARNING = r"[\s\S]*Overriding a previously registered kernel"
@@ -65,7 +65,7 @@ def on_device(
     def run(*arguments: Any) -> Any:
         tensors = [each for each in tree_leaves(arguments) if isinstance(each, Tensor)]
         is_float64 = any(tensor.dtype == torch.float64 for tensor in tensors)
-        if is_float64 and not _has_float64(device):
+        if is_float64 and widest_dtype(device) == torch.float32:
             return overload._op_dk(DispatchKey.CompositeExplicitAutograd, *arguments)
         moved = tree_map_only(Tensor, lambda tensor: tensor.to(device, copy=True), arguments)
         results = call(*moved)
@@ -76,15 +76,6 @@ def on_device(
         return tree_map_only(Tensor, Tensor.cpu, results)
 
     return run
-
-
-@cache
-def _has_float64(device: torch.device) -> bool:
-    try:
-        torch.empty(0, dtype=torch.float64, device=device)
-    except TypeError:
-        return False
-    return True
 
 
 def _listed(argument: Tensor | list[Tensor]) -> list[Tensor]:
