@@ -124,3 +124,16 @@ def test_sparse_tensors_are_refused() -> None:
     nodes = torch.zeros(1, 1, dtype=torch.int64).to_sparse()
     with pytest.raises(TypeError, match=r"trie_beam_step: tensors must be strided, got torch\.spa"):
         recops.trie_beam_step(torch.zeros(1, 1, 3), trie, nodes, torch.zeros(1, 1), num_beams=2)
+
+
+def test_a_trie_changed_in_place_is_read_again() -> None:
+    sids = torch.tensor([[0, 1], [2, 1]])
+    trie = recops.SidTrie.from_sids(sids)
+    first_child = trie.first_child.clone()
+    with composites_on_cpu():
+        expected = torch.ops.recops.trie_find(first_child, trie.tokens, 2, sids)
+        first_child[-1] = -1
+        with pytest.raises(ValueError, match="trie must be of depth 2"):
+            torch.ops.recops.trie_find(first_child, trie.tokens, 2, sids)
+        first_child.copy_(trie.first_child)
+        assert torch.equal(torch.ops.recops.trie_find(first_child, trie.tokens, 2, sids), expected)
