@@ -170,12 +170,12 @@ class TileScorer {
       take_children(sum, state);
     sum.merge_lanes();
     if constexpr (kWarpsPerBeam > 1) merge_warps(sum);
-    if (!sum.is_valid) set_wrong();
+    if (!sum.is_valid()) set_wrong();
     // The order of floating-point operations gives no child a higher score than the largest logit.
     state.reference = sum.reference();
     state.log_sum = logf(sum.sum);
     const float best = (sum.max - state.reference) - state.log_sum + state.score;
-    if (!sum.is_valid || !(best > -kInfinity) || !selection_.wants(key_of(best, 0, 0))) state.count = 0;
+    if (!sum.is_valid() || !(best > -kInfinity) || !selection_.wants(key_of(best, 0, 0))) state.count = 0;
     return state;
   }
 

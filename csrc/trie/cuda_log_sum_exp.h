@@ -14,29 +14,38 @@ namespace recops::trie::cuda {
 
 constexpr float kInfinity = __builtin_huge_valf();
 
+// 2^x, with a relative error of up to 2^-22. Results below 2^-126 are 0.
+__device__ __forceinline__ float power_of_two(float x) {
+#if defined(__CUDACC__)
+  float result;
+  asm("ex2.approx.ftz.f32 %0, %1;" : "=f"(result) : "f"(x));
+  return result;
+#else
+  return exp2f(x);
+#endif
+}
+
 struct SumParts {
   float max;
-  float sum;      // of 2^((value − max) · log2(e))
-  bool is_valid;  // no NaN and no +inf
+  float sum;  // of 2^((value − max) · log2(e)); NaN if a value is NaN or +inf
 };
 
 struct RunningSum : SumParts {
-  __device__ RunningSum() : SumParts{-kInfinity, 0.0f, true} {}
+  __device__ RunningSum() : SumParts{-kInfinity, 0.0f} {}
 
-  // The value that exponents are relative to. It is finite even if all values are −inf.
+  __device__ bool is_valid() const { return sum == sum; }
+
+  // The value that exponents are relative to. It is not −inf even if all values are.
   __device__ float reference() const { return max == -kInfinity ? 0.0f : max; }
 
-  __device__ static float exponential(float difference) { return exp2f(difference * 1.4426950408889634f); }
+  __device__ static float exponential(float difference) { return power_of_two(difference * 1.4426950408889634f); }
 
   // Adds `count` values.
   template <int count>
   __device__ void take(const float (&values)[count]) {
     float largest = max;
     RECOPS_UNROLL
-    for (int i = 0; i < count; ++i) {
-      is_valid &= values[i] < kInfinity;
-      largest = fmaxf(largest, values[i]);
-    }
+    for (int i = 0; i < count; ++i) largest = fmaxf(largest, values[i]);
     raise(largest);
     const float origin = reference();
     RECOPS_UNROLL
@@ -49,9 +58,8 @@ struct RunningSum : SumParts {
   }
 
   __device__ void merge(const SumParts& other) {
-    is_valid &= other.is_valid;
     raise(fmaxf(max, other.max));
-    if (other.max > -kInfinity) sum += other.sum * exponential(other.max - max);
+    sum += other.sum * exponential(other.max - reference());
   }
 
   // Merges the sums of a warp's lanes. All lanes get the same result.
@@ -60,10 +68,11 @@ struct RunningSum : SumParts {
       SumParts other;
       other.max = __shfl_xor_sync(kFullWarp, max, distance);
       other.sum = __shfl_xor_sync(kFullWarp, sum, distance);
-      other.is_valid = true;
       merge(other);
     }
-    is_valid = __all_sync(kFullWarp, is_valid) != 0;
+    // With fused multiply-add, the lanes' own results differ in the last bit.
+    max = __shfl_sync(kFullWarp, max, 0);
+    sum = __shfl_sync(kFullWarp, sum, 0);
   }
 
  private:
