@@ -20,6 +20,19 @@ inline void require_trie(const char* op, const Tensor& first_child, const Tensor
   require_numel(op, "first_child", first_child, tokens.numel() + 1);
 }
 
+inline std::vector<Tensor> joined(std::vector<Tensor> tensors, const std::vector<Tensor>& more) {
+  tensors.insert(tensors.end(), more.begin(), more.end());
+  return tensors;
+}
+
+// Tensors of a trie in a list: first_child, tokens and stamp.
+constexpr size_t kPerTrie = 3;
+
+inline void require_tries(const char* op, const std::vector<Tensor>& tensors) {
+  require_value(!tensors.empty() && tensors.size() % kPerTrie == 0, op,
+                ": trie must be first_child, tokens and stamp of each, got ", tensors.size(), " tensors");
+}
+
 // Checks a trie's version tensor.
 inline void require_stamp(const char* op, const Tensor& stamp) {
   require_dtype(op, "stamp", stamp, ScalarType::Long);
@@ -54,6 +67,21 @@ inline void require_logits(const char* op, const Tensor& logits, const Tensor& n
   require_shape(op, "nodes", nodes, {logits.size(0), logits.size(1)});
   require_value(logits.size(2) >= 1 || nodes.numel() == 0, op, ": logits must have a column for each token, got ",
                 shape_of(logits));
+}
+
+// Checks the vocabulary sizes of all levels of all tries, if they are given.
+inline void require_level_sizes(const char* op, const std::optional<std::vector<int64_t>>& vocab_sizes,
+                                int64_t num_tries, int64_t depth) {
+  require_value(!vocab_sizes || static_cast<int64_t>(vocab_sizes->size()) == num_tries * depth, op,
+                ": vocab_sizes must have ", num_tries * depth, " entries, one for each level of each trie, got ",
+                vocab_sizes ? vocab_sizes->size() : 0);
+}
+
+// Checks a list of masks: words and stamp for each trie.
+inline void require_masks(const char* op, const std::vector<Tensor>& allowed, int64_t num_tries) {
+  require_value(static_cast<int64_t>(allowed.size()) == 2 * num_tries, op,
+                ": allowed must have words and stamp of a mask for each of ", num_tries, " tries, got ", allowed.size(),
+                " tensors");
 }
 
 // Checks mask words for `num_items` items: one row for the whole batch, or [batch, words].
@@ -111,6 +139,31 @@ inline void require_token_map(const char* op, const Tensor& model_tokens, const 
   require_value(trie_tokens.dim() == 2 && trie_tokens.size(0) == depth && trie_tokens.size(1) <= vocab, op,
                 ": token_map must name tokens of ", depth, " levels below the model's vocabulary of ", vocab, ", got ",
                 shape_of(trie_tokens));
+}
+
+// Checks the logits of a language model and the sequences that they follow.
+inline void require_sequences(const char* op, const Tensor& logits, const Tensor& sequences, int64_t prompt_length) {
+  require_dim(op, "scores", logits, 2);
+  require_dim(op, "input_ids", sequences, 2);
+  require_dtype(op, "input_ids", sequences, ScalarType::Long);
+  require_value(sequences.size(0) == logits.size(0), op, ": input_ids must have a row for each of scores', ",
+                logits.size(0), ", got ", sequences.size(0));
+  require_value(sequences.size(1) >= prompt_length, op, ": prompt_length must be at most ", sequences.size(1),
+                ", the tokens of input_ids, got ", prompt_length);
+}
+
+inline void require_end_tokens(const char* op, const std::vector<int64_t>& end_tokens, int64_t vocab) {
+  for (int64_t token : end_tokens)
+    require_value(0 <= token && token < vocab, op, ": eos_token_id must be a column of scores, from 0 to ", vocab - 1,
+                  ", got ", token);
+}
+
+// Returns the number of masks for `rows` rows of logits: 1 without masks or with one for all rows.
+inline int64_t count_masks(const char* op, const std::vector<Tensor>& allowed, int64_t rows) {
+  const int64_t masks = !allowed.empty() && allowed[0].dim() == 2 ? allowed[0].size(0) : 1;
+  require_value(masks > 0 ? rows % masks == 0 : rows == 0, op, ": allowed must have rows that divide those of scores, ",
+                rows, ", got ", masks);
+  return masks;
 }
 
 }  // namespace recops::trie

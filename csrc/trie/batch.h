@@ -31,8 +31,7 @@ class Tries {
  public:
   Tries(const char* op, const std::vector<Tensor>& tensors, int64_t depth, const std::optional<Tensor>& trie_index,
         int64_t batch) {
-    require_value(!tensors.empty() && tensors.size() % kPerTrie == 0, op,
-                  ": trie must be first_child, tokens and stamp of each, got ", tensors.size(), " tensors");
+    require_tries(op, tensors);
     for (size_t i = 0; i < tensors.size(); i += kPerTrie) {
       const Tensor& stamp = tensors[i + 2];
       require_stamp(op, stamp);
@@ -47,8 +46,6 @@ class Tries {
   int64_t version(int64_t t) const { return versions_[t]; }
   int64_t index(int64_t row) const { return index_.empty() ? 0 : index_[row]; }
   const HostTrie& of_row(int64_t row) const { return tries_[index(row)]; }
-
-  static constexpr size_t kPerTrie = 3;
 
  private:
   std::vector<HostTrie> tries_;
@@ -89,9 +86,7 @@ class Filters {
 
   void read_masks(const char* op, const Tries& tries, const std::vector<Tensor>& allowed) {
     const int64_t batch = static_cast<int64_t>(filters_.size());
-    require_value(static_cast<int64_t>(allowed.size()) == 2 * tries.size(), op,
-                  ": allowed must have words and stamp of a mask for each of ", tries.size(), " tries, got ",
-                  allowed.size(), " tensors");
+    require_masks(op, allowed, tries.size());
     std::vector<int64_t> strides;  // distance between the mask words of consecutive rows
     for (int64_t t = 0; t < tries.size(); ++t) {
       require_stamp(op, allowed[2 * t + 1]);

@@ -77,14 +77,8 @@ Tensor trie_next_logits(Tensor logits_in, Tensor sequences_in, int64_t prompt_le
   const auto depth = static_cast<int64_t>(vocab_sizes.size());
   const Tensor logits = recops::contiguous(logits_in), sequences = recops::contiguous(sequences_in);
   const Tensor model_tokens = recops::contiguous(model_tokens_in), trie_tokens = recops::contiguous(trie_tokens_in);
-  require_dim(op, "scores", logits, 2);
-  require_dim(op, "input_ids", sequences, 2);
-  require_dtype(op, "input_ids", sequences, ScalarType::Long);
-  require_value(sequences.size(0) == logits.size(0), op, ": input_ids must have a row for each of scores', ",
-                logits.size(0), ", got ", sequences.size(0));
+  require_sequences(op, logits, sequences, prompt_length);
   const int64_t count = logits.size(0), vocab = logits.size(1), length = sequences.size(1);
-  require_value(length >= prompt_length, op, ": prompt_length must be at most ", length,
-                ", the tokens of input_ids, got ", prompt_length);
 
   require_token_map(op, model_tokens, trie_tokens, require_vocab_sizes(op, vocab_sizes, INT32_MAX), depth, vocab);
   std::vector<int64_t> level_begins{0};
@@ -100,13 +94,9 @@ Tensor trie_next_logits(Tensor logits_in, Tensor sequences_in, int64_t prompt_le
       consecutive[level] = consecutive[level] && of_level[token] == of_level[0] + token;
     }
   }
-  for (int64_t token : end_tokens)
-    require_value(0 <= token && token < vocab, op, ": eos_token_id must be a column of scores, from 0 to ", vocab - 1,
-                  ", got ", token);
+  require_end_tokens(op, end_tokens, vocab);
 
-  const int64_t masks = !allowed.empty() && allowed[0].dim() == 2 ? allowed[0].size(0) : 1;
-  require_value(masks > 0 ? count % masks == 0 : count == 0, op,
-                ": allowed must have rows that divide those of scores, ", count, ", got ", masks);
+  const int64_t masks = count_masks(op, allowed, count);
   const Tries tries(op, trie, depth, std::nullopt, masks);
   const Filters filters(op, tries, allowed, {}, masks);
 

@@ -20,11 +20,6 @@ using Outputs = std::tuple<Tensor, Tensor, Tensor, Tensor>;
 // Least number of logits to read per thread.
 constexpr int64_t kGrain = 64 << 10;
 
-std::vector<Tensor> joined(std::vector<Tensor> tensors, const std::vector<Tensor>& more) {
-  tensors.insert(tensors.end(), more.begin(), more.end());
-  return tensors;
-}
-
 const Kernels& select_kernels() { return RECOPS_SELECT_KERNELS(); }
 
 Outputs trie_beam_step(Tensor logits_in, Tensor first_child, Tensor tokens, Tensor stamp, int64_t depth,
@@ -41,9 +36,7 @@ Outputs trie_beam_step(Tensor logits_in, Tensor first_child, Tensor tokens, Tens
   require_beams(op, nodes_in, scores, is_double ? ScalarType::Double : ScalarType::Float, num_beams);
   const Tries tries(op, joined({first_child, tokens, stamp}, resolved(op, "trie", more_tries, nodes_in)), depth,
                     trie_index, batch);
-  require_value(!vocab_sizes || static_cast<int64_t>(vocab_sizes->size()) == tries.size() * depth, op,
-                ": vocab_sizes must have ", tries.size() * depth, " entries, one for each level of each trie, got ",
-                vocab_sizes ? vocab_sizes->size() : 0);
+  require_level_sizes(op, vocab_sizes, tries.size(), depth);
   const std::vector<int32_t> nodes = checked_nodes(op, nodes_in, tries);
   const Filters filters(op, tries, resolved(op, "allowed", allowed, nodes_in), resolved(op, "banned", bans, nodes_in),
                         batch);

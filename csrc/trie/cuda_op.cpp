@@ -1,0 +1,179 @@
+// Trie ops on the GPU: checks, memory and registration. cuda.h has the kernels' contract, and what they do about errors
+// in data, which the host does not read. Inputs beyond the kernels' limits use the composites.
+#include <algorithm>
+#include <optional>
+#include <tuple>
+#include <vector>
+
+#include "common/compat.h"
+#include "common/cuda_device.h"
+#include "trie/arguments.h"
+#include "trie/cuda.h"
+
+namespace recops::trie {
+namespace {
+
+using Outputs = std::tuple<Tensor, Tensor, Tensor, Tensor>;
+
+// Tensors whose memory the arguments of a launcher point to.
+class DeviceTensors {
+ public:
+  template <class T>
+  const T* contiguous(const Tensor& tensor) {
+    tensors_.push_back(recops::contiguous(tensor));
+    return static_cast<const T*>(tensors_.back().data_ptr());
+  }
+
+  cuda::DeviceIndices contiguous_indices(const char* op, const char* name, const Tensor& tensor) {
+    const auto* data = contiguous<void>(tensor);
+    return {data, indices(op, name, tensor).wide};
+  }
+
+  // first_child, tokens and stamp.
+  cuda::TrieArrays trie(const char* op, const Tensor& first_child, const Tensor& tokens, const Tensor& stamp,
+                        int64_t depth) {
+    require_trie(op, first_child, tokens, depth);
+    require_stamp(op, stamp);
+    cuda::TrieArrays arrays{};
+    arrays.first_child = contiguous<int32_t>(first_child);
+    arrays.tokens = contiguous<void>(tokens);
+    arrays.wide_tokens = tokens.scalar_type() == ScalarType::Int;
+    arrays.num_nodes = tokens.numel();
+    arrays.stamp = contiguous<int64_t>(stamp);
+    return arrays;
+  }
+
+  // `rows`: of the batch, if each has a mask.
+  void add_mask(const char* op, const Tensor& words, const Tensor& stamp, int64_t rows, cuda::TrieArrays& arrays) {
+    constexpr int64_t kWordBits = 64;
+    // The kernel compares the width with the number of items.
+    require_mask(op, words, words.dim() == 0 ? 0 : words.size(words.dim() - 1) * kWordBits, rows);
+    require_stamp(op, stamp);
+    arrays.mask = contiguous<uint64_t>(words);
+    arrays.mask_words = words.size(words.dim() - 1);
+    arrays.mask_per_row = words.dim() == 2;
+    arrays.mask_stamp = contiguous<int64_t>(stamp);
+  }
+
+ private:
+  std::vector<Tensor> tensors_;
+};
+
+Outputs trie_beam_step(Tensor logits_in, Tensor first_child, Tensor tokens, Tensor stamp, int64_t depth, Tensor nodes,
+                       Tensor scores, int64_t num_beams, Text normalize,
+                       std::optional<std::vector<int64_t>> vocab_sizes, std::optional<Tensor> trie_index,
+                       MaybeTensors more_tries, MaybeTensors allowed, MaybeTensors bans) {
+  const char* op = "trie_beam_step";
+  require_logits(op, logits_in, nodes);
+  const int64_t batch = logits_in.size(0), beams = logits_in.size(1), vocab = logits_in.size(2);
+  const Dtype dtype = dtype_of(op, "logits", logits_in);
+  const int64_t num_tries = 1 + (more_tries ? static_cast<int64_t>(more_tries->size()) / kPerTrie : 0);
+  if (!has_code_for(device_of(logits_in).index) ||
+      !cuda::supports_beam_step(dtype, batch, beams, vocab, num_beams, num_tries))
+    return call_composite<Tensor, Tensor, Tensor, Tensor>(op, logits_in, first_child, tokens, stamp, depth, nodes,
+                                                          scores, num_beams, normalize, vocab_sizes, trie_index,
+                                                          more_tries, allowed, bans);
+  const DeviceGuard guard(logits_in);
+  require_beams(op, nodes, scores, ScalarType::Float, num_beams);
+  require_level_sizes(op, vocab_sizes, num_tries, depth);
+  const Tensor logits = logits_in.stride(2) == 1 || vocab <= 1 ? logits_in : recops::contiguous(logits_in);
+  DeviceTensors tensors;
+  cuda::BeamStepCall call{};
+  call.dtype = dtype;
+  call.normalize = normalize_of(op, normalize);
+  call.batch = batch;
+  call.beams = beams;
+  call.vocab = vocab;
+  call.num_beams = num_beams;
+  call.depth = depth;
+  call.logits = logits.data_ptr();
+  call.row_stride = logits.stride(0);
+  call.beam_stride = logits.stride(1);
+  call.nodes = tensors.contiguous_indices(op, "nodes", nodes);
+  call.scores = tensors.contiguous<float>(scores);
+  if (trie_index) {
+    require_numel(op, "trie_index", *trie_index, batch);
+    call.trie_index = tensors.contiguous_indices(op, "trie_index", *trie_index);
+  }
+  const std::vector<Tensor> tries = joined({first_child, tokens, stamp}, resolved(op, "trie", more_tries, logits_in));
+  require_tries(op, tries);
+  const std::vector<Tensor> masks = resolved(op, "allowed", allowed, logits_in);
+  require_masks(op, masks, num_tries);
+  for (int64_t t = 0; t < num_tries; ++t) {
+    const Tensor* trie = &tries[t * kPerTrie];
+    call.tries[t] = tensors.trie(op, trie[0], trie[1], trie[2], depth);
+    if (!masks.empty()) tensors.add_mask(op, masks[2 * t], masks[2 * t + 1], batch, call.tries[t]);
+  }
+  call.num_tries = num_tries;
+  if (const std::vector<Tensor> banned = resolved(op, "banned", bans, logits_in); !banned.empty()) {
+    require_bans(op, banned, num_tries, batch);
+    call.bans = {tensors.contiguous<int32_t>(banned[0]), banned[0].numel(), tensors.contiguous<int64_t>(banned[1]),
+                 tensors.contiguous<int64_t>(banned[2])};
+  }
+
+  const Tensor new_scores = empty({batch, num_beams}, ScalarType::Float, logits);
+  const auto output = [&] { return empty({batch, num_beams}, ScalarType::Int, logits); };
+  const Tensor new_tokens = output(), parents = output(), new_nodes = output();
+  call.new_scores = static_cast<float*>(new_scores.data_ptr());
+  call.new_tokens = static_cast<int32_t*>(new_tokens.data_ptr());
+  call.parents = static_cast<int32_t*>(parents.data_ptr());
+  call.new_nodes = static_cast<int32_t*>(new_nodes.data_ptr());
+  const Tensor workspace =
+      empty({cuda::beam_step_workspace_bytes(batch, beams, vocab, num_beams)}, ScalarType::Byte, logits);
+  require_launched(op, cuda::beam_step(call, workspace.data_ptr(), current_stream(logits)));
+  return {new_scores, new_tokens, parents, new_nodes};
+}
+
+Tensor trie_next_logits(Tensor logits_in, Tensor sequences, int64_t prompt_length, int64_t begin_token,
+                        std::vector<Tensor> trie, std::vector<int64_t> vocab_sizes, Tensor model_tokens,
+                        Tensor trie_tokens, std::vector<int64_t> end_tokens, std::vector<Tensor> allowed) {
+  const char* op = "SidTrieLogitsProcessor";
+  require_sequences(op, logits_in, sequences, prompt_length);
+  const int64_t rows = logits_in.size(0), vocab = logits_in.size(1);
+  const auto depth = static_cast<int64_t>(vocab_sizes.size()), num_end_tokens = static_cast<int64_t>(end_tokens.size());
+  if (!has_code_for(device_of(logits_in).index) || !cuda::supports_next_logits(rows, vocab, depth, num_end_tokens))
+    return std::get<0>(call_composite<Tensor>("trie_next_logits", logits_in, sequences, prompt_length, begin_token,
+                                              trie, vocab_sizes, model_tokens, trie_tokens, end_tokens, allowed));
+  const DeviceGuard guard(logits_in);
+  require_token_map(op, model_tokens, trie_tokens, require_vocab_sizes(op, vocab_sizes, INT32_MAX), depth, vocab);
+  require_end_tokens(op, end_tokens, vocab);
+  require_tries(op, trie);
+  const int64_t num_masks = count_masks(op, allowed, rows);
+  require_masks(op, allowed, 1);
+  const Tensor logits = recops::contiguous(logits_in);
+  DeviceTensors tensors;
+  cuda::NextLogitsCall call{};
+  call.dtype = dtype_of(op, "scores", logits);
+  call.rows = rows;
+  call.vocab = vocab;
+  call.length = sequences.size(1);
+  call.logits = logits.data_ptr();
+  call.sequences = tensors.contiguous<int64_t>(sequences);
+  call.prompt_length = prompt_length;
+  call.begin_token = begin_token;
+  call.trie = tensors.trie(op, trie[0], trie[1], trie[2], depth);
+  if (!allowed.empty()) tensors.add_mask(op, allowed[0], allowed[1], num_masks, call.trie);
+  call.num_masks = num_masks;
+  call.rows_per_mask = std::max<int64_t>(1, num_masks > 0 ? rows / num_masks : 1);
+  call.depth = depth;
+  for (int64_t level = 0; level < depth; ++level)
+    call.level_begins[level + 1] = call.level_begins[level] + vocab_sizes[level];
+  call.model_tokens = tensors.contiguous<int32_t>(model_tokens);
+  call.trie_tokens = tensors.contiguous<int32_t>(trie_tokens);
+  call.width = trie_tokens.size(1);
+  std::copy(end_tokens.begin(), end_tokens.end(), call.end_tokens);
+  call.num_end_tokens = num_end_tokens;
+  const Tensor out = empty({rows, vocab}, logits.scalar_type(), logits);
+  call.out = out.data_ptr();
+  require_launched(op, cuda::next_logits(call, current_stream(logits)));
+  return out;
+}
+
+}  // namespace
+
+STABLE_TORCH_LIBRARY_IMPL(recops, CUDA, m) {
+  m.impl("trie_beam_step", TORCH_BOX(&trie_beam_step));
+  m.impl("trie_next_logits", TORCH_BOX(&trie_next_logits));
+}
+
+}  // namespace recops::trie
