@@ -33,6 +33,9 @@ using MergeSelection = Selection<kMergeThreads, kMergePerThread>;
 constexpr int kParentBits = 12, kChildBits = 20;
 static_assert(kMostBeams == 1 << kParentBits && kMostVocab == 1 << kChildBits);
 
+// In place of a key: a child whose logit is NaN or +inf. No candidate has it.
+constexpr Key kBadLogit = 1;
+
 __device__ __forceinline__ Key key_of(float score, int parent, int child) {
   const uint32_t bits = __float_as_uint(score + 0.0f);  // −0 becomes 0: they compare equal but have different bits
   const uint32_t ordered = (bits >> 31) != 0 ? ~bits : bits | 0x80000000u;
@@ -198,8 +201,11 @@ class TileScorer {
   // Adds the logits of the allowed children.
   __device__ void take_children(RunningSum& sum, const BeamState& state) {
     for (int i = threadIdx.x % kThreadsPerBeam; i < state.count; i += kThreadsPerBeam) {
-      float logit;
-      if (read_logit(state, i, logit) && is_allowed(state.begin + i)) sum.take(logit);
+      const int token = trie_.token(state.begin + i);
+      if (!has_logit(token))
+        set_wrong();
+      else if (is_allowed(state.begin + i))
+        sum.take(to_float(row_of(state)[token]));
     }
   }
 
@@ -219,45 +225,98 @@ class TileScorer {
     int total = 0;
     for (int slot = 0; slot < kBeamsAtOnce; ++slot) total += shared_.beams[slot].count;
     for (int begin = 0; begin < total; begin += TileSelection::kRound) {
-      // Unrolled, the loop would need more registers than four blocks have.
-      RECOPS_KEEP_LOOP
-      for (int step = 0; step < kTilePerThread; ++step) {
-        const int i = begin + step * kTileThreads + static_cast<int>(threadIdx.x);
-        const Key key = i < total ? candidate(i) : 0;
-        selection_.add(key != 0, key);
-      }
+      Key keys[kTilePerThread];
+      const bool has_bad_logit = score_round(begin, total, keys);
+      if (has_bad_logit || !filter_.allows_all()) remove_disallowed(begin, keys);
+      RECOPS_UNROLL
+      for (int step = 0; step < kTilePerThread; ++step) selection_.add(keys[step] != 0, keys[step]);
       selection_.settle();
     }
     __syncthreads();  // the beams in shared memory may change
   }
 
-  // The key of the i-th child, or 0 if it is not among the best so far or not allowed.
-  __device__ Key candidate(int i) {
-    int slot = 0;
-    while (i >= shared_.beams[slot].count) i -= shared_.beams[slot++].count;
-    const BeamState state = shared_.beams[slot];
-    float logit;
-    if (!read_logit(state, i, logit)) return 0;
-    if (!(logit < kInfinity)) {  // with a normalizer, prepare() has found it
-      if (is_allowed(state.begin + i)) set_wrong();
-      return 0;
+  // A child of a beam in shared memory.
+  struct Child {
+    int slot;   // of the beam
+    int index;  // among the children of the beam
+  };
+
+  // The i-th child of all beams. Without branches, so that the reads of a round can overlap.
+  __device__ Child child_at(int i) const {
+    Child child{0, i};
+    RECOPS_UNROLL
+    for (int slot = 0; slot < kBeamsAtOnce - 1; ++slot) {
+      const int count = shared_.beams[slot].count;
+      const bool is_later = child.slot == slot && child.index >= count;
+      child.index -= is_later ? count : 0;
+      child.slot += is_later;
     }
-    const float score = ((logit - state.reference) - state.log_sum) + state.score;
-    if (!(score > -kInfinity)) return 0;
-    const Key key = key_of(score, state.parent, i);
-    return selection_.wants(key) && is_allowed(state.begin + i) ? key : 0;
+    return child;
   }
 
-  // Returns false if the row has no logit for the child's token.
-  __device__ bool read_logit(const BeamState& state, int i, float& logit) {
-    const int token = trie_.token(state.begin + i);
-    if (token < 0 || token >= a_.vocab) {
-      set_wrong();
-      return false;
-    }
-    logit = to_float(row_of(state)[token]);
-    return true;
+  __device__ int position_in_round(int begin, int step) const {
+    return begin + step * kTileThreads + static_cast<int>(threadIdx.x);
   }
+
+  // Computes the keys of this thread's children of a round. A key is 0 if the child is not among the best so far.
+  // Returns whether a key is kBadLogit.
+  __device__ bool score_round(int begin, int total, Key (&keys)[kTilePerThread]) {
+    bool has_bad_logit = false;
+    int tokens[kTilePerThread];
+    float logits[kTilePerThread];
+    RECOPS_UNROLL
+    for (int step = 0; step < kTilePerThread; ++step) {
+      const int i = position_in_round(begin, step);
+      const Child child = child_at(i < total ? i : 0);
+      tokens[step] = trie_.token(shared_.beams[child.slot].begin + child.index);
+    }
+    RECOPS_UNROLL
+    for (int step = 0; step < kTilePerThread; ++step) {
+      const int i = position_in_round(begin, step);
+      const BeamState& beam = shared_.beams[child_at(i < total ? i : 0).slot];
+      logits[step] = to_float(row_of(beam)[has_logit(tokens[step]) ? tokens[step] : 0]);
+    }
+    RECOPS_UNROLL
+    for (int step = 0; step < kTilePerThread; ++step) {
+      const int i = position_in_round(begin, step);
+      keys[step] = i < total ? candidate(child_at(i), tokens[step], logits[step]) : 0;
+      has_bad_logit |= keys[step] == kBadLogit;
+    }
+    return has_bad_logit;
+  }
+
+  __device__ Key candidate(Child child, int token, float logit) {
+    const BeamState& beam = shared_.beams[child.slot];
+    if (!has_logit(token)) {
+      set_wrong();
+      return 0;
+    }
+    if (!(logit < kInfinity)) return kBadLogit;
+    const float score = ((logit - beam.reference) - beam.log_sum) + beam.score;
+    if (!(score > -kInfinity)) return 0;
+    const Key key = key_of(score, beam.parent, child.index);
+    return selection_.wants(key) ? key : 0;
+  }
+
+  // Sets the keys of disallowed children and of bad logits to 0. One loop with one lookup needs fewer registers than
+  // four lookups.
+  __device__ void remove_disallowed(int begin, Key (&keys)[kTilePerThread]) {
+    RECOPS_KEEP_LOOP
+    for (int step = 0; step < kTilePerThread; ++step) {
+      Key key = 0;
+      RECOPS_UNROLL
+      for (int other = 0; other < kTilePerThread; ++other) key = other == step ? keys[other] : key;
+      if (key == 0) continue;
+      const Child child = child_at(position_in_round(begin, step));
+      const bool is_child = is_allowed(shared_.beams[child.slot].begin + child.index);
+      if (is_child && key == kBadLogit) set_wrong();  // with a normalizer, prepare() has noticed it
+      const bool is_gone = !is_child || key == kBadLogit;
+      RECOPS_UNROLL
+      for (int other = 0; other < kTilePerThread; ++other) keys[other] = other == step && is_gone ? 0 : keys[other];
+    }
+  }
+
+  __device__ bool has_logit(int token) const { return 0 <= token && token < a_.vocab; }
 
   __device__ bool is_allowed(int child) const {
     return filter_.allows_all() || filter_.allows_any(trie_.items_below(child, a_.depth, shared_.row.num_items));

@@ -122,7 +122,7 @@ DEFECTS = [
         "cuda_beam_step.h",
         "trie_cuda shapes",
         {
-            "selection_.wants(key) && is_allowed(state.begin + i)": "selection_.wants(key)",
+            "if (has_bad_logit || !filter_.allows_all())": "if (has_bad_logit)",
         },
     ),
     Defect(
@@ -154,7 +154,7 @@ DEFECTS = [
         "cuda_beam_step.h",
         "trie_cuda errors",
         {
-            "if (token < 0 || token >= a_.vocab) {": "if (token < 0) {",
+            "return 0 <= token && token < a_.vocab;": "return 0 <= token;",
         },
     ),
     Defect(
