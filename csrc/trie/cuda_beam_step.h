@@ -33,7 +33,7 @@ using MergeSelection = Selection<kMergeThreads, kMergePerThread>;
 constexpr int kParentBits = 12, kChildBits = 20;
 static_assert(kMostBeams == 1 << kParentBits && kMostVocab == 1 << kChildBits);
 
-// In place of a key: a child whose logit is NaN or +inf. No candidate has it.
+// Instead of a key: a child whose logit is NaN or +inf. No candidate has it.
 constexpr Key kBadLogit = 1;
 
 __device__ __forceinline__ Key key_of(float score, int parent, int child) {
