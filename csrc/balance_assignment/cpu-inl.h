@@ -56,14 +56,14 @@ int64_t select_least(double* values, int64_t count, int64_t limit, Least* to) {
     Vec<double> least = broadcast(std::numeric_limits<double>::infinity());
     for (int64_t i = 0; i < count; i += kLanes<double>) least = lesser(load(values + i), least);
     const double value = reduce<double>(least, lesser);
-    int64_t place = 0;
+    int64_t position = 0;
     uint32_t hits = 0;
-    for (; place < count; place += kLanes<double>)
-      if ((hits = mask_bits<double>(load(values + place) == broadcast(value))) != 0) break;
+    for (; position < count; position += kLanes<double>)
+      if ((hits = mask_bits<double>(load(values + position) == broadcast(value))) != 0) break;
     if (hits == 0) return taken;
-    place += std::countr_zero(hits);
-    to[taken] = {value, static_cast<int32_t>(place)};
-    values[place] = kNone;
+    position += std::countr_zero(hits);
+    to[taken] = {value, static_cast<int32_t>(position)};
+    values[position] = kNone;
   }
   return limit;
 }

@@ -51,15 +51,15 @@ class Merge {
   // their positions among the ids.
   void find_items() {
     const auto id_at = [&](int64_t k) { return base_.item_ids[base_.id_order[k]]; };
-    int64_t place = 0;
+    int64_t index = 0;
     for (size_t i = 0; i < changes_.size(); ++i) {
       const Change& change = changes_[i];
-      place = gallop(place, base_.num_items(), [&](int64_t k) { return id_at(k) < change.id; });
+      index = gallop(index, base_.num_items(), [&](int64_t k) { return id_at(k) < change.id; });
       int64_t row = base_.num_items() + change.order;
-      if (place < base_.num_items() && id_at(place) == change.id) {
-        const int32_t position = base_.id_order[place];
+      if (index < base_.num_items() && id_at(index) == change.id) {
+        const int32_t position = base_.id_order[index];
         dead_[depth_ + 1].push_back(static_cast<int32_t>(base_.num_nodes() + position));
-        dead_ids_.push_back(static_cast<int32_t>(place));
+        dead_ids_.push_back(static_cast<int32_t>(index));
         if (change.sid != nullptr && change.order < 0)
           row = base_.item_rows[position];
         else
@@ -68,7 +68,7 @@ class Merge {
       if (change.sid == nullptr) continue;
       arrivals_.push_back({row, static_cast<int32_t>(i)});
       arriving_.push_back(static_cast<int32_t>(i));
-      id_places_.push_back(static_cast<int32_t>(place));
+      id_positions_.push_back(static_cast<int32_t>(index));
     }
     std::sort(dead_[depth_ + 1].begin(), dead_[depth_ + 1].end());
     std::sort(removed_rows_.begin(), removed_rows_.end());
@@ -108,18 +108,18 @@ class Merge {
     const int64_t nodes = added_.starts[depth_ + 1], leaves = added_.starts[depth_];
     const Token *ours = base_.tokens_as<Token>(), *theirs = added_.tokens_as<Token>();
     for (int64_t node = 0; node < nodes; ++node) {
-      int64_t place = base_.first_child[at_[node]];
-      const int64_t end = fresh_[node] != 0 ? place : base_.first_child[at_[node] + 1];
+      int64_t position = base_.first_child[at_[node]];
+      const int64_t end = fresh_[node] != 0 ? position : base_.first_child[at_[node] + 1];
       for (int64_t child = added_.first_child[node]; child < added_.first_child[node + 1]; ++child) {
         if (node < leaves) {
-          place = gallop(place, end, [&](int64_t p) { return ours[p] < theirs[child]; });
-          fresh_[child] = place == end || ours[place] != theirs[child];
+          position = gallop(position, end, [&](int64_t p) { return ours[p] < theirs[child]; });
+          fresh_[child] = position == end || ours[position] != theirs[child];
         } else {
           const int64_t row = arrivals_[added_.item_rows[child - nodes]].row;
-          place = gallop(place, end, [&](int64_t p) { return base_.item_rows[p - base_.num_nodes()] < row; });
+          position = gallop(position, end, [&](int64_t p) { return base_.item_rows[p - base_.num_nodes()] < row; });
           fresh_[child] = 1;
         }
-        at_[child] = static_cast<int32_t>(place);
+        at_[child] = static_cast<int32_t>(position);
       }
     }
   }
@@ -185,20 +185,20 @@ class Merge {
           child = ours[end] + shift;
         },
         [&](int64_t added) { write(added_.tokens_as<Token>()[added], theirs[added + 1] - theirs[added]); },
-        [&](int64_t place, int64_t added, int32_t lost) {
-          int64_t children = ours[place + 1] - ours[place] - lost;
+        [&](int64_t base_node, int64_t added, int32_t lost) {
+          int64_t children = ours[base_node + 1] - ours[base_node] - lost;
           for (int64_t c = added < 0 ? 0 : theirs[added], last = added < 0 ? 0 : theirs[added + 1]; c < last; ++c)
             children += fresh_[c];
-          write(base_.tokens_as<Token>()[place], children);
+          write(base_.tokens_as<Token>()[base_node], children);
         });
   }
 
   void write_items() {
     const int64_t newcomers = base_.num_items() - static_cast<int64_t>(removed_rows_.size());
-    int64_t kept_places = 0;
-    while (kept_places < static_cast<int64_t>(arrivals_.size()) && arrivals_[kept_places].row < base_.num_items())
-      ++kept_places;
-    placed_ = Array<int32_t>(static_cast<int64_t>(changes_.size()));
+    int64_t num_moved = 0;
+    while (num_moved < static_cast<int64_t>(arrivals_.size()) && arrivals_[num_moved].row < base_.num_items())
+      ++num_moved;
+    result_positions_ = Array<int32_t>(static_cast<int64_t>(changes_.size()));
     const int64_t first = base_.num_nodes();
     int64_t position = 0;
     splice(
@@ -217,10 +217,10 @@ class Merge {
           const int32_t number = added_.item_rows[added - added_.starts[depth_ + 1]];
           const Arrival& arrival = arrivals_[number];
           out_.item_ids[position] = changes_[arrival.change].id;
-          out_.item_rows[position] = number >= kept_places   ? static_cast<int32_t>(newcomers + number - kept_places)
+          out_.item_rows[position] = number >= num_moved     ? static_cast<int32_t>(newcomers + number - num_moved)
                                      : removed_rows_.empty() ? static_cast<int32_t>(arrival.row)
                                                              : new_rows_[arrival.row];
-          placed_[arrival.change] = static_cast<int32_t>(position++);
+          result_positions_[arrival.change] = static_cast<int32_t>(position++);
         },
         [](int64_t, int64_t, int32_t) {});
   }
@@ -228,18 +228,19 @@ class Merge {
   void write_id_order() {
     int32_t* next = out_.id_order.data();
     splice(
-        {0, base_.num_items(), 0, static_cast<int64_t>(arriving_.size()), id_places_.data(), nullptr, dead_ids_, {}},
+        {0, base_.num_items(), 0, static_cast<int64_t>(arriving_.size()), id_positions_.data(), nullptr, dead_ids_, {}},
         [&](int64_t begin, int64_t end) {
           for (int64_t k = begin; k < end; ++k) *next++ = moved_[base_.id_order[k]];
         },
-        [&](int64_t k) { *next++ = placed_[arriving_[k]]; }, [](int64_t, int64_t, int32_t) {});
+        [&](int64_t k) { *next++ = result_positions_[arriving_[k]]; }, [](int64_t, int64_t, int32_t) {});
   }
 
   const Tables& base_;
   const std::vector<Change>& changes_;
   const int64_t depth_;
-  std::vector<Arrival> arrivals_;              // ordered by row
-  std::vector<int32_t> arriving_, id_places_;  // ordered by id: index of the change, and position among the base's ids
+  std::vector<Arrival> arrivals_;  // ordered by row
+  std::vector<int32_t> arriving_,
+      id_positions_;  // ordered by id: index of the change, and position among the base's ids
   std::vector<int32_t> dead_ids_, removed_rows_;
   Renumbering new_rows_;  // new numbers of the base's rows
   Tables added_;
@@ -247,8 +248,8 @@ class Merge {
   Array<uint8_t> fresh_;
   std::vector<std::vector<int32_t>> dead_;  // per level: removed nodes of the base
   std::vector<std::vector<Thinned>> thinned_;
-  Renumbering moved_;      // new positions of the base's items
-  Array<int32_t> placed_;  // per change: position in the result
+  Renumbering moved_;                // new positions of the base's items
+  Array<int32_t> result_positions_;  // per change: position in the result
   Tables out_;
 };
 

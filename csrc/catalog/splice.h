@@ -25,7 +25,7 @@ int64_t gallop(int64_t begin, int64_t end, const Less& less) {
 
 // A position that stays but loses `lost` of its children.
 struct Thinned {
-  int32_t place;
+  int32_t position;
   int32_t lost;
 };
 
@@ -39,29 +39,31 @@ struct Edits {
   std::span<const Thinned> thinned;  // ascending, without dead positions
 };
 
-// Calls in order: copy(begin, end) for positions without edits; add(number) for fresh elements; keep(place, number,
+// Calls in order: copy(begin, end) for positions without edits; add(number) for fresh elements; keep(position, number,
 // lost) for a position that an element joins (−1: none) or that is thinned. Dead positions are skipped.
 template <class Copy, class Add, class Keep>
 void splice(Edits edits, const Copy& copy, const Add& add, const Keep& keep) {
   auto dead = edits.dead.begin();
   auto thinned = edits.thinned.begin();
-  const auto adds_at = [&](int64_t place) { return edits.added < edits.added_end && edits.at[edits.added] == place; };
-  for (int64_t place = edits.begin;;) {
+  const auto adds_at = [&](int64_t position) {
+    return edits.added < edits.added_end && edits.at[edits.added] == position;
+  };
+  for (int64_t position = edits.begin;;) {
     int64_t next = edits.end;
     if (edits.added < edits.added_end) next = std::min<int64_t>(next, edits.at[edits.added]);
     if (dead != edits.dead.end()) next = std::min<int64_t>(next, *dead);
-    if (thinned != edits.thinned.end()) next = std::min<int64_t>(next, thinned->place);
-    if (place < next) copy(place, next);
-    place = next;
-    while (adds_at(place) && (edits.fresh == nullptr || edits.fresh[edits.added] != 0)) add(edits.added++);
-    if (place == edits.end) return;
-    const int64_t joins = adds_at(place) ? edits.added++ : -1;
-    const bool is_thinned = thinned != edits.thinned.end() && thinned->place == place;
-    if (dead != edits.dead.end() && *dead == place) {
+    if (thinned != edits.thinned.end()) next = std::min<int64_t>(next, thinned->position);
+    if (position < next) copy(position, next);
+    position = next;
+    while (adds_at(position) && (edits.fresh == nullptr || edits.fresh[edits.added] != 0)) add(edits.added++);
+    if (position == edits.end) return;
+    const int64_t joins = adds_at(position) ? edits.added++ : -1;
+    const bool is_thinned = thinned != edits.thinned.end() && thinned->position == position;
+    if (dead != edits.dead.end() && *dead == position) {
       ++dead;
-      ++place;
+      ++position;
     } else if (joins >= 0 || is_thinned) {
-      keep(place++, joins, is_thinned ? (thinned++)->lost : 0);
+      keep(position++, joins, is_thinned ? (thinned++)->lost : 0);
     }
   }
 }

@@ -30,8 +30,8 @@ void forward(const Net& net, const Batch& batch, int64_t begin, int64_t end, voi
 
 void backward(const Net& net, const Batch& batch, const Gradients& to, int64_t begin, int64_t end, void* scratch) {
   const int64_t row = batch.time * net.dims[0];
-  const auto user_at = [&](int64_t place) {
-    const int64_t b = batch.order ? batch.order[place] : place;
+  const auto user_at = [&](int64_t position) {
+    const int64_t b = batch.order ? batch.order[position] : position;
     return batch.users ? batch.users[b] : b;
   };
   const int64_t first_user = begin < end ? user_at(begin) : -1;
@@ -44,9 +44,9 @@ void backward(const Net& net, const Batch& batch, const Gradients& to, int64_t b
       const Lanes<T> lanes(batch, begin, end);
       typename BackwardPass<T>::Targets targets{};
       for (int lane = 0; lane < lanes.used; ++lane) {
-        const int64_t place = begin + lane / lanes.strips, user = lanes.user[lane];
+        const int64_t position = begin + lane / lanes.strips, user = lanes.user[lane];
         T* rows = targets.rows[lane] = rows_of(user);
-        targets.first[lane] = place == from || user_at(place - 1) != user;
+        targets.first[lane] = position == from || user_at(position - 1) != user;
         if (targets.first[lane] && lane % lanes.strips == 0)  // rows without a position
           std::fill(rows + lanes.length[lane] * net.dims[0], rows + row, T{0});
       }

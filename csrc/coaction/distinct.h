@@ -25,17 +25,17 @@ class Distinct {
     std::vector<int64_t> of_shares(shares * rows, -1);
     for_shares(users, shares, [&](int64_t share, int64_t begin, int64_t end) {
       // Position of each row in the list of the last user that contained it; the count continues from user to user.
-      int64_t* const places = of_shares.data() + share * rows;
+      int64_t* const positions = of_shares.data() + share * rows;
       for (int64_t user = begin, first = 0; user < end; first += lengths_[user++]) {
         int64_t *list = ids_.data() + user * time, count = 0;
         int32_t* times = times_.data() + user * time;
         for (int64_t t = 0, last = length(user); t < last; ++t) {
-          const int64_t id = ids[user * time + t], known = places[id] - first;
+          const int64_t id = ids[user * time + t], known = positions[id] - first;
           const bool is_new = known < 0;
-          const int64_t place = is_new ? count : known;
-          places[id] = first + place;
-          list[place] = id;
-          times[place] = is_new ? 1 : times[place] + 1;
+          const int64_t position = is_new ? count : known;
+          positions[id] = first + position;
+          list[position] = id;
+          times[position] = is_new ? 1 : times[position] + 1;
           count += is_new;
         }
         lengths_[user] = count;

@@ -25,8 +25,8 @@ struct Lanes {
 
   Lanes(const Batch& batch, int64_t begin, int64_t end) {
     while (2 * strips * batch.size <= kCount && 2 * strips <= batch.time) strips *= 2;
-    for (int64_t place = begin; place < end && used < kCount; ++place) {
-      const int64_t b = batch.order ? batch.order[place] : place, u = batch.users ? batch.users[b] : b;
+    for (int64_t position = begin; position < end && used < kCount; ++position) {
+      const int64_t b = batch.order ? batch.order[position] : position, u = batch.users ? batch.users[b] : b;
       const int64_t n = batch.lengths ? batch.lengths[u] : batch.time, strip = (n + strips - 1) / strips;
       for (int s = 0; s < strips; ++s, ++used) {
         candidate[used] = b, user[used] = u, length[used] = n;

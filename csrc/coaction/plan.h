@@ -26,19 +26,19 @@ class Plan {
     if (lengths)
       by_length.sort(std::bit_width(static_cast<uint64_t>(time)),
                      [&](int64_t user) -> uint64_t { return lengths[user]; });
-    for (int64_t place = 0; place < num_users; ++place) rank[by_length[place]] = place;
+    for (int64_t position = 0; position < num_users; ++position) rank[by_length[position]] = position;
     RowSorter by_rank(size);
     by_rank.sort(std::bit_width(static_cast<uint64_t>(num_users)),
                  [&](int64_t b) -> uint64_t { return rank[users ? users[b] : b]; });
     order_.resize(size);
-    for (int64_t place = 0; place < size; ++place) order_[place] = by_rank[place];
+    for (int64_t position = 0; position < size; ++position) order_[position] = by_rank[position];
   }
 
   const int64_t* order() const { return order_.empty() ? nullptr : order_.data(); }
   int64_t size() const { return size_; }
   int64_t pieces() const { return (size_ + kPiece - 1) / kPiece; }
-  int64_t user_at(int64_t place) const {
-    const int64_t b = order_.empty() ? place : order_[place];
+  int64_t user_at(int64_t position) const {
+    const int64_t b = order_.empty() ? position : order_[position];
     return users_ ? users_[b] : b;
   }
   // Whether the first user of a piece also has candidates in the previous piece.

@@ -90,9 +90,9 @@ struct Stream {
   Stream(const int64_t* event_rows, int64_t count, int64_t pool) {
     RowSorter sorter(count);
     sorter.sort(std::bit_width(static_cast<uint64_t>(pool)), [&](int64_t e) { return uint64_t(event_rows[e]); });
-    for (int64_t place = 0; place < count; ++place) {
-      const int64_t event = sorter[place], row = event_rows[event];
-      if (rows.empty() || rows.back().from != row) rows.push_back({row, row, 0, place});
+    for (int64_t position = 0; position < count; ++position) {
+      const int64_t event = sorter[position], row = event_rows[event];
+      if (rows.empty() || rows.back().from != row) rows.push_back({row, row, 0, position});
       ++rows.back().length;
       events.push_back(event);
     }
