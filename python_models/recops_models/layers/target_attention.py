@@ -28,8 +28,8 @@ class PairLinear(nn.Module):
 
     With ``W = [W_q, W_k, W_−, W_∘]``, ``h = (W_q + W_−) q + b + M_q k``, where the matrix
     ``M_q = W_k − W_− + W_∘ diag(q)`` is computed once per row. The batched product with the keys
-    needs a quarter of the arithmetic. Memory is O(B (T + d) · hidden); the written-out form stores
-    O(B T · 4d) more for its backward pass.
+    needs a quarter of the arithmetic. Memory is O(B (T + d) · hidden); the equivalent dense layer
+    stores O(B T · 4d) more for its backward pass.
 
     Args:
         width: d, of the query and of the keys.
@@ -39,27 +39,26 @@ class PairLinear(nn.Module):
     def __init__(self, width: int, hidden: int) -> None:
         super().__init__()
         self.hidden = hidden
-        written_out = nn.Linear(
-            4 * width, hidden
-        )  # For the initial weights of the equivalent layer.
-        self.weight, self.bias = written_out.weight, written_out.bias
+        # The equivalent layer, which gives the initial weights.
+        dense = nn.Linear(4 * width, hidden)
+        self.weight, self.bias = dense.weight, dense.bias
 
     def forward(self, query: Tensor, keys: Tensor) -> Tensor:
         """Return ``[B, T, hidden]`` for queries ``[B, d]`` and keys ``[B, T, d]``."""
-        of_query, of_key, of_difference, of_product = self.weight.t().chunk(4)  # (d, hidden) each
-        row = torch.addmm(self.bias, query, of_query + of_difference)  # (B, hidden)
-        matrix = (of_key - of_difference) + query[:, :, None] * of_product  # (B, d, hidden)
+        w_query, w_key, w_difference, w_product = self.weight.t().chunk(4)  # (d, hidden) each
+        row = torch.addmm(self.bias, query, w_query + w_difference)  # (B, hidden)
+        matrix = (w_key - w_difference) + query[:, :, None] * w_product  # (B, d, hidden)
         return torch.baddbmm(row[:, None], keys, matrix)
 
-    def of_pairs(self, query: Tensor, keys: Tensor, row: Tensor) -> Tensor:
+    def pair_hidden(self, query: Tensor, keys: Tensor, row: Tensor) -> Tensor:
         """Return ``[N, hidden]``: keys ``[N, d]``, key n with row ``row[n]`` of queries ``[B, d]``.
 
         It takes twice the arithmetic per pair, but no matrix per query.
         """
-        of_query, of_key, of_difference, of_product = self.weight.t().chunk(4)
-        own = torch.addmm(self.bias, query, of_query + of_difference)
-        hidden = torch.addmm(own.index_select(0, row), keys, of_key - of_difference)
-        return torch.addmm(hidden, query.index_select(0, row) * keys, of_product)
+        w_query, w_key, w_difference, w_product = self.weight.t().chunk(4)
+        own = torch.addmm(self.bias, query, w_query + w_difference)
+        hidden = torch.addmm(own.index_select(0, row), keys, w_key - w_difference)
+        return torch.addmm(hidden, query.index_select(0, row) * keys, w_product)
 
 
 class EventAttention(nn.Module, ABC):
@@ -164,7 +163,7 @@ class TargetAttention(EventAttention):
         if present.sum() < max(_SPARSE * len(present), _SHORT * len(query)):
             index = present.nonzero().squeeze(1)
             events = keys.flatten(0, 1).index_select(0, index)
-            scores: Tensor = self.score(self.pair.of_pairs(query, events, index // T)).squeeze(1)
+            scores: Tensor = self.score(self.pair.pair_hidden(query, events, index // T)).squeeze(1)
             return scores.new_zeros(len(present)).index_copy(0, index, scores).view(keys.shape[:2])
         rows = max(1, _CHUNK // max(1, T * self.pair.hidden))
         chunks = zip(query.split(rows), keys.split(rows), strict=True)
