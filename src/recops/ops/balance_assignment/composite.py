@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from recops.ops._composite import first_index, running_sum_by_row, sum_by_row
+from recops.ops._data_checks import DataChecks
 from recops.ops._shapes import check_dim, check_shape
 
 _BLOCK_VALUES = 1 << 24
@@ -38,15 +39,18 @@ def repair_assignment(
     check_shape(op, "weight", weight, len(x))
     check_shape(op, "capacity", capacity, len(codebook))
     check_shape(op, "nearest", nearest, len(x))
-    _check_amounts("weight", weight, unbounded=False)
-    _check_amounts("capacity", capacity, unbounded=True)
+    checks = DataChecks()
+    _check_amounts("weight", weight, checks, unbounded=False)
+    _check_amounts("capacity", capacity, checks, unbounded=True)
     size = len(codebook)
-    wrong = first_index((nearest < -1) | (nearest >= size))
-    if wrong is not None:
-        raise IndexError(
+    checks.add(
+        (nearest < -1) | (nearest >= size),
+        lambda wrong: IndexError(
             f"{op}: nearest must be from 0 to {size - 1}, or -1 for none, "
             f"got nearest{wrong} = {int(nearest[wrong[0]])}"
-        )
+        ),
+    )
+    checks.read()
     index = nearest.long()
     weight = weight.where(index >= 0, 0)
 
@@ -170,12 +174,12 @@ def _rounded(loads: Tensor, capacity: Tensor, dtype: torch.dtype) -> Tensor:
     return torch.where(is_raised, below, rounded)
 
 
-def _check_amounts(name: str, values: Tensor, *, unbounded: bool) -> None:
-    is_valid = (values >= 0) & (values.isfinite() | unbounded)
-    wrong = first_index(~is_valid)
-    if wrong is not None:
-        rule = "" if unbounded else "finite and "
-        raise ValueError(
+def _check_amounts(name: str, values: Tensor, checks: DataChecks, *, unbounded: bool) -> None:
+    rule = "" if unbounded else "finite and "
+    checks.add(
+        ~((values >= 0) & (values.isfinite() | unbounded)),
+        lambda wrong: ValueError(
             f"balance_assignment: {name} must be {rule}at least 0, "
             f"got {name}{wrong} = {float(values[wrong[0]]):g}"
-        )
+        ),
+    )
