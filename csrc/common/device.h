@@ -4,11 +4,11 @@
 // emulation.
 #pragma once
 
+#include <cstdint>
+
 #if defined(__CUDACC__)
 
 #include <cuda_runtime.h>
-
-#include <cstdint>
 
 namespace recops {
 

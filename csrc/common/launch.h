@@ -2,10 +2,10 @@
 #pragma once
 
 #include "common/device.h"
+#include "common/shared_memory.h"
 
 #if defined(__CUDACC__)
 
-#include <cstddef>
 #include <utility>
 
 namespace recops {
@@ -14,7 +14,6 @@ namespace recops {
 template <class... Parameters, class... Arguments>
 cudaError_t launch(void (*kernel)(Parameters...), dim3 grid, dim3 threads, size_t shared_bytes, cudaStream_t stream,
                    Arguments&&... arguments) {
-  constexpr size_t kSharedWithoutRequest = 48 << 10;
   if (grid.x == 0 || grid.y == 0 || grid.z == 0) return cudaSuccess;
   if (shared_bytes > kSharedWithoutRequest) {
     const cudaError_t error =

@@ -215,6 +215,16 @@ __global__ void fill_shared() {
   memory[threadIdx.x] = 1;
 }
 
+struct ManyFloats {
+  float values[5 << 10];
+};
+
+__global__ void use_both_kinds_of_shared_memory() {
+  RECOPS_SHARED(ManyFloats, shared);
+  RECOPS_DYNAMIC_SHARED(memory);
+  shared.values[threadIdx.x] = memory[threadIdx.x];
+}
+
 void check_errors() {
   in_each_order([&] {
     check(contains(error_of([] { launch(wait_apart, 1, 32, 0, nullptr); }), "different barriers"),
@@ -229,6 +239,10 @@ void check_errors() {
         "a shuffle with an ended lane is found");
   check(contains(error_of([] { launch(fill_shared, 1, 32, 228 << 10, nullptr); }), "shared memory"),
         "too much shared memory is found");
+  check(contains(error_of([] { launch(use_both_kinds_of_shared_memory, 1, 32, 30 << 10, nullptr); }), "shared memory"),
+        "too much shared memory without a request is found");
+  check(error_of([] { launch(use_both_kinds_of_shared_memory, 1, 32, 33 << 10, nullptr); }).empty(),
+        "requested shared memory is no error");
 }
 
 }  // namespace

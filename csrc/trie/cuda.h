@@ -16,7 +16,7 @@
 namespace recops::trie::cuda {
 
 // Larger sizes need the composite.
-constexpr int64_t kMostRows = 1 << 24;
+constexpr int64_t kMostRows = 1 << 23;   // of a batch
 constexpr int64_t kMostBeams = 4096;     // beams before and after a step
 constexpr int64_t kMostVocab = 1 << 20;  // columns of logits
 constexpr int64_t kMostTries = 16;

@@ -29,8 +29,14 @@ class Defect:
 
 DEFECTS = [
     Defect(
+        "shared memory of the variables not counted",
+        "common/shared_memory.h",
+        "trie_cuda sizes",
+        {"32 << 10": "48 << 10"},
+    ),
+    Defect(
         "no barrier before a reduction moves keys",
-        "cuda_selection.h",
+        "trie/cuda_selection.h",
         "trie_cuda sizes",
         {
             "// Keys move only to positions that have been read.\n      __syncthreads();": "",
@@ -38,7 +44,7 @@ DEFECTS = [
     ),
     Defect(
         "no barrier between reading the size and adding keys",
-        "cuda_selection.h",
+        "trie/cuda_selection.h",
         "trie_cuda sizes",
         {
             "__syncthreads();  // a fast warp must not add keys before all have read the size": "",
@@ -46,7 +52,7 @@ DEFECTS = [
     ),
     Defect(
         "no barrier after clearing the histogram",
-        "cuda_selection.h",
+        "trie/cuda_selection.h",
         "trie_cuda sizes",
         {
             "state_.histogram[i] = 0;\n    __syncthreads();": "state_.histogram[i] = 0;",
@@ -54,7 +60,7 @@ DEFECTS = [
     ),
     Defect(
         "no barrier between the steps of the sort",
-        "cuda_selection.h",
+        "trie/cuda_selection.h",
         "trie_cuda shapes",
         {
             "}\n        }\n        __syncthreads();\n      }": "}\n        }\n      }",
@@ -62,7 +68,7 @@ DEFECTS = [
     ),
     Defect(
         "no barrier after the beams are prepared",
-        "cuda_beam_step.h",
+        "trie/cuda_beam_step.h",
         "trie_cuda shapes",
         {
             "shared_.beams[slot] = state;\n      __syncthreads();": "shared_.beams[slot] = state;",
@@ -70,7 +76,7 @@ DEFECTS = [
     ),
     Defect(
         "no barrier before the next beams",
-        "cuda_beam_step.h",
+        "trie/cuda_beam_step.h",
         "trie_cuda sizes",
         {
             "__syncthreads();  // the beams in shared memory may change": "",
@@ -78,7 +84,7 @@ DEFECTS = [
     ),
     Defect(
         "a key's position off by one",
-        "cuda_selection.h",
+        "trie/cuda_selection.h",
         "trie_cuda shapes",
         {
             "((1u << lane) - 1))] = key;": "((2u << lane) - 1))] = key;",
@@ -86,7 +92,7 @@ DEFECTS = [
     ),
     Defect(
         "one key too few after a reduction",
-        "cuda_selection.h",
+        "trie/cuda_selection.h",
         "trie_cuda sizes",
         {
             "= static_cast<unsigned>(keep_);": "= static_cast<unsigned>(keep_) - 1;",
@@ -94,7 +100,7 @@ DEFECTS = [
     ),
     Defect(
         "a merge that drops the key at the cut",
-        "cuda_beam_step.h",
+        "trie/cuda_beam_step.h",
         "trie_cuda sizes",
         {
             "selection.raise_cut(cut == 0 ? 0 : cut - 1);": "selection.raise_cut(cut);",
@@ -102,7 +108,7 @@ DEFECTS = [
     ),
     Defect(
         "equal scores resolved to the highest parent",
-        "cuda_beam_step.h",
+        "trie/cuda_beam_step.h",
         "trie_cuda shapes",
         {
             "Key(kMostBeams - 1 - parent) << kChildBits": "Key(parent) << kChildBits",
@@ -111,7 +117,7 @@ DEFECTS = [
     ),
     Defect(
         "negative zero below zero",
-        "cuda_beam_step.h",
+        "trie/cuda_beam_step.h",
         "trie_cuda shapes",
         {
             "__float_as_uint(score + 0.0f)": "__float_as_uint(score)",
@@ -119,7 +125,7 @@ DEFECTS = [
     ),
     Defect(
         "a mask that is not applied to candidates",
-        "cuda_beam_step.h",
+        "trie/cuda_beam_step.h",
         "trie_cuda shapes",
         {
             "if (has_bad_logit || !filter_.allows_all())": "if (has_bad_logit)",
@@ -127,7 +133,7 @@ DEFECTS = [
     ),
     Defect(
         "one mask for all rows",
-        "cuda_beam_step.h",
+        "trie/cuda_beam_step.h",
         "trie_cuda shapes",
         {
             "trie_.mask + int64_t{b} * trie_.mask_words": "trie_.mask",
@@ -135,7 +141,7 @@ DEFECTS = [
     ),
     Defect(
         "a ban of the next item too",
-        "cuda_trie.h",
+        "trie/cuda_trie.h",
         "trie_cuda shapes",
         {
             "items.begin = position + 1;": "items.begin = position + 2;",
@@ -143,7 +149,7 @@ DEFECTS = [
     ),
     Defect(
         "no bound on nodes",
-        "cuda_beam_step.h",
+        "trie/cuda_beam_step.h",
         "trie_cuda errors",
         {
             "0 <= node && node < trie_.num_nodes && ": "",
@@ -151,7 +157,7 @@ DEFECTS = [
     ),
     Defect(
         "no bound on tokens",
-        "cuda_beam_step.h",
+        "trie/cuda_beam_step.h",
         "trie_cuda errors",
         {
             "return 0 <= token && token < a_.vocab;": "return 0 <= token;",
@@ -159,7 +165,7 @@ DEFECTS = [
     ),
     Defect(
         "no check of a mask's version",
-        "cuda_beam_step.h",
+        "trie/cuda_beam_step.h",
         "trie_cuda errors",
         {
             "|| trie.mask_stamp[0] != trie.stamp[0]": "",
@@ -167,7 +173,7 @@ DEFECTS = [
     ),
     Defect(
         "the end of a row of logits is not summed",
-        "cuda_log_sum_exp.h",
+        "trie/cuda_log_sum_exp.h",
         "trie_cuda shapes",
         {
             "tail + me; i < count;": "tail + me; i < count - 1;",
@@ -175,7 +181,7 @@ DEFECTS = [
     ),
     Defect(
         "a sum that is not rescaled to a new maximum",
-        "cuda_log_sum_exp.h",
+        "trie/cuda_log_sum_exp.h",
         "trie_cuda shapes",
         {
             "if (to > max && max > -kInfinity) sum *= exponential(max - to);": "",
@@ -183,7 +189,7 @@ DEFECTS = [
     ),
     Defect(
         "no barrier after the node is found",
-        "cuda_next_logits.h",
+        "trie/cuda_next_logits.h",
         "next_logits_cuda",
         {
             "find_node();\n    __syncthreads();": "find_node();",
@@ -191,7 +197,7 @@ DEFECTS = [
     ),
     Defect(
         "no barrier before the end tokens",
-        "cuda_next_logits.h",
+        "trie/cuda_next_logits.h",
         "next_logits_cuda",
         {
             "if (goes_on) return;\n    __syncthreads();": "if (goes_on) return;",
@@ -199,7 +205,7 @@ DEFECTS = [
     ),
     Defect(
         "a bitmap without its last word",
-        "cuda_next_logits.h",
+        "trie/cuda_next_logits.h",
         "next_logits_cuda",
         {
             "return (vocab + 31) / 32 + 1;": "return (vocab + 31) / 32;",
@@ -207,7 +213,7 @@ DEFECTS = [
     ),
     Defect(
         "the mask of another row",
-        "cuda_next_logits.h",
+        "trie/cuda_next_logits.h",
         "next_logits_cuda",
         {
             "row / a.rows_per_mask : 0;": "row % a.rows_per_mask : 0;",
@@ -215,7 +221,7 @@ DEFECTS = [
     ),
     Defect(
         "equal scores resolved to the highest token",
-        "cuda_beam_step.h",
+        "trie/cuda_beam_step.h",
         "trie_cuda shapes",
         {
             "Key(kMostVocab - 1 - child)": "Key(child)",
@@ -248,7 +254,7 @@ def passes(sources: Path, run: str) -> bool:
 
 @pytest.mark.parametrize("defect", DEFECTS, ids=lambda defect: defect.name)
 def test_a_planted_defect_is_found(sources: Path, defect: Defect) -> None:
-    path = sources / "csrc/trie" / defect.file
+    path = sources / "csrc" / defect.file
     original = code = path.read_text()
     for before, after in defect.changes.items():
         assert code.count(before) == 1, f"{defect.file} has changed: update {before}"
