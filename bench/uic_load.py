@@ -33,8 +33,7 @@ from recops_models.data import Dataset, load
 from recops_models.examples.batch import Batch
 from recops_models.examples.candidates import Candidates
 from recops_models.examples.features import Sequence as History
-from recops_models.recipes.files import load_model
-from recops_models.recipes.run import MODEL
+from recops_models.recipes.files import MODEL, load_model
 from uic_server import UicServer
 
 POST = 100

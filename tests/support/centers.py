@@ -13,9 +13,8 @@ from jobs import job_of
 from recops_models.data import Dataset, save_dataset
 from recops_models.examples.click import click_data
 from recops_models.recipes.click import ClickRecipe
-from recops_models.recipes.files import save_model
+from recops_models.recipes.files import MODEL, save_model
 from recops_models.recipes.job import save_job
-from recops_models.recipes.run import MODEL
 
 SETTINGS = {"width": "4", "hidden": "8", "dropout": "0"}
 

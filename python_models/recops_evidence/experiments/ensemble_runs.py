@@ -18,10 +18,10 @@ from recops_models.data.storage import write_table
 from recops_models.evaluation.metrics import Evaluation, evaluate
 from recops_models.generative.ensemble import Ensemble
 from recops_models.generative.unirec import UniRec
-from recops_models.recipes.files import load_model
+from recops_models.recipes.files import MODEL, load_model
 from recops_models.recipes.job import save_job
 from recops_models.recipes.predictions import PREDICTIONS
-from recops_models.recipes.run import MODEL, load_trained, task_of
+from recops_models.recipes.run import load_trained, task_of
 from recops_models.recipes.semantic_ids import SIDS, TOKENIZER, VECTORS
 from recops_models.training.path_task import PathTask
 

@@ -23,10 +23,9 @@ from recops_models.generative.ranker import Ranking, Recommender
 from recops_models.generative.unirec import UniRec
 from recops_models.item_vectors.content import ContentEncoder
 from recops_models.item_vectors.svd import Float32Array
-from recops_models.recipes.files import load_model
+from recops_models.recipes.files import MODEL, load_model
 from recops_models.recipes.new_items import insert_new_items
 from recops_models.recipes.predictions import PREDICTIONS
-from recops_models.recipes.run import MODEL
 
 CODES = ("content", "chance")
 """Values of an arm's setting ``codes_of``.

@@ -21,9 +21,8 @@ from recops_models.evaluation.beam_recall import beam_recall
 from recops_models.evaluation.metrics import LIST_LENGTH, hits
 from recops_models.examples.feedback import LIKED, classes_of, feedback_of
 from recops_models.generative.path_ranker import PathRanker
-from recops_models.recipes.files import load_model
+from recops_models.recipes.files import MODEL, load_model
 from recops_models.recipes.predictions import PREDICTIONS
-from recops_models.recipes.run import MODEL
 
 _CUTOFFS = (10, 50)
 _POSITIVE = 4.0

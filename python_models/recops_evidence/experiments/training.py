@@ -20,10 +20,11 @@ from recops_models.data import Dataset, load, named_split
 from recops_models.evaluation.floors import floors
 from recops_models.evaluation.ranking_floors import ranking_floors
 from recops_models.examples.click import ClickData, click_data
-from recops_models.recipes.files import load_model
+from recops_models.recipes.files import MODEL, load_model
 from recops_models.recipes.job import Job
 from recops_models.recipes.parts import part
-from recops_models.recipes.run import MODEL, holds, run_job
+from recops_models.recipes.resuming import holds
+from recops_models.recipes.run import run_job
 from recops_models.recipes.setting_text import parse_settings
 from recops_models.recipes.stage import TrainingStage
 from recops_models.training.curve import finite

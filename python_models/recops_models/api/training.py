@@ -9,13 +9,14 @@ from recops_models.api.model import Model
 from recops_models.api.temporary_folder import output_folder
 from recops_models.callbacks import CallbackList, Callbacks
 from recops_models.data.dataset import Dataset
-from recops_models.data.sets import NAMED_SETS, load
+from recops_models.data.sets import load, locate
 from recops_models.data.splits import SplitName
 from recops_models.data.storage import save_dataset
 from recops_models.examples.open_click import open_events
 from recops_models.out_folder import TRAINING_KIND, out_folder
 from recops_models.recipes.job import OWN_DATA, Job
-from recops_models.recipes.run import own_data, refuse_other_finished, run_job
+from recops_models.recipes.resuming import check_replaceable
+from recops_models.recipes.run import own_data, run_job
 from recops_models.recipes.stage import Data
 from recops_models.training.device import AUTO, resolve_device
 
@@ -50,14 +51,15 @@ def train(
         quick: train for two epochs, to check the pipeline.
         callbacks: receive stages, progress and metrics.
         preset: named settings, such as ``"paper"`` of unirec; ``settings`` override them.
-        resume: continue from the last checkpoint in ``out``.
+        resume: continue from the last checkpoint in ``out``, also with more ``epochs``.
         force: replace a finished model with other settings in ``out``.
 
     Raises:
         ValueError: an unknown model, setting or device; settings that contradict each other; data
             that cannot be split; ``out`` holds another finished model.
         DataError: the data is missing, damaged or unfit.
-        KeyboardInterrupt: the training was stopped; ``out`` has the last checkpoint.
+        KeyboardInterrupt: the training was stopped; ``out`` has the last checkpoint, and from the
+            first epoch on the model of the best one.
 
     Example:
         >>> import recops_models as rm
@@ -71,7 +73,7 @@ def train(
         >>> model.recommend(["u-3"], k=2).column_names
         ['user_id', 'rank', 'item_id', 'score']
     """
-    name = OWN_DATA if isinstance(data, Dataset) else _source(data)
+    name = OWN_DATA if isinstance(data, Dataset) else locate(data)
     job = Job.of(model, name, settings or {}, seed=seed, quick=quick, split=split, preset=preset)
     chosen = resolve_device(device)
     opened = data if isinstance(data, Dataset) else _open(job)
@@ -80,17 +82,19 @@ def train(
     folder, owner = output_folder(out)
     with out_folder(folder, kind=TRAINING_KIND):
         if not (force or resume):
-            refuse_other_finished(folder, job)
-        run_job(job, opened, folder, resume=resume, callbacks=callbacks, device=chosen)
+            check_replaceable(folder, job)
+        run_job(
+            job,
+            opened,
+            folder,
+            resume=resume,
+            callbacks=callbacks,
+            device=chosen,
+            keep_interrupted=True,
+        )
         if isinstance(data, Dataset):
             save_dataset(data, own_data(folder))
     return Model(folder, owner, device=chosen)
-
-
-def _source(data: str | Path) -> str:
-    """Return the name of a data set, or an absolute path."""
-    is_path = str(data) not in NAMED_SETS and Path(data).exists()
-    return str(Path(data).resolve()) if is_path else str(data)
 
 
 def _open(job: Job) -> Data:

@@ -70,6 +70,22 @@ DeviceOption = Annotated[
 :func:`~recops_models.training.device.resolve_device`."""
 
 
+JsonOption = Annotated[
+    bool, typer.Option("--json", help="Print the metrics as one JSON object on one line.")
+]
+"""Option of every command that prints metrics."""
+
+DataOption = Annotated[
+    str | None,
+    typer.Option(
+        "--data",
+        help="Newer data with the same items: a name or a folder. Default: the data of training.",
+        show_default=False,
+    ),
+]
+"""Option of commands that read a trained model."""
+
+
 class TextEncoderOption(str, Enum):
     """Encoders of item text."""
 
@@ -99,8 +115,7 @@ def load_data(name: str) -> Dataset:
 def load_job_data(job: Job, model: nn.Module | None = None, folder: Path | None = None) -> Data:
     """Load the data of a job; see :func:`~recops_models.recipes.run.open_data`.
 
-    An unknown name is bad usage. For a finished training it means that the data folder has moved,
-    or that its relative path starts from another working directory.
+    An unknown name is bad usage. For a finished training it means that the data folder has moved.
     """
     from recops_models.data.errors import UnknownDataError
     from recops_models.recipes.run import open_data
@@ -112,8 +127,8 @@ def load_job_data(job: Job, model: nn.Module | None = None, folder: Path | None 
         if folder is None:
             raise typer.BadParameter(str(error)) from error
         raise ValueError(
-            f"{folder} was trained on {job.data}, which does not exist: relative paths start at "
-            "the working directory, so run this in the directory of the training"
+            f"{folder} was trained on {job.data}, which does not exist: name its new place with "
+            "--data"
         ) from error
 
 

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import dataclasses
+import json
 from math import isnan
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from recops_models.cli.application import DeviceOption, app, load_job_data
+from recops_models.cli.application import DataOption, DeviceOption, JsonOption, app, load_job_data
 
 
 @app.command()
 def evaluate(
     folder: Annotated[Path, typer.Argument(help="Folder of `recops train`.", show_default=False)],
+    data: DataOption = None,
+    as_json: JsonOption = False,
     device: DeviceOption = "auto",
 ) -> None:
     """Evaluate a trained model on validation and test.
@@ -28,10 +32,16 @@ def evaluate(
     from rich.table import Table
 
     from recops_models.recipes.run import load_trained, task_of
+    from recops_models.training.curve import finite
 
     job, model = load_trained(folder, device=device)
+    if data is not None:
+        job = dataclasses.replace(job, data=data)
     task = task_of(job, load_job_data(job, model, folder), model)
     results = {part: task.measure(model, part)[0] for part in ("validation", "test")}
+    if as_json:
+        typer.echo(json.dumps({part: finite(metrics) for part, metrics in results.items()}))
+        return
     table = Table("", *results["test"], box=None, pad_edge=False)
     for part, metrics in results.items():
         cells = ("undefined" if isnan(value) else f"{value:.4f}" for value in metrics.values())

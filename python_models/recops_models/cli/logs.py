@@ -8,6 +8,7 @@ import typer
 
 from recops_models.printable import printable
 
+_NAME = "recops-stderr"
 _FORMAT = "%(asctime)s %(levelname)s %(name)s: %(message)s"
 
 
@@ -25,9 +26,10 @@ def configure_logging(*, verbose: bool) -> None:
         verbose: include progress messages (INFO). Otherwise only warnings and errors are written.
     """
     logger = logging.getLogger("recops_models")
-    for handler in [one for one in logger.handlers if isinstance(one, _StderrHandler)]:
+    for handler in [each for each in logger.handlers if each.name == _NAME]:
         logger.removeHandler(handler)
     handler = _StderrHandler()
+    handler.name = _NAME  # A class of its own would not be recognized after a second import.
     handler.setFormatter(logging.Formatter(_FORMAT))
     logger.addHandler(handler)
     logger.setLevel(logging.INFO if verbose else logging.WARNING)

@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from recops_models.cli.application import LARGEST_SEED, DeviceOption, app, load_job_data
+from recops_models.cli.application import (
+    LARGEST_SEED,
+    DataOption,
+    DeviceOption,
+    app,
+    load_job_data,
+)
 from recops_models.printable import printable
 
 if TYPE_CHECKING:
@@ -66,6 +73,7 @@ def recommend(
             help="AGE: seed of the exploration. Use another one for every visit of a user.",
         ),
     ] = 0,
+    data: DataOption = None,
     device: DeviceOption = "auto",
     timing: Annotated[
         bool, typer.Option("--timing", help="Print the latency of a request and its parts.")
@@ -101,6 +109,8 @@ def recommend(
 
     _check_usage(user, users, out, timing)
     job, model = load_trained(folder, device=device)
+    if data is not None:
+        job = dataclasses.replace(job, data=data)
     dataset = load_job_data(job, model, folder)
     if not isinstance(dataset, Dataset):
         raise ValueError(f"{job.data} has examples, but no catalogue to recommend from")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -10,6 +11,7 @@ import typer
 from recops_models.cli.application import (
     LARGEST_SEED,
     DeviceOption,
+    JsonOption,
     SplitChoice,
     app,
     load_job_data,
@@ -57,8 +59,16 @@ def train(
         bool, typer.Option("--quick", help="Train for two epochs, to check the pipeline.")
     ] = False,
     resume: Annotated[
-        bool, typer.Option("--resume", help="Continue from the last checkpoint.")
+        bool,
+        typer.Option(
+            "--resume",
+            help="Continue from the last checkpoint, with `--set epochs=…` also for more epochs.",
+        ),
     ] = False,
+    force: Annotated[
+        bool, typer.Option("--force", help="Replace a model with other settings in --out.")
+    ] = False,
+    as_json: JsonOption = False,
     seed: Annotated[
         int,
         typer.Option(
@@ -68,7 +78,11 @@ def train(
     device: DeviceOption = "auto",
     out: Annotated[
         Path | None,
-        typer.Option(help="Folder to write to. Default: runs/MODEL.", show_default=False),
+        typer.Option(
+            help="Folder to write to. Default: runs/MODEL, or runs/MODEL-2 and so on if that holds "
+            "a model with other settings.",
+            show_default=False,
+        ),
     ] = None,
 ) -> None:
     """Train a ranker or a click model.
@@ -104,15 +118,17 @@ def train(
 
     from recops_models.cli.training_bar import TrainingBar
     from recops_models.data.dataset import Dataset
+    from recops_models.data.sets import locate
     from recops_models.out_folder import out_folder
     from recops_models.recipes.job import Job
-    from recops_models.recipes.run import holds, run_job
+    from recops_models.recipes.resuming import check_replaceable, free_folder, holds
+    from recops_models.recipes.run import run_job
     from recops_models.recipes.setting_text import parse_settings
 
     try:
         job = Job.of(
             model,
-            data,
+            locate(data),
             parse_settings(model, setting_pairs(settings or []), preset=preset),
             seed=seed,
             quick=quick,
@@ -125,20 +141,34 @@ def train(
     if isinstance(dataset, Dataset):
         print_findings(dataset.report)
         _warn_of_ratings(dataset, job)
-    folder = make_folder(out or Path("runs") / model)
+    folder = out or free_folder(Path("runs") / model, job)
+    if not (resume or force):
+        check_replaceable(folder, job)
+    make_folder(folder)
     console = Console(stderr=True)
     try:
         with Progress(console=console, transient=True, disable=not console.is_terminal) as bars:
             bar = TrainingBar(bars, model)
             with out_folder(folder, kind="training-config"):
-                trained = run_job(job, dataset, folder, resume=resume, callbacks=bar, device=device)
+                trained = run_job(
+                    job,
+                    dataset,
+                    folder,
+                    resume=resume,
+                    callbacks=bar,
+                    device=device,
+                    keep_interrupted=True,
+                )
     except KeyboardInterrupt:
         advice = (
-            f"{folder} has the last checkpoint: continue with --resume"
+            _advice(folder)
             if holds(folder, job)
             else f"the training had not started, and {folder} is unchanged"
         )
         raise RuntimeError(f"interrupted; {advice}") from None
+    if as_json:
+        typer.echo(json.dumps({"out": str(folder), **trained.metrics}))
+        return
     for note in trained.task.notes:
         typer.echo(f"note: {note}")
     for part in ("validation", "test"):
@@ -148,6 +178,16 @@ def train(
         )
         typer.echo(f"{part}: {figures}")
     typer.echo(f"{model} in {folder}")
+
+
+def _advice(folder: Path) -> str:
+    """Return what an interrupted training has left, and how to continue it."""
+    from recops_models.recipes.files import MODEL
+
+    advice = f"{folder} has the last checkpoint: continue with --resume"
+    if (folder / MODEL).exists():
+        advice += "; its model is that of the best epoch so far"
+    return advice
 
 
 def _warn_of_ratings(dataset: Dataset, job: Job) -> None:

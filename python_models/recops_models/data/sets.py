@@ -227,6 +227,12 @@ not.
 """
 
 
+def locate(name: str | Path) -> str:
+    """Return the name of a data set, or the absolute path of a file or folder."""
+    is_path = str(name) not in NAMED_SETS and Path(name).exists()
+    return str(Path(name).resolve()) if is_path else str(name)
+
+
 def load(name: str | Path) -> Dataset:
     """Load a data set by name or path.
 

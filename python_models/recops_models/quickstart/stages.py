@@ -16,7 +16,8 @@ from recops_models.evaluation.metrics import evaluate
 from recops_models.generative.ranker import Recommender
 from recops_models.quickstart.run_folder import RunFolder
 from recops_models.quickstart.settings import Settings
-from recops_models.recipes.run import MODEL, train_job
+from recops_models.recipes.files import MODEL
+from recops_models.recipes.run import train_job
 from recops_models.recipes.semantic_ids import SID_FILES
 from recops_models.recipes.stage import TrainResult
 from recops_models.training.ranking_task import RankingTask

@@ -18,6 +18,8 @@ from recops_models.settings import JsonObject, from_json
 if TYPE_CHECKING:
     from recops_models.examples.features import FittedSchema
 
+MODEL = "model.safetensors"
+
 _KIND = "recommender"
 _SCHEMA = "schema."
 

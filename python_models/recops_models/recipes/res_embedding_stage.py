@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import dataclasses
 from pathlib import Path
 
-from torch import Tensor
+from torch import Tensor, nn
 
 from recops_models.click.res_embedding import ResEmbedding, ResEmbeddingConfig
 from recops_models.examples.batch import Batch
@@ -15,7 +14,7 @@ from recops_models.graphs.training_histories import histories_key, training_hist
 from recops_models.recipes.click_nets import click_net
 from recops_models.recipes.click_stage import ExampleStage
 from recops_models.recipes.parts import part
-from recops_models.recipes.stage import StageContext, TrainResult
+from recops_models.recipes.stage import StageContext
 from recops_models.setting_checks import check_file
 from recops_models.training.click_task import ExampleTask
 from recops_models.training.optimizers import check_dense
@@ -75,12 +74,10 @@ class ResEmbeddingStage(ExampleStage[ResEmbedding]):
         base = click_net(self.name, sizes.base).build(task.data, context.with_sizes("base"))
         return ResEmbedding(base, _graph(task.data, context, sizes), sizes.table())
 
-    def run(self, context: StageContext) -> TrainResult:
-        """See :meth:`Stage.run`; the resulting model is the base with a plain table."""
-        result = super().run(context)
-        assert isinstance(result.model, ResEmbedding)
-        result.model.table.save(context.folder / TABLE)
-        return dataclasses.replace(result, model=result.model.fold())
+    def trained(self, model: ResEmbedding, context: StageContext) -> nn.Module:
+        """See :meth:`TrainingStage.trained`; the base with a plain table."""
+        model.table.save(context.folder / TABLE)
+        return model.fold()
 
 
 def _graph(data: ClickData, context: StageContext, sizes: ResEmbeddingConfig) -> ItemGraph:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-from collections.abc import Mapping
 from pathlib import Path
 from typing import TypeAlias
 
@@ -26,11 +25,12 @@ from recops_models.recipes.catalogue import (
     save_catalogue,
     with_recorded_categories,
 )
-from recops_models.recipes.files import load_model, save_model
+from recops_models.recipes.files import MODEL, load_model, save_model
 from recops_models.recipes.job import CONFIG, OWN_DATA, Job, load_job, save_job
 from recops_models.recipes.predictions import write_predictions
 from recops_models.recipes.recipe import Recipe
 from recops_models.recipes.registry import recipe_of
+from recops_models.recipes.resuming import check_resumable
 from recops_models.recipes.stage import CURVES, Data, StageContext, TrainResult
 from recops_models.training.curve import finite
 from recops_models.training.device import AUTO, HOST, resolve_device
@@ -38,7 +38,7 @@ from recops_models.training.task import AnyTask
 from recops_models.training.tensorboard import figure_events
 from recops_models.versions import versions
 
-MODEL, METRICS = "model.safetensors", "metrics.json"
+METRICS = "metrics.json"
 
 Figures: TypeAlias = dict[str, float | None]
 
@@ -51,6 +51,7 @@ def train_job(
     resume: bool = False,
     callbacks: Callbacks | None = None,
     device: str | torch.device = AUTO,
+    keep_interrupted: bool = False,
 ) -> TrainResult:
     """Run the stages of a job, and save the model of the last one in ``folder``.
 
@@ -62,6 +63,7 @@ def train_job(
         callbacks: receive stages, progress and metrics.
         device: where all stages run; see :func:`~recops_models.training.device.resolve_device`. The
             result's model is left there.
+        keep_interrupted: save the model of the best epoch also if the training is interrupted.
 
     Raises:
         ValueError: ``resume`` with another job than that of ``folder``, or with changed data; data
@@ -71,7 +73,7 @@ def train_job(
     device = resolve_device(device)
     resume = resume and (folder / CONFIG).exists()
     if resume:
-        _refuse_another(job, folder)
+        check_resumable(folder, job)
     data, record = open_catalogue(folder, job, data, resume=resume)
     *before, last = (stage for stage in job.recipe.stages() if stage.is_enabled(job.parts))
 
@@ -105,8 +107,14 @@ def train_job(
         path = folder / stage.name
         path.mkdir(exist_ok=True)
         earlier[stage.name] = stage.run(dataclasses.replace(context, folder=path)).model
+
+    def save(model: nn.Module) -> None:
+        save_model(folder / MODEL, *job.recipe.for_saving(model, job.parts))
+
+    if keep_interrupted:
+        context = dataclasses.replace(context, save_interrupted=save)
     result = last.run(context)
-    save_model(folder / MODEL, *job.recipe.for_saving(result.model, job.parts))
+    save(result.model)
     return result
 
 
@@ -134,6 +142,7 @@ def run_job(
     test: bool = True,
     callbacks: Callbacks | None = None,
     device: str | torch.device = AUTO,
+    keep_interrupted: bool = False,
 ) -> TrainResult:
     """Train a job by :func:`train_job`, and measure its model on validation and once on test.
 
@@ -146,11 +155,20 @@ def run_job(
             ``device``.
         test: False: do not read the test part, as for tuning; ``metrics.json`` has an empty
             ``"test"``.
+        keep_interrupted: see :func:`train_job`.
 
     Returns:
         The model of ``model.safetensors``, with the content of ``metrics.json``.
     """
-    result = train_job(job, data, folder, resume=resume, callbacks=callbacks, device=device)
+    result = train_job(
+        job,
+        data,
+        folder,
+        resume=resume,
+        callbacks=callbacks,
+        device=device,
+        keep_interrupted=keep_interrupted,
+    )
     task, model = result.task, result.model
     figures: dict[str, Figures] = {"test": {}}
     if test:
@@ -242,41 +260,3 @@ def task_of(job: Job, data: Data, model: nn.Module | None = None) -> AnyTask:
     """
     task: AnyTask = job.recipe.stages()[-1].task(data, job.parts, job.split, model)
     return task
-
-
-def holds(folder: Path, job: Job) -> bool:
-    """Return whether the folder has a training of this job, unfinished or finished."""
-    return (folder / CONFIG).exists() and _parts(load_job(folder)) == _parts(job)
-
-
-def refuse_other_finished(folder: Path, job: Job) -> None:
-    """Refuse to replace a finished training of another job.
-
-    Raises:
-        ValueError: the folder has one.
-    """
-    if (folder / MODEL).exists() and (folder / CONFIG).exists() and not holds(folder, job):
-        raise ValueError(
-            f"{folder} holds a finished {load_job(folder).model} with other settings: name another "
-            "folder, or replace it by force"
-        )
-
-
-def _refuse_another(job: Job, folder: Path) -> None:
-    new, recorded = _parts(job), _parts(load_job(folder))
-    for name in dict.fromkeys([*new, *recorded]):
-        if new.get(name) != recorded.get(name):
-            raise ValueError(
-                f"{folder} holds a training with {name} {recorded.get(name)}, not {new.get(name)}: "
-                "leave out --resume to start again, or name another folder with --out"
-            )
-
-
-def _parts(job: Job) -> Mapping[str, object]:
-    return {
-        "model": job.model,
-        "data": job.data,
-        "seed": job.seed,
-        "split": job.split,
-        **job.parts,
-    }

@@ -21,6 +21,7 @@ from recops_models.recipes.parts import Parts, part
 from recops_models.training.config import TrainingConfig
 from recops_models.training.curve import Epoch, best_epoch, finite
 from recops_models.training.device import fork_generators, resolve_device
+from recops_models.training.interrupted import TrainingInterrupted
 from recops_models.training.task import AnyTask, ModelT
 from recops_models.training.tensorboard import TensorBoard
 from recops_models.training.trainer import CHECKPOINT, check_select, fit
@@ -47,6 +48,8 @@ class StageContext:
         earlier: models of the earlier stages, by stage name.
         start_output: a stage calls it after its checks and before it writes its first file. The
             first call removes the files of an earlier training; later calls do nothing.
+        save_interrupted: receives the model of the best epoch if the training of the last stage is
+            interrupted.
         device: where the stage trains; the job chooses it once for all stages.
     """
 
@@ -60,6 +63,7 @@ class StageContext:
     earlier: Mapping[str, nn.Module] = field(default_factory=dict)
     start_output: Callable[[], None] = lambda: None
     device: torch.device = field(default_factory=resolve_device)
+    save_interrupted: Callable[[nn.Module], None] = lambda model: None
 
     def with_sizes(self, name: str) -> StageContext:
         """Return the context of a net whose sizes are the part ``name`` of the settings."""
@@ -159,6 +163,10 @@ class TrainingStage(Stage[TaskT], Generic[TaskT, ModelT]):
     def build(self, task: TaskT, context: StageContext) -> ModelT:
         """Return a new model, with weights from torch's generator; may write files."""
 
+    def trained(self, model: ModelT, context: StageContext) -> nn.Module:
+        """Return the stage's result for a trained model; the model itself by default."""
+        return model
+
     def config(self, parts: Parts) -> TrainingConfig:
         """Return the training configuration of this stage."""
         return part(parts, self.part, TrainingConfig)
@@ -177,19 +185,24 @@ class TrainingStage(Stage[TaskT], Generic[TaskT, ModelT]):
         context.start_output()
         context.callbacks.start(self.name)
         with TensorBoard(context.folder) as events:
-            curve = fit(
-                model,
-                task,
-                config,
-                seed=context.seed,
-                folder=context.folder,
-                resume=context.resume,
-                callbacks=CallbackList(events, context.callbacks),
-                device=context.device,
-            )
+            try:
+                curve = fit(
+                    model,
+                    task,
+                    config,
+                    seed=context.seed,
+                    folder=context.folder,
+                    resume=context.resume,
+                    callbacks=CallbackList(events, context.callbacks),
+                    device=context.device,
+                )
+            except TrainingInterrupted:
+                context.save_interrupted(self.trained(model, context))
+                raise
         rows = [finite(epoch.row()) for epoch in curve]
         write_json(context.folder / CURVES, {"rows": rows}, kind="curves")
-        return TrainResult(model, task, curve, curve[best_epoch(curve, config)])
+        best = curve[best_epoch(curve, config)]
+        return TrainResult(self.trained(model, context), task, curve, best)
 
 
 AnyStage: TypeAlias = Stage[Any]

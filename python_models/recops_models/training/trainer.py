@@ -29,6 +29,7 @@ from recops_models.training.device import (
 )
 from recops_models.training.device_batches import device_batches
 from recops_models.training.diverged import DivergedError
+from recops_models.training.interrupted import TrainingInterrupted
 from recops_models.training.losses import EpochLosses
 from recops_models.training.optimizers import (
     check_gradients,
@@ -92,7 +93,9 @@ def fit(
         ValueError: unknown ``config.select``; empty training part; checkpoint of another model;
             missing device.
         CorruptFileError: the checkpoint is damaged.
-        KeyboardInterrupt: the training was stopped; the folder has the last checkpoint.
+        TrainingInterrupted: the training was stopped after an epoch; the model has the weights of
+            the best one, and the folder the last checkpoint.
+        KeyboardInterrupt: the training was stopped before.
     """
     check_select(task.metrics, config)
     keep_freed_memory()
@@ -116,27 +119,35 @@ def fit(
         if path is not None:
             save_checkpoint(path, model, optimizers, state)
 
-    while not is_finished(state.curve, config):
-        started = time.perf_counter() - state.seconds
-        _run_epoch(step, optimizers, task, config, seed, state, save, callbacks, device)
-        if not all_finite(model.parameters()):
-            raise DivergedError(
-                f"training: a weight is not finite after epoch {len(state.curve) + 1}; "
-                "lower learning_rate"
-            )
-        metrics = task.evaluate(model.eval())
-        if config.select != LAST and math.isnan(metrics[config.select]):
-            raise ValueError(
-                f"training: {config.select} of the validation part is undefined, so it cannot "
-                "choose the best epoch; name another metric with select"
-            )
-        seconds = round(time.perf_counter() - started, 3)
-        epoch = Epoch(len(state.curve), state.total / state.targets, metrics, seconds)
-        state.finish_epoch(epoch)
-        if best_epoch(state.curve, config) == epoch.epoch:
-            state.best = {key: value.detach().clone() for key, value in model.state_dict().items()}
-        save()
-        callbacks.log_metrics(epoch.epoch + 1, epoch.metrics)
+    try:
+        while not is_finished(state.curve, config):
+            started = time.perf_counter() - state.seconds
+            _run_epoch(step, optimizers, task, config, seed, state, save, callbacks, device)
+            if not all_finite(model.parameters()):
+                raise DivergedError(
+                    f"training: a weight is not finite after epoch {len(state.curve) + 1}; "
+                    "lower learning_rate"
+                )
+            metrics = task.evaluate(model.eval())
+            if config.select != LAST and math.isnan(metrics[config.select]):
+                raise ValueError(
+                    f"training: {config.select} of the validation part is undefined, so it cannot "
+                    "choose the best epoch; name another metric with select"
+                )
+            seconds = round(time.perf_counter() - started, 3)
+            epoch = Epoch(len(state.curve), state.total / state.targets, metrics, seconds)
+            state.finish_epoch(epoch)
+            if best_epoch(state.curve, config) == epoch.epoch:
+                weights = model.state_dict()
+                state.best = {key: value.detach().clone() for key, value in weights.items()}
+            save()
+            callbacks.log_metrics(epoch.epoch + 1, epoch.metrics)
+    except KeyboardInterrupt as stop:
+        if not state.curve:
+            raise
+        model.load_state_dict(state.best)
+        model.eval()
+        raise TrainingInterrupted from stop
     model.load_state_dict(state.best)
     model.eval()
     return state.curve

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from pathlib import Path
 from typing import Any, cast
 
 import pyarrow as pa
 import pytest
+import torch
 
 import recops_models as rm
 from recops.files import CorruptFileError
@@ -115,7 +117,7 @@ def test_a_folder_works_from_everywhere(
 def test_another_finished_model_is_not_overwritten(shop: Path, tmp_path: Path) -> None:
     data = dataset_of(shop)
     rm.train("popularity", data, out=tmp_path)
-    with pytest.raises(ValueError, match="holds a finished popularity with other settings"):
+    with pytest.raises(ValueError, match="holds a trained popularity with other settings"):
         rm.train("popularity", data, out=tmp_path, seed=1)
     rm.train("popularity", data, out=tmp_path)  # The same training may be repeated.
     assert rm.train("popularity", data, out=tmp_path, seed=1, force=True).config["seed"] == 1
@@ -210,3 +212,49 @@ def test_the_package_exports_the_contract() -> None:
         assert getattr(rm, name) is not None
     with pytest.raises(AttributeError, match="no attribute 'nothing'"):
         _ = rm.nothing
+
+
+class StopAfter(Callbacks):
+    """Callbacks that stop a training in the epoch after ``epochs`` finished ones."""
+
+    def __init__(self, epochs: int) -> None:
+        self.epochs, self.finished = epochs, 0
+
+    def log_metrics(self, step: int, metrics: Any) -> None:
+        self.finished = step
+
+    def advance(self, share: float, note: str = "", **metrics: float) -> None:
+        if self.finished == self.epochs:
+            raise KeyboardInterrupt
+
+
+def test_an_interrupted_training_leaves_its_best_model(shop: Path, tmp_path: Path) -> None:
+    data, settings = dataset_of(shop), {**SASREC, "epochs": 3, "decay": 1.0}
+    with pytest.raises(KeyboardInterrupt):
+        rm.train("sasrec", data, settings, out=tmp_path / "cut", callbacks=StopAfter(1))
+    one = rm.train("sasrec", data, {**settings, "epochs": 1})
+    best = rm.load(tmp_path / "cut").module.state_dict()
+    assert all(torch.equal(value, best[name]) for name, value in one.module.state_dict().items())
+    resumed = rm.train("sasrec", data, settings, out=tmp_path / "cut", resume=True)
+    whole = rm.train("sasrec", data, settings)
+    assert resumed.metrics["test"] == whole.metrics["test"]
+
+
+def test_a_training_stopped_in_its_first_epoch_leaves_no_model(shop: Path, tmp_path: Path) -> None:
+    with pytest.raises(KeyboardInterrupt):
+        rm.train("sasrec", dataset_of(shop), SASREC, out=tmp_path, callbacks=StopAfter(0))
+    assert not (tmp_path / "model.safetensors").exists()
+
+
+def test_a_resumption_may_train_longer_and_change_nothing_else(shop: Path, tmp_path: Path) -> None:
+    data = dataset_of(shop)
+    settings = {**SASREC, "decay": 1.0, "patience": 9}
+    rm.train("sasrec", data, settings, out=tmp_path)
+    longer = {**settings, "epochs": 3}
+    resumed = rm.train("sasrec", data, longer, out=tmp_path, resume=True)
+    assert resumed.config["training"]["epochs"] == 3
+    rows = json.loads((tmp_path / "curves.json").read_text())["rows"]
+    assert [row["epoch"] for row in rows] == [0, 1, 2]
+    message = r"holds a training with width 8, not 16: leave out --resume"
+    with pytest.raises(ValueError, match=message):
+        rm.train("sasrec", data, {**longer, "width": 16}, out=tmp_path, resume=True)

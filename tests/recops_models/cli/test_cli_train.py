@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -176,7 +177,7 @@ def test_a_click_model_on_streamed_examples(
     capsys.readouterr()
     assert run(["evaluate", str(out)]) == 0
     assert f"{metrics['test']['auc']:.4f}" in capsys.readouterr().out
-    assert run([*command, "--split", "by-user"]) == 1
+    assert run([*command, "--split", "by-user", "--force"]) == 1
     assert "is already split" in capsys.readouterr().err
     assert run(["recommend", str(out), "--user", "3"]) == 1
     assert "no catalogue to recommend from" in capsys.readouterr().err
@@ -230,7 +231,7 @@ def test_predictions_have_the_text_ids_of_users(model: str, tmp_path: Path) -> N
     assert table["user_key"].to_pylist() == [named[user] for user in table["user"].to_pylist()]
 
 
-def test_a_missing_relative_folder_is_named(
+def test_a_folder_that_has_moved_is_named_and_replaced(
     data: str,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
@@ -239,8 +240,38 @@ def test_a_missing_relative_folder_is_named(
     monkeypatch.chdir(tmp_path)
     assert run(["train", "popularity", "--data", "shop", "--out", "out"]) == 0
     monkeypatch.chdir("shop")
-    assert run(["recommend", "../out", "--user", "1"]) == 1
-    assert "../out was trained on shop, which does not exist" in capsys.readouterr().err
+    assert run(["recommend", "../out", "--user", "1"]) == 0
+    Path(data).rename(tmp_path / "moved")
+    capsys.readouterr()
+    assert run(["recommend", str(tmp_path / "out"), "--user", "1"]) == 1
+    message = f"was trained on {data}, which does not exist: name its new place with --data"
+    assert message in capsys.readouterr().err
+    new = ["--data", str(tmp_path / "moved")]
+    assert run(["recommend", str(tmp_path / "out"), "--user", "1", *new]) == 0
+    capsys.readouterr()
+    assert run(["evaluate", str(tmp_path / "out"), "--json", *new]) == 0
+    metrics = json.loads(capsys.readouterr().out)
+    assert metrics["test"] == read_json(tmp_path / "out" / "metrics.json", kind="metrics")["test"]
+
+
+def test_a_model_with_other_settings_is_not_overwritten(
+    data: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    command = ["train", "popularity", "--data", data]
+    for seed, out in (("0", "popularity"), ("0", "popularity"), ("1", "popularity-2")):
+        capsys.readouterr()
+        assert run([*command, "--seed", seed, "--json"]) == 0
+        line = json.loads(capsys.readouterr().out.splitlines()[-1])
+        assert line["out"] == f"runs/{out}"
+        assert (
+            line["test"] == read_json(Path("runs") / out / "metrics.json", kind="metrics")["test"]
+        )
+    explicit = [*command, "--seed", "2", "--out", "runs/popularity"]
+    assert run(explicit) == 1
+    assert "holds a trained popularity with other settings" in capsys.readouterr().err
+    assert run([*explicit, "--force"]) == 0
+    assert load_job(Path("runs/popularity")).seed == 2
 
 
 def test_resuming_refuses_a_changed_stream(
@@ -293,10 +324,12 @@ def test_an_interrupt_keeps_the_last_checkpoint_with_a_note(
     with monkeypatch.context() as patch:
         patch.setattr(next_item_task, "window_batches", stop_in_the_second)
         assert run(command) == 1
-    assert "has the last checkpoint: continue with --resume" in capsys.readouterr().err
+    advice = "has the last checkpoint: continue with --resume; its model is that of the best epoch"
+    assert advice in capsys.readouterr().err
+    load_trained(out)
     with monkeypatch.context() as patch:
         patch.setattr(ranking, "NextItemTask", stop_in_the_second)
-        assert run([*command, "--seed", "1"]) == 1
+        assert run([*command, "--seed", "1", "--force"]) == 1
     assert f"the training had not started, and {out} is unchanged" in capsys.readouterr().err
     assert run([*command, "--resume"]) == 0
     rows = read_json(out / "curves.json", kind="curves")["rows"]
@@ -314,7 +347,7 @@ def test_a_fresh_start_removes_the_earlier_training(
         raise KeyboardInterrupt
 
     monkeypatch.setattr(next_item_task, "window_batches", stop)
-    assert run([*command, "--seed", "1"]) == 1
+    assert run([*command, "--seed", "1", "--force"]) == 1
     assert load_job(out).seed == 1
     with pytest.raises(FileNotFoundError):
         load_trained(out)

@@ -11,8 +11,7 @@ import torch
 from centers import events_of
 from recops_models.data import Dataset
 from recops_models.examples.candidates import Candidates
-from recops_models.recipes.files import load_model
-from recops_models.recipes.run import MODEL
+from recops_models.recipes.files import MODEL, load_model
 from recops_models.serving.center import Center
 from recops_models.serving.ingestion import Refusal
 from recops_models.serving.keys import user_key

@@ -17,9 +17,8 @@ from click_recipes import net
 from jobs import job_of
 from recops_models.data import Dataset, load
 from recops_models.examples.batch import Batch
-from recops_models.recipes.files import save_model
+from recops_models.recipes.files import MODEL, save_model
 from recops_models.recipes.job import save_job
-from recops_models.recipes.run import MODEL
 from recops_models.serving.center import Center
 from recops_models.serving.errors import FieldError
 from recops_models.serving.event import UserEvent

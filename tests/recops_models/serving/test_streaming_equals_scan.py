@@ -16,8 +16,7 @@ from recops_models.click.memory import MemoryModel
 from recops_models.data import Dataset
 from recops_models.examples.click_schema import SIGN, item_columns
 from recops_models.examples.feedback import classes_of_values
-from recops_models.recipes.files import load_model
-from recops_models.recipes.run import MODEL
+from recops_models.recipes.files import MODEL, load_model
 from recops_models.serving.center import Center
 from recops_models.serving.keys import user_key
 from recops_models.serving.layout import StateLayout

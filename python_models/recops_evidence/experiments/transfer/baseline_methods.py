@@ -18,9 +18,11 @@ from recops_models.click.model import ClickModel
 from recops_models.examples.click import ClickData, click_data
 from recops_models.examples.domains import Domains, slices_of
 from recops_models.recipes.click import ClickRecipe
+from recops_models.recipes.files import MODEL
 from recops_models.recipes.job import Job
 from recops_models.recipes.parts import part
-from recops_models.recipes.run import MODEL, holds, train_job
+from recops_models.recipes.resuming import holds
+from recops_models.recipes.run import train_job
 from recops_models.recipes.setting_text import parse_settings
 from recops_models.training.click_task import ClickTask
 from recops_models.training.config import TrainingConfig

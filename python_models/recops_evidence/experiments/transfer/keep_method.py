@@ -19,7 +19,8 @@ from recops_models.recipes.job import Job
 from recops_models.recipes.keep_task import KeepTask
 from recops_models.recipes.knowledge_stage import KNOWLEDGE, KnowledgeStage
 from recops_models.recipes.parts import part
-from recops_models.recipes.run import holds, train_job
+from recops_models.recipes.resuming import holds
+from recops_models.recipes.run import train_job
 from recops_models.recipes.setting_text import parse_settings
 from recops_models.recipes.stage import StageContext
 from recops_models.training.example_config import ExampleConfig
