@@ -75,7 +75,7 @@ JsonOption = Annotated[
 ]
 """Option of every command that prints metrics."""
 
-DataOption = Annotated[
+NewerDataOption = Annotated[
     str | None,
     typer.Option(
         "--data",

@@ -10,13 +10,13 @@ from typing import Annotated
 
 import typer
 
-from recops_models.cli.application import DataOption, DeviceOption, JsonOption, app, load_job_data
+from recops_models.cli.application import NewerDataOption, DeviceOption, JsonOption, app, load_job_data
 
 
 @app.command()
 def evaluate(
     folder: Annotated[Path, typer.Argument(help="Folder of `recops train`.", show_default=False)],
-    data: DataOption = None,
+    data: NewerDataOption = None,
     as_json: JsonOption = False,
     device: DeviceOption = "auto",
 ) -> None:

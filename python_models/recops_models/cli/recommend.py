@@ -10,7 +10,7 @@ import typer
 
 from recops_models.cli.application import (
     LARGEST_SEED,
-    DataOption,
+    NewerDataOption,
     DeviceOption,
     app,
     load_job_data,
@@ -73,7 +73,7 @@ def recommend(
             help="AGE: seed of the exploration. Use another one for every visit of a user.",
         ),
     ] = 0,
-    data: DataOption = None,
+    data: NewerDataOption = None,
     device: DeviceOption = "auto",
     timing: Annotated[
         bool, typer.Option("--timing", help="Print the latency of a request and its parts.")

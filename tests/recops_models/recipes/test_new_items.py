@@ -125,7 +125,7 @@ def test_codes_come_from_the_tokenizer_of_the_training(shop: Path, tmp_path: Pat
     pairs = [f"--set={key}={value}" for key, value in settings.items()]
     command = ["train", "unirec", "--data", str(shop / "shop"), *pairs]
     first = [*command, "--set=align=both", "--seed", "0", "--out", str(out)]
-    second = [*command, "--set=align=none", "--seed", "1", "--out"]
+    second = [*command, "--set=align=none", "--seed", "1", "--force", "--out"]
     for each in (first, [*second, str(out)], [*second, str(alone)]):
         assert run(each) == 0
     tokenizers = [load_tokenizer(folder / TOKENIZER) for folder in (out, out / "unirec")]
