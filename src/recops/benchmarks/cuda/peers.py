@@ -8,10 +8,10 @@ from typing import Any
 
 from torch import Tensor
 
-Search = Callable[[Tensor], object]
+PeerSearch = Callable[[Tensor], object]
 
 
-def faiss_search(codebook: Tensor) -> Search | None:
+def faiss_search(codebook: Tensor) -> PeerSearch | None:
     """Return the search of faiss's flat GPU index over a codebook, or None without faiss-gpu."""
     faiss = _module("faiss")
     if faiss is None or not hasattr(faiss, "StandardGpuResources"):
@@ -23,7 +23,7 @@ def faiss_search(codebook: Tensor) -> Search | None:
     return lambda x: index.search(x, 1)
 
 
-def nearest_by_cuvs(codebook: Tensor) -> Search | None:
+def nearest_by_cuvs(codebook: Tensor) -> PeerSearch | None:
     """Return cuVS's brute-force search over a codebook, or None without cuVS."""
     brute_force = _module("cuvs.neighbors.brute_force")
     if brute_force is None:

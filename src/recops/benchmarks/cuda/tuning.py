@@ -24,7 +24,7 @@ from recops.ops.residual_quantization.triton.table import (
     load_table,
 )
 
-Measure = Callable[[Configuration], float]
+Stopwatch = Callable[[Configuration], float]
 """Function that returns the seconds of a configuration, or raises an error if it does not run."""
 
 _SCAN = "scan_codewords"
@@ -60,7 +60,7 @@ def candidates(configuration: Configuration) -> Iterator[Configuration]:
                 yield dataclasses.replace(configuration, kernels=kernels)
 
 
-def fastest(configuration: Configuration, measure: Measure) -> tuple[Configuration, float, float]:
+def fastest(configuration: Configuration, measure: Stopwatch) -> tuple[Configuration, float, float]:
     """Return the fastest candidate, its seconds, and those of the configuration itself.
 
     A candidate that raises an error is skipped. The configuration itself must run.
@@ -75,14 +75,14 @@ def fastest(configuration: Configuration, measure: Measure) -> tuple[Configurati
     return best, least, current
 
 
-def _measured(measure: Measure, configuration: Configuration) -> float:
+def _measured(measure: Stopwatch, configuration: Configuration) -> float:
     try:
         return measure(configuration)
     except Exception:  # Compilers and drivers refuse configurations by many errors.
         return float("inf")
 
 
-def measure_on(device: torch.device, name: str) -> Measure:
+def measure_on(device: torch.device, name: str) -> Stopwatch:
     """Return a function that times greedy encoding of a class's shape, and checks the codes."""
     from recops.ops.residual_quantization.triton.launch import encode
 
