@@ -10,7 +10,7 @@ from import_graph import cycles, import_graph, imports_against
 PYTHON_MODELS = Path(__file__).resolve().parents[2] / "python_models"
 PRODUCT = PYTHON_MODELS / "recops_models"
 EXPERIMENTS = PYTHON_MODELS / "recops_evidence"
-MAY_IMPORT = {"cli/reproduce.py", "cli/run_bars.py", "reproduce.py"}
+MAY_IMPORT = {"cli/reproduce.py", "cli/run_bars.py", "api/reproducing.py"}
 
 
 def imports_experiments(source: str) -> bool:

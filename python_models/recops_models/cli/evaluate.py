@@ -10,7 +10,13 @@ from typing import Annotated
 
 import typer
 
-from recops_models.cli.application import NewerDataOption, DeviceOption, JsonOption, app, load_job_data
+from recops_models.cli.application import (
+    NewerDataOption,
+    DeviceOption,
+    JsonOption,
+    app,
+    load_job_data,
+)
 
 
 @app.command()

@@ -29,7 +29,7 @@ def configure_logging(*, verbose: bool) -> None:
     for handler in [each for each in logger.handlers if each.name == _NAME]:
         logger.removeHandler(handler)
     handler = _StderrHandler()
-    handler.name = _NAME  # A class of its own would not be recognized after a second import.
+    handler.name = _NAME  # After a second import of this module, the class is another one.
     handler.setFormatter(logging.Formatter(_FORMAT))
     logger.addHandler(handler)
     logger.setLevel(logging.INFO if verbose else logging.WARNING)

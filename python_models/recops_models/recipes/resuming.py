@@ -1,4 +1,4 @@
-"""Which trainings a folder can continue, and which it must not lose."""
+"""Checks that a training continues what its folder has, and loses no other model."""
 
 from __future__ import annotations
 

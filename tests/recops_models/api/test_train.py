@@ -236,8 +236,8 @@ def test_an_interrupted_training_leaves_its_best_model(shop: Path, tmp_path: Pat
     best = rm.load(tmp_path / "cut").module.state_dict()
     assert all(torch.equal(value, best[name]) for name, value in one.module.state_dict().items())
     resumed = rm.train("sasrec", data, settings, out=tmp_path / "cut", resume=True)
-    whole = rm.train("sasrec", data, settings)
-    assert resumed.metrics["test"] == whole.metrics["test"]
+    uninterrupted = rm.train("sasrec", data, settings)
+    assert resumed.metrics["test"] == uninterrupted.metrics["test"]
 
 
 def test_a_training_stopped_in_its_first_epoch_leaves_no_model(shop: Path, tmp_path: Path) -> None:
