@@ -21,3 +21,9 @@ def check_numel(op: str, name: str, tensor: Tensor, count: int) -> None:
     """Check the number of values."""
     if tensor.numel() != count:
         raise ValueError(f"{op}: {name} must have {count} values, got {list(tensor.shape)}")
+
+
+def check_between(op: str, name: str, value: int, least: int, most: int) -> None:
+    """Check that a number is from ``least`` to ``most``."""
+    if not least <= value <= most:
+        raise ValueError(f"{op}: {name} must be from {least} to {most}, got {value}")

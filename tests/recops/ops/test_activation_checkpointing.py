@@ -11,6 +11,8 @@ from torch.utils.checkpoint import checkpoint
 
 import recops
 
+pytestmark = pytest.mark.composites
+
 MIMN = recops.MimnParams.random(input_size=4, hidden_size=3, num_slots=2)
 HPMN = recops.HpmnParams.random(input_size=4, hidden_size=3, num_slots=2)
 SCANNED = torch.randn(4, 12, generator=torch.Generator().manual_seed(1))

@@ -250,6 +250,7 @@ def mimn_backward(changes: dict[int, list[int]]) -> list[Tensor]:
     )
 
 
+@pytest.mark.composites
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
@@ -267,6 +268,7 @@ def test_reshaped_parameters_of_mimn_are_refused(
         mimn_backward(changes)
 
 
+@pytest.mark.composites
 def test_reshaped_parameters_of_hpmn_are_refused() -> None:
     x, memory = torch.zeros(1, 5, 4), torch.zeros(1, 2, 3)
     count, w_hh = torch.zeros(1, dtype=torch.int64), torch.zeros(2, 9, 3)
@@ -279,6 +281,7 @@ def test_reshaped_parameters_of_hpmn_are_refused() -> None:
             ops.hpmn_scan(x, memory, count, changed, w_hh, bias, [1, 2], None, 0)
 
 
+@pytest.mark.composites
 def test_rows_of_memories_must_be_a_vector() -> None:
     rows = torch.zeros(2, 3, dtype=torch.int64)
     with pytest.raises(ValueError, match=r"hpmn_read: rows must have 1 dimensions, got \[2, 3\]"):
@@ -305,6 +308,7 @@ def test_sizes_of_levels_are_checked() -> None:
         ops.accumulate_codes(x, torch.zeros(3, dtype=torch.int64), -1, None)
 
 
+@pytest.mark.composites
 def test_more_events_than_can_be_sorted_are_refused() -> None:
     x = torch.zeros(1, 4).expand(2**32, 4)
     rows = torch.zeros(1, dtype=torch.int64).expand(2**32)
@@ -326,9 +330,13 @@ def test_unbounded_draws_of_noise_are_refused() -> None:
             ops.code_flips(x, words, [2, 2], torch.zeros(2), 1, 0, begin, end)
 
 
-def test_unbounded_work_is_refused() -> None:
+def test_unbounded_measurements_are_refused() -> None:
     with pytest.raises(ValueError, match="fma_ceiling: iterations must be from 1 to"):
         ops.fma_ceiling(2**62)
+
+
+@pytest.mark.composites
+def test_unbounded_networks_are_refused() -> None:
     options = (None, None, False, "tanh", False, True, "sum", False)
     with pytest.raises(ValueError, match="coaction: orders must be from 1 to 1024"):
         ops.coaction(torch.zeros(0, 0, 4), torch.zeros(0, 16), [4, 4], 2**31, *options)

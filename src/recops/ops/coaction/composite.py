@@ -15,6 +15,8 @@ from torch import Tensor
 
 from recops._dtypes import widened
 from recops.ops._composite import check_range, sum_by_row, vector_jacobian
+from recops.ops._shapes import check_shape
+from recops.ops.coaction._shapes import check_net, check_pair, check_rows, check_users
 from recops.reference.coaction import coaction as reference
 from recops.state.coaction import CoactionOptions
 
@@ -22,7 +24,8 @@ from recops.state.coaction import CoactionOptions
 def coaction(feed: Tensor, params: Tensor, dims: Sequence[int], *options: Any) -> Tensor:
     """Compute ``recops::coaction``."""
     settings = CoactionOptions(*options)
-    _check_users("coaction", feed, settings)
+    check_pair("coaction", feed, params, dims, settings)
+    _check_users("coaction", feed, len(params), settings)
     return reference(feed, params, dims, **settings._asdict())
 
 
@@ -31,7 +34,8 @@ def coaction_backward(
 ) -> tuple[Tensor, Tensor]:
     """Compute the gradients of feed and params. Recomputes the forward pass."""
     settings = CoactionOptions(*options)
-    _check_users("coaction_backward", feed, settings)
+    check_pair("coaction_backward", feed, params, dims, settings)
+    _check_users("coaction_backward", feed, len(params), settings)
     grad_feed, grad_params = _gradients(grad, feed, params, dims, settings)
     return grad_feed.to(feed.dtype), grad_params.to(params.dtype)
 
@@ -45,10 +49,10 @@ def coaction_multi(
 ) -> Tensor:
     """Compute ``recops::coaction_multi``, pair by pair."""
     settings = CoactionOptions(*options)
-    _check_users("coaction_multi", feeds[0], settings)
+    pair_dims = _check_pairs("coaction_multi", feeds, params, dims, depths, settings)
     outputs = [
         reference(feed, rows, layers, **settings._asdict())
-        for feed, rows, layers in zip(feeds, params, _split(dims, depths), strict=True)
+        for feed, rows, layers in zip(feeds, params, pair_dims, strict=True)
     ]
     return torch.cat(outputs, 1)
 
@@ -63,8 +67,7 @@ def coaction_multi_backward(
 ) -> list[Tensor]:
     """Compute the gradients of all feeds, then of all params."""
     settings = CoactionOptions(*options)
-    _check_users("coaction_multi_backward", feeds[0], settings)
-    pair_dims = _split(dims, depths)
+    pair_dims = _check_pairs("coaction_multi_backward", feeds, params, dims, depths, settings)
     columns = grad.split([settings.output_width(layers) for layers in pair_dims], 1)
     grads = [
         _gradients(part, feed, rows, layers, settings)
@@ -88,7 +91,7 @@ def coaction_gather(
     """Compute ``recops::coaction_gather``. ``sparse`` affects only the gradients."""
     settings = CoactionOptions(*options)
     tables = (feed_table, history, params_table, targets)
-    feed, params, _ = _look_up("coaction_gather", *tables, settings)
+    feed, params, _ = _look_up("coaction_gather", *tables, dims, settings)
     return reference(feed, params, dims, **settings._asdict())
 
 
@@ -104,7 +107,7 @@ def coaction_gather_backward(
     """Compute the dense gradients of both tables. Sorts all occurrences of rows."""
     settings = CoactionOptions(*options)
     tables = (feed_table, history, params_table, targets)
-    feed, params, rows = _look_up("coaction_gather_backward", *tables, settings)
+    feed, params, rows = _look_up("coaction_gather_backward", *tables, dims, settings)
     grad_feed, grad_params = _gradients(grad, feed, params, dims, settings)
     of_feed = sum_by_row(grad_feed.flatten(0, 1), rows.flatten(), len(feed_table))
     of_params = sum_by_row(grad_params, targets, len(params_table))
@@ -123,7 +126,7 @@ def coaction_gather_backward_sparse(
     """Compute the gradients of the table rows that occur, and the numbers of these rows."""
     settings = CoactionOptions(*options)
     tables = (feed_table, history, params_table, targets)
-    feed, params, rows = _look_up("coaction_gather_backward_sparse", *tables, settings)
+    feed, params, rows = _look_up("coaction_gather_backward_sparse", *tables, dims, settings)
     grad_feed, grad_params = _gradients(grad, feed, params, dims, settings)
     is_event = rows.flatten() >= 0
     feed_ids, of_feed = _sums_of_occurring(
@@ -158,12 +161,16 @@ def _look_up(
     history: Tensor,
     params_table: Tensor,
     targets: Tensor,
+    dims: Sequence[int],
     settings: CoactionOptions,
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Return the feed, the params and the table row of each event, −1 past the lengths."""
+    check_net(op, dims, settings)
+    check_rows(op, "feed_table", feed_table, dims[0])
+    check_rows(op, "params_table", params_table, settings.params_width(dims))
     check_range(op, "targets", targets, 0, len(params_table) - 1)
     users, steps = history.shape
-    _check_users(op, history, settings)
+    _check_users(op, history, len(targets), settings)
     rows = history.long()
     if settings.lengths is not None:
         is_event = torch.arange(steps, device=rows.device) < settings.lengths[:, None]
@@ -184,15 +191,35 @@ def _sums_of_occurring(values: Tensor, rows: Tensor) -> tuple[Tensor, Tensor]:
     return ids, sum_by_row(values, position, len(ids))
 
 
-def _check_users(op: str, histories: Tensor, settings: CoactionOptions) -> None:
+def _check_pairs(
+    op: str,
+    feeds: Sequence[Tensor],
+    params: Sequence[Tensor],
+    dims: Sequence[int],
+    depths: Sequence[int],
+    settings: CoactionOptions,
+) -> list[Sequence[int]]:
+    """Check the pairs, lengths and feed_index, and return the dims of each pair."""
+    counts = len(feeds), len(params), len(depths)
+    if not feeds or len({*counts}) > 1 or sum(depths) != len(dims):
+        raise ValueError(
+            f"{op}: feeds, params and dims must describe the same pairs, at least one, "
+            f"got {counts[0]}, {counts[1]} and {counts[2]}"
+        )
+    pair_dims = [dims[begin:end] for begin, end in pairwise(accumulate(depths, initial=0))]
+    for feed, rows, layers in zip(feeds, params, pair_dims, strict=True):
+        check_pair(op, feed, rows, layers, settings)
+        check_shape(op, "feed", feed, *feeds[0].shape[:2], layers[0])
+        check_shape(op, "params", rows, len(params[0]), rows.shape[1])
+    _check_users(op, feeds[0], len(params[0]), settings)
+    return pair_dims
+
+
+def _check_users(op: str, histories: Tensor, candidates: int, settings: CoactionOptions) -> None:
     """Check lengths and feed_index against histories ``[U, T, …]``."""
     users, steps = histories.shape[:2]
+    check_users(op, users, candidates, settings)
     if settings.feed_index is not None:
         check_range(op, "feed_index", settings.feed_index, 0, users - 1)
     if settings.lengths is not None:
         check_range(op, "lengths", settings.lengths, 0, steps, error=ValueError)
-
-
-def _split(dims: Sequence[int], depths: Sequence[int]) -> list[Sequence[int]]:
-    """Return the dims of each pair."""
-    return [dims[begin:end] for begin, end in pairwise(accumulate(depths, initial=0))]

@@ -6,12 +6,14 @@ import torch
 from torch import Tensor
 
 from recops._dtypes import widened
+from recops.ops._shapes import check_dim, check_shape
 
 
 def dice(
     x: Tensor, alpha: Tensor, mean: Tensor | None, var: Tensor | None, eps: float
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Compute ``recops::dice``. Reads and writes x several times, which a kernel does once."""
+    _check(x, alpha, mean, var)
     values = _values(x)
     if mean is None or var is None:
         mean, var = _statistics(values)
@@ -29,6 +31,8 @@ def dice_backward(
     The gradient through the statistics of the batch is written out. Autograd would not give exactly
     zero for a single row, whose gradients are divided by √eps.
     """
+    _check(x, alpha, mean, var)
+    check_shape("dice_backward", "grad", grad, *x.shape)
     values, grad = _values(x), _values(grad)
     scale, standardised, p = _gate(values, mean, var, eps)
     of_alpha = grad * values * (1 - p)
@@ -38,6 +42,14 @@ def dice_backward(
         through_var = standardised * (of_gate * standardised).mean(0)
         of_gate = of_gate - of_gate.mean(0) - through_var
     return (direct + scale * of_gate).to(x.dtype), of_alpha.sum(0)
+
+
+def _check(x: Tensor, alpha: Tensor, mean: Tensor | None, var: Tensor | None) -> None:
+    """Check that all columns of x have an α, and statistics if there are any."""
+    check_dim("dice", "x", x, 2)
+    for name, values in (("alpha", alpha), ("mean", mean), ("var", var)):
+        if values is not None:
+            check_shape("dice", name, values, x.shape[1])
 
 
 def _values(x: Tensor) -> Tensor:

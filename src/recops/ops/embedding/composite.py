@@ -9,12 +9,18 @@ from torch import Tensor
 
 from recops._dtypes import widened
 from recops.ops._composite import check_range, sum_by_row
+from recops.ops._shapes import check_between, check_dim, check_shape
 
 
 def embedding_bags(
     weights: Sequence[Tensor], ids: Sequence[Tensor], tables: Sequence[int], padding_idx: int
 ) -> Tensor:
     """Compute ``recops::embedding_bags``. Gathers rows ``[B, T, d]``, which a kernel never does."""
+    if not weights:
+        raise ValueError("embedding_bags: weights must hold at least one table, got none")
+    for weight in weights:
+        check_dim("embedding_bags", "weights", weight, 2)
+    _check_features("embedding_bags", ids, tables, len(weights))
     outputs = []
     for feature, (feature_ids, table) in enumerate(zip(ids, tables, strict=True)):
         weight = weights[table]
@@ -42,12 +48,15 @@ def embedding_bags_backward(
     Much slower than a dedicated kernel: the gradients of all occurrences of ids are sorted and
     summed in log₂ passes (:func:`recops.ops._composite.sum_by_row`).
     """
+    op = "embedding_bags_backward"
+    _check_features(op, ids, tables, len(widths))
+    check_shape(op, "grad", grad, len(ids[0]), sum(widths[table] for table in tables))
     parts: list[list[tuple[Tensor, Tensor]]] = [[] for _ in widths]
     columns = grad.split([widths[table] for table in tables], 1)
     for feature, (feature_ids, table, part) in enumerate(zip(ids, tables, columns, strict=True)):
         if num_rows[table] < 0:
             continue
-        _check_ids("embedding_bags_backward", feature, feature_ids, num_rows[table])
+        _check_ids(op, feature, feature_ids, num_rows[table])
         rows = feature_ids.long()
         rows = rows[:, None] if rows.ndim == 1 else rows
         if padding_idx >= 0:
@@ -63,6 +72,22 @@ def embedding_bags_backward(
         values = torch.cat([values for _, values in features])
         grads.append(sum_by_row(values, rows, size).to(grad.dtype))
     return grads
+
+
+def _check_features(op: str, ids: Sequence[Tensor], tables: Sequence[int], num_tables: int) -> None:
+    """Check that each feature has ids ``[B]`` or ``[B, T]`` and a table."""
+    if not ids or len(ids) != len(tables):
+        raise ValueError(
+            f"{op}: tables must name one for each of at least one feature, "
+            f"got {len(tables)} for {len(ids)}"
+        )
+    count = len(ids[0]) if ids[0].ndim else 0
+    for feature_ids, table in zip(ids, tables, strict=True):
+        check_between(op, "tables", table, 0, num_tables - 1)
+        if feature_ids.ndim not in (1, 2) or len(feature_ids) != count:
+            raise ValueError(
+                f"{op}: ids must be [{count}] or [{count}, T], got {list(feature_ids.shape)}"
+            )
 
 
 def _check_ids(op: str, feature: int, ids: Tensor, size: int) -> None:

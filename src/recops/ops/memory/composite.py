@@ -13,10 +13,12 @@ from itertools import pairwise
 import torch
 from torch import Tensor
 
-from recops._checks import INT32_MAX
 from recops._debug import checks_data
 from recops._dtypes import widened
 from recops.ops._composite import check_range, first_index, vector_jacobian
+from recops.ops._shapes import check_dim, check_numel
+from recops.ops.memory._checks import check_contiguous
+from recops.ops.memory._shapes import check_events, check_hpmn, check_mimn, mimn_fields
 from recops.reference._padding import without_padding
 from recops.reference.memory.hpmn import updated_memory
 from recops.reference.memory.mimn import step as mimn_step
@@ -33,6 +35,7 @@ _MIMN_SAVED = (0, 1, 2, 3, 5)  # hidden, read, memory, usage and channels
 
 def memory_rows(rows: Tensor, pool: int, op: str) -> Tensor:
     """Compute ``recops::memory_rows``: check rows and return a copy."""
+    check_dim(op, "rows", rows, 1)
     check_range(op, "rows", rows, 0, pool - 1)
     return rows.clone()
 
@@ -79,6 +82,7 @@ def _check_lengths(op: str, lengths: Tensor | None, x: Tensor) -> Tensor:
     rows, steps, _ = x.shape
     if lengths is None:
         return torch.full((rows,), steps, device=x.device)
+    check_numel(op, "lengths", lengths, rows)
     check_range(op, "lengths", lengths, 0, steps, error=ValueError)
     return lengths
 
@@ -134,7 +138,8 @@ def hpmn_scan(
     checkpoint: int,
 ) -> tuple[Tensor, Tensor]:
     """Compute ``recops::hpmn_scan``."""
-    _check_periods("hpmn_scan", periods)
+    check_dim("hpmn_scan", "x", x, 3)
+    check_hpmn("hpmn_scan", w_ih, w_hh, bias, periods, x.shape[2])
     lengths = _check_lengths("hpmn_scan", lengths, x)
     if checks_data(count):
         _check_count("hpmn_scan", count, torch.arange(len(count), device=count.device))
@@ -162,6 +167,7 @@ def hpmn_scan_backward(
     saved: Tensor,
 ) -> list[Tensor]:
     """Compute the gradients of x, memory, each w_ih, w_hh and bias."""
+    check_hpmn("hpmn_scan", w_ih, w_hh, bias, periods, x.shape[2])
     lengths = _check_lengths("hpmn_scan", lengths, x)
     scan = _hpmn_segment_scan(count, lengths, periods)
     grad_x, (grad_start,), grad_params = _scan_backward(
@@ -187,7 +193,9 @@ def hpmn_step_(
     periods: Sequence[int],
 ) -> None:
     """Compute ``recops::hpmn_step_``, in rounds with one event per row. Reads the round sizes."""
-    _check_periods("hpmn_step_", periods)
+    check_contiguous("hpmn_step_", memory, count)
+    check_events("hpmn_step_", rows, len(x))
+    check_hpmn("hpmn_step_", w_ih, w_hh, bias, periods, x.shape[1])
     check_range("hpmn_step_", "rows", rows, 0, len(count) - 1)
     _check_finite("hpmn_step_", x)
     _check_count("hpmn_step_", count, rows)
@@ -199,21 +207,6 @@ def hpmn_step_(
             memory[row], count[row], wide[events], is_live, w_ih, w_hh, bias, periods
         )
         count[row] += 1
-
-
-def _check_periods(op: str, periods: Sequence[int]) -> None:
-    """Check that the periods are multiples of each other, with ratios that the kernel can count."""
-    for j, (below, period) in enumerate(pairwise([1, *periods])):
-        if period <= 0 or (period % below if j else period != 1):
-            raise ValueError(
-                f"{op}: periods must begin with 1 and each divide the next, "
-                f"got periods[{j}] = {period}"
-            )
-        if period // below > INT32_MAX:
-            raise ValueError(
-                f"{op}: periods must each be at most {INT32_MAX} times the last, "
-                f"got periods[{j}] = {period}"
-            )
 
 
 def _check_count(op: str, count: Tensor, rows: Tensor) -> None:
@@ -292,6 +285,9 @@ def mimn_scan(
     checkpoint: int,
 ) -> tuple[Tensor, ...]:
     """Compute ``recops::mimn_scan``."""
+    check_dim("mimn_scan", "x", x, 3)
+    check_mimn("mimn_scan", params, key_memory, x.shape[2], induction_topk)
+    state = mimn_fields("mimn_scan", state, params)
     lengths = _check_lengths("mimn_scan", lengths, x)
     leaves = [*params, *([] if key_memory is None else [key_memory])]
     scan = _mimn_segment_scan(
@@ -327,6 +323,9 @@ def mimn_scan_backward(
     saved: Tensor,
 ) -> list[Tensor]:
     """Compute the gradients of x, hidden, read, memory, usage, channels and the parameters."""
+    check_mimn("mimn_scan", params, key_memory, x.shape[2], induction_topk)
+    state = mimn_fields("mimn_scan", state, params)
+    grad_state = mimn_fields("mimn_scan", grad_state, params)
     lengths = _check_lengths("mimn_scan", lengths, x)
     leaves = [*params, *([] if key_memory is None else [key_memory])]
     scan = _mimn_segment_scan(
@@ -372,6 +371,10 @@ def mimn_step_(
     induction_topk: int,
 ) -> None:
     """Compute ``recops::mimn_step_``, in rounds with one event per row. Reads the round sizes."""
+    check_contiguous("mimn_step_", *state, count)
+    check_events("mimn_step_", rows, len(x))
+    check_mimn("mimn_step_", params, key_memory, x.shape[1], induction_topk)
+    state = mimn_fields("mimn_step_", state, params)
     check_range("mimn_step_", "rows", rows, 0, len(count) - 1)
     _check_finite("mimn_step_", x)
     of_step = _mimn_params(params, key_memory, usage_scale)
@@ -396,6 +399,9 @@ def mimn_read(
     induction_topk: int,
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Compute ``recops::mimn_read``. Copies the state of each candidate's row."""
+    check_events("mimn_read", rows, len(target))
+    check_mimn("mimn_read", params, key_memory, target.shape[1], induction_topk)
+    state = mimn_fields("mimn_read", state, params)
     check_range("mimn_read", "rows", rows, 0, len(state[0]) - 1)
     now = _mimn_state([tensor[rows] for tensor in state], rows)  # the count has no effect
     of_step = _mimn_params(params, key_memory, usage_scale)

@@ -9,6 +9,9 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from recops.ops._composite import check_range, sum_by_row, vector_jacobian
+from recops.ops._shapes import check_dim, check_shape
+
+_MOST_HIDDEN = 8
 
 
 def next_event_loss(
@@ -25,6 +28,7 @@ def next_event_loss(
     and gradients of drawn events are sorted and summed in log₂ passes.
     """
     op, like = "next_event_loss", layers[0]
+    _check_shapes(op, states, events, drawn, lengths, layers)
     rows, steps, width = states.shape
     check_range(op, "lengths", lengths, 0, steps, error=ValueError)
     cells = max(steps - 1, 0)
@@ -67,6 +71,34 @@ def next_event_loss_backward(
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Multiply the gradients of the loss by the gradient of the loss itself."""
     return grad * grad_states, grad * grad_events, grad * grad_parameters
+
+
+def _check_shapes(
+    op: str,
+    states: Tensor,
+    events: Tensor,
+    drawn: Tensor,
+    lengths: Tensor,
+    layers: Sequence[Tensor],
+) -> None:
+    """Check the shapes of sequences and layers."""
+    check_dim(op, "states", states, 3)
+    rows, steps, width = states.shape
+    check_shape(op, "events", events, rows, steps, width)
+    check_shape(op, "drawn", drawn, rows, max(steps - 1, 0))
+    check_shape(op, "lengths", lengths, rows)
+    if len(layers) % 2 or not 4 <= len(layers) <= 2 * (_MOST_HIDDEN + 1):
+        raise ValueError(
+            f"{op}: layers must be a weight and a bias of 2 to {_MOST_HIDDEN + 1} layers, "
+            f"got {len(layers)} tensors"
+        )
+    inputs = 2 * width
+    for weight, bias in zip(layers[::2], layers[1::2], strict=True):
+        check_dim(op, "layers", bias, 1)
+        check_shape(op, "layers", weight, len(bias), inputs)
+        inputs = len(bias)
+    if inputs != 1:
+        raise ValueError(f"{op}: layers must end in one score, got {inputs}")
 
 
 def _scores(states: Tensor, events: Sequence[Tensor], layers: Sequence[Tensor]) -> list[Tensor]:

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from recops._dtypes import widened
 from recops.ops._composite import check_range, sum_by_row, vector_jacobian
+from recops.ops._shapes import check_dim, check_numel, check_shape
 from recops.ops.recurrent._cells import fake_scan
 from recops.reference.recurrent import recurrent_layer as reference_layer
 from recops.reference.recurrent import recurrent_scan as reference_scan
@@ -31,6 +32,8 @@ def recurrent_scan(
     keep: str,
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Compute ``recops::recurrent_scan``."""
+    rows = len(gates) if gates_index is None else len(gates_index)
+    _check_shapes("recurrent_scan", gates, None, w_hh, rows, b_hh=b_hh, h0=h0, attention=attention)
     _check("recurrent_scan", gates, lengths, gates_index)
     outputs, h_last = reference_scan(
         gates,
@@ -111,6 +114,8 @@ def recurrent_layer(
     keep: str,
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Compute ``recops::recurrent_layer``."""
+    biases = {"b_ih": b_ih, "b_hh": b_hh}
+    _check_shapes("recurrent_layer", x, w_ih, w_hh, len(x), **biases, h0=h0, attention=attention)
     _check("recurrent_layer", x, lengths)
     outputs, h_last = reference_layer(
         x,
@@ -181,8 +186,28 @@ def recurrent_layer_backward(
     return tuple(grads)  # type: ignore[return-value]  # seven tensors
 
 
+def _check_shapes(
+    op: str, x: Tensor, w_ih: Tensor | None, w_hh: Tensor, rows: int, **optional: Tensor | None
+) -> None:
+    """Check the shapes of gates or inputs, of weights and of optional tensors."""
+    name = "gates" if w_ih is None else "x"
+    check_dim(op, name, x, 3)
+    check_dim(op, "w_hh", w_hh, 2)
+    hidden = w_hh.shape[1]
+    check_shape(op, "w_hh", w_hh, 3 * hidden, hidden)
+    if w_ih is None:
+        check_shape(op, name, x, *x.shape[:2], 3 * hidden)
+    else:
+        check_shape(op, "w_ih", w_ih, 3 * hidden, x.shape[2])
+    counts = {"h0": rows * hidden, "attention": rows * x.shape[1]}
+    for name, tensor in optional.items():
+        if tensor is not None:
+            check_numel(op, name, tensor, counts.get(name, 3 * hidden))
+
+
 def _check(op: str, x: Tensor, lengths: Tensor | None, gates_index: Tensor | None = None) -> None:
     if lengths is not None:
+        check_numel(op, "lengths", lengths, len(x))
         check_range(op, "lengths", lengths, 0, x.shape[1], error=ValueError)
     if gates_index is not None:
         check_range(op, "gates_index", gates_index, 0, len(x) - 1)
