@@ -23,10 +23,10 @@ DISTRIBUTIONS = {"faiss": "faiss-cpu", "model_zoo": "fuxictr", "sklearn": "sciki
 
 EXTRAS = {
     "src/recops": (),
+    "src/recops/_hub.py": ("hf",),
     "src/recops/benchmarks": ("bench", "hf", "peers"),
     "src/recops/integrations": ("bench", "hf"),
     "python_models": ("models",),
-    "python_models/recops_models/api": ("models", "hf"),
     "python_models/recops_models/cli/uic": ("models", "serve"),
     "python_models/recops_models/data/frames.py": ("models", "frames"),
     "python_models/recops_models/item_vectors/minilm.py": ("models", "minilm"),

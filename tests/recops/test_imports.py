@@ -19,6 +19,7 @@ ORDER = [
     "recops.ops",
     "recops.reference",
     "recops.state",
+    "recops._hub",
     ("recops._checks", "recops._debug", "recops._flush_subnormals", "recops.files"),
     ("recops._dtypes", "recops._load"),
 ]

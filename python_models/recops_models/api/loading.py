@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from recops._hub import local_folder
 from recops_models.api.model import Model
 from recops_models.training.device import AUTO
 
 if TYPE_CHECKING:
     from recops_models.data.dataset import Dataset
-
-_REPOSITORY = re.compile(r"[\w.-]+/[\w.-]+")
 
 
 def load_data(name_or_folder: str | Path) -> Dataset:
@@ -45,20 +43,4 @@ def load(folder_or_repo: str | Path, *, device: str = AUTO) -> Model:
         FileNotFoundError: no such folder, or it holds no finished model.
         ValueError: unknown or missing device.
     """
-    return Model(local_folder(folder_or_repo), device=device)
-
-
-def local_folder(folder_or_repo: str | Path) -> Path:
-    """Return a folder, or that of a repository after its download.
-
-    Raises:
-        FileNotFoundError: no such folder.
-    """
-    folder = Path(folder_or_repo)
-    if folder.is_dir():
-        return folder
-    if not (isinstance(folder_or_repo, str) and _REPOSITORY.fullmatch(folder_or_repo)):
-        raise FileNotFoundError(f"load: no folder {folder}")
-    from huggingface_hub import snapshot_download
-
-    return Path(snapshot_download(folder_or_repo))
+    return Model(local_folder(folder_or_repo, "load"), device=device)

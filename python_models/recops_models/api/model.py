@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import nn
 
+from recops._hub import FolderOrRepo, HubApi, local_folder
 from recops.files import read_json
 from recops_models.recipes.files import load_model
 from recops_models.settings import JsonObject
@@ -16,7 +17,6 @@ from recops_models.training.device import AUTO, resolve_device
 
 if TYPE_CHECKING:
     import numpy as np
-    from huggingface_hub import HfApi
     from numpy.typing import NDArray
 
     from recops_models.api.temporary_folder import TemporaryFolder
@@ -62,6 +62,11 @@ class Model:
         self.folder = folder
         self.module: nn.Module = load_model(folder / WEIGHTS).to(resolve_device(device))
         self._owner = owner
+
+    @classmethod
+    def from_pretrained(cls, folder_or_repo: FolderOrRepo, *, device: str = AUTO) -> Model:
+        """Load a model; see :func:`recops_models.load`."""
+        return cls(local_folder(folder_or_repo, "Model.from_pretrained"), device=device)
 
     def __repr__(self) -> str:
         return f"Model({self.config['model']!r}, {str(self.folder)!r})"
@@ -219,7 +224,7 @@ class Model:
 
         save_pretrained(self.folder, self.module, Path(folder))
 
-    def push_to_hub(self, repo: str, *, private: bool = True, api: HfApi | None = None) -> str:
+    def push_to_hub(self, repo: str, *, private: bool = True, api: HubApi | None = None) -> str:
         """Upload the model with a model card to a Hugging Face repository; return its address.
 
         Events of users are not uploaded: after :func:`recops_models.load` of the repository,

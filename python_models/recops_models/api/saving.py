@@ -5,13 +5,12 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Iterator
 from pathlib import Path
-from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING
 
 import numpy as np
 import pyarrow as pa
 from torch import nn
 
+from recops._hub import HubApi, upload
 from recops.files import write_file
 from recops_models.data.dataset import Dataset
 from recops_models.data.storage import save_dataset
@@ -22,9 +21,6 @@ from recops_models.recipes.job import OWN_DATA, Job, load_job, save_job
 from recops_models.recipes.run import METRICS, open_data, own_data
 from recops_models.settings import JsonObject
 from recops_models.training.trainer import CHECKPOINT
-
-if TYPE_CHECKING:
-    from huggingface_hub import HfApi
 
 CARD = "README.md"
 
@@ -60,19 +56,15 @@ def push_to_hub(
     repo: str,
     *,
     private: bool,
-    api: HfApi | None,
+    api: HubApi | None,
 ) -> str:
     """Upload a model without its users; see :meth:`Model.push_to_hub`."""
-    if api is None:
-        from huggingface_hub import HfApi
 
-        api = HfApi()
-    with TemporaryDirectory(prefix="recops-") as name:
-        folder = Path(name)
+    def write(folder: Path) -> None:
         save_pretrained(source, module, folder, with_events=False)
         write_file(folder / CARD, _card(load_job(folder).model, metrics, repo).encode())
-        api.create_repo(repo, private=private, exist_ok=True)
-        return str(api.upload_folder(repo_id=repo, folder_path=folder))
+
+    return upload(write, repo, private=private, api=api)
 
 
 def _files(job: Job, folder: Path) -> Iterator[str]:

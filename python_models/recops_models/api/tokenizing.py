@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from recops import SidTrie
+from recops._hub import HubApi, local_folder, upload
 from recops.files import read_json, write_file
 from recops_models.api.temporary_folder import TemporaryFolder, output_folder
 from recops_models.callbacks import CallbackList, Callbacks
@@ -120,9 +121,17 @@ class SemanticIds:
     @classmethod
     def from_pretrained(cls, folder_or_repo: str | Path) -> SemanticIds:
         """Load semantic IDs from a folder or from a Hugging Face repository, ``"owner/name"``."""
-        from recops_models.api.loading import local_folder
+        return cls(local_folder(folder_or_repo, "SemanticIds.from_pretrained"))
 
-        return cls(local_folder(folder_or_repo))
+    def push_to_hub(self, repo: str, *, private: bool = True, api: HubApi | None = None) -> str:
+        """Upload semantic IDs and tokenizer to a Hugging Face repository; return its address.
+
+        Args:
+            repo: ``"owner/name"``; created if missing.
+            private: whether a new repository is private.
+            api: a ``huggingface_hub.HfApi``; None: one with the stored token.
+        """
+        return upload(self.save_pretrained, repo, private=private, api=api)
 
 
 _FILES = (

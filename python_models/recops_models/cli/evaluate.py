@@ -11,9 +11,9 @@ from typing import Annotated
 import typer
 
 from recops_models.cli.application import (
-    NewerDataOption,
     DeviceOption,
     JsonOption,
+    NewerDataOption,
     app,
     load_job_data,
 )

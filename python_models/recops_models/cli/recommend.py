@@ -10,8 +10,8 @@ import typer
 
 from recops_models.cli.application import (
     LARGEST_SEED,
-    NewerDataOption,
     DeviceOption,
+    NewerDataOption,
     app,
     load_job_data,
 )

@@ -20,6 +20,7 @@ from recops._checks import (
     check_sizes,
     check_tensor,
 )
+from recops._hub import FolderOrRepo, HubApi, local_folder, upload
 from recops._load import ops
 from recops.files import CorruptFileError, open_tensors, seal_tensors, write_file
 from recops.state._holder import map_tensors, register_holder, require_fit
@@ -30,6 +31,7 @@ from recops.state.item_mask import ItemIds, ItemMask, pack_mask
 MAX_LEVELS = 65_536
 
 _KIND = "sid_trie"
+_PRETRAINED = "trie.safetensors"
 _TENSORS = ("first_child", "tokens", "item_ids", "item_rows", "id_order", "stamp")
 
 
@@ -378,6 +380,39 @@ class SidTrie:
         except ValueError as error:
             raise CorruptFileError(f"{path}: holds no trie ({error})") from error
         return trie
+
+    def save_pretrained(self, folder: str | os.PathLike[str]) -> None:
+        """Write the trie to ``trie.safetensors`` in a folder, which is created if missing.
+
+        Raises:
+            OSError: the folder cannot be written.
+        """
+        Path(folder).mkdir(parents=True, exist_ok=True)
+        self.save(Path(folder) / _PRETRAINED)
+
+    @staticmethod
+    def from_pretrained(folder_or_repo: FolderOrRepo) -> SidTrie:
+        """Load a trie from a folder of :meth:`save_pretrained`, or from a Hugging Face repository.
+
+        Args:
+            folder_or_repo: folder, or ``"owner/name"``, which is downloaded (extra ``hf``).
+
+        Raises:
+            CorruptFileError: the file is damaged, truncated or of another kind.
+            FileNotFoundError: no such folder, or it holds no trie.
+        """
+        folder = local_folder(folder_or_repo, "SidTrie.from_pretrained")
+        return SidTrie.load(folder / _PRETRAINED)
+
+    def push_to_hub(self, repo: str, *, private: bool = True, api: HubApi | None = None) -> str:
+        """Upload the trie to a Hugging Face repository (extra ``hf``); return its address.
+
+        Args:
+            repo: ``"owner/name"``; created if missing.
+            private: whether a new repository is private.
+            api: a ``huggingface_hub.HfApi``; None: one with the stored token.
+        """
+        return upload(self.save_pretrained, repo, private=private, api=api)
 
     def _sealed(self) -> bytes:
         return seal_tensors(_tensors(self), kind=_KIND, meta={"vocab_sizes": self.vocab_sizes})

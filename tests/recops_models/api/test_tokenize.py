@@ -11,6 +11,7 @@ import pytest
 import torch
 
 import recops_models as rm
+from fake_hub import FakeHub
 from recops_models.cli import run
 from recops_models.data import DataError
 from small_shop import write_shop
@@ -31,6 +32,9 @@ def test_vectors_get_codes(tmp_path: Path) -> None:
     again = rm.SemanticIds.from_pretrained(tmp_path / "ids")
     assert torch.equal(again.codes, ids.codes)
     assert again.metrics == ids.metrics
+    hub = FakeHub(tmp_path / "repo")
+    assert ids.push_to_hub("owner/ids", api=hub) == "https://hub/owner/ids"
+    assert torch.equal(rm.SemanticIds.from_pretrained(hub.folder).codes, ids.codes)
 
 
 def test_the_command_line_gives_the_same_codes(tmp_path: Path) -> None:

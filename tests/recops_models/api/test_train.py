@@ -5,13 +5,14 @@ from __future__ import annotations
 import json
 import shutil
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import pyarrow as pa
 import pytest
 import torch
 
 import recops_models as rm
+from fake_hub import FakeHub
 from recops.files import CorruptFileError
 from recops_models.callbacks import Callbacks
 from recops_models.cli import run
@@ -162,31 +163,14 @@ def test_damaged_and_missing_folders_are_refused(shop: Path, tmp_path: Path) -> 
         rm.load(tmp_path)
 
 
-class FakeHub:
-    """Hub that copies uploads to a folder.
-
-    Args:
-        folder: receives the files.
-    """
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-
-    def create_repo(self, repo: str, *, private: bool, exist_ok: bool) -> None:
-        assert (repo, private, exist_ok) == ("owner/shop", True, True)
-
-    def upload_folder(self, *, repo_id: str, folder_path: Path) -> str:
-        shutil.copytree(folder_path, self.folder)
-        return f"https://hub/{repo_id}"
-
-
 @pytest.mark.parametrize("settings", [{}, {"task": "scene"}])
 def test_an_upload_holds_no_user(shop: Path, tmp_path: Path, settings: dict[str, object]) -> None:
     model = rm.train("unirec", dataset_of(shop), {**UNIREC, **settings})
     hub = FakeHub(tmp_path / "repo")
-    assert model.push_to_hub("owner/shop", api=cast(Any, hub)) == "https://hub/owner/shop"
+    assert model.push_to_hub("owner/shop", api=hub) == "https://hub/owner/shop"
     assert "rm.load(" in (hub.folder / "README.md").read_text()
-    loaded = rm.load(hub.folder)
+    assert hub.repositories == [("owner/shop", True)]
+    loaded = rm.Model.from_pretrained(hub.folder)
     assert {*loaded.data.user_keys} <= {""}
     histories = {"uid": ["id-3"] * 2, "sku": ["id-5", "id-6"], "scene": ["feed"] * 2}
     lists = [each.recommend(histories=histories, k=3)["item_id"] for each in (model, loaded)]
