@@ -90,10 +90,10 @@ def trie_beam_step(
             is NaN, logits that are read are NaN or +inf, or a mask has another trie or batch size.
         IndexError: a node or a trie does not exist.
 
-    On CUDA tensors a kernel runs for float32, bfloat16 and float16 logits, at most 4,096 beams before
-    and after the step, V up to 2^20 and at most 16 tries, and a composite otherwise. The kernel
-    cannot raise errors in data: it fills the row with NaN scores and indices of −1. It checks
-    that the row has a logit for each child's token, instead of comparing V with the level's
+    On CUDA tensors a kernel runs for float32, bfloat16 and float16 logits, at most 4,096 beams
+    before and after the step, V up to 2^20 and at most 16 tries, and a composite otherwise. The
+    kernel cannot raise errors in data: it fills the row with NaN scores and indices of −1. It
+    checks that the row has a logit for each child's token, instead of comparing V with the level's
     vocabulary. Beams equal the CPU's if the scores of candidates differ by more than 1e-5 of their
     size. The step can be captured in a CUDA graph.
 
