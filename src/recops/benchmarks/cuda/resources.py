@@ -83,7 +83,11 @@ def compile_kernel(
 
     function = _function(kernel)
     launch = configuration.kernels[kernel]
-    constants: dict[str, int | bool] = {**launch.tiles}
+    # Rounding has no tile of codewords; it takes the width of the scan's.
+    scan = configuration.kernels["scan_codewords"].tiles
+    constants: dict[str, int | bool] = {"BLOCK_CODES": scan["BLOCK_CODES"], **launch.tiles}
+    if "BLOCK_CODES" not in function.arg_names:
+        del constants["BLOCK_CODES"]
     if "UPCAST" in function.arg_names:
         constants["UPCAST"] = False
     names = function.arg_names

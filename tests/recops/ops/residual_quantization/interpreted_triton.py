@@ -231,6 +231,18 @@ def test_equal_codewords_resolve_to_the_lowest(copies: int, dtype: torch.dtype) 
     assert torch.equal(codes, single)
 
 
+@pytest.mark.parametrize("seed", range(4))
+def test_three_equal_codewords_in_any_order(seed: int) -> None:
+    """The copies are in one tile or in several, and the lowest may come last in the search."""
+    torch.manual_seed(seed)
+    book = torch.randn(16, 19).repeat(3, 1)[torch.randperm(48)]
+    x = 3 * book[:32] + 0.1 * torch.randn(32, 19)
+    codes, _ = launch.encode(x, book, [48], small())
+    lowest = (book[:, None] == book[codes[:, 0].long()]).all(2).int().argmax(0)
+    assert torch.equal(codes[:, 0].long(), lowest)
+    assert torch.equal(book[lowest], book[expected_codes(x, [book])[0][:, 0].long()])
+
+
 def test_integers_tie_exactly() -> None:
     x = torch.randint(-2, 3, (90, 9)).float()
     books = [torch.randint(-2, 3, (40, 9)).float() for _ in range(3)]

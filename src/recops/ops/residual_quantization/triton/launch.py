@@ -171,6 +171,7 @@ class _Chunks:
                 round_residuals, (self._blocks("round_residuals", "BLOCK_ROWS", padded_rows),),
                 *source, words.is_bad, facts, self.rounded, self.ratio, self.bound,
                 rows, dim, self.padded_dim, level, levels,
+                BLOCK_CODES=self._tile("scan_codewords", "BLOCK_CODES"),
             )  # fmt: skip
             self._launch(
                 scan_codewords, (self._blocks("scan_codewords", "BLOCK_ROWS", rows),),

@@ -69,7 +69,7 @@ def decide_pairs(
         difference = tl.zeros([BLOCK_ROWS, BLOCK_DIM], tl.float32)
         for first in range(0, dim, BLOCK_DIM):
             dims = first + offsets
-            residual = residual_tile(
+            _, residual = residual_tile(
                 x_ptr, words_ptr, starts_ptr, codes_ptr, shift_ptr, rows, is_row, dims, dim, level,
                 levels,
             )  # fmt: skip
@@ -150,7 +150,7 @@ def score_all(
         scores = tl.zeros([BLOCK_ROWS, BLOCK_CODES], tl.float32) + half[None, :]
         for first in range(0, dim, BLOCK_DIM):
             dims = first + offsets
-            residual = residual_tile(
+            _, residual = residual_tile(
                 x_ptr, words_ptr, starts_ptr, codes_ptr, shift_ptr, rows, is_row, dims, dim, level,
                 levels,
             )  # fmt: skip

@@ -35,23 +35,24 @@ def residual_tile(
     level,
     levels,
 ):
-    """Return x − c₀ − … − c_{level−1} − shift for a tile of rows and dimensions, in this order."""
+    """Return tiles of x, and of x − c₀ − … − c_{level−1} − shift, subtracted in this order."""
     is_dim = dims < dim
     mask = is_row[:, None] & is_dim[None, :]
     tile = tl.load(x_ptr + rows.to(tl.int64)[:, None] * dim + dims[None, :], mask=mask, other=0.0)
-    residual = tile.to(tl.float32)
+    row = tile.to(tl.float32)
+    residual = row
     for earlier in range(level):
         code = tl.load(codes_ptr + rows * levels + earlier, mask=is_row, other=0)
         word = (tl.load(starts_ptr + earlier) + tl.maximum(code, 0)).to(tl.int64)
         tile = tl.load(words_ptr + word[:, None] * dim + dims[None, :], mask=mask, other=0.0)
         residual = residual - tile.to(tl.float32)
-    return residual - tl.load(shift_ptr + dims, mask=is_dim, other=0.0)[None, :]
+    return row, residual - tl.load(shift_ptr + dims, mask=is_dim, other=0.0)[None, :]
 
 
 @triton.jit
-def _finite_excess(value):
-    """Return 0 for finite values and NaN for the others."""
-    return value - value
+def _finite_excess(values):
+    """Return the sums of rows, where finite values count 0 and the others NaN."""
+    return tl.sum(values - values, 1)
 
 
 @triton.jit(do_not_specialize=["num_rows", "dim", "level", "levels"])
@@ -73,33 +74,34 @@ def round_residuals(
     levels,
     BLOCK_ROWS: tl.constexpr,
     BLOCK_DIM: tl.constexpr,
+    BLOCK_CODES: tl.constexpr,
 ):
     """Round the residuals of a level to 16 bits, and bound the errors of their scores.
 
     Writes ``rounded [rows, padded_dim]``, the residual times a power of two s per row; ``ratio``,
     s over the scale of the codewords; and ``bound``, such that a score of a codeword of norm κ is
     within bound · κ (see scan.py). Special bounds: −1, the row or a codeword is not finite; +inf,
-    only float32 can decide.
+    only float32 can decide. ``BLOCK_CODES`` is that of the scan. A tile as wide as the row is built
+    once, others twice: s depends on the whole row.
     """
     rows = tl.program_id(0) * BLOCK_ROWS + tl.arange(0, BLOCK_ROWS)
     is_row = rows < num_rows
     offsets = tl.arange(0, BLOCK_DIM)
 
-    largest = tl.zeros([BLOCK_ROWS], tl.float32)
-    row_excess = tl.zeros([BLOCK_ROWS], tl.float32)
-    residual_excess = tl.zeros([BLOCK_ROWS], tl.float32)
-    for first in range(0, padded_dim, BLOCK_DIM):
-        dims = first + offsets
-        mask = is_row[:, None] & (dims < dim)[None, :]
-        row = tl.load(
-            x_ptr + rows.to(tl.int64)[:, None] * dim + dims[None, :], mask=mask, other=0.0
-        )
-        row_excess += tl.sum(_finite_excess(row.to(tl.float32)), 1)
-        residual = residual_tile(
-            x_ptr, words_ptr, starts_ptr, codes_ptr, shift_ptr, rows, is_row, dims, dim, level,
-            levels,
+    row, residual = residual_tile(
+        x_ptr, words_ptr, starts_ptr, codes_ptr, shift_ptr, rows, is_row, offsets, dim, level,
+        levels,
+    )  # fmt: skip
+    row_excess = _finite_excess(row)
+    residual_excess = _finite_excess(residual)
+    largest = tl.max(tl.abs(residual), 1)
+    for first in range(BLOCK_DIM, padded_dim, BLOCK_DIM):
+        row, residual = residual_tile(
+            x_ptr, words_ptr, starts_ptr, codes_ptr, shift_ptr, rows, is_row, first + offsets, dim,
+            level, levels,
         )  # fmt: skip
-        residual_excess += tl.sum(_finite_excess(residual), 1)
+        row_excess += _finite_excess(row)
+        residual_excess += _finite_excess(residual)
         largest = tl.maximum(largest, tl.max(tl.abs(residual), 1))
 
     is_finite = (row_excess == 0) & (tl.load(is_bad_ptr) == 0)
@@ -115,10 +117,11 @@ def round_residuals(
     lost_square = tl.zeros([BLOCK_ROWS], tl.float32)
     for first in range(0, padded_dim, BLOCK_DIM):
         dims = first + offsets
-        residual = residual_tile(
-            x_ptr, words_ptr, starts_ptr, codes_ptr, shift_ptr, rows, is_row, dims, dim, level,
-            levels,
-        )  # fmt: skip
+        if padded_dim > BLOCK_DIM:
+            row, residual = residual_tile(
+                x_ptr, words_ptr, starts_ptr, codes_ptr, shift_ptr, rows, is_row, dims, dim, level,
+                levels,
+            )  # fmt: skip
         scaled = tl.where((is_usable & is_row)[:, None] & (dims < dim)[None, :], residual, 0.0)
         scaled = scaled * scale[:, None]
         rounded = scaled.to(rounded_ptr.dtype.element_ty)
@@ -126,14 +129,18 @@ def round_residuals(
         lost = scaled - value
         square += tl.sum(value * value, 1)
         lost_square += tl.sum(lost * lost, 1)
-        tl.store(rounded_ptr + rows[:, None] * padded_dim + dims[None, :], rounded)
+        tl.store(
+            rounded_ptr + rows[:, None] * padded_dim + dims[None, :],
+            rounded,
+            mask=(dims < padded_dim)[None, :],
+        )
 
     # The facts of a level are listed in codewords.py.
     inverse_word_scale = tl.load(facts_ptr)
     word_loss = tl.load(facts_ptr + 1)
     largest_norm = tl.load(facts_ptr + 2)
     inflation = 1.0 + (dim + 16) * _STEP
-    share = (dim + 16) * 4 * _STEP
+    share = (4 * (dim + 16) + 2 * BLOCK_CODES) * _STEP
     ratio = scale * inverse_word_scale
     norm = tl.sqrt_rn(square) * inflation + _LEAST_NORM
     lost_norm = tl.sqrt_rn(lost_square) * inflation + _LEAST_NORM
@@ -165,7 +172,7 @@ def squared_errors(
     offsets = tl.arange(0, BLOCK_DIM)
     total = tl.zeros([BLOCK_ROWS], tl.float32)
     for first in range(0, padded_dim, BLOCK_DIM):
-        residual = residual_tile(
+        _, residual = residual_tile(
             x_ptr, words_ptr, starts_ptr, codes_ptr, shift_ptr, rows, is_row, first + offsets, dim,
             levels, levels,
         )  # fmt: skip

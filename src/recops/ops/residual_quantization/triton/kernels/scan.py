@@ -6,8 +6,9 @@ lost ρ = ‖s r − r̂‖, the norm κ = ‖t c‖ and what the codeword lost 
 
     |s t r·c − r̂·ĉ| ≤ ‖r̂‖ γ + ρ κ + share · ‖r̂‖ κ.
 
-``share`` covers the sums on tensor cores, which truncate, and the rounding of the float32 scores.
-Norms of losses are measured. The error of every score of a row is therefore at most bound · κ.
+``share`` covers the sums on tensor cores, which truncate, the rounding of the float32 scores, and
+their low bits, which hold column numbers. Norms of losses are measured. The error of every score of
+a row is therefore at most bound · κ.
 
 Let U be the upper bound of the codeword with the least lower bound. A codeword whose lower bound is
 above U is not the nearest. If one codeword is left, the row is decided. If two are left, they go to
@@ -19,26 +20,26 @@ from __future__ import annotations
 import triton
 import triton.language as tl
 
-
-@triton.jit
-def _least(values):
-    """Return the least value of each row and its lowest column."""
-    least = tl.min(values, 1)
-    width: tl.constexpr = values.shape[1]
-    position = tl.min(tl.where(values == least[:, None], tl.arange(0, width)[None, :], width), 1)
-    return least, position
+_NO_SCORE = tl.constexpr(3e38)
+"""Larger than every score, and finite: the low bits of infinity must not change."""
 
 
 @triton.jit
-def _least_three(values, first_column):
-    """Return the least value of each row and its column, the second and its column, the third."""
+def _with_columns(values, columns):
+    """Replace the low bits of float32 values by column numbers, a power of two of them.
+
+    A minimum then also gives its column, and no two values of a row are equal. A value changes by
+    less than its last digit times the number of columns.
+    """
     width: tl.constexpr = values.shape[1]
-    local = tl.arange(0, width)[None, :]
-    first, position = _least(values)
-    values = tl.where(local == position[:, None], float("inf"), values)
-    second, next_position = _least(values)
-    values = tl.where(local == next_position[:, None], float("inf"), values)
-    return first, first_column + position, second, first_column + next_position, tl.min(values, 1)
+    bits = (values.to(tl.int32, bitcast=True) & -width) | columns[None, :]
+    return bits.to(tl.float32, bitcast=True)
+
+
+@triton.jit
+def _column(value, first_column, WIDTH: tl.constexpr):
+    """Return the column that a value holds."""
+    return first_column + (value.to(tl.int32, bitcast=True) & (WIDTH - 1))
 
 
 @triton.jit
@@ -103,8 +104,8 @@ def scan_codewords(
     is_usable = (bound >= 0) & (bound < float("inf"))
     width = tl.where(is_usable, bound, 0.0)
 
-    infinity = tl.full([BLOCK_ROWS], float("inf"), tl.float32)
-    first, second, third = infinity, infinity, infinity
+    nothing = tl.full([BLOCK_ROWS], _NO_SCORE, tl.float32)
+    first, second, third = nothing, nothing, nothing
     first_code = tl.zeros([BLOCK_ROWS], tl.int32)
     second_code = tl.zeros([BLOCK_ROWS], tl.int32)
     for first_column in range(0, size, BLOCK_CODES):
@@ -125,10 +126,21 @@ def scan_codewords(
         half = tl.load(half_ptr + start + columns, mask=is_column, other=0.0)
         norm = tl.load(norm_ptr + start + columns, mask=is_column, other=0.0)
         lower = ratio[:, None] * half[None, :] - products - width[:, None] * norm[None, :]
-        lower = tl.where(is_column[None, :], lower, float("inf"))
-        t1, c1, t2, c2, t3 = _least_three(lower, first_column)
+        lower = _with_columns(tl.where(is_column[None, :], lower, _NO_SCORE), local)
+        least = tl.min(lower, 1)
+        next_least = tl.min(tl.where(lower > least[:, None], lower, _NO_SCORE), 1)
+        last = tl.min(tl.where(lower > next_least[:, None], lower, _NO_SCORE), 1)
         first, first_code, second, second_code, third = _merge_three(
-            first, first_code, second, second_code, third, t1, c1, t2, c2, t3
+            first,
+            first_code,
+            second,
+            second_code,
+            third,
+            least,
+            _column(least, first_column, BLOCK_CODES),
+            next_least,
+            _column(next_least, first_column, BLOCK_CODES),
+            last,
         )
 
     is_row = rows < num_rows
