@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 import torch
 from torch import Tensor
+from torch.utils._python_dispatch import TorchDispatchMode
 
 import recops
 from recops import reference
@@ -368,6 +370,31 @@ def test_rows_past_the_end_are_not_written() -> None:
     assert (codes[21:] == -7).all()
     assert (errors[21:] == -7).all()
     assert int(chunk.counts[0, 0]) <= 21
+
+
+class ReadsOfHost(TorchDispatchMode):
+    """Record of torch ops that make the host wait for a GPU."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.names: list[str] = []
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        name = func.overloadpacket.__name__
+        if name in ("_local_scalar_dense", "nonzero", "is_nonzero", "equal", "masked_select"):
+            self.names.append(name)
+        return func(*args, **(kwargs or {}))
+
+
+def test_a_call_does_not_wait_for_the_device(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(launch, "checks_data", lambda tensor: False)
+    x, books = clustered(20, 12, [9, 5])
+    with ReadsOfHost() as reads:
+        rq_encode(x, torch.cat(books), [9, 5])
+        nearest_codes(x, books[0], 1)
+        assert reads.names == []
+        x[0, 0].item()
+    assert reads.names == ["_local_scalar_dense"]
 
 
 # ---- The registered functions.
