@@ -12,6 +12,8 @@
 
 namespace recops {
 
+constexpr float kInfinity = __builtin_huge_valf();
+
 struct StoredBf16 {
   uint16_t bits;
 };

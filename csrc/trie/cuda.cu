@@ -5,7 +5,9 @@
 
 #include "common/launch.h"
 #include "trie/cuda_beam_step.h"
+#include "trie/cuda_merge_tiles.h"
 #include "trie/cuda_next_logits.h"
+#include "trie/cuda_score_tiles.h"
 
 namespace recops::trie::cuda {
 namespace {

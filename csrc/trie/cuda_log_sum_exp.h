@@ -12,8 +12,6 @@
 
 namespace recops::trie::cuda {
 
-constexpr float kInfinity = __builtin_huge_valf();
-
 // 2^x, with a relative error of up to 2^-22. Results below 2^-126 are 0.
 __device__ __forceinline__ float power_of_two(float x) {
 #if defined(__CUDACC__)

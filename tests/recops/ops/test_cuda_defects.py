@@ -68,7 +68,7 @@ DEFECTS = [
     ),
     Defect(
         "no barrier after the beams are prepared",
-        "trie/cuda_beam_step.h",
+        "trie/cuda_score_tiles.h",
         "trie_cuda shapes",
         {
             "shared_.beams[slot] = state;\n      __syncthreads();": "shared_.beams[slot] = state;",
@@ -76,7 +76,7 @@ DEFECTS = [
     ),
     Defect(
         "no barrier before the next beams",
-        "trie/cuda_beam_step.h",
+        "trie/cuda_score_tiles.h",
         "trie_cuda sizes",
         {
             "__syncthreads();  // the beams in shared memory may change": "",
@@ -100,7 +100,7 @@ DEFECTS = [
     ),
     Defect(
         "a merge that drops the key at the cut",
-        "trie/cuda_beam_step.h",
+        "trie/cuda_merge_tiles.h",
         "trie_cuda sizes",
         {
             "selection.raise_cut(cut == 0 ? 0 : cut - 1);": "selection.raise_cut(cut);",
@@ -108,7 +108,7 @@ DEFECTS = [
     ),
     Defect(
         "equal scores resolved to the highest parent",
-        "trie/cuda_beam_step.h",
+        "trie/cuda_candidate.h",
         "trie_cuda shapes",
         {
             "Key(kMostBeams - 1 - parent) << kChildBits": "Key(parent) << kChildBits",
@@ -117,7 +117,7 @@ DEFECTS = [
     ),
     Defect(
         "negative zero below zero",
-        "trie/cuda_beam_step.h",
+        "trie/cuda_candidate.h",
         "trie_cuda shapes",
         {
             "__float_as_uint(score + 0.0f)": "__float_as_uint(score)",
@@ -125,7 +125,7 @@ DEFECTS = [
     ),
     Defect(
         "a mask that is not applied to candidates",
-        "trie/cuda_beam_step.h",
+        "trie/cuda_score_tiles.h",
         "trie_cuda shapes",
         {
             "if (has_bad_logit || !filter_.allows_all())": "if (has_bad_logit)",
@@ -133,7 +133,7 @@ DEFECTS = [
     ),
     Defect(
         "one mask for all rows",
-        "trie/cuda_beam_step.h",
+        "trie/cuda_score_tiles.h",
         "trie_cuda shapes",
         {
             "trie_.mask + int64_t{b} * trie_.mask_words": "trie_.mask",
@@ -149,7 +149,7 @@ DEFECTS = [
     ),
     Defect(
         "no bound on nodes",
-        "trie/cuda_beam_step.h",
+        "trie/cuda_score_tiles.h",
         "trie_cuda errors",
         {
             "0 <= node && node < trie_.num_nodes && ": "",
@@ -157,7 +157,7 @@ DEFECTS = [
     ),
     Defect(
         "no bound on tokens",
-        "trie/cuda_beam_step.h",
+        "trie/cuda_score_tiles.h",
         "trie_cuda errors",
         {
             "return 0 <= token && token < a_.vocab;": "return 0 <= token;",
@@ -165,7 +165,7 @@ DEFECTS = [
     ),
     Defect(
         "no check of a mask's version",
-        "trie/cuda_beam_step.h",
+        "trie/cuda_score_tiles.h",
         "trie_cuda errors",
         {
             "|| trie.mask_stamp[0] != trie.stamp[0]": "",
@@ -221,7 +221,7 @@ DEFECTS = [
     ),
     Defect(
         "equal scores resolved to the highest token",
-        "trie/cuda_beam_step.h",
+        "trie/cuda_candidate.h",
         "trie_cuda shapes",
         {
             "Key(kMostVocab - 1 - child)": "Key(child)",
@@ -238,17 +238,26 @@ def sources(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for name in ("csrc", "cmake"):
         shutil.copytree(ROOT / name, folder / name)
     options = ["-DCMAKE_CXX_FLAGS=-O1", "-DCMAKE_BUILD_TYPE=None", "-DRECOPS_OPTIMIZATION=-O1"]
-    configure = ["cmake", "-S", folder / "csrc/tests", "-B", folder / "build", *options]
-    subprocess.run([*configure, "-G", "Ninja"], check=True, stdout=subprocess.DEVNULL)
+    configure: list[str | Path] = [
+        "cmake",
+        "-S",
+        folder / "csrc/tests",
+        "-B",
+        folder / "build",
+        *options,
+        "-G",
+        "Ninja",
+    ]
+    subprocess.run(configure, check=True, stdout=subprocess.DEVNULL)
     return folder
 
 
 def passes(sources: Path, run: str) -> bool:
     """Build the driver and return whether the run finds no defect."""
     driver, *arguments = run.split()
-    build = ["cmake", "--build", sources / "build", "--target", driver]
+    build: list[str | Path] = ["cmake", "--build", sources / "build", "--target", driver]
     subprocess.run(build, check=True, stdout=subprocess.DEVNULL)
-    command = [sources / "build" / driver, *arguments]
+    command: list[str | Path] = [sources / "build" / driver, *arguments]
     return subprocess.run(command, stdout=subprocess.DEVNULL, check=False).returncode == 0
 
 

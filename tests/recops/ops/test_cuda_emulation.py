@@ -32,10 +32,19 @@ def drivers(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("drivers")
     flags = "-O1 -g1 -fsanitize=address,undefined -fno-sanitize-recover=all"
     options = [f"-DCMAKE_CXX_FLAGS={flags}", "-DCMAKE_BUILD_TYPE=None", "-DRECOPS_OPTIMIZATION=-O1"]
-    configure = ["cmake", "-S", ROOT / "csrc/tests", "-B", folder, *options, "-G", "Ninja"]
+    configure: list[str | Path] = [
+        "cmake",
+        "-S",
+        ROOT / "csrc/tests",
+        "-B",
+        folder,
+        *options,
+        "-G",
+        "Ninja",
+    ]
     subprocess.run(configure, check=True, stdout=subprocess.DEVNULL)
     targets = {run.split()[0] for run in RUNS}
-    build = ["cmake", "--build", folder, "--target", *targets]
+    build: list[str | Path] = ["cmake", "--build", folder, "--target", *targets]
     subprocess.run(build, check=True, stdout=subprocess.DEVNULL)
     return folder
 
