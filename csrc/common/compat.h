@@ -75,6 +75,9 @@ inline Tensor contiguous(const Tensor& tensor) {
 
 inline Tensor copy(const Tensor& tensor) { return torch::stable::clone(tensor); }
 
+// Copies the values of `from` to `to`, which has the same shape.
+inline void assign(Tensor to, const Tensor& from) { torch::stable::copy_(to, from); }
+
 // Type of a `Tensor?` argument of an op.
 using Maybe = std::optional<Tensor>;
 

@@ -98,7 +98,7 @@ Outputs trie_beam_step(Tensor logits_in, Tensor first_child, Tensor tokens, Tens
   const std::vector<Tensor> tries = joined({first_child, tokens, stamp}, resolved(op, "trie", more_tries, logits_in));
   require_tries(op, tries);
   const std::vector<Tensor> masks = resolved(op, "allowed", allowed, logits_in);
-  require_masks(op, masks, num_tries);
+  if (allowed) require_masks(op, masks, num_tries);
   for (int64_t t = 0; t < num_tries; ++t) {
     const Tensor* trie = &tries[t * kPerTrie];
     call.tries[t] = tensors.trie(op, trie[0], trie[1], trie[2], depth);
@@ -124,49 +124,95 @@ Outputs trie_beam_step(Tensor logits_in, Tensor first_child, Tensor tokens, Tens
   return {new_scores, new_tokens, parents, new_nodes};
 }
 
+// Arguments of next logits, apart from the logits.
+struct NextLogits {
+  Tensor sequences;
+  int64_t prompt_length, begin_token;
+  std::vector<Tensor> trie;
+  std::vector<int64_t> vocab_sizes;
+  Tensor model_tokens, trie_tokens;
+  std::vector<int64_t> end_tokens;
+  std::vector<Tensor> allowed;
+
+  // Returns the result of the composite `op`.
+  template <class... Results>
+  std::tuple<Results...> composite(const char* op, const Tensor& logits) const {
+    return call_composite<Results...>(op, logits, sequences, prompt_length, begin_token, trie, vocab_sizes,
+                                      model_tokens, trie_tokens, end_tokens, allowed);
+  }
+
+  bool has_kernel(const Tensor& logits) const {
+    return has_code_for(device_of(logits).index) &&
+           cuda::supports_next_logits(logits.size(0), logits.size(1), static_cast<int64_t>(vocab_sizes.size()),
+                                      static_cast<int64_t>(end_tokens.size()));
+  }
+
+  // Contiguous logits, which may be `out`.
+  void run(const Tensor& logits, const Tensor& out) const {
+    const DeviceGuard guard(logits);
+    const int64_t rows = logits.size(0), vocab = logits.size(1), depth = static_cast<int64_t>(vocab_sizes.size());
+    require_token_map(kOp, model_tokens, trie_tokens, require_vocab_sizes(kOp, vocab_sizes, INT32_MAX), depth, vocab);
+    require_end_tokens(kOp, end_tokens, vocab);
+    require_tries(kOp, trie);
+    const int64_t num_masks = count_masks(kOp, allowed, rows);
+    if (!allowed.empty()) require_masks(kOp, allowed, 1);
+    DeviceTensors tensors;
+    cuda::NextLogitsCall call{};
+    call.dtype = dtype_of(kOp, "scores", logits);
+    call.rows = rows;
+    call.vocab = vocab;
+    call.length = sequences.size(1);
+    call.logits = logits.data_ptr();
+    call.out = out.data_ptr();
+    call.sequences = tensors.contiguous<int64_t>(sequences);
+    call.prompt_length = prompt_length;
+    call.begin_token = begin_token;
+    call.trie = tensors.trie(kOp, trie[0], trie[1], trie[2], depth);
+    if (!allowed.empty()) tensors.add_mask(kOp, allowed[0], allowed[1], num_masks, call.trie);
+    call.num_masks = num_masks;
+    call.rows_per_mask = std::max<int64_t>(1, num_masks > 0 ? rows / num_masks : 1);
+    call.depth = depth;
+    for (int64_t level = 0; level < depth; ++level)
+      call.level_begins[level + 1] = call.level_begins[level] + vocab_sizes[level];
+    call.model_tokens = tensors.contiguous<int32_t>(model_tokens);
+    call.trie_tokens = tensors.contiguous<int32_t>(trie_tokens);
+    call.width = trie_tokens.size(1);
+    std::copy(end_tokens.begin(), end_tokens.end(), call.end_tokens);
+    call.num_end_tokens = static_cast<int64_t>(end_tokens.size());
+    require_launched(kOp, cuda::next_logits(call, current_stream(logits)));
+  }
+
+  static constexpr const char* kOp = "SidTrieLogitsProcessor";
+};
+
 Tensor trie_next_logits(Tensor logits_in, Tensor sequences, int64_t prompt_length, int64_t begin_token,
                         std::vector<Tensor> trie, std::vector<int64_t> vocab_sizes, Tensor model_tokens,
                         Tensor trie_tokens, std::vector<int64_t> end_tokens, std::vector<Tensor> allowed) {
-  const char* op = "SidTrieLogitsProcessor";
-  require_sequences(op, logits_in, sequences, prompt_length);
-  const int64_t rows = logits_in.size(0), vocab = logits_in.size(1);
-  const auto depth = static_cast<int64_t>(vocab_sizes.size()), num_end_tokens = static_cast<int64_t>(end_tokens.size());
-  if (!has_code_for(device_of(logits_in).index) || !cuda::supports_next_logits(rows, vocab, depth, num_end_tokens))
-    return std::get<0>(call_composite<Tensor>("trie_next_logits", logits_in, sequences, prompt_length, begin_token,
-                                              trie, vocab_sizes, model_tokens, trie_tokens, end_tokens, allowed));
-  const DeviceGuard guard(logits_in);
-  require_token_map(op, model_tokens, trie_tokens, require_vocab_sizes(op, vocab_sizes, INT32_MAX), depth, vocab);
-  require_end_tokens(op, end_tokens, vocab);
-  require_tries(op, trie);
-  const int64_t num_masks = count_masks(op, allowed, rows);
-  require_masks(op, allowed, 1);
+  const NextLogits call{sequences,    prompt_length, begin_token, trie,   vocab_sizes,
+                        model_tokens, trie_tokens,   end_tokens,  allowed};
+  require_sequences(NextLogits::kOp, logits_in, sequences, prompt_length);
+  if (!call.has_kernel(logits_in)) return std::get<0>(call.composite<Tensor>("trie_next_logits", logits_in));
   const Tensor logits = recops::contiguous(logits_in);
-  DeviceTensors tensors;
-  cuda::NextLogitsCall call{};
-  call.dtype = dtype_of(op, "scores", logits);
-  call.rows = rows;
-  call.vocab = vocab;
-  call.length = sequences.size(1);
-  call.logits = logits.data_ptr();
-  call.sequences = tensors.contiguous<int64_t>(sequences);
-  call.prompt_length = prompt_length;
-  call.begin_token = begin_token;
-  call.trie = tensors.trie(op, trie[0], trie[1], trie[2], depth);
-  if (!allowed.empty()) tensors.add_mask(op, allowed[0], allowed[1], num_masks, call.trie);
-  call.num_masks = num_masks;
-  call.rows_per_mask = std::max<int64_t>(1, num_masks > 0 ? rows / num_masks : 1);
-  call.depth = depth;
-  for (int64_t level = 0; level < depth; ++level)
-    call.level_begins[level + 1] = call.level_begins[level] + vocab_sizes[level];
-  call.model_tokens = tensors.contiguous<int32_t>(model_tokens);
-  call.trie_tokens = tensors.contiguous<int32_t>(trie_tokens);
-  call.width = trie_tokens.size(1);
-  std::copy(end_tokens.begin(), end_tokens.end(), call.end_tokens);
-  call.num_end_tokens = num_end_tokens;
-  const Tensor out = empty({rows, vocab}, logits.scalar_type(), logits);
-  call.out = out.data_ptr();
-  require_launched(op, cuda::next_logits(call, current_stream(logits)));
+  const Tensor out = empty({logits.size(0), logits.size(1)}, logits.scalar_type(), logits);
+  call.run(logits, out);
   return out;
+}
+
+void trie_next_logits_(Tensor logits, Tensor sequences, int64_t prompt_length, int64_t begin_token,
+                       std::vector<Tensor> trie, std::vector<int64_t> vocab_sizes, Tensor model_tokens,
+                       Tensor trie_tokens, std::vector<int64_t> end_tokens, std::vector<Tensor> allowed) {
+  const NextLogits call{sequences,    prompt_length, begin_token, trie,   vocab_sizes,
+                        model_tokens, trie_tokens,   end_tokens,  allowed};
+  require_sequences(NextLogits::kOp, logits, sequences, prompt_length);
+  if (!call.has_kernel(logits)) {
+    call.composite<>("trie_next_logits_", logits);
+  } else if (logits.is_contiguous()) {
+    call.run(logits, logits);
+  } else {
+    const Tensor copy = recops::contiguous(logits);
+    call.run(copy, copy);
+    assign(logits, copy);
+  }
 }
 
 }  // namespace
@@ -174,6 +220,7 @@ Tensor trie_next_logits(Tensor logits_in, Tensor sequences, int64_t prompt_lengt
 STABLE_TORCH_LIBRARY_IMPL(recops, CUDA, m) {
   m.impl("trie_beam_step", TORCH_BOX(&trie_beam_step));
   m.impl("trie_next_logits", TORCH_BOX(&trie_next_logits));
+  m.impl("trie_next_logits_", TORCH_BOX(&trie_next_logits_));
 }
 
 }  // namespace recops::trie

@@ -116,14 +116,27 @@ Tensor trie_next_logits(Tensor logits_in, Tensor sequences_in, int64_t prompt_le
   return out;
 }
 
+void trie_next_logits_(Tensor logits, Tensor sequences, int64_t prompt_length, int64_t begin_token,
+                       std::vector<Tensor> trie, std::vector<int64_t> vocab_sizes, Tensor model_tokens,
+                       Tensor trie_tokens, std::vector<int64_t> end_tokens, std::vector<Tensor> allowed) {
+  assign(logits, trie_next_logits(logits, sequences, prompt_length, begin_token, trie, vocab_sizes, model_tokens,
+                                  trie_tokens, end_tokens, allowed));
+}
+
 }  // namespace
 
 STABLE_TORCH_LIBRARY_FRAGMENT(recops, m) {
   m.def(
       "trie_next_logits(Tensor logits, Tensor sequences, int prompt_length, int begin_token, Tensor[] trie, "
       "int[] vocab_sizes, Tensor model_tokens, Tensor trie_tokens, int[] end_tokens, Tensor[] allowed) -> Tensor");
+  m.def(
+      "trie_next_logits_(Tensor(a!) logits, Tensor sequences, int prompt_length, int begin_token, Tensor[] trie, "
+      "int[] vocab_sizes, Tensor model_tokens, Tensor trie_tokens, int[] end_tokens, Tensor[] allowed) -> ()");
 }
 
-STABLE_TORCH_LIBRARY_IMPL(recops, CPU, m) { m.impl("trie_next_logits", TORCH_BOX(&trie_next_logits)); }
+STABLE_TORCH_LIBRARY_IMPL(recops, CPU, m) {
+  m.impl("trie_next_logits", TORCH_BOX(&trie_next_logits));
+  m.impl("trie_next_logits_", TORCH_BOX(&trie_next_logits_));
+}
 
 }  // namespace recops::trie

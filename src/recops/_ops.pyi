@@ -470,5 +470,17 @@ def trie_next_logits(
     end_tokens: Sequence[int],
     allowed: Sequence[Tensor],
 ) -> Tensor: ...
+def trie_next_logits_(
+    logits: Tensor,
+    sequences: Tensor,
+    prompt_length: int,
+    begin_token: int,
+    trie: Sequence[Tensor],
+    vocab_sizes: Sequence[int],
+    model_tokens: Tensor,
+    trie_tokens: Tensor,
+    end_tokens: Sequence[int],
+    allowed: Sequence[Tensor],
+) -> None: ...
 def unpack_codes(packed: Tensor, sizes: Sequence[int]) -> Tensor: ...
 def version() -> str: ...

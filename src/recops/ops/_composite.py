@@ -74,6 +74,7 @@ COMPOSITES: dict[str, str] = {
             "trie_items",
             "trie_mask",
             "trie_next_logits",
+            "trie_next_logits_",
         ],
     }.items()
     for op in ops

@@ -25,6 +25,7 @@ def trie_next_logits(
     begin_token: int,
     end_tokens: Sequence[int],
     allowed: ItemMask | None = None,
+    in_place: bool = False,
 ) -> Tensor:
     """Return ``logits`` with −inf for each token that may not follow its sequence.
 
@@ -45,9 +46,11 @@ def trie_next_logits(
         begin_token: token before a semantic ID; used if ``prompt_length`` is None.
         end_tokens: tokens below V that end a sequence.
         allowed: one mask for all rows, or B masks for R / B rows each.
+        in_place: overwrite ``logits``, as a serving engine does. On CUDA this takes no memory.
 
     Returns:
-        ``[R, V]`` of the logits' dtype. Time is O(R · V) plus the number of children.
+        ``[R, V]`` of the logits' dtype, or ``logits`` if ``in_place``. Time is O(R · V) plus the
+        number of children.
 
     Raises:
         ValueError: a shape, dtype or number of masks does not match, a token is outside V, a
@@ -57,7 +60,7 @@ def trie_next_logits(
     check_tensor(op, "scores", logits, ndim=2, dtypes=FLOATS, device=trie.device)
     check_tensor(op, "input_ids", sequences, ndim=2, dtypes=INDICES, device=trie.device)
     sequences = sequences.long()
-    return ops.trie_next_logits(
+    arguments = (
         logits,
         sequences,
         -1 if prompt_length is None else prompt_length,
@@ -69,6 +72,10 @@ def trie_next_logits(
         end_tokens,
         [] if allowed is None else mask_tensors(op, allowed, [trie]),
     )
+    if not in_place:
+        return ops.trie_next_logits(*arguments)
+    ops.trie_next_logits_(*arguments)
+    return logits
 
 
 def _fake_next_logits(
@@ -87,3 +94,21 @@ def _fake_next_logits(
 
 
 torch.library.register_fake("recops::trie_next_logits", _fake_next_logits)
+
+
+def _fake_next_logits_(
+    logits: Tensor,
+    sequences: Tensor,
+    prompt_length: int,
+    begin_token: int,
+    trie: list[Tensor],
+    vocab_sizes: list[int],
+    model_tokens: Tensor,
+    trie_tokens: Tensor,
+    end_tokens: list[int],
+    allowed: list[Tensor],
+) -> None:
+    return None
+
+
+torch.library.register_fake("recops::trie_next_logits_", _fake_next_logits_)

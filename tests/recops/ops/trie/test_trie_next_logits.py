@@ -82,6 +82,9 @@ def test_agrees_with_the_reference(
     expected = reference.trie_next_logits(logits, tokens, drawn.trie, token_map, **arguments)
     assert torch.equal(actual, expected)
     assert actual.dtype == dtype
+    actual = trie_next_logits(logits, tokens, drawn.trie, token_map, **arguments, in_place=True)
+    assert actual is logits
+    assert torch.equal(logits, expected)
 
 
 @pytest.fixture
@@ -171,13 +174,12 @@ def test_opcheck_and_compile(inputs) -> None:
     trie, token_map = inputs["trie"], inputs["token_map"]
     tensors = ([trie.first_child, trie.tokens, trie.stamp], trie.vocab_sizes)
     mask = trie.mask(drop=trie.item_ids[::2])
-    torch.library.opcheck(
-        torch.ops.recops.trie_next_logits,
-        (
-            *(inputs["logits"], inputs["sequences"], 5, -1, *tensors),
-            *(token_map.model_tokens, token_map.trie_tokens, [END], [mask.words, mask.stamp]),
-        ),
+    arguments = (
+        *(inputs["logits"], inputs["sequences"], 5, -1, *tensors),
+        *(token_map.model_tokens, token_map.trie_tokens, [END], [mask.words, mask.stamp]),
     )
+    torch.library.opcheck(torch.ops.recops.trie_next_logits, arguments)
+    torch.library.opcheck(torch.ops.recops.trie_next_logits_, arguments)
     compiled = torch.compile(trie_next_logits, backend="aot_eager", fullgraph=True, dynamic=True)
     for rows in (600, 30):
         some = {**inputs, **{name: inputs[name][:rows] for name in ("logits", "sequences")}}

@@ -11,7 +11,7 @@ from recops.ops.trie.composite.beam_step import trie_beam_step
 from recops.ops.trie.composite.build import trie_build
 from recops.ops.trie.composite.item_sets import trie_bans, trie_mask
 from recops.ops.trie.composite.lookups import trie_allowed_tokens, trie_find, trie_items
-from recops.ops.trie.composite.next_logits import trie_next_logits
+from recops.ops.trie.composite.next_logits import trie_next_logits, trie_next_logits_
 
 __all__ = [
     "trie_allowed_tokens",
@@ -23,4 +23,5 @@ __all__ = [
     "trie_items",
     "trie_mask",
     "trie_next_logits",
+    "trie_next_logits_",
 ]

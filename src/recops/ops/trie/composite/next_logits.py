@@ -85,6 +85,27 @@ def trie_next_logits(
     return result.contiguous()
 
 
+def trie_next_logits_(
+    logits: Tensor,
+    sequences: Tensor,
+    prompt_length: int,
+    begin_token: int,
+    trie: Sequence[Tensor],
+    vocab_sizes: Sequence[int],
+    model_tokens: Tensor,
+    trie_tokens: Tensor,
+    end_tokens: Sequence[int],
+    allowed: Sequence[Tensor],
+) -> None:
+    """Compute ``recops::trie_next_logits_``, which overwrites the logits."""
+    logits.copy_(
+        trie_next_logits(
+            *(logits, sequences, prompt_length, begin_token, trie, vocab_sizes),
+            *(model_tokens, trie_tokens, end_tokens, allowed),
+        )
+    )
+
+
 def _masks_of_rows(allowed: Sequence[Tensor], rows: int) -> Sequence[Tensor]:
     """Return masks with one row of words per row of logits, or one mask for all."""
     if not allowed or allowed[0].ndim != 2:
