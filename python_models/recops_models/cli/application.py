@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import logging
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from enum import Enum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -141,12 +142,26 @@ def make_folder(path: Path) -> Path:
     return path
 
 
-def print_findings(report: ImportReport) -> None:
-    """Print the notes of an import and the rows that it left out."""
+def print_findings(report: ImportReport, *, err: bool = False) -> None:
+    """Print the notes of an import and the rows that it left out.
+
+    Args:
+        report: the report of the import.
+        err: print to stderr, as commands with ``--json`` do.
+    """
     for note in report.notes:
-        typer.echo(printable(f"note: {note}"))
+        typer.echo(printable(f"note: {note}"), err=err)
     for bad in report.bad_rows:
-        typer.echo(printable(f"left out: {bad}"))
+        typer.echo(printable(f"left out: {bad}"), err=err)
+
+
+def print_json(content: Mapping[str, object]) -> None:
+    """Print one JSON object on one line, for ``--json``.
+
+    Raises:
+        ValueError: a value is NaN or infinite, which JSON cannot represent.
+    """
+    typer.echo(json.dumps(content, allow_nan=False))
 
 
 def setting_pairs(settings: Iterable[str]) -> dict[str, str]:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from recops_models.cli.application import DeviceOption, app, make_folder
+from recops_models.cli.application import DeviceOption, JsonOption, app, make_folder, print_json
 
 if TYPE_CHECKING:
     from recops.benchmarks.runner import Row
@@ -34,6 +35,7 @@ def bench(
             show_default=False,
         ),
     ] = None,
+    as_json: JsonOption = False,
     out: Annotated[Path, typer.Option(help="Folder for bench.json, bench.md and the plot.")] = Path(
         "runs/bench"
     ),
@@ -52,7 +54,7 @@ def bench(
     if device not in ("auto", "cpu"):
         if scaling:
             raise typer.BadParameter("--scaling requires --device cpu")
-        _bench_cuda(family, device, quick, seconds or 2.0, out)
+        _bench_cuda(family, device, quick, seconds or 2.0, out, as_json)
         return
     if scaling and family not in registry.sweeps():
         raise typer.BadParameter(f"--scaling requires one of {', '.join(registry.sweeps())}")
@@ -63,22 +65,32 @@ def bench(
         raise typer.BadParameter(f"no family {family!r}; available: {', '.join(families)}")
     make_folder(out)
     if scaling and family is not None:
-        _scale(family, seconds or 0.5, out)
+        _scale(family, seconds or 0.5, out, as_json)
         return
     rows: list[Row] = []
     try:
         for name in families if family is None else [family]:
             for case in registry.cases(name, quick=quick):
                 row = runner.run_case(case, seconds=seconds or 2.0)
-                typer.echo(_line(row))
+                typer.echo(_line(row), err=as_json)
                 rows.append(row)
     finally:
         if rows:
             report.write_report(rows, out)
-    typer.echo(f"{len(rows)} rows in {out / 'bench.md'}")
+    _finish(rows, out, "bench.md", as_json)
 
 
-def _bench_cuda(family: str | None, name: str, quick: bool, seconds: float, out: Path) -> None:
+def _finish(rows: Sequence[Mapping[str, object]], out: Path, file: str, as_json: bool) -> None:
+    """Print the rows as JSON, or their number and their file."""
+    if as_json:
+        print_json({"out": str(out), "rows": list(rows)})
+    else:
+        typer.echo(f"{len(rows)} {'points' if file == 'scaling.svg' else 'rows'} in {out / file}")
+
+
+def _bench_cuda(
+    family: str | None, name: str, quick: bool, seconds: float, out: Path, as_json: bool
+) -> None:
     import torch
 
     from recops.benchmarks.cuda import cases, report, runner, timer
@@ -96,15 +108,15 @@ def _bench_cuda(family: str | None, name: str, quick: bool, seconds: float, out:
         try:
             for case in (case for one in families for case in one(device, quick)):
                 row = runner.run_cuda_case(case, clock, ceilings, seconds=seconds)
-                typer.echo(report.to_line(row))
+                typer.echo(report.to_line(row), err=as_json)
                 rows.append(row)
         finally:
             if rows:
                 report.write_report(rows, ceilings, report.environment(device), out)
-    typer.echo(f"{len(rows)} rows in {out / 'bench.md'}")
+    _finish(rows, out, "bench.md", as_json)
 
 
-def _scale(family: str, seconds: float, out: Path) -> None:
+def _scale(family: str, seconds: float, out: Path, as_json: bool) -> None:
     from recops.benchmarks import registry
     from recops.benchmarks.report import format_seconds
     from recops.benchmarks.scaling import ScalingRow, run_point, write_scaling
@@ -114,12 +126,12 @@ def _scale(family: str, seconds: float, out: Path) -> None:
         for point in registry.points(family):
             row = run_point(point, seconds=seconds)
             times = ", ".join(f"{n} {format_seconds(t)}" for n, t in row["seconds"].items())
-            typer.echo(f"{row['size']} = {row['value']:,}: {times}")
+            typer.echo(f"{row['size']} = {row['value']:,}: {times}", err=as_json)
             rows.append(row)
     finally:
         if rows:
             write_scaling(rows, out)
-    typer.echo(f"{len(rows)} points in {out / 'scaling.svg'}")
+    _finish(rows, out, "scaling.svg", as_json)
 
 
 def _line(row: Row) -> str:

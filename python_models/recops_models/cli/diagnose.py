@@ -7,7 +7,15 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from recops_models.cli.application import LARGEST_SEED, DeviceOption, app, load_data, make_folder
+from recops_models.cli.application import (
+    LARGEST_SEED,
+    DeviceOption,
+    JsonOption,
+    app,
+    load_data,
+    make_folder,
+    print_json,
+)
 from recops_models.printable import printable
 
 if TYPE_CHECKING:
@@ -57,6 +65,7 @@ def diagnose(
             help="Random seed. The same seed gives the same noise and samples.",
         ),
     ] = 0,
+    as_json: JsonOption = False,
     device: DeviceOption = "auto",
     out: Annotated[
         Path | None,
@@ -119,6 +128,9 @@ def diagnose(
             folder / "diagnosis.json", {**content, "versions": versions()}, kind="sid-diagnosis"
         )
         write_file(folder / "diagnosis.html", page.encode())
+    if as_json:
+        print_json({"out": str(folder), **content})
+        return
     for name, reason in diagnosis["missing"].items():
         typer.echo(printable(f"missing: {name}: {reason}"))
     paths = diagnosis["paths"]

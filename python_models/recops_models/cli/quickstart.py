@@ -10,11 +10,13 @@ import typer
 from recops_models.cli.application import (
     LARGEST_SEED,
     DeviceOption,
+    JsonOption,
     TextEncoderOption,
     app,
     load_data,
     make_folder,
     print_findings,
+    print_json,
 )
 
 if TYPE_CHECKING:
@@ -41,6 +43,7 @@ def quickstart(
     quick: Annotated[
         bool, typer.Option("--quick", help="Train for two epochs, to check the pipeline.")
     ] = False,
+    as_json: JsonOption = False,
     device: DeviceOption = "auto",
     text_encoder: Annotated[
         TextEncoderOption, typer.Option(help="Encoder of item text. minilm needs 'recops[minilm]'.")
@@ -78,6 +81,7 @@ def quickstart(
     from recops_models.item_vectors.row_order import check_order
     from recops_models.out_folder import out_folder
     from recops_models.quickstart import Settings, quickstart
+    from recops_models.quickstart.outcome import metrics
 
     try:
         check_order(vectors, order, has_catalogue=True)
@@ -107,7 +111,10 @@ def quickstart(
             raise RuntimeError(
                 f"interrupted; repeat the command with --resume to continue from {out}"
             ) from None
-    print_findings(dataset.report)
+    print_findings(dataset.report, err=as_json)
+    if as_json:
+        print_json({"out": str(out), **metrics(outcome)})
+        return
     console = Console()
     console.print(_table(outcome))
     console.print(

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from recops_models.cli.application import DeviceOption, app, make_folder
+from recops_models.cli.application import DeviceOption, JsonOption, app, make_folder, print_json
 from recops_models.printable import printable
 
 if TYPE_CHECKING:
@@ -59,6 +59,7 @@ def reproduce(
         int,
         typer.Option(min=1, help="Runs at the same time, one process each; figures do not change."),
     ] = 1,
+    as_json: JsonOption = False,
     device: DeviceOption = "auto",
     out: Annotated[
         Path | None,
@@ -119,6 +120,9 @@ def reproduce(
         raise RuntimeError(
             f"interrupted; the same command with --resume continues from the runs in {folder}"
         ) from None
+    if as_json:
+        print_json({"out": str(folder), **content})
+        return
     for line in content["tables"]["skipped"]:
         typer.echo(printable(f"not measured: {line}"))
     console = Console()

@@ -13,11 +13,13 @@ import typer
 from recops_models.cli.application import (
     LARGEST_SEED,
     DeviceOption,
+    JsonOption,
     TextEncoderOption,
     app,
     load_data,
     make_folder,
     print_findings,
+    print_json,
     setting_pairs,
 )
 from recops_models.settings import JsonObject
@@ -94,6 +96,7 @@ def tokenize(
     resume: Annotated[
         bool, typer.Option("--resume", help="Continue from the finished levels.")
     ] = False,
+    as_json: JsonOption = False,
     device: DeviceOption = "auto",
     seed: Annotated[
         int,
@@ -142,6 +145,8 @@ def tokenize(
     row_ids = None if order is None or order == BY_ID else Path(order)
     weights = weights or (ItemWeights.items if data is None else ItemWeights.exposure)
     dataset = None if data is None else load_data(data)
+    if dataset is not None:
+        print_findings(dataset.report, err=as_json)
     config = {
         "data": data,
         "vectors": None if vectors is None else str(vectors),
@@ -169,6 +174,9 @@ def tokenize(
                 f"interrupted; {folder} has the finished levels: continue with --resume"
             ) from None
         metrics = sid_folder.finish(folder, config, tokenizer, catalogue, seconds)
+    if as_json:
+        print_json({"out": str(folder), **metrics})
+        return
     typer.echo(
         f"{metrics['items']:,} items, {metrics['unique_sids']:,} semantic IDs "
         f"({metrics['collision_rate']:.1%} of items share one), "
@@ -205,7 +213,6 @@ def _catalogue(config: JsonObject, dataset: Dataset | None, finished: Path | Non
         assert vectors is not None
         catalogue = Catalogue(load_item_vectors(vectors, order=config["order"]))
     else:
-        print_findings(dataset.report)
         catalogue = read_catalogue(dataset, make)
     if config["pairs"] is not None:
         catalogue = dataclasses.replace(catalogue, pairs=load_pairs(Path(config["pairs"])))

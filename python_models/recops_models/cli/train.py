@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -17,6 +16,7 @@ from recops_models.cli.application import (
     load_job_data,
     make_folder,
     print_findings,
+    print_json,
     setting_pairs,
 )
 from recops_models.recipes.registry import names
@@ -139,7 +139,7 @@ def train(
         raise typer.BadParameter(str(error)) from error
     dataset = load_job_data(job)
     if isinstance(dataset, Dataset):
-        print_findings(dataset.report)
+        print_findings(dataset.report, err=as_json)
         _warn_of_ratings(dataset, job)
     folder = out or free_folder(Path("runs") / model, job)
     if not (resume or force):
@@ -167,7 +167,7 @@ def train(
         )
         raise RuntimeError(f"interrupted; {advice}") from None
     if as_json:
-        typer.echo(json.dumps({"out": str(folder), **trained.metrics}))
+        print_json({"out": str(folder), **trained.metrics})
         return
     for note in trained.task.notes:
         typer.echo(f"note: {note}")

@@ -272,8 +272,10 @@ def test_a_claim_of_dien_from_the_command_line(
     assert models == ["dien", "din", "din", "sum-pool"]
     assert "not evidence" in output.out
     stored = (out / "results.json").read_text()
-    assert cli.run([*command, "--resume"]) == 0
-    assert "ahead" not in capsys.readouterr().err
+    assert cli.run([*command, "--resume", "--json"]) == 0
+    again = capsys.readouterr()
+    assert "ahead" not in again.err
+    assert json.loads(again.out) == {"out": str(out), **content}
     assert (out / "results.json").read_text() == stored
 
 

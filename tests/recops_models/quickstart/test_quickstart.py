@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -204,6 +205,10 @@ def test_command_line(small: Dataset, tmp_path: Path, capfd: pytest.CaptureFixtu
     assert "UniRec" in output
     assert "100% of the recommended semantic IDs are real items" in output
     assert "report.html" in output
+    assert run([*arguments, str(tmp_path / "run"), "--resume", "--json"]) == 0
+    metrics = read_json(tmp_path / "run" / "metrics.json", kind="metrics")
+    line = json.loads(capfd.readouterr().out)
+    assert line == {"out": str(tmp_path / "run"), **metrics}
     assert run([*arguments, str(tmp_path / "run"), "--seed", "1"]) == 1
     assert "holds a run with seed 0, not 1" in capfd.readouterr().err
     assert run(["quickstart", "--data", "no-such-set", "--out", str(tmp_path / "x")]) == 2
