@@ -117,7 +117,9 @@ op_library() {
 }
 
 audit_abi() {
-  torch-abi-audit --check torch "$(op_library)"
+  local library folder
+  folder=$(dirname "$(op_library)")
+  for library in "$folder"/_ops*.so; do torch-abi-audit --check torch "$library"; done
 }
 
 # The CUDA library, with the nvcc of Python packages if there is no toolkit. At most 3 minutes.
