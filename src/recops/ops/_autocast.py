@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+
 import torch
 
 
@@ -22,4 +24,6 @@ def autocast_to_float32(op: str) -> None:
         op: name of the op in ``torch.ops.recops``.
     """
     for device in autocast_devices():
-        torch.library.register_autocast(f"recops::{op}", device, torch.float32)
+        # The first supported versions of torch accept rules for the CPU and CUDA only.
+        with suppress(ValueError):
+            torch.library.register_autocast(f"recops::{op}", device, torch.float32)

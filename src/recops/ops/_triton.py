@@ -23,12 +23,12 @@ TRITON_FAMILIES: dict[str, str] = {
 
 
 def is_triton_available() -> bool:
-    """Return whether torch has a CUDA GPU here and Triton is installed."""
-    return (
-        torch.version.cuda is not None
-        and torch.cuda.is_available()
-        and find_spec("triton") is not None
-    )
+    """Return whether torch is a CUDA build and Triton is installed.
+
+    Looking for a GPU would start CUDA at the import of this library, and forked processes could not
+    use CUDA then.
+    """
+    return torch.version.cuda is not None and find_spec("triton") is not None
 
 
 def register_triton() -> None:
