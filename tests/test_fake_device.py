@@ -38,6 +38,11 @@ def test_on_the_fake_device(group: str) -> None:
     run_tests(*map(str, GROUPS[group]))
 
 
+@pytest.mark.slow
+def test_other_settings_on_the_fake_device() -> None:
+    run_tests("-m", "slow", *map(str, GROUPS["models"]))
+
+
 @pytest.mark.full
 @pytest.mark.parametrize("family", OPS)
 def test_ops_on_the_fake_device(family: str) -> None:

@@ -17,6 +17,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from callback_doubles import Interrupt
 from fake_device import DEVICE, host_waits, varying_sums
 from jobs import job_of
 from recops_models.generative.ranker import Ranker, Recommender, seen_items
@@ -176,6 +177,49 @@ def test_a_planted_defect_is_found(
     train_job(one, open_data(one), tmp_path, device="cpu")  # The CPU does not show it.
     with pytest.raises(error):
         prove(one, tmp_path)
+
+
+SETTINGS_TO_PROVE = [
+    ("unirec", {"align": "both"}),
+    ("unirec", {"collaborative": "true"}),
+    ("tiger", {"reading": "whole"}),
+    ("dien", {"evolution": "agru"}),
+    ("can", {"orders": "2"}),
+    ("mimn", {"utilization": "paper"}),
+    ("mimn", {"compat": "channels"}),
+    ("hpmn", {"covariance": "norm"}),
+    ("rocket", {"share": "none", "hint": "kd", "hint_warmup": "5"}),
+    ("res-embedding", {"attention": "4", "decay": "0.1"}),
+    *((name, {"precision": "bf16"}) for name in ("can", "mimn", "hpmn", "age", "keep")),
+]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("name", "settings"), SETTINGS_TO_PROVE, ids=str)
+def test_other_settings_train_on_the_device(
+    name: str, settings: dict[str, str], shop: Path, tmp_path: Path
+) -> None:
+    result = prove(job(name, shop, **settings), tmp_path)
+    assert 0 < result.curve[0].train_loss < 10
+
+
+@pytest.mark.parametrize(("first", "second"), [("cpu", DEVICE), (DEVICE, "cpu"), (DEVICE, DEVICE)])
+def test_a_checkpoint_resumes_on_any_device(
+    first: str | torch.device, second: str | torch.device, shop: Path, tmp_path: Path
+) -> None:
+    one = job("din", shop, checkpoint_minutes="0")
+    uninterrupted, interrupted = tmp_path / "one", tmp_path / "two"
+    for folder in (uninterrupted, interrupted):
+        folder.mkdir()
+    expected = train_job(one, open_data(one), uninterrupted, device=second)
+    with pytest.raises(KeyboardInterrupt):
+        train_job(one, open_data(one), interrupted, device=first, callbacks=Interrupt(after=0.4))
+    result = train_job(one, open_data(one), interrupted, device=second, resume=True)
+    tolerance = 0 if first == second else 1e-4
+    assert result.curve[0].train_loss == pytest.approx(expected.curve[0].train_loss, rel=tolerance)
+    for name, weights in expected.model.state_dict().items():
+        resumed = result.model.state_dict()[name]
+        torch.testing.assert_close(resumed, weights, rtol=tolerance, atol=tolerance)
 
 
 @pytest.mark.parametrize("name", ["sasrec", "din"])

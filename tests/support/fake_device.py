@@ -35,6 +35,7 @@ _CPU = torch.device("cpu")
 
 # Ops that read values of their inputs on the host, such as the size of their result.
 _READS = {
+    _ATEN._coalesce,
     _ATEN._local_scalar_dense,
     _ATEN._unique,
     _ATEN._unique2,
@@ -329,14 +330,16 @@ def _register() -> torch.device:
 DEVICE = _register()
 _EVERY_OP = torch.library.Library("_", "IMPL")
 _OPS = torch.library.Library("aten", "IMPL")
-_PRODUCTS = {
+_LOWERED = {
     "linear": torch.nn.functional.linear,
     "matmul": torch.matmul,
     "mm": torch.mm,
     "bmm": torch.bmm,
     "addmm": torch.addmm,
     "baddbmm": torch.baddbmm,
+    "prelu": torch.prelu,
 }
+"""Ops that autocast runs in 16 bits on CUDA, as far as the models use them."""
 
 
 def _kernel(func: Any) -> Callable[..., Any]:
@@ -350,7 +353,7 @@ def _register_kernels() -> None:
         packet, _, overload = name.partition(".")
         _OPS.impl(name, _kernel(getattr(getattr(_ATEN, packet), overload or "default")), KEY)
     _EVERY_OP.fallback(torch.library.fallthrough_kernel, AUTOCAST_KEY)
-    for name, function in _PRODUCTS.items():
+    for name, function in _LOWERED.items():
         _OPS.impl(name, _lowered(function), AUTOCAST_KEY)
     _OPS.impl("_pin_memory", lambda tensor, device=None: tensor.clone(), "CPU")
 
