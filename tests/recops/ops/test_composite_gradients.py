@@ -8,11 +8,11 @@ from typing import Any
 
 import pytest
 import torch
-from device_reads import device_reads
 from torch import Tensor
 
 import recops
 from coaction_inputs import make_call
+from device_reads import device_reads
 from dice_inputs import make, results
 from embedding_inputs import example
 from memory_inputs import UTILIZATIONS, MimnScan, hpmn_params, hpmn_state

@@ -7,12 +7,15 @@ by hand, raises an error or returns a meaningless result, but never reads out of
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 
 import pytest
 import torch
 from torch import Tensor
 
 import recops
+from implementations import composites_on_cpu
 from recops import SidTrie
 
 ops = torch.ops.recops
@@ -308,13 +311,17 @@ def test_sizes_of_levels_are_checked() -> None:
         ops.accumulate_codes(x, torch.zeros(3, dtype=torch.int64), -1, None)
 
 
-@pytest.mark.composites
-def test_more_events_than_can_be_sorted_are_refused() -> None:
+# Not on a device, which would need a copy of the inputs.
+@pytest.mark.parametrize("implementation", [nullcontext, composites_on_cpu])
+def test_more_events_than_can_be_sorted_are_refused(
+    implementation: Callable[[], AbstractContextManager[None]],
+) -> None:
     x = torch.zeros(1, 4).expand(2**32, 4)
     rows = torch.zeros(1, dtype=torch.int64).expand(2**32)
     count, w_hh = torch.zeros(1, dtype=torch.int64), torch.zeros(1, 9, 3)
     arguments = (rows, x, [torch.zeros(9, 4)], w_hh, torch.zeros(1, 9), [1])
-    with pytest.raises(ValueError, match="hpmn_step_: rows must be at most 4294967295, got 42949"):
+    message = "hpmn_step_: rows must be at most 4294967295, got 42949"
+    with implementation(), pytest.raises(ValueError, match=message):
         ops.hpmn_step_(torch.zeros(1, 1, 3), count, *arguments)
     assert count.item() == 0
 
