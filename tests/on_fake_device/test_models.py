@@ -203,6 +203,15 @@ def test_other_settings_train_on_the_device(
     assert 0 < result.curve[0].train_loss < 10
 
 
+@pytest.mark.parametrize("tables", ["sparse-adam", "rowwise-adagrad"])
+def test_sparse_tables_wait_for_their_rows_only(tables: str, shop: Path, tmp_path: Path) -> None:
+    one = job("din", shop, tables=tables)
+    with waits_of_steps() as waits:
+        result = train_job(one, open_data(one), tmp_path, device=DEVICE)
+    assert {wait.partition(" ")[0] for wait in waits} == {"_coalesce"}
+    assert 0 < result.curve[0].train_loss < 1
+
+
 @pytest.mark.parametrize(("first", "second"), [("cpu", DEVICE), (DEVICE, "cpu"), (DEVICE, DEVICE)])
 def test_a_checkpoint_resumes_on_any_device(
     first: str | torch.device, second: str | torch.device, shop: Path, tmp_path: Path
