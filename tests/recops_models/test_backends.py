@@ -57,6 +57,17 @@ def test_one_file_names_backends() -> None:
     assert list(backends(DEVICE.read_text("utf-8")))
 
 
+def test_no_other_file_copies_a_tensor_of_any_device() -> None:
+    """``.cpu()`` is for tensors of devices; the other calls also read arrays."""
+    findings = {
+        str(path.relative_to(PACKAGE)): calls
+        for path in sorted(PACKAGE.rglob("*.py"))
+        if path != DEVICE
+        and (calls := [c for c in host_reads(path.read_text("utf-8")) if c.startswith(".cpu()")])
+    }
+    assert findings == {}
+
+
 def test_one_file_copies_to_the_host() -> None:
     findings = {
         str(path.relative_to(PACKAGE)): calls

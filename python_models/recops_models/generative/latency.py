@@ -12,6 +12,7 @@ from torch import Tensor
 
 from recops_models.generative.path_ranker import PathRanker, beam_search
 from recops_models.generative.ranker import check_lengths
+from recops_models.training.device import synchronize
 
 _Result = TypeVar("_Result")
 
@@ -51,7 +52,8 @@ def latency(
 
     Args:
         model: the ranker.
-        history: ``[B, T]`` i64, 1-based items, right-padded with 0.
+        history: ``[B, T]`` i64, 1-based items, right-padded with 0, on the device of the model. So
+            are the other tensors.
         lengths: ``[B]`` i64, from 1.
         beams: beams per request.
         banned: for each request the items (from 0) to exclude; None: exclude none.
@@ -67,14 +69,20 @@ def latency(
     if repeats < 1:
         raise ValueError(f"latency: repeats must be 1 or more, got {repeats}")
     check_lengths("latency", lengths)
+
+    def now() -> float:
+        """Return the time when the device has finished the work so far."""
+        synchronize(history.device)
+        return clock()
+
     rows = []
     for _ in range(repeats + 1):
-        timed = _TimedSteps(model, clock)
-        start = clock()
+        timed = _TimedSteps(model, now)
+        start = now()
         encoded = model.encode_requests(history, lengths, task, user=user)
-        encoded_at = clock()
+        encoded_at = now()
         beam_search(cast(PathRanker, timed), encoded, beams=beams, banned=banned)
-        end = clock()
+        end = now()
         search = end - encoded_at
         rows.append((encoded_at - start, timed.seconds, search - timed.seconds, end - start))
     return Latency(*(float(1e3 * seconds) for seconds in np.median(rows[1:], axis=0)))

@@ -225,9 +225,11 @@ def version_of(weights: Mapping[str, Tensor], *settings: Any) -> str:
         weights: the extractor's weights, by name.
         settings: JSON-like values; their ``repr`` counts.
     """
+    from recops_models.training.device import array  # Loading a model computes no digest.
+
     digest = hashlib.sha256(repr(settings).encode())
     for name in sorted(weights):
         value = weights[name].detach().contiguous()
         digest.update(f"{name} {value.dtype} {list(value.shape)}".encode())
-        digest.update(value.cpu().view(-1).view(torch.uint8).numpy().tobytes())
+        digest.update(array(value.view(-1).view(torch.uint8)).tobytes())
     return digest.hexdigest()[:12]

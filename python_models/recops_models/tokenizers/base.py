@@ -130,6 +130,7 @@ class Tokenizer(StoredTokenizer):
         seed: int = 0,
         callbacks: Callbacks | None = None,
         weights: Tensor | None = None,
+        device: str | torch.device = AUTO,
     ) -> Self:
         """Fit the codebooks again, to a changed catalogue.
 
@@ -146,6 +147,7 @@ class Tokenizer(StoredTokenizer):
             seed: seed of k-means.
             callbacks: receive each stage and, within it, the share done and the current metrics.
             weights: see :meth:`fit`.
+            device: see :meth:`fit`.
 
         Raises:
             RuntimeError: not fitted.
@@ -159,7 +161,9 @@ class Tokenizer(StoredTokenizer):
                 f"level remains to fit, got {keep_levels}"
             )
         checked = self._check_weights("refit", weights, points)
-        self._refit(points, keep_levels, Fitting(seed, callbacks or Callbacks(), weights=checked))
+        where = resolve_device(device)
+        fitting = Fitting(seed, callbacks or Callbacks(), weights=checked, device=where)
+        self._refit(points, keep_levels, fitting)
         return self
 
     def check_count(self, items: int) -> None:

@@ -235,6 +235,12 @@ def all_finite(tensors: Iterable[Tensor]) -> bool:
     return not flags or bool(number(torch.stack(flags).all()))
 
 
+def synchronize(device: torch.device) -> None:
+    """Wait until ``device`` has finished its work; the host has always."""
+    if device.type != HOST.type:
+        torch.accelerator.synchronize(device)
+
+
 def steps_per_read(device: torch.device) -> int:
     """Return the number of training steps per read of the loss.
 

@@ -187,12 +187,13 @@ def _run_epoch(
     started = saved
     step.train()
     clipped = task.clipped(step.model) if config.clip else ()
+    precision = autocast(device, config.precision)
     with fork_generators(device, torch_seed):
         if state.rng:
             _restore_generators(device, state.rng)
         for share, batch in device_batches(batches, device):
             set_learning_rate(optimizers, config, epoch + share)
-            with autocast(device, config.precision):
+            with precision:
                 loss, count = step(batch)
             was_read = losses.add(loss, count)
             _learn(clipped, optimizers, loss, config)

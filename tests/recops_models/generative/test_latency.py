@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import time
 from typing import Any
 
@@ -39,6 +40,19 @@ def test_the_given_clock_measures_the_parts() -> None:
     )
     steps = len(paths()[1]) + 1
     assert result == (1e3, 1e3 * steps, 1e3 * (steps + 1), 1e3 * (2 * steps + 2))
+
+
+def test_every_reading_of_the_clock_waits_for_the_device(monkeypatch: pytest.MonkeyPatch) -> None:
+    calls: list[str] = []
+    module = importlib.import_module("recops_models.generative.latency")
+    monkeypatch.setattr(module, "synchronize", lambda device: calls.append(device.type))
+
+    def clock() -> float:
+        calls.append("clock")
+        return float(len(calls))
+
+    latency(build("tiger"), HISTORY, LENGTHS, beams=8, repeats=1, clock=clock)
+    assert calls == ["cpu", "clock"] * (len(calls) // 2)
 
 
 def test_the_model_receives_task_and_user() -> None:
