@@ -108,11 +108,13 @@ def autocast(device: torch.device, precision: str) -> AbstractContextManager[Any
     Raises:
         ValueError: torch has no autocast for ``device``.
     """
-    is_bf16 = precision == "bf16"
-    if torch.amp.is_autocast_available(device.type):
-        return torch.autocast(device.type, torch.bfloat16, enabled=is_bf16)
-    if is_bf16:
-        raise ValueError(f"training: precision must be float32 on {device.type}, got {precision}")
+    is_available = torch.amp.is_autocast_available(device.type)
+    if precision == "bf16":
+        if not is_available:
+            raise ValueError(f"training: precision must be float32 on {device.type}, got bf16")
+        return torch.autocast(device.type, torch.bfloat16)
+    if is_available and torch.is_autocast_enabled(device.type):
+        return torch.autocast(device.type, enabled=False)
     return nullcontext()
 
 

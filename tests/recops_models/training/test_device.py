@@ -142,9 +142,11 @@ def test_a_fork_without_a_seed_keeps_the_states() -> None:
     assert torch.equal(torch.rand(2), expected)
 
 
-def test_precision_without_autocast_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_precision_of_a_step(monkeypatch: pytest.MonkeyPatch) -> None:
     with autocast(HOST, "bf16"):
         assert (torch.ones(2, 2) @ torch.ones(2, 2)).dtype == torch.bfloat16
+        with autocast(HOST, "float32"):
+            assert (torch.ones(2, 2) @ torch.ones(2, 2)).dtype == torch.float32
     monkeypatch.setattr(torch.amp, "is_autocast_available", lambda kind: False)
     with autocast(META, "float32"):
         assert (torch.ones(2, 2) @ torch.ones(2, 2)).dtype == torch.float32
