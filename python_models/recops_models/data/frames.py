@@ -93,7 +93,9 @@ def from_arrow(table: pa.Table, library: str) -> Frame:
 
 def _column(values: Frame) -> pa.Array:
     if hasattr(values, "detach"):  # A torch tensor.
-        values = values.detach().cpu().numpy()
+        from recops_models.training.device import array
+
+        values = array(values)
     if getattr(values, "ndim", 1) > 1:
         return pa.array(list(values))
     return values if isinstance(values, (pa.Array, pa.ChunkedArray)) else pa.array(values)
