@@ -24,6 +24,7 @@ from recops_models.exploration.scoring import (
 )
 from recops_models.exploration.selection import Greedy, Selection
 from recops_models.layers.counter_random import keys_of, uniform
+from recops_models.layers.precision import widest_float
 
 POLICIES = (
     "greedy",
@@ -166,7 +167,8 @@ class Policy:
         remaining, _ = self._requests(batch, candidates, available)
         keys = keys_of(seed, torch.arange(draws if self.scoring.drawn else 1))
         seeds = [int(key) for key in keys]
-        total = torch.zeros(remaining.shape, dtype=torch.float64, device=remaining.device)
+        device = remaining.device
+        total = torch.zeros(remaining.shape, dtype=widest_float(device), device=device)
         for draw_seed in seeds:
             scores = self._scores(batch, draw_seed, impressions, remaining.shape)
             total += self.selection.probabilities(scores, remaining)

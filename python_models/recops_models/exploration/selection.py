@@ -8,6 +8,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from recops_models.layers.precision import widest_float
+
 
 @dataclass(frozen=True)
 class Selection(ABC):
@@ -27,9 +29,9 @@ class Selection(ABC):
             raise ValueError(f"Selection: epsilon must lie within [0, 1], got {self.epsilon}")
 
     def probabilities(self, scores: Tensor, available: Tensor) -> Tensor:
-        """Return probabilities ``[R, C]`` f64; unavailable candidates have exactly 0.
+        """Return probabilities ``[R, C]``; unavailable candidates have exactly 0.
 
-        Rows sum to 1.
+        Rows sum to 1. They are f64, or f32 on a device without float64.
 
         Args:
             scores: ``[R, C]``, finite where available.
@@ -50,8 +52,9 @@ class Selection(ABC):
             )
         if not scores[available].isfinite().all():
             raise ValueError("Selection: scores must be finite where available")
-        masked = scores.double().masked_fill(~available, -torch.inf)
-        uniform = available.double() / available.sum(1, keepdim=True)
+        dtype = widest_float(scores.device)
+        masked = scores.to(dtype).masked_fill(~available, -torch.inf)
+        uniform = available.to(dtype) / available.sum(1, keepdim=True)
         return (1 - self.epsilon) * self._best(masked) + self.epsilon * uniform
 
     @abstractmethod

@@ -147,7 +147,7 @@ def _generator_module(device: torch.device) -> Any:
 
 
 def _index(device: torch.device) -> list[torch.device]:
-    """Return the argument that selects a generator; MPS has one generator and takes none."""
+    """Return the argument that selects a device; there is one MPS device, which takes none."""
     return [] if device.type == "mps" else [device]
 
 
@@ -240,7 +240,7 @@ def all_finite(tensors: Iterable[Tensor]) -> bool:
 def synchronize(device: torch.device) -> None:
     """Wait until ``device`` has finished its work; the host has always."""
     if device.type != HOST.type:
-        torch.accelerator.synchronize(device)
+        torch.get_device_module(device.type).synchronize(*_index(device))
 
 
 def steps_per_read(device: torch.device) -> int:
