@@ -31,6 +31,17 @@ def check_at_least(owner: str, settings: object, **least: float) -> None:
             raise ValueError(f"{owner}: {name} must be ≥ {bound}, got {getattr(settings, name)}")
 
 
+def check_at_most(owner: str, settings: object, **most: float) -> None:
+    """Check that numbers are finite and at most a bound; see :func:`check_at_least`.
+
+    Raises:
+        ValueError: a number is not finite or above its bound.
+    """
+    for name, bound in most.items():
+        if max(_finite(owner, settings, name), default=bound) > bound:
+            raise ValueError(f"{owner}: {name} must be ≤ {bound}, got {getattr(settings, name)}")
+
+
 def check_above_zero(owner: str, settings: object, *names: str) -> None:
     """Check that numbers are finite and above 0; see :func:`check_at_least`.
 

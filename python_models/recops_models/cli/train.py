@@ -87,10 +87,11 @@ def train(
 ) -> None:
     """Train a ranker or a click model.
 
-    Rankers (popularity, sasrec, tiger, unirec): by default, the last event of each user is the test
-    set, and the event before it the validation set. unirec can continue with reward and preference
-    training after next-token training (`--set align=both`). `--preset paper` trains unirec as
-    published: its network, two attributes, balanced codes, rewards and preferences.
+    Rankers (popularity, item-knn, ease, sasrec, tiger, unirec): by default, the last event of
+    each user is the test set, and the event before it the validation set. The first three only
+    count. unirec can continue with reward and preference training after next-token training
+    (`--set align=both`). `--preset paper` trains unirec as published: its network, two
+    attributes, balanced codes, rewards and preferences.
 
     Click models (sum-pool, din, gru-attention, dien, can, mimn, hpmn, rocket, age, res-embedding,
     keep): by default, the last tenth of the time range is the test set, and the tenth before it the

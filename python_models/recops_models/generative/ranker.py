@@ -35,6 +35,12 @@ class Ranking(NamedTuple):
 class Recommender(nn.Module, ABC):
     """Model that ranks the catalogue for a user's history."""
 
+    @property
+    def device(self) -> torch.device:
+        """Device of the model's tensors, and of its inputs."""
+        tensors = chain(self.parameters(), self.buffers())
+        return next((tensor.device for tensor in tensors), torch.get_default_device())
+
     @abstractmethod
     def recommend(self, histories: Histories, k: int) -> Ranking:
         """Return the ``k`` best items that are not in each history."""
@@ -44,12 +50,6 @@ class Ranker(Recommender):
     """Recommender trained to predict the next item from the last ``window`` events."""
 
     num_items: int
-
-    @property
-    def device(self) -> torch.device:
-        """Device of the model's tensors, and of its inputs."""
-        tensors = chain(self.parameters(), self.buffers())
-        return next((tensor.device for tensor in tensors), torch.get_default_device())
 
     @property
     @abstractmethod

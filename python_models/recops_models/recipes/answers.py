@@ -15,6 +15,7 @@ from recops_models.data.histories import Histories
 from recops_models.examples.candidates import Candidates
 from recops_models.examples.running_rates import RATES
 from recops_models.examples.scenes import SceneConfig, Scenes
+from recops_models.generative.history_scorer import HistoryScorer
 from recops_models.generative.path_ranker import PathRanker
 from recops_models.generative.popularity import Popularity
 from recops_models.generative.ranker import REQUESTS, Ranker, Ranking, concatenate, top_unseen
@@ -94,7 +95,7 @@ class PopularityAnswers(Answers):
 class RankerAnswers(Answers):
     """Lists of a ranker, which scores all items."""
 
-    def __init__(self, model: Ranker) -> None:
+    def __init__(self, model: Ranker | HistoryScorer) -> None:
         self._model = model
 
     @torch.no_grad()
@@ -195,7 +196,7 @@ def answers_of(job: Job, model: nn.Module, dataset: Dataset) -> Answers:
         config = job.parts.get("scenes")
         scenes = Scenes.of(dataset, config) if isinstance(config, SceneConfig) else None
         return PathAnswers(model, scenes)
-    if isinstance(model, Ranker):
+    if isinstance(model, (Ranker, HistoryScorer)):
         return RankerAnswers(model)
     examples = job.parts.get("examples")
     if isinstance(model, ClickModel) and isinstance(examples, ExampleConfig):

@@ -27,9 +27,9 @@ class PopularityRecipe(Recipe):
 
     def stages(self) -> Sequence[AnyStage]:
         """See :meth:`Recipe.stages`: one, which counts."""
-        from recops_models.recipes.ranking import CountingStage
+        from recops_models.recipes.ranking import CountingStage, training_counts
 
-        return (CountingStage(self.name, Popularity),)
+        return (CountingStage(self.name, lambda task, _: Popularity(training_counts(task))),)
 
     def restore(
         self, weights: Mapping[str, Tensor], sizes: PartSettings | None, schema: FittedSchema | None

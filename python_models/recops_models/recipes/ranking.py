@@ -38,14 +38,16 @@ def training_counts(task: RankingTask[Any, Any]) -> Tensor:
 
 
 class CountingStage(Stage[NextItemTask]):
-    """Stage that builds a model from item counts, without a training by gradient.
+    """Stage that builds a model by counting, without a training by gradient.
 
     Args:
         name: name of the model.
-        make: builds the model from the counts ``[N]``.
+        make: builds the model from its task and a context.
     """
 
-    def __init__(self, name: str, make: Callable[[Tensor], Recommender]) -> None:
+    def __init__(
+        self, name: str, make: Callable[[NextItemTask, StageContext], Recommender]
+    ) -> None:
         self.name, self.make = name, make
 
     def task(
@@ -59,7 +61,7 @@ class CountingStage(Stage[NextItemTask]):
         task = self.task(context.data, context.settings, context.split)
         context.start_output()
         context.callbacks.start(self.name)
-        return TrainResult(self.make(training_counts(task)).to(context.device), task)
+        return TrainResult(self.make(task, context).to(context.device), task)
 
 
 class NextItemStage(TrainingStage[NextItemTask, Ranker]):

@@ -14,6 +14,8 @@ _HERE = "recops_models.recipes"
 
 _RECIPES = {
     "popularity": f"{_HERE}.popularity:recipe",
+    "item-knn": f"{_HERE}.item_knn:recipe",
+    "ease": f"{_HERE}.ease:recipe",
     "sasrec": f"{_HERE}.sasrec:recipe",
     "tiger": f"{_HERE}.tiger:recipe",
     "unirec": f"{_HERE}.unirec:recipe",

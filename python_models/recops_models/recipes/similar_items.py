@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from recops_models.click.model import ClickModel
 from recops_models.data.dataset import Dataset
 from recops_models.examples.click_schema import item_columns
+from recops_models.generative.history_scorer import HistoryScorer
 from recops_models.generative.popularity import Popularity
 from recops_models.generative.ranker import Ranker, Ranking, top_unseen
 from recops_models.layers.embedding_bags import ComposedTable
@@ -55,7 +56,7 @@ def item_vectors(model: nn.Module, dataset: Dataset) -> Tensor:
     Raises:
         NotImplementedError: the model has no item vectors.
     """
-    if isinstance(model, Ranker):
+    if isinstance(model, (Ranker, HistoryScorer)):
         return model.item_vectors()
     if not isinstance(model, ClickModel) or model.schema.schema.candidate is None:
         raise NotImplementedError(f"{type(model).__name__} has no item vectors")

@@ -17,7 +17,7 @@ from recops_models.graphs.item_graph import ItemGraph
 from recops_models.graphs.knowledge import Knowledge
 from recops_models.layers.residual_table import ResidualTable
 from recops_models.recipes.catalogue import CATALOGUE
-from recops_models.recipes.job import CONFIG, load_job
+from recops_models.recipes.job import CONFIG, load_job, save_job
 from recops_models.recipes.recommending import ready_model
 from recops_models.recipes.requested_users import requested_users
 from recops_models.recipes.run import load_trained, open_data, run_job, task_of
@@ -41,6 +41,8 @@ def _net(name: str) -> dict[str, str]:
 
 SETTINGS: Mapping[str, Mapping[str, str]] = {
     "popularity": {},
+    "item-knn": {"history": "6", "neighbours": "10"},
+    "ease": {"history": "6"},
     "sasrec": _RANKER,
     "tiger": {
         **_RANKER,
@@ -77,8 +79,12 @@ _RECOMMENDED, _USERS = 5, 8
 
 
 def train(folder: Path, model: str, settings: Mapping[str, str]) -> None:
-    """Run ``recops train`` on the newest shop; leave neither checkpoints nor TensorBoard events."""
+    """Run ``recops train`` on the newest shop; leave neither checkpoints nor TensorBoard events.
+
+    The folder names the shop by its relative path, which is the same on every machine.
+    """
     run_training(folder, model, settings)
+    save_job(folder, dataclasses.replace(load_job(folder), data=str(newest("shop"))))
     for pattern in ("events.out.tfevents.*", CHECKPOINT):
         for path in folder.rglob(pattern):
             path.unlink()

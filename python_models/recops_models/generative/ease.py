@@ -1,0 +1,116 @@
+"""EASE: a linear model of all item pairs, in closed form.
+
+Source: Steck, Embarrassingly Shallow Autoencoders for Sparse Data, WWW 2019, equation 8.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from scipy import linalg, sparse
+from torch import Tensor
+
+from recops_models.data.histories import Histories
+from recops_models.generative.history_scorer import HistoryScorer
+from recops_models.setting_checks import check_above_zero, check_at_least, check_at_most
+
+MOST_ITEMS = 30_000
+"""Largest catalogue: the matrix takes 3.6 GB in the model, and twice that while it is inverted."""
+
+
+@dataclass(frozen=True)
+class EASEConfig:
+    """Settings of EASE.
+
+    Attributes:
+        l2: λ > 0 of the squared weights.
+        decay: in (0, 1], weight of an event relative to the next one of the history.
+        history: number of most recent events that are read.
+
+    Raises:
+        ValueError: a value is out of range.
+    """
+
+    l2: float = 250.0
+    decay: float = 1.0
+    history: int = 200
+
+    def __post_init__(self) -> None:
+        check_above_zero("ease", self, "l2", "decay")
+        check_at_least("ease", self, history=1)
+        check_at_most("ease", self, decay=1)
+
+
+class EASE(HistoryScorer):
+    """Scores ``x B``, with B the ridge regression of each item on all others.
+
+    With X ``[U, N]`` the users' items, ``P = (Xᵀ X + λ I)^{-1}``::
+
+        B_ij = −P_ij / P_jj for i ≠ j, and B_jj = 0
+
+    Args:
+        weights: B ``[N, N]`` f32.
+        config: settings.
+    """
+
+    weights: Tensor
+
+    def __init__(self, weights: Tensor, config: EASEConfig) -> None:
+        super().__init__()
+        self.config, self.num_items = config, len(weights)
+        self.register_buffer("weights", weights.float())
+
+    @classmethod
+    def fit(cls, train: Histories, num_items: int, config: EASEConfig) -> EASE:
+        """Solve for B on training histories.
+
+        Args:
+            train: training histories.
+            num_items: N.
+            config: settings.
+
+        Raises:
+            ValueError: more than 30,000 items.
+
+        Complexity:
+            O(N³) time and O(N²) memory.
+        """
+        if num_items > MOST_ITEMS:
+            raise ValueError(
+                f"ease: the catalogue must have at most {MOST_ITEMS:,} items, got {num_items:,}"
+            )
+        user = np.repeat(np.arange(len(train)), train.lengths)
+        known = train.items >= 0
+        ones = np.ones(int(known.sum()))
+        shape = (len(train), num_items)
+        x = sparse.csr_matrix((ones, (user[known], train.items[known])), shape=shape)
+        x.data[:] = 1  # An item that a user met twice counts once.
+        gram = np.asfortranarray((x.T @ x).toarray())
+        gram[np.diag_indices(num_items)] += config.l2
+        factor, _ = linalg.lapack.dpotrf(gram, lower=1, overwrite_a=1)
+        inverse, _ = linalg.lapack.dpotri(factor, lower=1, overwrite_c=1)
+        inverse = np.tril(inverse) + np.tril(inverse, -1).T
+        weights = -inverse / np.diag(inverse)
+        weights[np.diag_indices(num_items)] = 0
+        return cls(torch.from_numpy(weights.astype(np.float32)), config)
+
+    @property
+    def window(self) -> int:
+        """T, the number of events that are read."""
+        return self.config.history
+
+    def score_all(self, history: Tensor, lengths: Tensor) -> Tensor:
+        """See :meth:`HistoryScorer.score_all`; an item that occurs twice counts once, as last."""
+        batch, steps = history.shape
+        age = lengths[:, None] - 1 - torch.arange(steps, device=history.device)
+        weight = self.config.decay ** age.clamp(min=0).to(self.weights.dtype)
+        x = torch.zeros(batch, 1 + self.num_items, device=history.device)
+        for step in range(steps):  # Later events overwrite earlier ones.
+            x.scatter_(1, history[:, step : step + 1], weight[:, step : step + 1])
+        return x[:, 1:] @ self.weights
+
+    def item_vectors(self) -> Tensor:
+        """See :meth:`HistoryScorer.item_vectors`; the weights of an item as input."""
+        return self.weights

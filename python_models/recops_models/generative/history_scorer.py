@@ -1,0 +1,72 @@
+"""Recommenders that score the whole catalogue from a user's last events."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from recops_models.data.histories import Histories
+from recops_models.generative.ranker import (
+    REQUESTS,
+    Ranking,
+    Recommender,
+    concatenate,
+    in_batches,
+    seen_items,
+    top_unseen,
+)
+from recops_models.generative.windows import last_windows
+
+_MOST_SCORES = 1 << 24
+"""Scores that a batch holds in memory at once."""
+
+
+class HistoryScorer(Recommender):
+    """Recommender that scores all items from the last ``window`` events, without training steps."""
+
+    num_items: int
+
+    @property
+    @abstractmethod
+    def window(self) -> int:
+        """T, the number of events that are read."""
+
+    @abstractmethod
+    def score_all(self, history: Tensor, lengths: Tensor) -> Tensor:
+        """Return the scores of all items, ``[B, N]``.
+
+        Args:
+            history: ``[B, T]`` i64, 1-based items, right-padded with 0.
+            lengths: ``[B]`` i64.
+        """
+
+    @abstractmethod
+    def item_vectors(self) -> Tensor:
+        """Return the vectors of all items, ``[N, d]``; similar items have similar directions."""
+
+    def decode(
+        self, history: Tensor, lengths: Tensor, k: int, excluded: Sequence[Tensor] | None = None
+    ) -> Ranking:
+        """Return the ``k`` best items after each history.
+
+        Args:
+            history: ``[B, T]`` i64, 1-based items, right-padded with 0; T is ``window``.
+            lengths: ``[B]`` i64.
+            k: number of items.
+            excluded: for each of the B histories the items (from 0) to exclude; None: exclude none.
+        """
+        return top_unseen(self.score_all(history, lengths), excluded, k)
+
+    @torch.no_grad()
+    def recommend(self, histories: Histories, k: int) -> Ranking:
+        """See :meth:`Recommender.recommend`."""
+        size = max(1, min(REQUESTS, _MOST_SCORES // max(1, self.num_items)))
+        device, parts = self.device, []
+        for batch in in_batches(histories, size):
+            history, lengths = last_windows(batch, self.window)
+            excluded = seen_items(batch, device)
+            parts.append(self.decode(history.to(device), lengths.to(device), k, excluded))
+        return concatenate(parts, k)

@@ -1,0 +1,180 @@
+"""Item-kNN: items that often occur close to the items of a history.
+
+Source: Sarwar et al., Item-Based Collaborative Filtering Recommendation Algorithms, 2001. The
+window over neighbouring events and the decay of older events are those of tuned session baselines
+(Ludewig and Jannach, Evaluation of Session-Based Recommendation Algorithms, 2018).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from scipy import sparse
+from torch import Tensor
+
+from recops_models.data.histories import Histories
+from recops_models.generative.history_scorer import HistoryScorer
+from recops_models.generative.popularity import item_counts
+from recops_models.setting_checks import check_above_zero, check_at_least, check_at_most
+
+_ROWS = 1 << 14
+"""Items whose similarities are in memory at once."""
+_TIE = 1e-6
+"""Largest random part of a score, relative to the smallest similarity."""
+
+
+@dataclass(frozen=True)
+class ItemKNNConfig:
+    """Settings of item-kNN.
+
+    Attributes:
+        window: items at most this many events apart in a history co-occur.
+        shrinkage: λ ≥ 0; a similarity from c co-occurrences is multiplied by c / (c + λ).
+        normalization: α in [0, 1], the power by which the items' counts divide co-occurrences.
+        decay: in (0, 1], weight of an event relative to the next one of the history.
+        history: number of most recent events that are read.
+        neighbours: number of similar items that are kept per item.
+        direction: ``"both"``, or ``"forward"`` to count only items that follow.
+
+    Raises:
+        ValueError: a value is out of range.
+    """
+
+    window: int = 3
+    shrinkage: float = 5.0
+    normalization: float = 0.5
+    decay: float = 0.8
+    history: int = 50
+    neighbours: int = 200
+    direction: Literal["both", "forward"] = "both"
+
+    def __post_init__(self) -> None:
+        check_at_least("item-knn", self, window=1, shrinkage=0, history=1, neighbours=1)
+        check_at_least("item-knn", self, normalization=0)
+        check_at_most("item-knn", self, normalization=1, decay=1)
+        check_above_zero("item-knn", self, "decay")
+
+
+class ItemKNN(HistoryScorer):
+    """Sum of the similarities to the items of a history, with less weight for older events.
+
+    With c_ij co-occurrences within the window and n_i events of item i::
+
+        s_ij  = c_ij / (c_ij + λ) · c_ij / (n_i n_j)^α
+        score = Σ_t decay^{T − t} s_{i_t, j}
+
+    Equal scores are ordered at random, the same for every request.
+
+    Args:
+        neighbours: ``[N, K]`` i32, the most similar items of each item, best first; −1: none.
+        similarities: ``[N, K]`` f32; 0: none.
+        ties: ``[N]`` f32, distinct values in [0, 1) that order equal scores.
+        config: settings.
+    """
+
+    neighbours: Tensor
+    similarities: Tensor
+    ties: Tensor
+
+    def __init__(
+        self, neighbours: Tensor, similarities: Tensor, ties: Tensor, config: ItemKNNConfig
+    ) -> None:
+        super().__init__()
+        self.config, self.num_items = config, len(neighbours)
+        self.register_buffer("neighbours", neighbours.int())
+        self.register_buffer("similarities", similarities.float())
+        self.register_buffer("ties", ties.float())
+
+    @classmethod
+    def fit(cls, train: Histories, num_items: int, config: ItemKNNConfig, *, seed: int) -> ItemKNN:
+        """Count co-occurrences in training histories, and keep the most similar items.
+
+        Args:
+            train: training histories.
+            num_items: N.
+            config: settings.
+            seed: seed of the order of equal scores.
+
+        Complexity:
+            O(E · window) pairs for E events, and O(N K) memory for the result.
+        """
+        counts = _cooccurrences(train, num_items, config)
+        events = item_counts(train, num_items).numpy().clip(1).astype(np.float64)
+        weights = events**-config.normalization
+        width = min(config.neighbours, max(1, num_items - 1))
+        neighbours = np.full((num_items, width), -1, dtype=np.int32)
+        similarities = np.zeros((num_items, width), dtype=np.float32)
+        order = np.random.default_rng(seed).permutation(num_items)
+        for start in range(0, num_items, _ROWS):
+            rows = counts[start : start + _ROWS].tocoo()
+            value = rows.data / (rows.data + config.shrinkage) * rows.data
+            value = value * weights[rows.row + start] * weights[rows.col]
+            best = np.lexsort((order[rows.col], -value, rows.row))
+            row, item, value = rows.row[best], rows.col[best], value[best]
+            first = np.searchsorted(row, np.arange(rows.shape[0]))
+            rank = np.arange(len(row)) - first[row]
+            is_kept = rank < width
+            cells = (row[is_kept] + start, rank[is_kept])
+            neighbours[cells], similarities[cells] = item[is_kept], value[is_kept]
+        ties = torch.from_numpy(order / max(1, num_items))
+        return cls(torch.from_numpy(neighbours), torch.from_numpy(similarities), ties, config)
+
+    @property
+    def window(self) -> int:
+        """T, the number of events that are read."""
+        return self.config.history
+
+    def score_all(self, history: Tensor, lengths: Tensor) -> Tensor:
+        """See :meth:`HistoryScorer.score_all`; the sums have a fixed order."""
+        batch, steps = history.shape
+        age = lengths[:, None] - 1 - torch.arange(steps, device=history.device)
+        weight = self.config.decay ** age.clamp(min=0)
+        row, step = (history > 0).nonzero(as_tuple=True)
+        requests = sparse.coo_matrix(
+            (_array(weight[row, step]), (_array(row), _array(history[row, step] - 1))),
+            shape=(batch, self.num_items),
+        ).tocsr()
+        scores = torch.from_numpy((requests @ self._matrix()).toarray()).to(self.ties.device)
+        return scores + self._tie_weight() * self.ties.double()
+
+    def item_vectors(self) -> Tensor:
+        """See :meth:`HistoryScorer.item_vectors`; an item's similarities to all items.
+
+        Raises:
+            ValueError: there are more than 20,000 items, for which the vectors are too large.
+        """
+        if self.num_items > 20_000:
+            raise ValueError(
+                f"item-knn: vectors must be of at most 20,000 items, got {self.num_items:,}"
+            )
+        return torch.from_numpy(self._matrix().toarray()).float()
+
+    def _matrix(self) -> sparse.csr_matrix:
+        """Return the similarities ``[N, N]``."""
+        neighbours, similarities = _array(self.neighbours), _array(self.similarities)
+        row, column = (neighbours >= 0).nonzero()
+        pairs = (similarities[row, column].astype(np.float64), (row, neighbours[row, column]))
+        return sparse.csr_matrix(pairs, shape=(self.num_items, self.num_items))
+
+    def _tie_weight(self) -> float:
+        positive = self.similarities[self.similarities > 0]
+        return _TIE * float(positive.min()) if len(positive) else 1.0
+
+
+def _cooccurrences(train: Histories, num_items: int, config: ItemKNNConfig) -> sparse.csr_matrix:
+    """Return the number of co-occurrences c_ij, ``[N, N]``."""
+    counts = sparse.csr_matrix((num_items, num_items), dtype=np.float64)
+    for first, second in train.near(config.window):
+        pairs = (np.ones(len(first)), (first, second))
+        counts = counts + sparse.coo_matrix(pairs, shape=counts.shape).tocsr()
+    return counts if config.direction == "forward" else (counts + counts.T).tocsr()
+
+
+def _array(tensor: Tensor) -> NDArray[np.generic]:
+    from recops_models.training.device import array
+
+    return array(tensor)

@@ -1,0 +1,59 @@
+"""EASE solves its ridge regressions."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from recops_models.data.histories import Histories
+from recops_models.generative import ease
+from recops_models.generative.ease import EASE, EASEConfig
+
+
+def train() -> Histories:
+    rng = np.random.default_rng(0)
+    lengths = rng.integers(1, 9, size=50)
+    return Histories(
+        np.concatenate([[0], np.cumsum(lengths)]),
+        rng.integers(7, size=lengths.sum()),
+        np.arange(lengths.sum()),
+    )
+
+
+def matrix(histories: Histories, items: int) -> torch.Tensor:
+    x = torch.zeros(len(histories), items, dtype=torch.float64)
+    user = np.repeat(np.arange(len(histories)), histories.lengths)
+    x[torch.from_numpy(user), torch.from_numpy(histories.items)] = 1
+    return x
+
+
+def test_each_item_is_regressed_on_the_others() -> None:
+    histories, items, l2 = train(), 8, 3.0  # Item 7 has no event.
+    weights = EASE.fit(histories, items, EASEConfig(l2=l2)).weights
+    x = matrix(histories, items)
+    for item in range(items):
+        others = [other for other in range(items) if other != item]
+        a = x[:, others]
+        expected = torch.linalg.solve(a.T @ a + l2 * torch.eye(len(others)), a.T @ x[:, item])
+        torch.testing.assert_close(weights[others, item].double(), expected, rtol=1e-4, atol=1e-6)
+        assert weights[item, item] == 0
+
+
+def test_scores_sum_the_weights_of_recent_items() -> None:
+    model = EASE.fit(train(), 7, EASEConfig(l2=2.0, decay=0.5))
+    scores = model.score_all(torch.tensor([[3, 1, 3, 0]]), torch.tensor([3]))
+    expected = 0.5 * model.weights[0] + model.weights[2]  # The repeated item counts as last.
+    torch.testing.assert_close(scores[0], expected)
+
+
+def test_a_large_catalogue_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ease, "MOST_ITEMS", 5)
+    with pytest.raises(ValueError, match="ease: the catalogue must have at most 5 items, got 7"):
+        EASE.fit(train(), 7, EASEConfig())
+
+
+@pytest.mark.parametrize("settings", [{"l2": 0.0}, {"decay": 0.0}, {"decay": 2.0}])
+def test_settings_out_of_range_are_refused(settings: dict[str, float]) -> None:
+    with pytest.raises(ValueError, match=f"ease: {next(iter(settings))} must be"):
+        EASEConfig(**settings)
