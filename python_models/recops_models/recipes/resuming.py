@@ -1,4 +1,4 @@
-"""Checks that a training continues what its folder has, and loses no other model."""
+"""Checks before a training that its folder fits, and that it overwrites nothing of value."""
 
 from __future__ import annotations
 

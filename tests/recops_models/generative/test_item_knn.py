@@ -58,9 +58,9 @@ def test_only_the_most_similar_items_are_kept() -> None:
     s = similarities(config)
     assert model.neighbours.shape == (ITEMS, 1)
     for item in range(ITEMS):
-        kept = int(model.neighbours[item, 0])
-        assert (kept == -1) == bool(s[item].max() == 0)
-        assert kept == -1 or s[item, kept] == s[item].max()
+        neighbour = int(model.neighbours[item, 0])
+        assert (neighbour == -1) == bool(s[item].max() == 0)
+        assert neighbour == -1 or s[item, neighbour] == s[item].max()
 
 
 def test_equal_scores_are_ordered_by_the_seed() -> None:
@@ -75,11 +75,11 @@ def test_equal_scores_are_ordered_by_the_seed() -> None:
 
 
 def test_the_matrix_is_built_in_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
-    whole = ItemKNN.fit(histories_of(HISTORIES), ITEMS, ItemKNNConfig(), seed=0)
+    at_once = ItemKNN.fit(histories_of(HISTORIES), ITEMS, ItemKNNConfig(), seed=0)
     monkeypatch.setattr("recops_models.generative.item_knn._ROWS", 2)
     pieces = ItemKNN.fit(histories_of(HISTORIES), ITEMS, ItemKNNConfig(), seed=0)
-    assert torch.equal(whole.neighbours, pieces.neighbours)
-    assert torch.equal(whole.similarities, pieces.similarities)
+    assert torch.equal(at_once.neighbours, pieces.neighbours)
+    assert torch.equal(at_once.similarities, pieces.similarities)
 
 
 @pytest.mark.parametrize(
