@@ -10,6 +10,7 @@ from recops_models.data.dataset import Dataset
 from recops_models.evaluation.floors import floors
 from recops_models.evaluation.ranking_floors import ranking_floors
 from recops_models.recipes.catalogue import check_catalogue, with_recorded_categories
+from recops_models.recipes.evaluating import evaluate_parts
 from recops_models.recipes.job import Job, load_job
 from recops_models.recipes.run import open_data, task_of
 from recops_models.recipes.stage import Data
@@ -45,9 +46,7 @@ def evaluate(folder: Path, module: nn.Module, data: Dataset | None) -> dict[str,
     """Return the metrics of a model; see :meth:`recops_models.api.model.Model.evaluate`."""
     job = load_job(folder)
     task = task_of(job, checked_data(folder, job, module, data), module)
-    results: dict[str, JsonObject] = {
-        part: finite(task.measure(module, part)[0]) for part in ("validation", "test")
-    }
+    results = evaluate_parts(task, module)
     baselines: dict[str, dict[str, float]] = {}
     if isinstance(task, RankingTask):
         baselines = ranking_floors(task.parts)

@@ -116,7 +116,10 @@ class Model:
         Returns:
             ``"validation"`` and ``"test"``: metrics by name, None if undefined, the same as those
             of ``recops evaluate``. ``"baselines"``: test metrics of simple baselines by name, among
-            them ``"popularity"`` and, for rankers, ``"co-occurrence"``.
+            them ``"popularity"`` and, for rankers, ``"co-occurrence"``. Rankers also have
+            ``"beyond_accuracy"`` (novelty and popularity lift) and ``"groups"`` (accuracy by item
+            popularity and history length), each by part; see
+            :mod:`recops_models.evaluation.beyond_accuracy`.
 
         Raises:
             DataError: the data does not fit the model.

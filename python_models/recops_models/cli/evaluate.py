@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
-import json
-from math import isnan
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -16,7 +14,15 @@ from recops_models.cli.application import (
     NewerDataOption,
     app,
     load_job_data,
+    print_json,
 )
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from rich.table import Table
+
+    from recops_models.settings import JsonObject
 
 
 @app.command()
@@ -29,27 +35,61 @@ def evaluate(
     """Evaluate a trained model on validation and test.
 
     Rankers: HR@10, HR@50, NDCG@10 and coverage. All items of the catalogue are ranked, without
-    those that the user has already interacted with. Click models: AUC, gAUC, logloss, and
-    calibration of the probabilities (PCOC, ECE).
+    those that the user has already interacted with. Novelty is the mean −log₂ of a recommended
+    item's share of the training events, in bits. Popularity lift is how much more popular the
+    recommended items are than those of the histories: 0 is equal, 1 is twice as popular. Groups
+    split the users by the popularity of the held-out item (head, mid and tail each have a third of
+    the training events) and by the length of the history.
+
+    Click models: AUC, gAUC, logloss, and calibration of the probabilities (PCOC, ECE).
 
     Example: `recops evaluate runs/unirec`
     """
     from rich.console import Console
-    from rich.table import Table
 
+    from recops_models.recipes.evaluating import PARTS, evaluate_parts
     from recops_models.recipes.run import load_trained, task_of
-    from recops_models.training.curve import finite
 
     job, model = load_trained(folder, device=device)
     if data is not None:
         job = dataclasses.replace(job, data=data)
-    task = task_of(job, load_job_data(job, model, folder), model)
-    results = {part: task.measure(model, part)[0] for part in ("validation", "test")}
+    results = evaluate_parts(task_of(job, load_job_data(job, model, folder), model), model)
     if as_json:
-        typer.echo(json.dumps({part: finite(metrics) for part, metrics in results.items()}))
+        print_json(results)
         return
-    table = Table("", *results["test"], box=None, pad_edge=False)
-    for part, metrics in results.items():
-        cells = ("undefined" if isnan(value) else f"{value:.4f}" for value in metrics.values())
-        table.add_row(part, *cells)
-    Console().print(table)
+    console = Console()
+    console.print(_table({part: results[part] for part in PARTS}))
+    if "groups" in results:
+        console.print()
+        console.print(_table(results["beyond_accuracy"]))
+        console.print()
+        console.print(_group_table(results["groups"]["test"]))
+
+
+def _table(rows: JsonObject) -> Table:
+    """Return a table with a row per part and a column per metric."""
+    from rich.table import Table
+
+    first, *_ = rows.values()
+    table = Table("", *first, box=None, pad_edge=False)
+    for part, metrics in rows.items():
+        table.add_row(part, *map(_text, metrics.values()))
+    return table
+
+
+def _group_table(groups: Mapping[str, Mapping[str, JsonObject]]) -> Table:
+    """Return a table of the accuracy of the groups of test users."""
+    from rich.table import Table
+
+    table = Table("test users by", "", "users", "hr@10", "ndcg@10", box=None, pad_edge=False)
+    for name, rows in groups.items():
+        for group, row in rows.items():
+            events = row.get("events")
+            label = f"{group}, {events[0]} to {events[1]} events" if events else group
+            cells = f"{row['users']:,}", _text(row["hr@10"]), _text(row["ndcg@10"])
+            table.add_row(name.replace("_", " "), label, *cells)
+    return table
+
+
+def _text(value: float | None) -> str:
+    return "undefined" if value is None else f"{value:.4f}"

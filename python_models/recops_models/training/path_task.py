@@ -15,7 +15,7 @@ from recops_models.data.dataset import Dataset
 from recops_models.data.errors import DataError
 from recops_models.data.histories import Histories
 from recops_models.data.splits import Examples, SplitName
-from recops_models.evaluation.metrics import evaluate
+from recops_models.evaluation.metrics import Evaluation, evaluate
 from recops_models.examples.engagement import Engagement, EngagementConfig, levels_of
 from recops_models.examples.scenes import SceneConfig, Scenes
 from recops_models.generative.path_losses import check_reward_weights, next_token_loss
@@ -127,22 +127,25 @@ class PathTask(RankingTask[PathRanker, PathWindows]):
         result = evaluate(events.requests(model), events.examples, self.num_items)
         return {**result.metrics, **events.engaged(result.ranks)}
 
-    def measure(self, model: nn.Module, part: str) -> tuple[dict[str, float], pa.Table]:
-        """Evaluate ``model``; see :meth:`RecommenderTask.measure`.
+    def evaluation(self, model: nn.Module, part: str) -> Evaluation:
+        """See :meth:`RankingTask.evaluation`; each request has the scene and user of its event."""
+        assert isinstance(model, PathRanker)
+        events = self.held_out(part)
+        return evaluate(events.requests(model), events.examples, self.num_items)
+
+    def summary(self, evaluation: Evaluation, part: str) -> tuple[dict[str, float], pa.Table]:
+        """See :meth:`RankingTask.summary`.
 
         With more than one engagement level, the metrics include ``hr@10_engaged`` and the
         predictions the level of each target.
         """
         import pyarrow as pa
 
-        assert isinstance(model, PathRanker)
+        metrics, table = super().summary(evaluation, part)
         events = self.held_out(part)
-        result = evaluate(events.requests(model), events.examples, self.num_items)
-        users = self.dataset.user_vocabulary.ids[events.examples.users]
-        table = pa.table({"user": users, "rank": array(result.ranks)})
         if events.levels > 1:
             table = table.append_column("level", pa.array(array(events.level)))
-        return {**result.metrics, **events.engaged(result.ranks)}, table
+        return {**metrics, **events.engaged(evaluation.ranks)}, table
 
     def in_scene(self, scene: str) -> PathTask:
         """Return a copy of this task whose :meth:`recommend` uses a scene, given by name.

@@ -10,7 +10,7 @@ from torch import nn
 from recops_models.data.dataset import Dataset
 from recops_models.data.histories import Histories
 from recops_models.data.splits import Examples, SplitName, named_split
-from recops_models.evaluation.metrics import evaluate
+from recops_models.evaluation.metrics import Evaluation, evaluate
 from recops_models.generative.ranker import Ranking, Recommender
 from recops_models.training.device import array
 from recops_models.training.task import BatchT, ModelT, RecommenderTask
@@ -66,13 +66,20 @@ class RankingTask(RecommenderTask[ModelT, BatchT]):
         self.epoch_validation = self.validation.some(validation_users)
 
     def measure(self, model: nn.Module, part: str) -> tuple[dict[str, float], pa.Table]:
+        return self.summary(self.evaluation(model, part), part)
+
+    def evaluation(self, model: nn.Module, part: str) -> Evaluation:
+        """Return recommendations of ``model`` to the users of ``"validation"`` or ``"test"``."""
+        assert isinstance(model, Recommender)
+        return evaluate(model, getattr(self, part), self.num_items)
+
+    def summary(self, evaluation: Evaluation, part: str) -> tuple[dict[str, float], pa.Table]:
+        """Return the metrics and predictions of :meth:`measure` from :meth:`evaluation`."""
         import pyarrow as pa
 
-        assert isinstance(model, Recommender)
         examples: Examples = getattr(self, part)
-        result = evaluate(model, examples, self.num_items)
         users = self.dataset.user_vocabulary.ids[examples.users]
-        return result.metrics, pa.table({"user": users, "rank": array(result.ranks)})
+        return evaluation.metrics, pa.table({"user": users, "rank": array(evaluation.ranks)})
 
     def recommend(self, model: nn.Module, user: int, k: int) -> Ranking:
         assert isinstance(model, Recommender)

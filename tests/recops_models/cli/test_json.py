@@ -73,3 +73,22 @@ def test_bench(
         rows = read_json(out / file, kind=kind)["rows"]
         assert len(rows) == 1
         assert printed(capsys) == {"out": str(out), "rows": rows}
+
+
+def test_evaluate(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    shop, out = write_shop(tmp_path / "shop"), tmp_path / "popularity"
+    assert run(["train", "popularity", "--data", str(shop), "--out", str(out)]) == 0
+    capsys.readouterr()
+    assert run(["evaluate", str(out), "--json"]) == 0
+    metrics = printed(capsys)
+    assert metrics["test"] == read_json(out / "metrics.json", kind="metrics")["test"]
+    for part in ("validation", "test"):
+        assert set(metrics["beyond_accuracy"][part]) == {"novelty", "popularity_lift"}
+        for groups in metrics["groups"][part].values():
+            users = [group["users"] for group in groups.values()]
+            assert len(users) == 3
+            assert sum(users) == 39  # The last user has no events.
+    assert run(["evaluate", str(out)]) == 0
+    text = capsys.readouterr().out
+    for name in ("coverage", "novelty", "popularity_lift", "head", "tail", "short"):
+        assert name in text

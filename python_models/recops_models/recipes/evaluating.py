@@ -1,0 +1,43 @@
+"""Evaluation of a trained model on its held-out parts, for the command line and Python."""
+
+from __future__ import annotations
+
+from torch import nn
+
+from recops_models.evaluation.beyond_accuracy import accuracy_by_group, beyond_accuracy
+from recops_models.generative.popularity import item_counts
+from recops_models.settings import JsonObject
+from recops_models.training.curve import finite
+from recops_models.training.device import array
+from recops_models.training.ranking_task import RankingTask
+from recops_models.training.task import AnyTask
+
+PARTS = ("validation", "test")
+"""Held-out parts."""
+
+
+def evaluate_parts(task: AnyTask, model: nn.Module) -> dict[str, JsonObject]:
+    """Return the metrics of a model on validation and test.
+
+    Args:
+        task: the task of the model; see :func:`~recops_models.recipes.run.task_of`.
+        model: the trained model.
+
+    Returns:
+        ``"validation"`` and ``"test"``: metrics by name, None if undefined, equal to those of
+        ``metrics.json``. For rankers also ``"beyond_accuracy"`` and ``"groups"``: part → result of
+        :func:`~recops_models.evaluation.beyond_accuracy.beyond_accuracy` and of
+        :func:`~recops_models.evaluation.beyond_accuracy.accuracy_by_group`.
+    """
+    if not isinstance(task, RankingTask):
+        return {part: finite(task.measure(model, part)[0]) for part in PARTS}
+    counts = array(item_counts(task.train, task.num_items))
+    metrics: dict[str, JsonObject] = {}
+    beyond: dict[str, JsonObject] = {}
+    groups: dict[str, JsonObject] = {}
+    for part in PARTS:
+        evaluation, examples = task.evaluation(model, part), getattr(task, part)
+        metrics[part] = finite(task.summary(evaluation, part)[0])
+        beyond[part] = finite(beyond_accuracy(evaluation.items, examples.histories, counts))
+        groups[part] = accuracy_by_group(evaluation, examples, counts)
+    return {**metrics, "beyond_accuracy": beyond, "groups": groups}
