@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
@@ -20,7 +21,13 @@ except ImportError as error:
         "recops.hf needs transformers, which is not installed: pip install 'recops[hf]'"
     ) from error
 
+if TYPE_CHECKING:
+    from transformers import GenerationConfig, PreTrainedModel
+
 __all__ = ["SidTrieLogitsProcessor"]
+
+_DEFAULTS = {"do_sample": False, "num_beams": 1, "top_k": 50, "top_p": 1.0, "eos_token_id": None}
+"""Values that ``generate()`` uses for settings that are None everywhere."""
 
 
 class SidTrieLogitsProcessor(LogitsProcessor):
@@ -41,6 +48,9 @@ class SidTrieLogitsProcessor(LogitsProcessor):
     nothing. The beams equal those of :func:`recops.constrained_beam_search` on the same
     log-probabilities with ``normalize="none"``. If there are fewer items than beams, transformers
     adds repeated or dead sequences with scores from −10⁹ down to −inf.
+
+    With ``do_sample``, transformers applies ``top_k`` and ``top_p`` after this processor, which does
+    not see them. They may leave fewer tokens than beams. :meth:`generate` refuses such settings.
 
     Args:
         trie: the catalogue. The attribute ``trie`` may be set between calls, for example to a newer
@@ -118,3 +128,71 @@ class SidTrieLogitsProcessor(LogitsProcessor):
             end_tokens=self._end_tokens,
             allowed=self.allowed,
         )
+
+    def generate(
+        self,
+        model: PreTrainedModel,
+        inputs: Tensor,
+        generation_config: GenerationConfig | None = None,
+        **settings: Any,
+    ) -> Any:
+        """Return ``model.generate(inputs, …)`` with this processor, after :meth:`check_generation`.
+
+        Args:
+            model: the language model.
+            inputs: ``[B, T]``, the prompts.
+            generation_config: see ``generate()``.
+            settings: see ``generate()``. A ``logits_processor`` runs before this one.
+
+        Raises:
+            ValueError: see :meth:`check_generation`.
+        """
+        self.check_generation(model, generation_config, **settings)
+        processors = [*(settings.pop("logits_processor", None) or ()), self]
+        return model.generate(
+            inputs, generation_config=generation_config, logits_processor=processors, **settings
+        )
+
+    def check_generation(
+        self,
+        model: PreTrainedModel,
+        generation_config: GenerationConfig | None = None,
+        **settings: Any,
+    ) -> None:
+        """Refuse a ``top_k`` or ``top_p`` that may leave fewer tokens than beams.
+
+        Without enough tokens, beam sampling continues from forbidden tokens, and returns items that
+        do not exist. Both settings apply only with ``do_sample``. They keep at least one token more
+        than there are end-of-sequence tokens.
+
+        Args:
+            model: the language model, whose ``generation_config`` gives missing settings.
+            generation_config: see ``generate()``.
+            settings: see ``generate()``; they override ``generation_config``.
+
+        Raises:
+            ValueError: ``top_k`` is below ``num_beams``, or ``top_p`` is below 1 and does not
+                ensure ``num_beams`` tokens.
+        """
+        given = [
+            getattr(config, "__dict__", {})
+            for config in (generation_config, model.generation_config)
+        ]
+        values = dict(_DEFAULTS)
+        for source in (*reversed(given), settings):
+            values |= {name: source[name] for name in _DEFAULTS if source.get(name) is not None}
+        beams, top_k, top_p = values["num_beams"], values["top_k"], values["top_p"]
+        ends = values["eos_token_id"]
+        kept = 2 if ends is None or isinstance(ends, int) else len(ends) + 1
+        if not values["do_sample"] or beams <= kept:
+            return
+        if 0 < top_k < beams:
+            raise ValueError(
+                f"SidTrieLogitsProcessor: top_k must be 0 or at least num_beams = {beams}, got "
+                f"{top_k}"
+            )
+        if top_p < 1:
+            raise ValueError(
+                f"SidTrieLogitsProcessor: top_p must be 1 with num_beams = {beams}, got {top_p}, "
+                f"which may leave only {kept} tokens"
+            )

@@ -166,6 +166,56 @@ def test_every_output_is_an_allowed_item(how: dict[str, object]) -> None:
                 assert torch.isin(ids[first:last], allowed_ids).any()
 
 
+SAMPLED = {"do_sample": True, "num_beams": 10, "num_return_sequences": 10, "max_new_tokens": 4}
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"top_k": 2}, "top_k must be 0 or at least num_beams = 10, got 2"),
+        ({"top_k": 0, "top_p": 0.1}, "top_p must be 1 with num_beams = 10, got 0.1"),
+        ({"num_beams": 60}, "top_k must be 0 or at least num_beams = 60, got 50"),
+    ],
+)
+def test_generate_refuses_settings_that_may_leave_fewer_tokens_than_beams(
+    settings: dict[str, object], message: str
+) -> None:
+    trie = catalogue(items=300, depth=3, vocab=20).trie
+    model = decoder_only(trie)
+    prompt = torch.randint(2, model.config.vocab_size, (2, 6))
+    processor = SidTrieLogitsProcessor(trie, offsets(trie), prompt_length=6, eos_token_id=END)
+    both = {**SAMPLED, **settings}
+    with pytest.raises(ValueError, match=f"^SidTrieLogitsProcessor: {message}"):
+        processor.generate(model, prompt, **both)
+    with pytest.raises(ValueError, match=message):
+        processor.check_generation(model, transformers.GenerationConfig(**both))
+    model.generation_config.update(**settings)
+    with pytest.raises(ValueError, match=message):
+        processor.check_generation(model, **{**SAMPLED, "num_beams": both["num_beams"]})
+    processor.check_generation(model, **{**both, "do_sample": False})
+    processor.check_generation(model, **{**both, "num_beams": 2})
+    if "num_beams" in settings:
+        return
+    written = model.generate(prompt, logits_processor=[processor], **both)
+    assert not trie.contains(sids_of(trie, written[:, 6:9])).all(), "the refusal has a reason"
+
+
+def test_generate_uses_the_processor_after_those_of_the_caller() -> None:
+    trie = catalogue(items=300, depth=3, vocab=20).trie
+    model = decoder_only(trie)
+    prompt = torch.randint(2, model.config.vocab_size, (2, 6))
+    processor = SidTrieLogitsProcessor(trie, offsets(trie), prompt_length=6, eos_token_id=END)
+    calls: list[int] = []
+
+    def watch(input_ids: Tensor, scores: Tensor) -> Tensor:
+        calls.append(int(scores.isinf().sum()))
+        return scores
+
+    written = processor.generate(model, prompt, **SAMPLED, top_k=20, logits_processor=[watch])
+    assert trie.contains(sids_of(trie, written[:, 6:9])).all()
+    assert calls == [0, 0, 0, 0]
+
+
 def test_an_encoder_decoder_outputs_items() -> None:
     trie = catalogue(items=300, depth=3, vocab=20).trie
     settings = config(trie, d_model=32, d_kv=8, d_ff=32, num_layers=1, num_heads=2)
