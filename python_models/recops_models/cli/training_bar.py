@@ -33,6 +33,9 @@ class TrainingBar(Callbacks):
         text = f"{self._model}, {progress_text(note, metrics)}"
         self._bars.update(self._task, completed=share, description=text)
 
+    def log_message(self, text: str) -> None:
+        self._bars.console.print(text, soft_wrap=True, highlight=False, markup=False)
+
     def log_metrics(self, step: int, metrics: Mapping[str, float]) -> None:
         """Print the epoch's metrics."""
         figures = ", ".join(

@@ -41,6 +41,7 @@ class ClickData:
             distribution, such as ``"1 by popularity"``.
         histories: returns one history per training user, up to the end of the training part; items
             are rows of the candidate's table. None if only examples are available.
+        positives: share of positive training examples; None if unknown before reading.
         files: files that the examples are streamed from; empty for tables in memory.
     """
 
@@ -53,6 +54,7 @@ class ClickData:
     notes: tuple[str, ...] = ()
     negatives: str = "given"
     histories: Callable[[], Histories] | None = None
+    positives: float | None = None
     files: tuple[Path, ...] = ()
 
 
@@ -95,9 +97,10 @@ def click_examples(
         notes.append(warning)
     if feedback == "explicit":
         origin = "real"
-        train = MemorySource.of(maker.block(*draw_train((seed, 0))))
+        block = maker.block(*draw_train((seed, 0)))
+        train, share = MemorySource.of(block), float(block.label.mean())
     else:
-        origin = f"{negatives} by {negatives_law}"
+        origin, share = f"{negatives} by {negatives_law}", 1 / (1 + negatives)
         train = MemorySource(
             len(events.part(0)) * (1 + negatives),
             lambda seed, epoch: maker.block(*draw_train((seed or 0, epoch))),
@@ -116,6 +119,7 @@ def click_examples(
         tuple(notes),
         origin,
         maker.training_histories,
+        share,
     )
 
 

@@ -14,6 +14,7 @@ from recops_models.generative.popularity import item_counts
 from recops_models.generative.ranker import Ranker, Recommender
 from recops_models.recipes.parts import Parts, part
 from recops_models.recipes.stage import Data, Stage, StageContext, TrainingStage, TrainResult
+from recops_models.recipes.summary import training_summary
 from recops_models.training.config import ChoiceConfig
 from recops_models.training.next_item_task import NextItemTask
 from recops_models.training.optimizers import check_dense
@@ -61,7 +62,9 @@ class CountingStage(Stage[NextItemTask]):
         task = self.task(context.data, context.settings, context.split)
         context.start_output()
         context.callbacks.start(self.name)
-        return TrainResult(self.make(task, context).to(context.device), task)
+        model = self.make(task, context).to(context.device)
+        context.callbacks.log_message(training_summary(self.name, task, model))
+        return TrainResult(model, task)
 
 
 class NextItemStage(TrainingStage[NextItemTask, Ranker]):

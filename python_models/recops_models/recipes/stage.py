@@ -18,12 +18,14 @@ from recops_models.data.dataset import Dataset
 from recops_models.data.splits import SplitName
 from recops_models.examples.click import ClickData
 from recops_models.recipes.parts import Parts, part
+from recops_models.recipes.summary import training_summary
 from recops_models.training.config import TrainingConfig
 from recops_models.training.curve import Epoch, best_epoch, finite
 from recops_models.training.device import fork_generators, resolve_device
 from recops_models.training.interrupted import TrainingInterrupted
 from recops_models.training.task import AnyTask, ModelT
 from recops_models.training.tensorboard import TensorBoard
+from recops_models.training.time_estimate import TimeEstimate
 from recops_models.training.trainer import CHECKPOINT, check_select, fit
 
 CURVES = "curves.json"
@@ -184,6 +186,8 @@ class TrainingStage(Stage[TaskT], Generic[TaskT, ModelT]):
         check_select(task.metrics, config)
         context.start_output()
         context.callbacks.start(self.name)
+        context.callbacks.log_message(training_summary(self.name, task, model))
+        estimate = TimeEstimate(context.callbacks.log_message)
         with TensorBoard(context.folder) as events:
             try:
                 curve = fit(
@@ -193,7 +197,7 @@ class TrainingStage(Stage[TaskT], Generic[TaskT, ModelT]):
                     seed=context.seed,
                     folder=context.folder,
                     resume=context.resume,
-                    callbacks=CallbackList(events, context.callbacks),
+                    callbacks=CallbackList(events, estimate, context.callbacks),
                     device=context.device,
                 )
             except TrainingInterrupted:

@@ -49,8 +49,9 @@ class SidTrieLogitsProcessor(LogitsProcessor):
     log-probabilities with ``normalize="none"``. If there are fewer items than beams, transformers
     adds repeated or dead sequences with scores from −10⁹ down to −inf.
 
-    With ``do_sample``, transformers applies ``top_k`` and ``top_p`` after this processor, which does
-    not see them. They may leave fewer tokens than beams. :meth:`generate` refuses such settings.
+    With ``do_sample``, transformers applies ``top_k`` and ``top_p`` after this processor,
+    which does not see them. They may leave fewer tokens than beams. :meth:`generate` refuses such
+    settings.
 
     Args:
         trie: the catalogue. The attribute ``trie`` may be set between calls, for example to a newer
