@@ -5,24 +5,29 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pyarrow as pa
 from torch import nn
 
-from recops_models.click.age import Age
 from recops_models.data.attributes import item_titles
 from recops_models.data.columns import parse_integer_ids
 from recops_models.data.dataset import Dataset
 from recops_models.data.histories import Int64Array
 from recops_models.examples.click_schema import entity_keys
 from recops_models.generative.ranker import concatenate
-from recops_models.recipes.exploring import ExploringList, exploring_list, exploring_table
 from recops_models.recipes.job import Job
 from recops_models.recipes.many_users import ranking_table, rankings
 from recops_models.recipes.run import task_of
 from recops_models.training.click_task import ExampleTask
 from recops_models.training.path_task import PathTask
 from recops_models.training.task import AnyTask
+
+if TYPE_CHECKING:
+    from recops_models.recipes.exploring import ExploringList
+
+_EXPLORING = "age"
+"""Name of the model whose lists explore; other models need no import of its class."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -47,6 +52,9 @@ class ReadyModel:
 
     def exploring_list(self, user: int, k: int) -> ExploringList:
         """Return the ``k`` items of an AGE model with a ``seed`` for one user."""
+        from recops_models.click.age import Age
+        from recops_models.recipes.exploring import exploring_list
+
         assert isinstance(self.model, Age)
         assert isinstance(self.task, ExampleTask)
         assert self.seed is not None
@@ -65,6 +73,8 @@ class ReadyModel:
         """
         user_ids = entity_keys(self.dataset, "user")
         if self.seed is not None:
+            from recops_models.recipes.exploring import exploring_table
+
             lists = []
             for user in users.tolist():
                 lists.append(self.exploring_list(user, k))
@@ -121,8 +131,9 @@ def ready_model(
     if scene is not None:
         assert isinstance(task, PathTask)
         task = task.in_scene(scene)
-    explores = isinstance(model, Age)
-    return ReadyModel(dataset, model, task, item_ids, titles, seed if explores else None)
+    return ReadyModel(
+        dataset, model, task, item_ids, titles, seed if job.model == _EXPLORING else None
+    )
 
 
 def _with_new(known: pa.ChunkedArray, keys: list[str]) -> pa.ChunkedArray:

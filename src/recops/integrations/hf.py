@@ -26,7 +26,13 @@ if TYPE_CHECKING:
 
 __all__ = ["SidTrieLogitsProcessor"]
 
-_DEFAULTS = {"do_sample": False, "num_beams": 1, "top_k": 50, "top_p": 1.0, "eos_token_id": None}
+_DEFAULTS: dict[str, Any] = {
+    "do_sample": False,
+    "num_beams": 1,
+    "top_k": 50,
+    "top_p": 1.0,
+    "eos_token_id": None,
+}
 """Values that ``generate()`` uses for settings that are None everywhere."""
 
 
@@ -175,17 +181,14 @@ class SidTrieLogitsProcessor(LogitsProcessor):
             ValueError: ``top_k`` is below ``num_beams``, or ``top_p`` is below 1 and does not
                 ensure ``num_beams`` tokens.
         """
-        given = [
-            getattr(config, "__dict__", {})
-            for config in (generation_config, model.generation_config)
-        ]
         values = dict(_DEFAULTS)
-        for source in (*reversed(given), settings):
+        configs = (model.generation_config, generation_config)
+        for source in (*(getattr(config, "__dict__", {}) for config in configs), settings):
             values |= {name: source[name] for name in _DEFAULTS if source.get(name) is not None}
         beams, top_k, top_p = values["num_beams"], values["top_k"], values["top_p"]
         ends = values["eos_token_id"]
-        kept = 2 if ends is None or isinstance(ends, int) else len(ends) + 1
-        if not values["do_sample"] or beams <= kept:
+        minimum = 2 if ends is None or isinstance(ends, int) else len(ends) + 1
+        if not values["do_sample"] or beams <= minimum:
             return
         if 0 < top_k < beams:
             raise ValueError(
@@ -195,5 +198,5 @@ class SidTrieLogitsProcessor(LogitsProcessor):
         if top_p < 1:
             raise ValueError(
                 f"SidTrieLogitsProcessor: top_p must be 1 with num_beams = {beams}, got {top_p}, "
-                f"which may leave only {kept} tokens"
+                f"which may leave only {minimum} tokens"
             )
