@@ -1,4 +1,4 @@
-"""Settings of the process: waiting of threads, division of the cores, and size of the heap."""
+"""Settings of the process: waiting of threads, division of the cores, heap, and pandas."""
 
 from __future__ import annotations
 
@@ -33,6 +33,28 @@ def wait_passively() -> bool:
     if "torch" in sys.modules or any(name in os.environ for name in _WAIT_SETTINGS):
         return False
     os.environ[_WAIT_POLICY] = "PASSIVE"
+    return True
+
+
+def skip_pandas() -> bool:
+    """Let pyarrow work without pandas in this process, which saves the import of pandas.
+
+    pyarrow imports an installed pandas at its first conversion of a Python object, to recognize
+    series. It looks for pandas once and remembers the result. Conversions to pandas are then not
+    available in this process; an own import of pandas still works.
+
+    Returns:
+        whether pyarrow was set up: neither pyarrow nor pandas is imported yet.
+    """
+    if "pyarrow" in sys.modules or "pandas" in sys.modules:
+        return False
+    import pyarrow
+
+    sys.modules["pandas"] = None  # type: ignore[assignment]  # Python's mark of a blocked import.
+    try:
+        pyarrow.array([None])
+    finally:
+        del sys.modules["pandas"]
     return True
 
 

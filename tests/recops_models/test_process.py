@@ -131,3 +131,28 @@ def test_thread_settings_of_the_user_take_precedence_in_workers(
     with worker_environment(2):
         assert _variables() == settings
     assert _variables() == settings
+
+
+WITHOUT_PANDAS = """
+import sys
+{before}
+from recops_models.process import skip_pandas
+print(skip_pandas())
+import numpy, pyarrow
+assert pyarrow.array(numpy.arange(3)).to_pylist() == [0, 1, 2]
+print("pandas" in sys.modules)
+import pandas
+print(len(pandas.DataFrame()))
+"""
+
+
+@pytest.mark.parametrize(
+    ("before", "expected"),
+    [("", ["True", "False", "0"]), ("import pyarrow", ["False", "True", "0"])],
+)
+def test_pyarrow_works_without_importing_pandas(before: str, expected: list[str]) -> None:
+    pytest.importorskip("pandas")
+    program = WITHOUT_PANDAS.format(before=before)
+    command = [sys.executable, "-c", program]
+    output = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+    assert output.split() == expected

@@ -8,7 +8,7 @@ import sys
 from collections.abc import Sequence
 
 from recops_models.printable import printable
-from recops_models.process import wait_passively
+from recops_models.process import skip_pandas, wait_passively
 
 COMMANDS = (
     "quickstart",
@@ -26,6 +26,9 @@ COMMANDS = (
 )
 """Modules of this package with one command each, in the order of ``recops --help``."""
 
+_WITHOUT_PANDAS = ("data", "diagnose", "evaluate", "recommend")
+"""Short commands, whose time would consist largely of the import of pandas."""
+
 _INTERRUPTED = 130  # Typer's exit code after Ctrl-C.
 _EXTRAS = {
     "sentence_transformers": "minilm",
@@ -39,8 +42,16 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
     An error is one line on stderr. ``RECOPS_DEBUG=1`` adds its traceback.
     """
+    arguments = sys.argv[1:] if arguments is None else arguments
     wait_passively()  # Must precede the import of torch.
-    sys.exit(run(sys.argv[1:] if arguments is None else arguments))
+    if _reads_data(arguments):
+        skip_pandas()
+    sys.exit(run(arguments))
+
+
+def _reads_data(arguments: Sequence[str]) -> bool:
+    """Return whether the command reads data without pandas; ``--help`` needs no pyarrow."""
+    return "--help" not in arguments and any(name in arguments for name in _WITHOUT_PANDAS)
 
 
 def run(arguments: Sequence[str]) -> int:
