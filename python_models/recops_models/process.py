@@ -5,8 +5,10 @@ from __future__ import annotations
 import ctypes
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from importlib.abc import MetaPathFinder
+from types import ModuleType
 
 _WAIT_POLICY = "OMP_WAIT_POLICY"
 _WAIT_SETTINGS = (_WAIT_POLICY, "GOMP_SPINCOUNT")
@@ -50,12 +52,22 @@ def skip_pandas() -> bool:
         return False
     import pyarrow
 
-    sys.modules["pandas"] = None  # type: ignore[assignment]  # Python's mark of a blocked import.
+    sys.meta_path.insert(0, _WithoutPandas())
     try:
         pyarrow.array([None])
     finally:
-        del sys.modules["pandas"]
+        del sys.meta_path[0]
     return True
+
+
+class _WithoutPandas(MetaPathFinder):
+    """Finder that reports pandas as not installed."""
+
+    def find_spec(
+        self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None
+    ) -> None:
+        if fullname == "pandas":
+            raise ModuleNotFoundError(fullname, name=fullname)
 
 
 def wait_settings() -> str:
