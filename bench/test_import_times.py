@@ -1,6 +1,6 @@
 """Upper bounds on the CPU time of imports and short commands, relative to ``import recops``.
 
-Most of ``import recops`` is ``import torch``. Each measurement runs in a process of its own. The
+Most of ``import recops`` is ``import torch``. Each measurement runs in a new process. The
 processes are interleaved, and the minima are compared, because other work on the machine only adds
 time.
 """
@@ -25,7 +25,7 @@ COMMAND = "from recops_models.cli import main; main({})"
 
 
 def cpu_seconds(program: str) -> float:
-    """Return the CPU time of a Python program in a process of its own."""
+    """Return the CPU time of a Python program in a new process."""
     command = [sys.executable, "-c", program]
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
     _, status, usage = os.wait4(process.pid, 0)
