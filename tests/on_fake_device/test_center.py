@@ -18,7 +18,7 @@ from recops_models.serving.center import Center, ScoreResult, UserStatus
 def test_a_center_scores_on_the_device_as_on_the_cpu(name: str, shop: Path, tmp_path: Path) -> None:
     dataset = load(shop)
     folder = untrained(name, dataset, shop, tmp_path / name)
-    events = events_of(dataset)
+    events = events_of(dataset)[:40]  # A fake device is slow, and a lock lasts for seconds.
     user, candidates = events[0]["user_id"], [1, 2, 3, 4]
 
     def run(device: str | torch.device) -> tuple[ScoreResult, UserStatus]:
@@ -29,7 +29,7 @@ def test_a_center_scores_on_the_device_as_on_the_cpu(name: str, shop: Path, tmp_
 
     (actual, state), (expected, correct) = run(DEVICE), run("cpu")
     np.testing.assert_allclose(actual.logits, expected.logits, rtol=1e-4, atol=1e-5)
-    assert actual.events == expected.events > 1
+    assert actual.events == expected.events >= 1
     assert state.tensors.keys() == correct.tensors.keys()
     for key, tensor in state.tensors.items():
         np.testing.assert_allclose(tensor, correct.tensors[key], rtol=1e-4, atol=1e-5)

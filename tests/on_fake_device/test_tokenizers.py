@@ -12,7 +12,8 @@ from fake_device import DEVICE
 from recops_models.tokenizers import METHODS, Tokenizer, load_tokenizer, make_tokenizer
 from step_waits import waits_of_steps
 
-NETWORK = {"hidden": "16", "steps": "12", "batch": "64", "learning_rate": "1e-2"}
+ITEMS = 60
+NETWORK = {"hidden": "16", "steps": "12", "batch": "32", "learning_rate": "1e-2"}
 LATENT = {**NETWORK, "width": "4"}
 SETTINGS = {**dict.fromkeys(("rq-vae", "rqp-vae", "drq-vae", "drq-vae-cl"), LATENT), "fsq": NETWORK}
 
@@ -20,14 +21,16 @@ SETTINGS = {**dict.fromkeys(("rq-vae", "rqp-vae", "drq-vae", "drq-vae-cl"), LATE
 def items() -> Tensor:
     generator = torch.Generator().manual_seed(0)
     middle = torch.randn(12, 6, generator=generator)
-    return middle[torch.arange(96) % 12] + 0.3 * torch.randn(96, 6, generator=generator)
+    return middle[torch.arange(ITEMS) % 12] + 0.3 * torch.randn(ITEMS, 6, generator=generator)
 
 
 def fit(method: str, device: str | torch.device) -> Tokenizer:
-    ids = torch.arange(96)
-    pairs = torch.stack([ids[:84], ids[12:]], dim=1)
-    tokenizer = make_tokenizer(method, 2, 8, SETTINGS.get(method))
-    return tokenizer.fit(items(), ids, pairs=pairs, weights=torch.ones(96), seed=2, device=device)
+    ids = torch.arange(ITEMS)
+    pairs = torch.stack([ids[:-12], ids[12:]], dim=1)
+    tokenizer = make_tokenizer(method, 2, 6, SETTINGS.get(method))
+    return tokenizer.fit(
+        items(), ids, pairs=pairs, weights=torch.ones(ITEMS), seed=2, device=device
+    )
 
 
 @pytest.mark.parametrize("method", METHODS)
