@@ -119,5 +119,6 @@ def test_a_planted_defect_is_noticed(defect: str, tmp_path: Path) -> None:
         capture_output=True,
         text=True,
     )
-    assert result.returncode == 1, result.stdout + result.stderr
+    # A write out of bounds can also end the process.
+    assert result.returncode != 0, result.stdout + result.stderr
     assert "1 failed" in result.stdout
