@@ -91,8 +91,8 @@ def compile_kernel(
     if "UPCAST" in function.arg_names:
         constants["UPCAST"] = False
     names = function.arg_names
-    # Pointers and the padded dimension are multiples of 16 in every launch.
-    aligned = [n for n, name in enumerate(names) if name.endswith("_ptr") or name == "padded_dim"]
+    # Pointers and the padded dimension are multiples of 16 in every launch, and most dimensions.
+    aligned = [n for n, name in enumerate(names) if name.endswith("_ptr") or name.endswith("dim")]
     source = ASTSource(
         fn=function,
         signature={name: _type(name, dtype, configuration.operand) for name in names},

@@ -28,9 +28,10 @@ _STEP = 2.0**-24
 class Codewords(NamedTuple):
     """Codewords of all levels: exact, rounded, and with bounds.
 
-    ``facts [L, 3]`` holds per level 1/t, for the power of two t by which codewords are scaled; the
+    ``facts [L, 4]`` holds per level 1/t, for the power of two t by which codewords are scaled; the
     largest ratio of γ to κ; and the largest κ. κ bounds the norm of a scaled codeword, and γ the
-    norm of what rounding took from it. The second fact is +inf where only float32 can decide.
+    norm of what rounding took from it. The second fact is +inf where only float32 can decide. The
+    last column is unused: it aligns the levels to 16 bytes.
     """
 
     words: Tensor  # [Σ K_l, D], as given
@@ -38,7 +39,7 @@ class Codewords(NamedTuple):
     halves: Tensor  # [Σ K_l] float32: ½‖c‖²
     scaled_halves: Tensor  # [Σ K_l] float32: ½‖t c‖²
     norms: Tensor  # [Σ K_l] float32: κ
-    facts: Tensor  # [L, 3] float32
+    facts: Tensor  # [L, 4] float32
     starts: Tensor  # [L + 1] int32: first codeword of each level
     shift: Tensor  # [D] float32, of level 0
     no_shift: Tensor  # [D] float32: zeros, of the other levels
@@ -58,8 +59,8 @@ def prepare(words: Tensor, sizes: Sequence[int], configuration: Configuration) -
     padded_dim = -(-dim // scan["BLOCK_DIM"]) * scan["BLOCK_DIM"]
     operand: torch.dtype = getattr(torch, configuration.operand)
     rounded = words.new_zeros((total + scan["BLOCK_CODES"], padded_dim), dtype=operand)
-    halves, scaled_halves, norms = words.new_empty((3, total), dtype=torch.float32).unbind()
-    facts = words.new_empty((len(sizes), 3), dtype=torch.float32)
+    halves, scaled_halves, norms = (words.new_empty(total, dtype=torch.float32) for _ in range(3))
+    facts = words.new_empty((len(sizes), 4), dtype=torch.float32)
     starts = words.new_zeros(len(sizes) + 1, dtype=torch.int32)
     shift = _shift(words[: sizes[0]].float())
     no_shift = torch.zeros_like(shift)
@@ -77,7 +78,7 @@ def prepare(words: Tensor, sizes: Sequence[int], configuration: Configuration) -
         exponent = _LARGEST_EXPONENT - torch.frexp(wide.abs().amax())[1]
         in_range = exponent.abs() <= _MOST_EXPONENT
         exponent = exponent.where(in_range, 0)
-        scale = torch.ldexp(torch.ones_like(facts[0, 0]), exponent)
+        scale = ((exponent + 127) << 23).view(torch.float32)  # exactly 2 to the exponent
         wide = (wide * scale).where(in_range, 0)
         rounded[own, :dim] = wide
         lost = torch.linalg.vector_norm(wide - rounded[own, :dim].float(), dim=1) * inflation
@@ -86,7 +87,7 @@ def prepare(words: Tensor, sizes: Sequence[int], configuration: Configuration) -
         norms[own] = norm.clamp(min=largest * _LEAST_SHARE)
         scaled_halves[own] = halves[own] * scale * scale
         loss = ((lost + _LEAST_NORM) / norms[own]).amax() * inflation
-        facts[level] = torch.stack([1 / scale, loss.where(in_range, torch.inf), largest])
+        facts[level, :3] = torch.stack([1 / scale, loss.where(in_range, torch.inf), largest])
         start += size
         starts[level + 1 :] += size
     is_bad = ~(halves.isfinite().all() & words.isfinite().all())

@@ -151,13 +151,14 @@ class _Chunks:
         self.pairs = new((3, self.capacity), dtype=torch.int32)
         self.listed = new(self.capacity, dtype=torch.int32)
         self.keys = new(self.capacity, dtype=torch.int64).fill_(NO_KEY)
-        self.counts = new((0, 2), dtype=torch.int32)  # lengths of the lists of each level
+        # Lengths of the two lists of each level, aligned to 16 bytes.
+        self.counts = new((0, 4), dtype=torch.int32)
 
     def encode(self, x: Tensor, sizes: Sequence[int], codes: Tensor, errors: Tensor) -> None:
         """Write the codes and errors of one chunk."""
         rows, dim = x.shape
         levels, words = len(sizes), self.words
-        self.counts = codes.new_zeros((levels, 2))
+        self.counts = codes.new_zeros((levels, 4))
         programs = self.configuration.programs
         padded_rows = self._blocks("scan_codewords", "BLOCK_ROWS", rows) * self._tile(
             "scan_codewords", "BLOCK_ROWS"

@@ -31,7 +31,7 @@ def _shifted_word(words_ptr, shift_ptr, words, mask, dims, dim):
     return tile.to(tl.float32) - shift[None, :]
 
 
-@triton.jit(do_not_specialize=["dim", "start", "level", "levels"])
+@triton.jit(do_not_specialize=["start", "level", "levels"])
 def decide_pairs(
     x_ptr,
     words_ptr,
@@ -110,7 +110,7 @@ def _sortable(score):
     return tl.where(bits < 0, bits ^ 0x7FFFFFFF, bits)
 
 
-@triton.jit(do_not_specialize=["dim", "start", "size", "level", "levels"])
+@triton.jit(do_not_specialize=["start", "size", "level", "levels"])
 def score_all(
     x_ptr,
     words_ptr,

@@ -55,7 +55,7 @@ def _finite_excess(values):
     return tl.sum(values - values, 1)
 
 
-@triton.jit(do_not_specialize=["num_rows", "dim", "level", "levels"])
+@triton.jit(do_not_specialize=["num_rows", "level", "levels"])
 def round_residuals(
     x_ptr,
     words_ptr,
@@ -151,7 +151,7 @@ def round_residuals(
     tl.store(bound_ptr + rows, bound)
 
 
-@triton.jit(do_not_specialize=["num_rows", "dim", "levels"])
+@triton.jit(do_not_specialize=["num_rows", "levels"])
 def squared_errors(
     x_ptr,
     words_ptr,
