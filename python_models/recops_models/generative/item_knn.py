@@ -103,7 +103,7 @@ class ItemKNN(HistoryScorer):
             O(E · window) pairs for E events, and O(N K) memory for the result.
         """
         counts = _cooccurrences(train, num_items, config)
-        events = item_counts(train, num_items).numpy().clip(1).astype(np.float64)
+        events = np.asarray(item_counts(train, num_items)).clip(1).astype(np.float64)
         weights = events**-config.normalization
         width = min(config.neighbours, max(1, num_items - 1))
         neighbours = np.full((num_items, width), -1, dtype=np.int32)
