@@ -33,6 +33,7 @@ pytestmark = pytest.mark.skipif(
 )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("group", GROUPS)
 def test_on_the_fake_device(group: str) -> None:
     run_tests(*map(str, GROUPS[group]))

@@ -55,6 +55,7 @@ def test_a_missing_device_is_one_line() -> None:
 
 
 @needs_python_devices
+@pytest.mark.slow
 def test_composites_pass_op_tests_on_the_fake_device() -> None:
     """The fake device refuses tensors of two devices in one op."""
     run = run_op_tests("fake", *MODULES)

@@ -454,7 +454,7 @@ def test_released_enables_all_quirks() -> None:
 @pytest.mark.parametrize(
     ("config", "message"),
     [
-        ({"compat": ("cells",)}, "compat must be of cell, .*, got 'cells'"),
+        ({"compat": ("cells",)}, "compat must be among cell, .*, got 'cells'"),
         ({"auxiliary_weight": -1.0}, "auxiliary_weight must be ≥ 0"),
         ({"attention_weights": "raw"}, "must not be raw with evolution=augru"),
     ],

@@ -354,12 +354,12 @@ def test_memory_models_learn_whether_the_history_has_the_item(name: str) -> None
 @pytest.mark.parametrize(
     ("name", "sizes", "message"),
     [
-        ("mimn", {"compat": ("channel",)}, "compat must be of target, channels, got 'channel'"),
+        ("mimn", {"compat": ("channel",)}, "compat must be among target, channels, got 'channel'"),
         ("mimn", {"compat": ("channels",), "induction_topk": 0}, "channels needs induction_topk"),
         ("mimn", {"utilization_weight": -1.0}, "utilization_weight must be ≥ 0, got -1.0"),
         ("mimn", {"induction_topk": 9}, "induction_topk must be from 0 to slots=8, got 9"),
         ("mimn", {"state": 5, "auxiliary": "mlp"}, "auxiliary needs state="),
-        ("hpmn", {"compat": ("square",)}, "compat must be of target, norm, got 'square'"),
+        ("hpmn", {"compat": ("square",)}, "compat must be among target, norm, got 'square'"),
         ("hpmn", {"splits": (2, 0)}, r"splits must be ≥ 1, got \(2, 0\)"),
         ("hpmn", {"covariance_weight": -1.0}, "covariance_weight must be ≥ 0"),
         (

@@ -314,8 +314,8 @@ def test_a_model_that_is_replaced_while_it_is_read(
     assert loaded_model.version == before != version_of(folder)
     load_trained = served_model.load_trained
 
-    def load_and_retrain(folder: Path) -> Any:
-        loaded = load_trained(folder)
+    def load_and_retrain(folder: Path, **options: Any) -> Any:
+        loaded = load_trained(folder, **options)
         retrain(2)
         return loaded
 

@@ -93,10 +93,10 @@ def test_the_command_line_trains_both_stages(
     assert run(["recommend", str(out), "--user", "u3", "-k", "4"]) == 0
     assert run([*command, "--resume"]) == 0
     assert run([*command, "--resume", "--set", "base.dropout=0.1"]) == 1
-    assert "with base DinConfig" in capsys.readouterr().err
+    assert "with base.dropout 0.3, not 0.1" in capsys.readouterr().err
     assert run([*command, "--set", "base=shelf"]) == 2
     assert "no net 'shelf'; available: sum-pool, din," in capsys.readouterr().err
-    assert run([*command, "--split", "leave-one-out"]) == 1
+    assert run([*command, "--force", "--split", "leave-one-out"]) == 1
     assert "split must be left out, since until and test define it" in capsys.readouterr().err
     assert run([*command, "--set", "version=1"]) == 2
 
@@ -118,7 +118,7 @@ def test_the_command_line_names_the_columns_of_tasks(
     assert Knowledge.load(out / KNOWLEDGE).tasks == ("click", "heavy", "bought")
     rows_of_curve = read_json(out / "knowledge/curves.json", kind="curves")["rows"]
     assert {"auc_heavy", "auc_bought"} <= set(rows_of_curve[0])
-    assert run([*command, "--set", "task_labels=sold"]) == 1
+    assert run([*command, "--force", "--set", "task_labels=sold"]) == 1
     assert (
         "task_labels must name columns of the interactions, got 'sold'" in capsys.readouterr().err
     )

@@ -116,7 +116,7 @@ def test_the_command_line_saves_a_plain_light_net(
     assert run(["recommend", str(out), "--user", "3", "-k", "4"]) == 0
     assert run([*command, "--resume"]) == 0
     assert run([*command, "--resume", "--set", "light.dropout=0.1"]) == 1
-    assert f"with light {type(job.parts['light']).__name__}" in capsys.readouterr().err
+    assert "with light.dropout 0.3, not 0.1" in capsys.readouterr().err
 
 
 def test_a_teacher_without_a_booster(small: Dataset, tmp_path: Path) -> None:

@@ -273,5 +273,5 @@ def test_levels_and_values_come_from_named_columns(
     command = ["train", "unirec", "--data", str(imported), *set_options(**{**SMALL, **chosen})]
     assert run([*command, "--out", str(out)]) == 0
     assert "hr@10_engaged" in read_json(out / "metrics.json", kind="metrics")["test"]
-    assert run([*command, "--set", "value=cost", "--out", str(out)]) == 1
+    assert run([*command, "--set", "value=cost", "--force", "--out", str(out)]) == 1
     assert "value must be a column of the interactions, got 'cost'" in capsys.readouterr().err

@@ -41,6 +41,7 @@ def run_interpreted(*arguments: str) -> None:
     assert "passed" in result.stdout
 
 
+@pytest.mark.slow
 def test_kernels_in_the_interpreter() -> None:
     run_interpreted("interpreted_triton.py")
 
@@ -82,6 +83,7 @@ def assert_compiles(kernel: str, configuration: Configuration, capability: int, 
         assert resources.instructions["FFMA"] >= products // threads
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("capability", sorted(SHARED_BYTES))
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_kernels_compile(dtype: str, capability: int) -> None:

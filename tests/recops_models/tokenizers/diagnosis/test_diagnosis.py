@@ -267,7 +267,7 @@ def test_spread_of_a_single_outcome() -> None:
         ({"vectors": torch.ones(3, 2)}, r"floats \[4, D\]"),
         ({"vectors": torch.full((4, 1), torch.nan)}, "vector 0 is not finite"),
         ({"vectors": torch.ones(4, 3)}, "the codebooks' dimension 1, got"),
-        ({"pairs": torch.tensor([[0, 4]])}, "rows 0 … 3"),
+        ({"pairs": torch.tensor([[0, 4]])}, "rows from 0 to 3"),
         ({"pairs": torch.tensor([[1, 1]])}, "at least one pair of different items"),
         ({"pairs": torch.tensor([1, 2])}, r"rows \[E, 2\]"),
     ],
