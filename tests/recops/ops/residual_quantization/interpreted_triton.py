@@ -198,6 +198,13 @@ def test_near_ties_need_the_float32_decision() -> None:
     assert (scores.argmin(1) != codes[:, 0]).sum() > 5
 
 
+def test_near_ties_far_from_the_origin() -> None:
+    """Without the shift, products would lose the digits that decide."""
+    book = 1000 + torch.randn(20, 48)
+    x = book.repeat(4, 1) + 0.3 * torch.randn(80, 48)
+    assert_codes(x, [torch.cat([book, book + 2e-3 * torch.randn(20, 48)])], small())
+
+
 def test_three_near_codewords_are_compared_in_float32() -> None:
     dim = 40
     book = torch.randn(12, dim)

@@ -83,6 +83,11 @@ DEFECTS: dict[str, tuple[str, str, str]] = {
         "return tile.to(tl.float32) - shift[None, :]",
         "return tile.to(tl.float32)",
     ),
+    "rows not shifted": (
+        "kernels/residuals.py",
+        "return row, residual - tl.load(shift_ptr",
+        "return row, residual - 0 * tl.load(shift_ptr",
+    ),
     "rows with a NaN not refused": (
         "kernels/residuals.py",
         "is_finite = (row_excess == 0) & ",
@@ -119,6 +124,6 @@ def test_a_planted_defect_is_noticed(defect: str, tmp_path: Path) -> None:
         capture_output=True,
         text=True,
     )
-    # A write out of bounds can also end the process.
+    # An access out of bounds ends the process by a signal, sometimes before the report.
     assert result.returncode != 0, result.stdout + result.stderr
-    assert "1 failed" in result.stdout
+    assert "1 failed" in result.stdout or result.returncode < 0
