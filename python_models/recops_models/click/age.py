@@ -39,6 +39,12 @@ class AgeConfig(Exploration):
 
     Raises:
         ValueError: a layer below 1, and see :class:`~recops_models.click.age_scores.Exploration`.
+
+    Example:
+        >>> from recops_models.click.age import AgeConfig
+        >>> config = AgeConfig(base="din", uncertainty="ucb", gate="off")
+        >>> config.samples  # masks per row
+        20
     """
 
     base: str = "din"
@@ -72,6 +78,16 @@ class Age(ClickModel):
     Raises:
         ValueError: a head without a hidden layer, or of an unknown structure; a feature that the
             context lacks; no feature of an item.
+
+    Example:
+        >>> from recops_models.click.age import Age, AgeConfig
+        >>> from recops_models.click.din import Din, DinConfig
+        >>> from recops_models.examples.tiny import tiny_click_data
+        >>> schema, batch = tiny_click_data()
+        >>> model = Age(Din(schema, DinConfig(width=4)), AgeConfig(gate="off")).eval()
+        >>> scores = model.explore(batch, seed=7)
+        >>> scores.score.shape, scores.gate.tolist()
+        (torch.Size([3]), [True, True, True])
     """
 
     config: AgeConfig  # type: ignore[assignment]  # No ClickConfig: the base has one.
@@ -171,6 +187,14 @@ def item_ids(model: ClickModel, batch: Batch) -> Tensor:
 
     Raises:
         ValueError: the schema has no candidate.
+
+    Example:
+        >>> from recops_models.click.age import item_ids
+        >>> from recops_models.click.din import Din, DinConfig
+        >>> from recops_models.examples.tiny import tiny_click_data
+        >>> schema, batch = tiny_click_data()
+        >>> item_ids(Din(schema, DinConfig(width=4)), batch)
+        tensor([2, 3, 6])
     """
     name = model.schema.schema.candidate
     if name is None:

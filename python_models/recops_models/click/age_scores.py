@@ -55,6 +55,15 @@ class Exploration:
 
     Raises:
         ValueError: a setting is out of range.
+
+    Example:
+        >>> from recops_models.click.age_scores import Exploration
+        >>> Exploration(direction="fgm", lam=3.0).uncertainty
+        'ts'
+        >>> Exploration(threshold=2.0)
+        Traceback (most recent call last):
+            ...
+        ValueError: age: threshold must lie within [0, 1], got 2.0
     """
 
     uncertainty: Literal["ts", "ucb"] = "ts"
@@ -86,6 +95,14 @@ class AgeScores(NamedTuple):
         y: ``[B]``, ŷ, the click probability without exploration.
         delta: ``[B]``, δ, signed for "ts"; 0 for rows that do not explore.
         gate: ``[B]`` bool, whether a row explores.
+
+    Example:
+        >>> import torch
+        >>> from recops_models.click.age_scores import AgeScores
+        >>> score, y = torch.tensor([0.75, 0.5]), torch.tensor([0.5, 0.5])
+        >>> scores = AgeScores(score, y, score - y, gate=torch.tensor([True, False]))
+        >>> scores.shift, scores.explored
+        (tensor(0.1250), tensor(0.5000))
     """
 
     score: Tensor
@@ -141,9 +158,11 @@ class AgeScorer:
         passes: the head, in evaluation mode.
         exploration: settings.
 
-    Examples:
+    Example:
         >>> import torch
+        >>> from recops_models.click.age_scores import AgeScorer, Exploration
         >>> from recops_models.layers.counter_random import keys_of
+        >>> from recops_models.layers.head_passes import HeadPasses
         >>> from recops_models.layers.mlp import MLP
         >>> scorer = AgeScorer(HeadPasses(MLP(8, (16,), 1).eval()), Exploration(gate="off"))
         >>> keys = keys_of(7, torch.zeros(5, dtype=torch.int64), torch.arange(5))
@@ -301,6 +320,13 @@ def absolute_lam(lam: float, h: Tensor, delta: Tensor) -> float:
 
     Raises:
         ValueError: δ is 0 in all rows.
+
+    Example:
+        >>> import torch
+        >>> from recops_models.click.age_scores import absolute_lam
+        >>> h, delta = torch.tensor([[3.0, 4.0], [0.0, 5.0]]), torch.tensor([0.5, -0.5])
+        >>> absolute_lam(0.1, h, delta)  # 0.1 · 5 / 0.5
+        1.0
     """
     mean = float(delta.abs().mean()) if len(delta) else 0.0
     if not mean > 0:

@@ -66,6 +66,11 @@ class CanConfig(DinConfig):
     Raises:
         ValueError: a size below 1, a network without a layer, a negative deviation, invalid
             settings of the DIEN; and see :class:`~recops_models.click.din.DinConfig`.
+
+    Example:
+        >>> from recops_models.click.can import CanConfig
+        >>> CanConfig(network=(16, 8, 4), orders=3).coaction_network().output_width  # 3 · (8 + 4)
+        36
     """
 
     model: ClassVar[str] = "can"
@@ -130,6 +135,16 @@ class Can(ClickModel):
         schema: the features, fitted.
         config: sizes.
         pair_table: fitted; only for "cartesian".
+
+    Example:
+        >>> from recops_models.click.can import Can, CanConfig
+        >>> from recops_models.examples.tiny import tiny_click_data
+        >>> schema, batch = tiny_click_data()
+        >>> model = Can(schema, CanConfig(width=4, network=(4, 3), orders=1))
+        >>> [pair.induction for pair in model.pairs]
+        ['item', 'category']
+        >>> model(batch).shape
+        torch.Size([3])
     """
 
     config: CanConfig

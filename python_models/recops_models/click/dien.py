@@ -47,6 +47,15 @@ class DienConfig(DinConfig):
         ValueError: unknown quirks; a negative α; no hidden layer of the scorer "mlp", or one of
             width 0; raw attention weights in a recurrence; see also
             :class:`~recops_models.click.din.DinConfig`.
+
+    Example:
+        >>> from recops_models.click.dien import DienConfig
+        >>> DienConfig(compat=("released",)).has("dice")
+        True
+        >>> DienConfig(attention_weights="raw")
+        Traceback (most recent call last):
+            ...
+        ValueError: dien: attention_weights must not be raw with evolution=augru
     """
 
     model: ClassVar[str] = "dien"
@@ -121,6 +130,16 @@ class Dien(ClickModel):
     Raises:
         ValueError: ``config.compat`` is not empty; use
             :class:`~recops_models.click.dien_released.ReleasedDien`.
+
+    Example:
+        >>> from recops_models.click.dien import Dien, DienConfig
+        >>> from recops_models.click.loss import training_loss
+        >>> from recops_models.examples.tiny import tiny_click_data
+        >>> schema, batch = tiny_click_data()
+        >>> model = Dien(schema, DienConfig(width=4))
+        >>> model(batch).shape
+        torch.Size([3])
+        >>> training_loss(model, batch).backward()  # includes the auxiliary loss
     """
 
     config: DienConfig

@@ -71,6 +71,21 @@ def load_interests(model: Dien, peer: Peer, state: _Weights) -> None:
 
     Raises:
         ValueError: an unknown peer, or other parts or sizes than the model has.
+
+    Example:
+        >>> import torch
+        >>> from recops_models.click.dien import Dien, DienConfig
+        >>> from recops_models.click.dien_peers import load_interests
+        >>> from recops_models.examples.tiny import tiny_click_data
+        >>> forms = {"evolution": "aigru", "attention_form": "bilinear", "auxiliary": "none"}
+        >>> model = Dien(tiny_click_data()[0], DienConfig(width=4, **forms))
+        >>> gru = torch.nn.GRU(8, 8).state_dict()  # d = 8: an item and its category
+        >>> state = {f"extraction_modules.0.{name}": weight for name, weight in gru.items()}
+        >>> state |= {f"evolving_modules.0.{name}": weight for name, weight in gru.items()}
+        >>> state["attention_modules.0.W_kernel"] = torch.eye(8)
+        >>> load_interests(model, "fuxictr", state)
+        >>> torch.equal(model.extractor.weight_ih, gru["weight_ih_l0"])
+        True
     """
     weights = interest_weights(peer, state)
     parts = ("extractor.", "attention.", "evolution.", "auxiliary.")
@@ -93,6 +108,16 @@ def interest_weights(peer: Peer, state: _Weights) -> dict[str, Tensor]:
 
     Raises:
         ValueError: an unknown peer, or a state without these parts.
+
+    Example:
+        >>> import torch
+        >>> from recops_models.click.dien_peers import interest_weights
+        >>> gru = torch.nn.GRU(8, 8).state_dict()
+        >>> state = {f"extraction_modules.0.{name}": weight for name, weight in gru.items()}
+        >>> state |= {f"evolving_modules.0.{name}": weight for name, weight in gru.items()}
+        >>> state["attention_modules.0.W_kernel"] = torch.eye(8)
+        >>> interest_weights("fuxictr", state)["extractor.weight_ih"].shape
+        torch.Size([24, 8])
     """
     if peer not in _LAYOUTS:
         raise ValueError(f"dien: no peer {peer!r}; available: {', '.join(_LAYOUTS)}")

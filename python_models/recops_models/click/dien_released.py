@@ -35,6 +35,15 @@ class ReleasedDien(Dien):
     Args:
         schema: the features, fitted.
         config: sizes; ``compat`` names the quirks.
+
+    Example:
+        >>> from recops_models.click.dien import DienConfig
+        >>> from recops_models.click.dien_released import ReleasedDien
+        >>> from recops_models.examples.tiny import tiny_click_data
+        >>> schema, batch = tiny_click_data()
+        >>> model = ReleasedDien(schema, DienConfig(width=4, compat=("released",)))
+        >>> model(batch).shape
+        torch.Size([3])
     """
 
     padding: nn.Parameter | None
@@ -87,7 +96,14 @@ class ReleasedDien(Dien):
 
 
 class Affine(nn.Module):
-    """``scale · x + shift``: a batch norm with mean 0 and variance 1."""
+    """``scale · x + shift``: a batch norm with mean 0 and variance 1.
+
+    Example:
+        >>> import torch
+        >>> from recops_models.click.dien_released import Affine
+        >>> Affine(3)(torch.tensor([[1.0, 2.0, 3.0]])).tolist()  # scale 1 and shift 0 at the start
+        [[1.0, 2.0, 3.0]]
+    """
 
     def __init__(self, width: int) -> None:
         super().__init__()

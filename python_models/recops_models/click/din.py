@@ -34,6 +34,15 @@ class DinConfig(ClickConfig):
 
     Raises:
         ValueError: a layer below 1, and see :class:`~recops_models.click.model.ClickConfig`.
+
+    Example:
+        >>> from recops_models.click.din import DinConfig
+        >>> DinConfig().attention(width=16).pair.hidden
+        80
+        >>> DinConfig(attention_hidden=(0,))
+        Traceback (most recent call last):
+            ...
+        ValueError: din: attention_hidden must be ≥ 1, got (0,)
     """
 
     model: ClassVar[str] = "din"
@@ -62,6 +71,14 @@ class Din(ClickModel):
     Args:
         schema: the features, fitted.
         config: sizes.
+
+    Example:
+        >>> from recops_models.click.din import Din, DinConfig
+        >>> from recops_models.examples.tiny import tiny_click_data
+        >>> schema, batch = tiny_click_data()
+        >>> model = Din(schema, DinConfig(width=4)).eval()
+        >>> model(batch).sigmoid().shape  # click probabilities
+        torch.Size([3])
     """
 
     def __init__(self, schema: FittedSchema, config: DinConfig) -> None:

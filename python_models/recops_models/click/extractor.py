@@ -38,6 +38,13 @@ class ExtractorConfig(DinConfig):
     Raises:
         ValueError: a size below 1, a negative weight; and see
             :class:`~recops_models.click.din.DinConfig`.
+
+    Example:
+        >>> from recops_models.click.extractor import ExtractorConfig
+        >>> ExtractorConfig(task_weight=-1.0)
+        Traceback (most recent call last):
+            ...
+        ValueError: extractor: task_weight must be ≥ 0, got -1.0
     """
 
     model: ClassVar[str] = "extractor"
@@ -75,6 +82,19 @@ class Extractor(ClickModel):
         config: sizes.
         tasks: names; the first is clicks.
         domains: number of domains.
+
+    Example:
+        >>> import torch
+        >>> from recops_models.click.extractor import Extractor, ExtractorConfig
+        >>> from recops_models.examples.tasks import DOMAIN
+        >>> from recops_models.examples.tiny import tiny_click_data
+        >>> schema, batch = tiny_click_data()
+        >>> model = Extractor(schema, ExtractorConfig(width=4), tasks=("click", "like"), domains=2)
+        >>> batch.features[DOMAIN] = torch.tensor([0, 1, 0])
+        >>> model.task_logits(batch).shape
+        torch.Size([3, 2])
+        >>> model.of_users(batch).shape
+        torch.Size([3, 4])
     """
 
     config: ExtractorConfig
@@ -169,6 +189,13 @@ class TaskHead(nn.Module):
     Args:
         input_width: width of z.
         config: d, and the MLP's sizes.
+
+    Example:
+        >>> import torch
+        >>> from recops_models.click.extractor import ExtractorConfig, TaskHead
+        >>> head = TaskHead(input_width=20, config=ExtractorConfig(width=4))
+        >>> head(torch.zeros(3, 20)).shape
+        torch.Size([3, 1])
     """
 
     def __init__(self, input_width: int, config: ExtractorConfig) -> None:

@@ -31,6 +31,13 @@ class GruAttentionConfig(DinConfig):
 
     Raises:
         ValueError: no layer, and see :class:`~recops_models.click.din.DinConfig`.
+
+    Example:
+        >>> from recops_models.click.gru_attention import GruAttentionConfig
+        >>> GruAttentionConfig(layers=0)
+        Traceback (most recent call last):
+            ...
+        ValueError: gru-attention: layers must be ≥ 1, got 0
     """
 
     model: ClassVar[str] = "gru-attention"
@@ -47,6 +54,16 @@ class GruAttention(ClickModel):
     Args:
         schema: the features, fitted.
         config: sizes.
+
+    Example:
+        >>> from recops_models.click.gru_attention import GruAttention, GruAttentionConfig
+        >>> from recops_models.examples.tiny import tiny_click_data
+        >>> schema, batch = tiny_click_data()
+        >>> model = GruAttention(schema, GruAttentionConfig(width=4))
+        >>> model(batch).shape
+        torch.Size([3])
+        >>> model.states(*model.embedding.histories(batch)).shape
+        torch.Size([3, 2, 8])
     """
 
     def __init__(self, schema: FittedSchema, config: GruAttentionConfig) -> None:

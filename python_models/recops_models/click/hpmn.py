@@ -48,6 +48,11 @@ class HpmnConfig(ClickConfig):
     Raises:
         ValueError: unknown quirks, the quirk "norm" with squared covariances, a split or a size
             below 1, a negative weight; and see :class:`~recops_models.click.model.ClickConfig`.
+
+    Example:
+        >>> from recops_models.click.hpmn import HpmnConfig
+        >>> HpmnConfig(splits=(2, 2, 3)).periods
+        (1, 2, 4, 12)
     """
 
     model: ClassVar[str] = "hpmn"
@@ -99,6 +104,17 @@ class Hpmn(MemoryModel[recops.HpmnState]):
     Args:
         schema: the features, fitted.
         config: sizes.
+
+    Example:
+        >>> from recops_models.click.hpmn import Hpmn, HpmnConfig
+        >>> from recops_models.examples.tiny import tiny_click_data
+        >>> schema, batch = tiny_click_data()
+        >>> model = Hpmn(schema, HpmnConfig(width=4, state=8))
+        >>> model(batch).shape
+        torch.Size([3])
+        >>> outputs, state = model.write(*model.embedding.histories(batch))
+        >>> state.memory.shape  # users, slots, width of a slot
+        torch.Size([3, 4, 8])
     """
 
     config: HpmnConfig

@@ -46,6 +46,13 @@ class KeepConfig:
 
     Raises:
         ValueError: no part of knowledge, an unknown or repeated part; a layer below 1.
+
+    Example:
+        >>> from recops_models.click.keep import KeepConfig
+        >>> KeepConfig(parts=())
+        Traceback (most recent call last):
+            ...
+        ValueError: keep: parts must be one or more of user, item and pair, each once, got ()
     """
 
     base: str = "din"
@@ -82,6 +89,19 @@ class Keep(ClickModel):
 
     Raises:
         ValueError: a head without a hidden layer, an unknown plug.
+
+    Example:
+        >>> from recops_models.click.din import Din, DinConfig
+        >>> from recops_models.click.keep import KeepConfig, plug_in
+        >>> from recops_models.examples.click_schema import KNOWN
+        >>> from recops_models.examples.tiny import tiny_click_data
+        >>> from recops_models.graphs.tiny import tiny_knowledge
+        >>> schema, batch = tiny_click_data()
+        >>> model = plug_in(Din(schema, DinConfig(width=4)), tiny_knowledge(), KeepConfig())
+        >>> batch.features[KNOWN["user"]] = batch.features["user"]
+        >>> batch.features[KNOWN["item"]] = batch.features["item"]
+        >>> model(batch).shape
+        torch.Size([3])
     """
 
     config: KeepConfig  # type: ignore[assignment]  # No ClickConfig: the base has one.
@@ -149,9 +169,18 @@ def plug_in(base: ClickModel, knowledge: Knowledge, config: KeepConfig) -> Keep:
         config: settings; ``base_sizes`` and ``version`` are filled in.
 
     Example:
-        After ``plugged = plug_in(model, Knowledge.load(path), KeepConfig())``, call
-            ``optimizer.add_param_group({"params": plugged.head.plug.parameters()})`` and continue
-            training.
+        >>> import torch
+        >>> from recops_models.click.din import Din, DinConfig
+        >>> from recops_models.click.keep import KeepConfig, plug_in
+        >>> from recops_models.examples.tiny import tiny_click_data
+        >>> from recops_models.graphs.tiny import tiny_knowledge
+        >>> base = Din(tiny_click_data()[0], DinConfig(width=4))
+        >>> optimizer = torch.optim.Adam(base.parameters())
+        >>> knowledge = tiny_knowledge()  # or Knowledge.load(path)
+        >>> model = plug_in(base, knowledge, KeepConfig())
+        >>> optimizer.add_param_group({"params": model.head.plug.parameters()})
+        >>> model.head.widths
+        {'user': 5, 'item': 5, 'pair': 4}
     """
     sizes = dataclasses.asdict(base.config)
     config = dataclasses.replace(config, base_sizes=sizes, version=knowledge.version)
@@ -160,7 +189,17 @@ def plug_in(base: ClickModel, knowledge: Knowledge, config: KeepConfig) -> Keep:
 
 
 def with_knowledge(schema: FittedSchema, knowledge: Knowledge) -> FittedSchema:
-    """Add features that hold an example's user and item rows in ``knowledge``."""
+    """Add features that hold an example's user and item rows in ``knowledge``.
+
+    Example:
+        >>> from recops_models.click.keep import with_knowledge
+        >>> from recops_models.examples.tiny import tiny_click_data
+        >>> from recops_models.graphs.tiny import tiny_knowledge
+        >>> schema, _ = tiny_click_data()
+        >>> fitted = with_knowledge(schema, tiny_knowledge())
+        >>> [feature.name for feature in fitted.schema.features[-2:]]
+        ['knowledge:user', 'knowledge:item']
+    """
     features = tuple(Categorical(KNOWN[name]) for name in KNOWN)
     declared = dataclasses.replace(
         schema.schema, features=(*without_knowledge(schema).schema.features, *features)
@@ -170,7 +209,17 @@ def with_knowledge(schema: FittedSchema, knowledge: Knowledge) -> FittedSchema:
 
 
 def without_knowledge(schema: FittedSchema) -> FittedSchema:
-    """Remove the features that :func:`with_knowledge` adds."""
+    """Remove the features that :func:`with_knowledge` adds.
+
+    Example:
+        >>> from recops_models.click.keep import with_knowledge, without_knowledge
+        >>> from recops_models.examples.tiny import tiny_click_data
+        >>> from recops_models.graphs.tiny import tiny_knowledge
+        >>> schema, _ = tiny_click_data()
+        >>> fitted = with_knowledge(schema, tiny_knowledge())
+        >>> without_knowledge(fitted).schema == schema.schema
+        True
+    """
     names = set(KNOWN.values())
     features = tuple(feature for feature in schema.schema.features if feature.name not in names)
     lookups = {name: lookup for name, lookup in schema.lookups.items() if name not in names}

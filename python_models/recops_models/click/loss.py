@@ -17,13 +17,30 @@ def click_loss(logits: Tensor, label: Tensor) -> Tensor:
     Args:
         logits: x ``[B]``.
         label: y ``[B]``, 0 or 1.
+
+    Example:
+        >>> import torch
+        >>> from recops_models.click.loss import click_loss
+        >>> click_loss(torch.zeros(2), label=torch.tensor([1.0, 0.0]))  # log 2
+        tensor(0.6931)
     """
     total = F.binary_cross_entropy_with_logits(logits.float(), label, reduction="sum")
     return total / max(len(label), 1)
 
 
 def training_loss(model: ClickModel, batch: Batch) -> Tensor:
-    """Return :func:`click_loss` of a model's logits plus the model's auxiliary loss."""
+    """Return :func:`click_loss` of a model's logits plus the model's auxiliary loss.
+
+    Example:
+        >>> from recops_models.click.din import Din, DinConfig
+        >>> from recops_models.click.loss import training_loss
+        >>> from recops_models.examples.tiny import tiny_click_data
+        >>> schema, batch = tiny_click_data()
+        >>> model = Din(schema, DinConfig(width=4))
+        >>> training_loss(model, batch).backward()
+        >>> model.embedding.tables["item"].weight.grad.shape  # 5 items + 2 rows
+        torch.Size([7, 4])
+    """
     x, auxiliary = model.bottom(batch)
     loss = click_loss(model.logits(x), batch.label)
     return loss if auxiliary is None else loss + auxiliary

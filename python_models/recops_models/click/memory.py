@@ -23,6 +23,20 @@ class MemoryModel(ClickModel, Generic[MemoryStateT]):
     Training computes the state of a history in one scan. A store of states updates it event by
     event (:meth:`advance_`) to the same bits and scores candidates with it
     (:meth:`bottom_from_state`).
+
+    Example:
+        >>> import torch
+        >>> from recops_models.click.hpmn import Hpmn, HpmnConfig
+        >>> from recops_models.examples.tiny import tiny_click_data
+        >>> schema, batch = tiny_click_data()
+        >>> model = Hpmn(schema, HpmnConfig(width=4, state=8)).eval().requires_grad_(False)
+        >>> state = model.initial_state(users=3)
+        >>> event = {"history_item": torch.tensor([2]), "history_category": torch.tensor([2])}
+        >>> model.advance_(state, torch.tensor([0]), model.embedding.events(event))
+        >>> state.count.tolist()
+        [1, 0, 0]
+        >>> model.logits(model.bottom_from_state(state, batch)).shape
+        torch.Size([3])
     """
 
     @property

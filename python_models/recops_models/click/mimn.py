@@ -52,6 +52,13 @@ class MimnConfig(DinConfig):
     Raises:
         ValueError: unknown quirks, negative weights, a size below 1, an auxiliary MLP without a
             hidden layer; and see :class:`~recops_models.click.din.DinConfig`.
+
+    Example:
+        >>> from recops_models.click.mimn import MimnConfig
+        >>> MimnConfig(slots=4, induction_topk=5)
+        Traceback (most recent call last):
+            ...
+        ValueError: mimn: induction_topk must be from 0 to slots=4, got 5
     """
 
     model: ClassVar[str] = "mimn"
@@ -116,6 +123,17 @@ class Mimn(MemoryModel[recops.MimnState]):
     Raises:
         ValueError: an auxiliary loss on states that are not as wide as an event, or the quirk
             "channels".
+
+    Example:
+        >>> from recops_models.click.mimn import Mimn, MimnConfig
+        >>> from recops_models.examples.tiny import tiny_click_data
+        >>> schema, batch = tiny_click_data()
+        >>> model = Mimn(schema, MimnConfig(width=4, slots=3))
+        >>> model(batch).shape
+        torch.Size([3])
+        >>> outputs, state = model.write(*model.embedding.histories(batch))
+        >>> state.memory.shape  # users, slots, width of an event
+        torch.Size([3, 3, 8])
     """
 
     config: MimnConfig

@@ -30,6 +30,17 @@ class ReleasedMimn(Mimn):
 
     Raises:
         ValueError: ``induction_topk=0``, since there are no channels then; and see :class:`Mimn`.
+
+    Example:
+        >>> from recops_models.click.mimn import MimnConfig
+        >>> from recops_models.click.mimn_released import ReleasedMimn
+        >>> from recops_models.examples.tiny import tiny_click_data
+        >>> schema, batch = tiny_click_data()
+        >>> model = ReleasedMimn(schema, MimnConfig(width=4, slots=3, compat=("channels",)))
+        >>> model(batch).shape
+        torch.Size([3])
+        >>> model.unservable_quirk
+        'channels'
     """
 
     def __init__(self, schema: FittedSchema, config: MimnConfig) -> None:

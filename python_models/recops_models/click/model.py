@@ -30,6 +30,12 @@ class ClickConfig:
 
     Raises:
         ValueError: a width below 1, a dropout outside [0, 1), a negative deviation.
+
+    Example:
+        >>> from recops_models.click.model import ClickConfig
+        >>> config = ClickConfig(width=8, hidden=(32,), activation="relu")
+        >>> [type(layer).__name__ for layer in config.head(input_dim=24)]
+        ['Linear', 'ReLU', 'Linear']
     """
 
     model: ClassVar[str] = "click model"
@@ -55,6 +61,14 @@ def check_quirks(model: str, compat: Sequence[str], known: Sequence[str]) -> Non
 
     Raises:
         ValueError: an unknown quirk; the message names ``model``.
+
+    Example:
+        >>> from recops_models.click.model import check_quirks
+        >>> check_quirks("dien", ["dice"], known=["dice", "sums"])
+        >>> check_quirks("dien", ["bias"], known=["dice", "sums"])
+        Traceback (most recent call last):
+            ...
+        ValueError: dien: compat must be among dice, sums, got 'bias'
     """
     for quirk in compat:
         if quirk not in known:
@@ -78,6 +92,21 @@ class ClickModel(nn.Module, ABC):
         config: see the attribute.
         width: width of a row of the tables; None: that of the configuration.
         history: the only history that is read event by event; None: all histories are.
+
+    Example:
+        >>> import torch
+        >>> from recops_models.click.model import ClickConfig, ClickModel
+        >>> from recops_models.examples.tiny import tiny_click_data
+        >>> class ContextAndSums(ClickModel):
+        ...     def __init__(self, schema, config):
+        ...         super().__init__(schema, config)
+        ...         self.head = config.head(self.output_dim())
+        ...
+        ...     def bottom(self, batch):
+        ...         return torch.cat(self.embedding.context(batch, with_history=True), -1), None
+        >>> schema, batch = tiny_click_data()
+        >>> ContextAndSums(schema, ClickConfig(width=4))(batch).shape
+        torch.Size([3])
     """
 
     head: nn.Module

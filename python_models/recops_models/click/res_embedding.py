@@ -50,6 +50,15 @@ class ResEmbeddingConfig:
     Raises:
         ValueError: a size below 1, a negative decay, a scale outside [0, 1], or a ``self_weight``
             that is not positive.
+
+    Example:
+        >>> import numpy as np
+        >>> from recops_models.click.res_embedding import ResEmbeddingConfig
+        >>> from recops_models.data.histories import Histories
+        >>> one_user = Histories(np.array([0, 3]), items=np.array([2, 3, 4]), rows=np.arange(3))
+        >>> graph = ResEmbeddingConfig(neighbours=2).make_graph(one_user, rows=5, seed=0)
+        >>> graph.neighbours[graph.offsets[3] : graph.offsets[4]]  # of row 3
+        array([2, 3, 4], dtype=int32)
     """
 
     base: str = "din"
@@ -125,6 +134,21 @@ class ResEmbedding(nn.Module):
     Raises:
         DataError: no history shares the candidate's table.
         ValueError: see :class:`~recops_models.layers.residual_table.ResidualTable`.
+
+    Example:
+        >>> import numpy as np
+        >>> from recops_models.click.din import Din, DinConfig
+        >>> from recops_models.click.res_embedding import ResEmbedding, ResEmbeddingConfig
+        >>> from recops_models.data.histories import Histories
+        >>> from recops_models.examples.tiny import tiny_click_data
+        >>> schema, batch = tiny_click_data()
+        >>> config = ResEmbeddingConfig()
+        >>> one_user = Histories(np.array([0, 3]), items=np.array([2, 3, 4]), rows=np.arange(3))
+        >>> graph = config.make_graph(one_user, rows=schema.cardinality("item"), seed=0)
+        >>> model = ResEmbedding(Din(schema, DinConfig(width=4)), graph, config.table()).eval()
+        >>> before = model(batch)
+        >>> bool((model.fold()(batch) == before).all())  # the plain table has the same rows
+        True
     """
 
     def __init__(self, base: ClickModel, graph: ItemGraph, config: ResidualConfig) -> None:

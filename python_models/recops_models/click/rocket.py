@@ -47,6 +47,13 @@ class RocketConfig:
 
     Raises:
         ValueError: a negative weight or warm-up, a temperature that is not positive.
+
+    Example:
+        >>> from recops_models.click.rocket import RocketConfig
+        >>> RocketConfig(temperature=0.0)
+        Traceback (most recent call last):
+            ...
+        ValueError: rocket: temperature must be > 0, got 0.0
     """
 
     booster: str | None = "din"
@@ -82,6 +89,13 @@ def hint_loss(light: Tensor, guide: Tensor, kind: HintKind, *, temperature: floa
 
     Raises:
         ValueError: an unknown kind, or logits of different shapes.
+
+    Example:
+        >>> import torch
+        >>> from recops_models.click.rocket import hint_loss
+        >>> light, booster = torch.tensor([1.0, 3.0]), torch.tensor([2.0, 1.0])
+        >>> hint_loss(light, booster, "logit-mse")  # (1 + 4) / 2
+        tensor(2.5000)
     """
     if light.shape != guide.shape:
         raise ValueError(
@@ -131,6 +145,18 @@ class Rocket(nn.Module):
     Raises:
         ValueError: neither booster nor teacher, or nets that cannot share what ``config.share``
             says.
+
+    Example:
+        >>> from recops_models.click.din import Din, DinConfig
+        >>> from recops_models.click.rocket import Rocket, RocketConfig
+        >>> from recops_models.examples.tiny import tiny_click_data
+        >>> schema, batch = tiny_click_data()
+        >>> light = Din(schema, DinConfig(width=4, hidden=(8,)))
+        >>> booster = Din(schema, DinConfig(width=4, hidden=(64, 32)))
+        >>> model = Rocket(light, booster, RocketConfig())
+        >>> model.loss(batch).backward()
+        >>> model.export()(batch).shape  # the light net alone
+        torch.Size([3])
     """
 
     steps: Tensor

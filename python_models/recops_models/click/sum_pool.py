@@ -19,7 +19,14 @@ from recops_models.examples.features import FittedSchema
 
 @dataclass(frozen=True)
 class SumPoolConfig(ClickConfig):
-    """Settings, those of every click model."""
+    """Settings, those of every click model.
+
+    Example:
+        >>> from recops_models.click.sum_pool import SumPoolConfig
+        >>> config = SumPoolConfig(width=8, hidden=(32,))
+        >>> config.head(input_dim=24)[-1].in_features
+        32
+    """
 
     model: ClassVar[str] = "sum-pool"
 
@@ -30,6 +37,16 @@ class SumPool(ClickModel):
     Args:
         schema: the features, fitted.
         config: sizes.
+
+    Example:
+        >>> from recops_models.click.sum_pool import SumPool, SumPoolConfig
+        >>> from recops_models.examples.tiny import tiny_click_data
+        >>> schema, batch = tiny_click_data()
+        >>> model = SumPool(schema, SumPoolConfig(width=4))
+        >>> model(batch).shape
+        torch.Size([3])
+        >>> model.output_dim()  # 4 per categorical and sequence, 1 for the price
+        21
     """
 
     def __init__(self, schema: FittedSchema, config: SumPoolConfig) -> None:

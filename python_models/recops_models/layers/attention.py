@@ -11,7 +11,17 @@ from recops_models.layers.dropout import Dropout
 
 
 class Attention(nn.Module):
-    """Multi-head attention of queries ``[B, Q, d]`` to the keys and values of a sequence."""
+    """Multi-head attention of queries ``[B, Q, d]`` to the keys and values of a sequence.
+
+    Example:
+        >>> import torch
+        >>> from recops_models.layers.attention import Attention
+        >>> attention = Attention(width=8, heads=2)
+        >>> queries, sequence = torch.randn(3, 1, 8), torch.randn(3, 5, 8)
+        >>> seen = torch.ones(1, 5, dtype=torch.bool)
+        >>> attention(queries, attention.keys_values(sequence), seen).shape
+        torch.Size([3, 1, 8])
+    """
 
     def __init__(self, width: int, heads: int) -> None:
         super().__init__()
@@ -47,7 +57,15 @@ class Attention(nn.Module):
 
 
 class CausalBlock(nn.Module):
-    """Pre-norm transformer block: causal self-attention, then a GELU MLP of hidden width 4d."""
+    """Pre-norm transformer block: causal self-attention, then a GELU MLP of hidden width 4d.
+
+    Example:
+        >>> import torch
+        >>> from recops_models.layers.attention import CausalBlock
+        >>> block = CausalBlock(width=8, heads=2, dropout=0.1)
+        >>> block(torch.randn(3, 5, 8)).shape
+        torch.Size([3, 5, 8])
+    """
 
     def __init__(self, width: int, heads: int, dropout: float) -> None:
         super().__init__()

@@ -20,7 +20,13 @@ from recops_models.layers.column_modules import ColumnModules
 
 
 class Pair(NamedTuple):
-    """Two features: ``induction`` is categorical and holds the networks, ``fed`` is their input."""
+    """Two features: ``induction`` is categorical and holds the networks, ``fed`` is their input.
+
+    Example:
+        >>> from recops_models.layers.coaction import Pair
+        >>> Pair(induction="item", fed="history_item")
+        Pair(induction='item', fed='history_item')
+    """
 
     induction: str
     fed: str
@@ -35,6 +41,15 @@ def pairs_of(schema: FittedSchema, names: Sequence[str]) -> list[Pair]:
 
     Raises:
         DataError: an unknown feature, one of the wrong kind, or no history to pair.
+
+    Example:
+        >>> from recops_models.examples.tiny import tiny_click_data
+        >>> from recops_models.layers.coaction import pairs_of
+        >>> schema, _ = tiny_click_data()
+        >>> pairs_of(schema, ["user:history_category"])
+        [Pair(induction='user', fed='history_category')]
+        >>> [pair.fed for pair in pairs_of(schema, [])]
+        ['history_item', 'history_category']
     """
     features = schema.schema
     if not names:
@@ -61,14 +76,30 @@ def pairs_of(schema: FittedSchema, names: Sequence[str]) -> list[Pair]:
 
 
 def ids_of(batch: Batch, fed: str) -> tuple[Tensor, Tensor | None]:
-    """Return ids ``[B, T]`` and lengths ``[B]`` of a feature; T = 1 and None for a single value."""
+    """Return ids ``[B, T]`` and lengths ``[B]`` of a feature; T = 1 and None for a single value.
+
+    Example:
+        >>> from recops_models.examples.tiny import tiny_click_data
+        >>> from recops_models.layers.coaction import ids_of
+        >>> _, batch = tiny_click_data()
+        >>> ids, lengths = ids_of(batch, "history_item")
+        >>> ids.tolist(), lengths.tolist()
+        ([[3, 4], [2, 0], [0, 0]], [2, 1, 0])
+    """
     ids = batch.features[fed]
     return (ids[:, None], None) if ids.ndim == 1 else (ids, batch.lengths[fed])
 
 
 @dataclass(frozen=True)
 class Network:
-    """Shape of the networks of every pair; see :func:`recops.coaction`."""
+    """Shape of the networks of every pair; see :func:`recops.coaction`.
+
+    Example:
+        >>> from recops_models.layers.coaction import Network
+        >>> network = Network(dims=(4, 3), orders=2)
+        >>> network.params_width, network.output_width  # 4 · 3, 2 · 3
+        (12, 6)
+    """
 
     dims: tuple[int, ...] = (16, 8, 4)
     orders: int = 3
@@ -114,6 +145,14 @@ class CoAction(nn.Module):
         combination_independent: see above.
         std: standard deviation of initial rows; the row of the unknown value starts at zero. None:
             Glorot's uniform law, which the released code uses for all rows.
+
+    Example:
+        >>> from recops_models.examples.tiny import tiny_click_data
+        >>> from recops_models.layers.coaction import CoAction, Network, Pair
+        >>> schema, batch = tiny_click_data()
+        >>> layer = CoAction(schema, [Pair("item", "history_item")], Network(dims=(4, 3), orders=2))
+        >>> [output.shape for output in layer(batch)]
+        [torch.Size([3, 6])]
     """
 
     def __init__(

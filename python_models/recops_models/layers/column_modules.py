@@ -14,6 +14,15 @@ class ColumnModules(nn.ModuleDict):
 
     Torch refuses such names as keys, so keys are encoded. A name that torch reserves gets a
     trailing ``_``, ``%`` becomes ``%25`` and ``.`` becomes ``%2E``. Other names are unchanged.
+
+    Example:
+        >>> from torch import nn
+        >>> from recops_models.layers.column_modules import ColumnModules
+        >>> tables = ColumnModules({"shop.kind": nn.Embedding(3, 4), "type": nn.Embedding(2, 4)})
+        >>> tables["shop.kind"]
+        Embedding(3, 4)
+        >>> list(tables.keys())
+        ['shop%2Ekind', 'type_']
     """
 
     def __getitem__(self, key: str) -> nn.Module:

@@ -20,6 +20,15 @@ class ContentSummary(nn.Module):
     Args:
         vocab_sizes: ``(V_x, V_y)``.
         width: d_hash.
+
+    Example:
+        >>> import torch
+        >>> from recops_models.layers.content_summary import ContentSummary
+        >>> summary = ContentSummary(vocab_sizes=(8, 8), width=4)  # 16 buckets
+        >>> summary.buckets(torch.tensor([2]), torch.tensor([3]))
+        tensor([[5, 6, 7]])
+        >>> summary(torch.tensor([2]), torch.tensor([3])).shape
+        torch.Size([1, 12])
     """
 
     def __init__(self, vocab_sizes: tuple[int, int], width: int) -> None:

@@ -25,6 +25,14 @@ def keys_of(seed: int, *ids: Tensor) -> Tensor:
 
     Raises:
         ValueError: no ids, ids of different lengths, or ids that are not integers.
+
+    Example:
+        >>> import torch
+        >>> from recops_models.layers.counter_random import keys_of
+        >>> users, items = torch.tensor([1, 1, 2]), torch.tensor([5, 5, 5])
+        >>> keys = keys_of(7, users, items)
+        >>> (keys == keys[0]).tolist()
+        [True, True, False]
     """
     if not ids or any(column.ndim != 1 or len(column) != len(ids[0]) for column in ids):
         shapes = ", ".join(str(list(column.shape)) for column in ids) or "none"
@@ -53,6 +61,13 @@ def drops(keys: Tensor, units: int, p: float, *, stream: int = 0) -> Tensor:
 
     Raises:
         ValueError: p is out of range.
+
+    Example:
+        >>> import torch
+        >>> from recops_models.layers.counter_random import drops, keys_of
+        >>> mask = drops(keys_of(7, torch.tensor([1, 1, 2])), units=6, p=0.5)
+        >>> mask.shape, bool((mask[0] == mask[1]).all())  # equal keys, equal masks
+        (torch.Size([3, 6]), True)
     """
     threshold = lane_threshold(p)
     words = -(-units // LANES)
@@ -67,6 +82,11 @@ def lane_threshold(p: float) -> int:
 
     Raises:
         ValueError: p is outside [0, 1).
+
+    Example:
+        >>> from recops_models.layers.counter_random import lane_threshold
+        >>> lane_threshold(0.5), lane_threshold(0.25)
+        (0, -16384)
     """
     return round(sixteenth_bits(p) * _SIXTEEN) - (_SIXTEEN >> 1)
 
@@ -76,6 +96,11 @@ def sixteenth_bits(p: float) -> float:
 
     Raises:
         ValueError: p is outside [0, 1).
+
+    Example:
+        >>> from recops_models.layers.counter_random import sixteenth_bits
+        >>> sixteenth_bits(0.25), sixteenth_bits(1e-9) == 2**-16
+        (0.25, True)
     """
     if not 0 <= p < 1:
         raise ValueError(f"dropout: p must lie within [0, 1), got {p}")
@@ -87,6 +112,13 @@ def uniform(keys: Tensor, count: int, *, stream: int = 0) -> Tensor:
     """Return ``[B, count]``, uniform on (0, 1); arguments as in :func:`drops`.
 
     The numbers are f64 with 52 random bits, or f32 with 23 on a device without float64.
+
+    Example:
+        >>> import torch
+        >>> from recops_models.layers.counter_random import keys_of, uniform
+        >>> numbers = uniform(keys_of(7, torch.arange(2)), count=3)
+        >>> numbers.shape, bool(((numbers > 0) & (numbers < 1)).all())
+        (torch.Size([2, 3]), True)
     """
     dtype = widest_float(keys.device)
     digits = 52 if dtype == torch.float64 else 23
@@ -95,7 +127,17 @@ def uniform(keys: Tensor, count: int, *, stream: int = 0) -> Tensor:
 
 
 def normal(keys: Tensor, count: int, *, stream: int = 0) -> Tensor:
-    """Return ``[B, count]``, standard normal, of the dtype of :func:`uniform`."""
+    """Return ``[B, count]``, standard normal, of the dtype of :func:`uniform`.
+
+    Example:
+        >>> import torch
+        >>> from recops_models.layers.counter_random import keys_of, normal
+        >>> keys = keys_of(7, torch.arange(2))
+        >>> normal(keys, count=3).shape
+        torch.Size([2, 3])
+        >>> torch.equal(normal(keys, count=3), normal(keys, count=3))  # no state
+        True
+    """
     numbers: Tensor = torch.special.ndtri(uniform(keys, count, stream=stream))
     return numbers
 

@@ -35,6 +35,18 @@ class DecayingRows(nn.Embedding):
 
     Raises:
         ValueError: λ is negative or not finite.
+
+    Example:
+        >>> import torch
+        >>> from recops_models.layers.decaying_rows import DecayingRows
+        >>> table = DecayingRows(3, 2, decay=0.5)
+        >>> _ = table.weight.data.fill_(1.0)
+        >>> table.touch(torch.tensor([1]))
+        >>> table.advance(rate=1.0)  # before optimizer.step()
+        >>> table.weight[1].tolist(), table.weight[2].tolist()
+        ([0.5, 0.5], [1.0, 1.0])
+        >>> table.eval().weight[2].tolist()  # pending decay is applied
+        [0.5, 0.5]
     """
 
     clock: Tensor

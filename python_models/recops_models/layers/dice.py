@@ -26,6 +26,15 @@ class Dice(nn.Module):
         eps: ε.
         always_batch: always use the batch's statistics. A prediction then depends on the other
             rows, and a single row has p = ½.
+
+    Example:
+        >>> import torch
+        >>> from recops_models.layers.dice import Dice
+        >>> dice = Dice(width=2)
+        >>> dice(torch.tensor([[-1.0, 0.0], [1.0, 0.0]])).shape
+        torch.Size([2, 2])
+        >>> dice.running_mean.tolist()
+        [0.0, 0.0]
     """
 
     running_mean: Tensor

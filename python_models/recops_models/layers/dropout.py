@@ -22,6 +22,13 @@ class Dropout(nn.Dropout):
 
     Raises:
         ValueError: p is out of range.
+
+    Example:
+        >>> import torch
+        >>> from recops_models.layers.dropout import Dropout
+        >>> out = Dropout(0.5)(torch.ones(1000))
+        >>> sorted(out.unique().tolist())
+        [0.0, 2.0]
     """
 
     def __init__(self, p: float) -> None:

@@ -18,6 +18,18 @@ class ComposedTable(nn.Module, ABC):
 
     Attributes:
         embedding_dim: d, the width of a row.
+
+    Example:
+        >>> import torch
+        >>> from recops_models.layers.embedding_bags import ComposedTable, embedding_bags
+        >>> class Doubled(ComposedTable):
+        ...     embedding_dim = 1
+        ...
+        ...     def read(self, ids):
+        ...         return 2 * torch.arange(5.0)[:, None], ids
+        >>> embedding_bags([(Doubled(), torch.tensor([[1, 3], [2, 0]]))])
+        tensor([[8.],
+                [4.]])
     """
 
     embedding_dim: int
@@ -44,6 +56,15 @@ def embedding_bags(bags: Sequence[tuple[Table, Tensor]]) -> Tensor:
 
     The op :func:`recops.embedding_bags` sums rows without writing them out. Torch's
     ``embedding_bag`` is used for sparse gradients, which the op does not have.
+
+    Example:
+        >>> import torch
+        >>> from recops_models.layers.embedding_bags import embedding_bags
+        >>> rows = torch.tensor([[0.0], [1.0], [2.0]])
+        >>> item = torch.nn.Embedding.from_pretrained(rows, padding_idx=0)
+        >>> embedding_bags([(item, torch.tensor([2, 1])), (item, torch.tensor([[1, 2], [1, 0]]))])
+        tensor([[2., 3.],
+                [1., 1.]])
     """
     read = [
         table.read(ids) if isinstance(table, ComposedTable) else (table.weight, ids)

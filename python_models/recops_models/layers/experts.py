@@ -19,6 +19,12 @@ class ExpertMixture(nn.Module):
         hidden: hidden width of each expert.
         experts: E ≥ 1.
         dropout: on the hidden units.
+
+    Example:
+        >>> import torch
+        >>> from recops_models.layers.experts import ExpertMixture
+        >>> ExpertMixture(width=8, hidden=16, experts=4)(torch.randn(3, 8)).shape
+        torch.Size([3, 8])
     """
 
     def __init__(self, width: int, hidden: int, experts: int, dropout: float = 0.0) -> None:

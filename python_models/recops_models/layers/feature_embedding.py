@@ -36,6 +36,14 @@ class History(NamedTuple):
         targets: per sequence, the candidate's feature that shares its table; None if there is none,
             as for the sign of an event.
         dim: d, the width of an event's embedding.
+
+    Example:
+        >>> from recops_models.examples.tiny import tiny_click_data
+        >>> from recops_models.layers.feature_embedding import FeatureEmbedding
+        >>> embedding = FeatureEmbedding(tiny_click_data()[0], width=4)
+        >>> (history,) = embedding.separate_histories
+        >>> history.sequences, history.dim
+        (('history_item', 'history_category'), 8)
     """
 
     name: str
@@ -66,6 +74,18 @@ class FeatureEmbedding(nn.Module):
     Raises:
         DataError: there is no history, or none of this name; the sequences of a history do not fit
             each other; or pretrained vectors are unreadable or do not have ``width`` columns.
+
+    Example:
+        >>> from recops_models.examples.tiny import tiny_click_data
+        >>> from recops_models.layers.feature_embedding import FeatureEmbedding
+        >>> schema, batch = tiny_click_data()
+        >>> embedding = FeatureEmbedding(schema, width=4)
+        >>> embedding.keys(batch).shape, embedding.lengths(batch).tolist()  # events
+        (torch.Size([3, 2, 8]), [2, 1, 0])
+        >>> embedding.query(batch).shape  # the candidate as an event
+        torch.Size([3, 8])
+        >>> [column.shape for column in embedding.context(batch)]
+        [torch.Size([3, 12]), torch.Size([3, 1])]
     """
 
     def __init__(
@@ -236,12 +256,30 @@ class FeatureEmbedding(nn.Module):
 
 
 def scanned_history(schema: FeatureSchema, chosen: str | None) -> str | None:
-    """Return the history of a single-sequence model: the chosen one, or the schema's first."""
+    """Return the history of a single-sequence model: the chosen one, or the schema's first.
+
+    Example:
+        >>> from recops_models.examples.tiny import tiny_click_data
+        >>> from recops_models.layers.feature_embedding import scanned_history
+        >>> schema, _ = tiny_click_data()
+        >>> scanned_history(schema.schema, None)
+        'history'
+    """
     return chosen or next(iter(schema.histories), None)
 
 
 def with_target(events: Tensor, lengths: Tensor, query: Tensor) -> tuple[Tensor, Tensor]:
-    """Append the candidate to the histories: ``[B, T + 1, d]`` and their lengths ``[B]``."""
+    """Append the candidate to the histories: ``[B, T + 1, d]`` and their lengths ``[B]``.
+
+    Example:
+        >>> import torch
+        >>> from recops_models.layers.feature_embedding import with_target
+        >>> events = torch.tensor([[[1.0], [2.0]], [[3.0], [0.0]]])
+        >>> candidates = torch.tensor([[7.0], [8.0]])
+        >>> longer, lengths = with_target(events, torch.tensor([2, 1]), candidates)
+        >>> longer[..., 0].tolist(), lengths.tolist()
+        ([[1.0, 2.0, 7.0], [3.0, 8.0, 0.0]], [3, 2])
+    """
     events, lengths = events.expand(len(query), -1, -1), lengths.expand(len(query))
     longer = torch.cat([events, torch.zeros_like(query)[:, None]], 1)
     position = lengths[:, None, None].expand(-1, 1, query.shape[1])
@@ -254,6 +292,13 @@ def state_rows(users: int, query: Tensor) -> Tensor:
     Args:
         users: number of states: B, or 1 if all candidates share one.
         query: candidates ``[B, d]``.
+
+    Example:
+        >>> import torch
+        >>> from recops_models.layers.feature_embedding import state_rows
+        >>> candidates = torch.zeros(3, 8)
+        >>> state_rows(3, candidates), state_rows(1, candidates)
+        (tensor([0, 1, 2]), tensor([0, 0, 0]))
     """
     rows = torch.arange(len(query), device=query.device)
     return torch.zeros_like(rows) if users < len(query) else rows

@@ -24,6 +24,21 @@ class HeadPasses:
     Raises:
         ValueError: ``head`` is another module, or has a Dice with ``always_batch``, whose output
             for a row depends on the other rows.
+
+    Example:
+        >>> import torch
+        >>> from recops_models.layers.counter_random import keys_of
+        >>> from recops_models.layers.head_passes import HeadPasses
+        >>> from recops_models.layers.mlp import MLP
+        >>> passes, x = HeadPasses(MLP(4, (8,), 1).eval()), torch.randn(3, 4)
+        >>> passes.logits(x).shape
+        torch.Size([3])
+        >>> logits, slope = passes.gradient(x)
+        >>> slope.shape
+        torch.Size([3, 4])
+        >>> keys = keys_of(7, torch.arange(3))
+        >>> [z.shape for z in passes.dropped(x, keys, p=0.1, passes=2)]
+        [torch.Size([3]), torch.Size([3])]
     """
 
     def __init__(self, head: nn.Module) -> None:

@@ -17,6 +17,17 @@ class HistoryAttention(nn.Module):
     Args:
         embedding: its histories are attended to; :meth:`forward` takes the same one.
         attention: returns a new attention over events of a given width.
+
+    Example:
+        >>> from recops_models.examples.tiny import tiny_click_data
+        >>> from recops_models.layers.feature_embedding import FeatureEmbedding
+        >>> from recops_models.layers.history_attention import HistoryAttention
+        >>> from recops_models.layers.target_attention import TargetAttention
+        >>> schema, batch = tiny_click_data()
+        >>> embedding = FeatureEmbedding(schema, width=4)
+        >>> attention = HistoryAttention(embedding, TargetAttention)
+        >>> [interest.shape for interest in attention(embedding, batch)]
+        [torch.Size([3, 8])]
     """
 
     def __init__(

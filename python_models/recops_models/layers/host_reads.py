@@ -7,7 +7,14 @@ from torch import Tensor
 
 
 def is_on_host(tensor: Tensor) -> bool:
-    """Return whether ``tensor`` is on the CPU."""
+    """Return whether ``tensor`` is on the CPU.
+
+    Example:
+        >>> import torch
+        >>> from recops_models.layers.host_reads import is_on_host
+        >>> is_on_host(torch.ones(2)), is_on_host(torch.ones(2, device="meta"))
+        (True, False)
+    """
     return tensor.device.type == "cpu"
 
 
@@ -16,5 +23,11 @@ def reads_are_free(tensor: Tensor) -> bool:
 
     Only then are checks of values, and algorithms that depend on values, worth their cost. False
     in compiled code, where a read breaks the graph.
+
+    Example:
+        >>> import torch
+        >>> from recops_models.layers.host_reads import reads_are_free
+        >>> reads_are_free(torch.ones(2)), reads_are_free(torch.ones(2, device="meta"))
+        (True, False)
     """
     return is_on_host(tensor) and not torch.compiler.is_compiling()

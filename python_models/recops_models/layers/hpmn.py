@@ -18,6 +18,17 @@ class HpmnWeights(nn.Module):
         hidden_size: H, of a slot.
         num_slots: m.
         hops: number of hops of the attention that reads the slots.
+
+    Example:
+        >>> import torch
+        >>> import recops
+        >>> from recops_models.layers.hpmn import HpmnWeights
+        >>> weights = HpmnWeights(input_size=4, hidden_size=8, num_slots=3, hops=2)
+        >>> events, lengths = torch.randn(2, 5, 4), torch.tensor([5, 3])
+        >>> params = weights.params()
+        >>> memory, _ = recops.hpmn_scan(events, params, periods=(1, 2, 4), lengths=lengths)
+        >>> memory.shape  # users, slots, H
+        torch.Size([2, 3, 8])
     """
 
     def __init__(self, input_size: int, hidden_size: int, num_slots: int, *, hops: int) -> None:

@@ -33,6 +33,17 @@ class KnowledgeReader(nn.Module):
         tables: tables of ``"user"`` and ``"item"``, see
             :class:`~recops_models.graphs.knowledge.Knowledge`.
         pair: the weights of the pair net, by name.
+
+    Example:
+        >>> import torch
+        >>> from recops_models.graphs.tiny import tiny_knowledge
+        >>> from recops_models.layers.knowledge_reader import KnowledgeReader
+        >>> reader = KnowledgeReader.of(tiny_knowledge())
+        >>> knowledge = reader(user=torch.tensor([2, 1]), item=torch.tensor([3, 3]))
+        >>> {part: tuple(values.shape) for part, values in knowledge.items()}
+        {'user': (2, 5), 'item': (2, 5), 'pair': (2, 4)}
+        >>> knowledge["user"][:, -1].tolist()  # whether the user is unknown
+        [0.0, 1.0]
     """
 
     def __init__(self, tables: Mapping[str, CodedRows], pair: Mapping[str, Tensor]) -> None:

@@ -23,6 +23,16 @@ class MimnWeights(nn.Module):
         num_slots: m.
         usage_scale: divisor of the usage, about the length of histories.
         key_memory: whether slots have static keys, as in the released code; the paper has none.
+
+    Example:
+        >>> import torch
+        >>> import recops
+        >>> from recops_models.layers.mimn import MimnWeights
+        >>> weights = MimnWeights(input_size=4, hidden_size=8, num_slots=3)
+        >>> events, lengths = torch.randn(2, 5, 4), torch.tensor([5, 3])
+        >>> outputs, state = recops.mimn_scan(events, weights.params(), lengths=lengths)
+        >>> outputs.shape, state.memory.shape
+        (torch.Size([2, 5, 8]), torch.Size([2, 3, 4]))
     """
 
     memory_init: Tensor

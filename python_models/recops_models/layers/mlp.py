@@ -20,6 +20,12 @@ def activation(name: ActivationName, width: int) -> nn.Module:
 
     Raises:
         ValueError: an unknown name.
+
+    Example:
+        >>> import torch
+        >>> from recops_models.layers.mlp import activation
+        >>> activation("prelu", 2)(torch.tensor([[-4.0, 4.0]])).tolist()  # slope 0.25
+        [[-1.0, 4.0]]
     """
     match name:
         case "relu":
@@ -42,6 +48,13 @@ class MLP(nn.Sequential):
         output_dim: width of the output, which has no activation.
         activation_name: σ.
         dropout: on the hidden units.
+
+    Example:
+        >>> import torch
+        >>> from recops_models.layers.mlp import MLP
+        >>> mlp = MLP(8, (16, 4), 1, activation_name="relu", dropout=0.1)
+        >>> mlp(torch.randn(3, 8)).shape
+        torch.Size([3, 1])
     """
 
     def __init__(

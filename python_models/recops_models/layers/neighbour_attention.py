@@ -18,6 +18,15 @@ class NeighbourAttention(nn.Module):
     Args:
         width: d, of the vectors.
         hidden: width of ``a``.
+
+    Example:
+        >>> import torch
+        >>> from recops_models.layers.neighbour_attention import NeighbourAttention
+        >>> from recops_models.layers.neighbour_sums import Edges
+        >>> edges = Edges(offsets=torch.tensor([0, 2, 3]), neighbours=torch.tensor([0, 1, 1]))
+        >>> attention = NeighbourAttention(width=4, hidden=8)
+        >>> attention(torch.randn(2, 4), edges).tolist()  # equal weights per row at the start
+        [0.5, 0.5, 1.0]
     """
 
     def __init__(self, width: int, hidden: int) -> None:

@@ -16,6 +16,16 @@ class Edges(NamedTuple):
         offsets: ``[n + 1]`` i64, of n rows.
         neighbours: ``[E]`` i64, the column of each edge, in [0, V).
         longest: most edges of a row, if known; otherwise it is read from the device.
+
+    Example:
+        >>> import torch
+        >>> from recops_models.layers.neighbour_sums import Edges
+        >>> edges = Edges(offsets=torch.tensor([0, 2, 3]), neighbours=torch.tensor([0, 1, 1]))
+        >>> edges.sources().tolist()
+        [0, 0, 1]
+        >>> part, index = edges.rows(torch.tensor([1]))
+        >>> part.neighbours.tolist(), index.tolist()
+        ([1], [2])
     """
 
     offsets: Tensor
@@ -44,6 +54,14 @@ class Transposed(NamedTuple):
     Attributes:
         edges: sorted by column of the original, then by row.
         order: ``[E]`` i64, the index of each edge in the original.
+
+    Example:
+        >>> import torch
+        >>> from recops_models.layers.neighbour_sums import Edges, Transposed
+        >>> edges = Edges(offsets=torch.tensor([0, 2, 3]), neighbours=torch.tensor([0, 1, 1]))
+        >>> transposed = Transposed.of(edges, columns=2)
+        >>> transposed.edges.offsets.tolist(), transposed.edges.neighbours.tolist()
+        ([0, 1, 3], [0, 0, 1])
     """
 
     edges: Edges
@@ -78,6 +96,15 @@ def neighbour_sums(
             sort, which is faster if the same edges are used repeatedly.
         sparse: whether the gradient of the vectors is sparse; without effect if ``transposed`` is
             given.
+
+    Example:
+        >>> import torch
+        >>> from recops_models.layers.neighbour_sums import Edges, neighbour_sums
+        >>> edges = Edges(offsets=torch.tensor([0, 2, 3]), neighbours=torch.tensor([0, 1, 1]))
+        >>> vectors = torch.tensor([[1.0, 0.0], [0.0, 2.0]])
+        >>> neighbour_sums(edges, torch.tensor([0.5, 0.5, 1.0]), vectors)
+        tensor([[0.5000, 1.0000],
+                [0.0000, 2.0000]])
     """
     if transposed is None or not torch.is_grad_enabled():
         return _sums(edges, weights, vectors, sparse)

@@ -44,6 +44,14 @@ class NextEvent(nn.Module):
 
     Raises:
         ValueError: an MLP without a hidden layer.
+
+    Example:
+        >>> import torch
+        >>> from recops_models.layers.next_event import NextEvent
+        >>> loss = NextEvent(width=4, hidden=(8,))
+        >>> states, events = torch.randn(2, 5, 4), torch.randn(2, 5, 4)
+        >>> loss(states, events, lengths=torch.tensor([5, 3])).shape
+        torch.Size([])
     """
 
     def __init__(
@@ -117,6 +125,13 @@ def rows_of(events: Tensor, drawn: Tensor) -> Tensor:
     Args:
         events: ``[B, T, ·]``.
         drawn: ``[B, T − 1]`` i64, indices into ``events.flatten(0, 1)``.
+
+    Example:
+        >>> import torch
+        >>> from recops_models.layers.next_event import rows_of
+        >>> events = torch.tensor([[[1.0], [2.0]], [[3.0], [4.0]]])
+        >>> rows_of(events, torch.tensor([[3], [0]])).tolist()
+        [[[4.0]], [[1.0]]]
     """
     return F.embedding(drawn, events.flatten(0, 1))
 
@@ -129,6 +144,13 @@ def draw_events(lengths: Tensor, rows: int, columns: int, width: int) -> Tensor:
         rows: number of rows of the result.
         columns: number of columns of the result.
         width: T.
+
+    Example:
+        >>> import torch
+        >>> from recops_models.layers.next_event import draw_events
+        >>> drawn = draw_events(torch.tensor([2, 0, 1]), rows=3, columns=4, width=2)
+        >>> drawn.shape, bool(torch.isin(drawn, torch.tensor([0, 1, 4])).all())  # valid events
+        (torch.Size([3, 4]), True)
     """
     ends = lengths.cumsum(0)  # (B,)
     if not len(lengths):

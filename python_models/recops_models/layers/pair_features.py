@@ -24,6 +24,17 @@ class PairProduct(nn.Module):
 
     Source: inner product of Qu et al., Product-based Neural Networks for User Response Prediction,
     ICDM 2016; the unsummed product is added.
+
+    Example:
+        >>> from recops_models.examples.tiny import tiny_click_data
+        >>> from recops_models.layers.coaction import Pair
+        >>> from recops_models.layers.feature_embedding import FeatureEmbedding
+        >>> from recops_models.layers.pair_features import PairProduct
+        >>> schema, batch = tiny_click_data()
+        >>> product = PairProduct(schema, [Pair("item", "history_item")], width=4)
+        >>> columns = product(batch, FeatureEmbedding(schema, width=4).tables)
+        >>> [column.shape for column in columns]
+        [torch.Size([3, 4]), torch.Size([3, 1])]
     """
 
     def __init__(self, schema: FittedSchema, pairs: Sequence[Pair], width: int) -> None:
@@ -63,6 +74,15 @@ class OwnPairProduct(nn.Module):
         width: width of a row.
         std: standard deviation of initial rows; those of padding and of the unknown value start at
             0.
+
+    Example:
+        >>> from recops_models.examples.tiny import tiny_click_data
+        >>> from recops_models.layers.coaction import Pair
+        >>> from recops_models.layers.pair_features import OwnPairProduct
+        >>> schema, batch = tiny_click_data()
+        >>> product = OwnPairProduct(schema, [Pair("item", "history_item")], width=4, std=0.1)
+        >>> [column.shape for column in product(batch)]
+        [torch.Size([3, 4]), torch.Size([3, 1])]
     """
 
     def __init__(self, schema: FittedSchema, pairs: Sequence[Pair], width: int, std: float) -> None:
@@ -99,6 +119,17 @@ class PairTable(nn.Module):
         pairs: the pairs of features.
         width: width of a row.
         keys: number of value pairs per table; :meth:`fit` finds them.
+
+    Example:
+        >>> from recops_models.examples.tiny import tiny_click_data
+        >>> from recops_models.layers.coaction import Pair
+        >>> from recops_models.layers.pair_features import PairTable
+        >>> _, batch = tiny_click_data()
+        >>> table = PairTable.fit([Pair("item", "history_item")], 4, [batch], min_count=1)
+        >>> table.tables[0].num_embeddings  # 3 pairs of values and padding
+        4
+        >>> [column.shape for column in table(batch)]
+        [torch.Size([3, 4])]
     """
 
     def __init__(self, pairs: Sequence[Pair], width: int, keys: Sequence[int]) -> None:

@@ -18,6 +18,12 @@ class PairKnowledge(nn.Module):
     Args:
         width: d.
         hidden: width of the hidden layer.
+
+    Example:
+        >>> import torch
+        >>> from recops_models.layers.pair_knowledge import PairKnowledge
+        >>> PairKnowledge(width=4, hidden=8)(torch.randn(3, 4), torch.randn(3, 4)).shape
+        torch.Size([3, 4])
     """
 
     def __init__(self, width: int, hidden: int) -> None:

@@ -25,6 +25,14 @@ class PartsLinear(nn.Module):
         widths: widths of each part.
         output_width: width of the result.
         bias: whether there is a b.
+
+    Example:
+        >>> import torch
+        >>> from recops_models.layers.plug import PartsLinear
+        >>> linear = PartsLinear(widths=(4, 2), output_width=3)
+        >>> user, items = torch.randn(1, 4), torch.randn(5, 2)  # one user, five items
+        >>> linear([user, items]).shape
+        torch.Size([5, 3])
     """
 
     def __init__(self, widths: Sequence[int], output_width: int, *, bias: bool = True) -> None:
@@ -65,6 +73,15 @@ class Plug(nn.Module):
 
     Raises:
         ValueError: an unknown kind.
+
+    Example:
+        >>> import torch
+        >>> from recops_models.layers.plug import Plug
+        >>> layer, x, knowledge = torch.nn.Linear(8, 16), torch.randn(3, 8), torch.randn(3, 4)
+        >>> plug = Plug("gate", widths=[4], layer_width=16, hidden=8)
+        >>> out = plug(layer, torch.relu, x, [knowledge])
+        >>> torch.equal(out, layer(x).relu())  # no effect before training
+        True
     """
 
     def __init__(
@@ -114,6 +131,14 @@ class PluggedHead(nn.Module):
 
     Raises:
         ValueError: ``head`` has no hidden layer.
+
+    Example:
+        >>> import torch
+        >>> from recops_models.layers.mlp import MLP
+        >>> from recops_models.layers.plug import PluggedHead
+        >>> head = PluggedHead(MLP(8, (16,), 1).eval(), {"user": 4}, "add", hidden=8)
+        >>> head(torch.randn(3, 8 + 4)).shape
+        torch.Size([3, 1])
     """
 
     def __init__(

@@ -8,7 +8,14 @@ import torch
 
 
 def widest_float(device: torch.device) -> torch.dtype:
-    """Return float64, or float32 for a device without float64, such as Apple's GPUs."""
+    """Return float64, or float32 for a device without float64, such as Apple's GPUs.
+
+    Example:
+        >>> import torch
+        >>> from recops_models.layers.precision import widest_float
+        >>> widest_float(torch.device("cpu"))
+        torch.float64
+    """
     return _widest_float(device.type)
 
 

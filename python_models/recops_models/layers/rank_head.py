@@ -18,6 +18,12 @@ class SENet(nn.Module):
     Args:
         field_widths: the width of each field of the concatenated input, in order.
         reduction: F fields have a hidden layer of width F / reduction, at least 1.
+
+    Example:
+        >>> import torch
+        >>> from recops_models.layers.rank_head import SENet
+        >>> SENet(field_widths=[4, 2, 2])(torch.randn(3, 8)).shape
+        torch.Size([3, 8])
     """
 
     def __init__(self, field_widths: list[int], reduction: int = 3) -> None:
@@ -40,7 +46,14 @@ class SENet(nn.Module):
 
 
 class MaskBlock(nn.Module):
-    """MaskNet's ``relu(LN(W3 (LN(x) ⊙ W_b relu(W_a x))))`` (Wang et al. 2021)."""
+    """MaskNet's ``relu(LN(W3 (LN(x) ⊙ W_b relu(W_a x))))`` (Wang et al. 2021).
+
+    Example:
+        >>> import torch
+        >>> from recops_models.layers.rank_head import MaskBlock
+        >>> MaskBlock(width=8, hidden=4, output=6)(torch.randn(3, 8)).shape
+        torch.Size([3, 6])
+    """
 
     def __init__(self, width: int, hidden: int, output: int) -> None:
         super().__init__()
@@ -61,6 +74,13 @@ class RankHead(nn.Module):
         hidden: width of the mask's bottleneck and of the block's output.
         vocab_size: V_t.
         dropout: on the input of the linear layer.
+
+    Example:
+        >>> import torch
+        >>> from recops_models.layers.rank_head import RankHead
+        >>> head = RankHead(field_widths=[4, 2], hidden=8, vocab_size=10)
+        >>> head([torch.randn(3, 4), torch.randn(3, 2)]).shape
+        torch.Size([3, 10])
     """
 
     def __init__(

@@ -29,6 +29,15 @@ class Recurrent(nn.Module):
         reset: position of the reset gate, see :func:`recops.recurrent_scan`.
         update: how attention enters an AUGRU, see :func:`recops.recurrent_scan`.
         tensorflow: initialise as GRUCell does.
+
+    Example:
+        >>> import torch
+        >>> from recops_models.layers.recurrent import Recurrent
+        >>> augru = Recurrent(4, 8, "augru")
+        >>> events, attention = torch.randn(2, 5, 4), torch.rand(2, 5)
+        >>> states, last = augru(events, torch.tensor([5, 3]), attention)
+        >>> states.shape, last.shape
+        (torch.Size([2, 5, 8]), torch.Size([2, 8]))
     """
 
     bias_hh: Tensor | None

@@ -23,6 +23,13 @@ def relative_buckets(distance: Tensor, buckets: int, reach: int, *, both_ways: b
 
     Source: Raffel et al., Exploring the Limits of Transfer Learning, 2020, section 2.1, and its
     released code.
+
+    Example:
+        >>> import torch
+        >>> from recops_models.layers.relative_bias import relative_buckets
+        >>> distance = torch.tensor([-1, 0, 1, 3, 4, 7, 100])
+        >>> relative_buckets(distance, buckets=8, reach=16, both_ways=False).tolist()
+        [0, 0, 1, 3, 4, 5, 7]
     """
     ahead = distance < 0
     number = buckets // 2 if both_ways else buckets
@@ -41,6 +48,13 @@ class RelativeBias(nn.Module):
         both_ways: whether queries also attend to later keys.
         buckets: number of buckets, even.
         reach: distances from here on share a bucket.
+
+    Example:
+        >>> import torch
+        >>> from recops_models.layers.relative_bias import RelativeBias
+        >>> position = torch.arange(5)
+        >>> RelativeBias(heads=2, both_ways=True)(position[:, None] - position).shape
+        torch.Size([2, 5, 5])
     """
 
     def __init__(self, heads: int, *, both_ways: bool, buckets: int = 32, reach: int = 128) -> None:

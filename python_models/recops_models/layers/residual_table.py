@@ -45,6 +45,13 @@ class ResidualConfig:
             in [0, 1].
         residual: False: centres alone.
         attention: width of an attention that weights the edges; None: the graph's weights.
+
+    Example:
+        >>> from recops_models.layers.residual_table import ResidualConfig
+        >>> ResidualConfig(residual_scale=2.0)
+        Traceback (most recent call last):
+            ...
+        ValueError: ResidualConfig: residual_scale must lie within [0, 1], got 2.0
     """
 
     decay: float = 0.0
@@ -82,6 +89,20 @@ class ResidualTable(ComposedTable):
 
     Raises:
         ValueError: the graph has another number of items than the table, or edges of padding.
+
+    Example:
+        >>> import numpy as np
+        >>> import torch
+        >>> from recops_models.graphs.item_graph import ItemGraph
+        >>> from recops_models.layers.residual_table import ResidualConfig, ResidualTable
+        >>> weights = np.array([1.0, 0.5, 0.5], dtype=np.float32)
+        >>> graph = ItemGraph(np.array([0, 0, 1, 3]), np.array([1, 1, 2], dtype=np.int32), weights)
+        >>> plain = torch.nn.Embedding(3, 4, padding_idx=0)  # padding, unknown, one item
+        >>> table = ResidualTable(plain, graph, ResidualConfig())
+        >>> table(torch.tensor([0, 2])).shape
+        torch.Size([2, 4])
+        >>> torch.equal(table.fold().weight, table.compose())  # for serving
+        True
     """
 
     offsets: Tensor

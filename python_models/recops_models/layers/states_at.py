@@ -13,7 +13,19 @@ StateT = TypeVar("StateT")
 
 
 class Write(Protocol[StateT]):
-    """Recurrence over the first events of U histories ``[U, T, d]``, from given or empty states."""
+    """Recurrence over the first events of U histories ``[U, T, d]``, from given or empty states.
+
+    Example:
+        >>> import torch
+        >>> from recops_models.layers.states_at import Write
+        >>> def total(events, lengths, state):
+        ...     before = 0 if state is None else state
+        ...     inside = torch.arange(events.shape[1]) < lengths[:, None]
+        ...     return before + (events * inside[..., None]).sum(1)
+        >>> write: Write[torch.Tensor] = total
+        >>> write(torch.ones(1, 3, 2), torch.tensor([2]), None)
+        tensor([[2., 2.]])
+    """
 
     def __call__(self, events: Tensor, lengths: Tensor, state: StateT | None, /) -> StateT: ...
 
@@ -31,6 +43,17 @@ def states_at(write: Write[StateT], events: Tensor, history: Tensor, ends: Tenso
         events: ``[U, T, d]``, T ≥ 1.
         history: ``[B]`` i64 in [0, U); every history occurs.
         ends: ``[B]`` i64, at most T.
+
+    Example:
+        >>> import torch
+        >>> from recops_models.layers.states_at import states_at
+        >>> def total(events, lengths, state):
+        ...     inside = torch.arange(events.shape[1]) < lengths[:, None]
+        ...     return (0 if state is None else state) + (events * inside[..., None]).sum(1)
+        >>> events = torch.tensor([[[1.0], [2.0], [4.0]]])  # one history
+        >>> states_at(total, events, history=torch.tensor([0, 0]), ends=torch.tensor([1, 3]))
+        tensor([[1.],
+                [7.]])
     """
     users, steps, _ = events.shape
     first = ends.new_full((users,), steps).scatter_reduce(0, history, ends, "amin")
@@ -55,6 +78,17 @@ def states_along(
         events: ``[U, T, d]``.
         history: ``[B]`` i64 in [0, U); every history occurs.
         ends: ``[B]`` i64, at most T.
+
+    Example:
+        >>> import torch
+        >>> from recops_models.layers.states_at import states_along
+        >>> def running_sums(events, lengths):
+        ...     return events.cumsum(1)
+        >>> events = torch.tensor([[[1.0], [2.0], [4.0]]])  # one history
+        >>> ends = torch.tensor([1, 3])
+        >>> states_along(running_sums, events, torch.tensor([0, 0]), ends)[..., 0]
+        tensor([[1., 0., 0.],
+                [1., 3., 7.]])
     """
     users, steps, _ = events.shape
     longest = ends.new_zeros(users).scatter_reduce(0, history, ends, "amax")

@@ -34,6 +34,12 @@ class PairLinear(nn.Module):
     Args:
         width: d, of the query and of the keys.
         hidden: width of the output.
+
+    Example:
+        >>> import torch
+        >>> from recops_models.layers.target_attention import PairLinear
+        >>> PairLinear(width=4, hidden=8)(torch.randn(3, 4), torch.randn(3, 5, 4)).shape
+        torch.Size([3, 5, 8])
     """
 
     def __init__(self, width: int, hidden: int) -> None:
@@ -73,6 +79,17 @@ class EventAttention(nn.Module, ABC):
 
     Raises:
         ValueError: unknown weights.
+
+    Example:
+        >>> import torch
+        >>> from recops_models.layers.target_attention import EventAttention
+        >>> class DotAttention(EventAttention):
+        ...     def scores(self, query, keys, lengths):
+        ...         return (keys @ query[..., None])[..., 0]
+        >>> attention = DotAttention("softmax")
+        >>> query, keys = torch.zeros(1, 2), torch.randn(1, 3, 2)
+        >>> attention.attention(query, keys, lengths=torch.tensor([2])).tolist()
+        [[0.5, 0.5, 0.0]]
     """
 
     def __init__(self, weights: AttentionWeights) -> None:
@@ -124,6 +141,16 @@ class TargetAttention(EventAttention):
 
     Raises:
         ValueError: no hidden layer, Dice, or unknown weights.
+
+    Example:
+        >>> import torch
+        >>> from recops_models.layers.target_attention import TargetAttention
+        >>> attention = TargetAttention(width=4)
+        >>> query, keys, lengths = torch.randn(3, 4), torch.randn(3, 5, 4), torch.tensor([5, 2, 0])
+        >>> attention(query, keys, lengths).shape
+        torch.Size([3, 4])
+        >>> attention.attention(query, keys, lengths)[2].tolist()  # an empty history
+        [0.0, 0.0, 0.0, 0.0, 0.0]
     """
 
     def __init__(
@@ -185,6 +212,14 @@ class BilinearAttention(EventAttention):
     Args:
         width: d, of the query and of the keys.
         weights: see :class:`EventAttention`; the paper's is "softmax". "uniform" has no W.
+
+    Example:
+        >>> import torch
+        >>> from recops_models.layers.target_attention import BilinearAttention
+        >>> attention = BilinearAttention(width=4)
+        >>> query, keys = torch.randn(3, 4), torch.randn(3, 5, 4)
+        >>> attention(query, keys, lengths=torch.tensor([5, 2, 0])).shape
+        torch.Size([3, 4])
     """
 
     def __init__(self, width: int, *, weights: AttentionWeights = "softmax") -> None:
@@ -198,5 +233,12 @@ class BilinearAttention(EventAttention):
 
 
 def pool(weights: Tensor, keys: Tensor) -> Tensor:
-    """Return ``Σ_t w_t k_t``, ``[B, d]``, of weights ``[B, T]`` and keys ``[B, T, d]``."""
+    """Return ``Σ_t w_t k_t``, ``[B, d]``, of weights ``[B, T]`` and keys ``[B, T, d]``.
+
+    Example:
+        >>> import torch
+        >>> from recops_models.layers.target_attention import pool
+        >>> pool(torch.tensor([[0.5, 2.0]]), torch.tensor([[[2.0, 4.0], [1.0, 0.0]]]))
+        tensor([[3., 2.]])
+    """
     return torch.bmm(weights[:, None], keys).squeeze(1)
