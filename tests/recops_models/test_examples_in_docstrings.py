@@ -15,7 +15,7 @@ import torch
 
 import recops_models
 
-FOLDERS = ("click", "layers")
+FOLDERS = ("click", "layers", "generative")
 """Folders whose public classes and functions all have an example."""
 
 WITHOUT_EXAMPLE: dict[str, str] = {}

@@ -163,22 +163,21 @@ class Keep(ClickModel):
 def plug_in(base: ClickModel, knowledge: Knowledge, config: KeepConfig) -> Keep:
     """Plug knowledge into a model without changing its predictions.
 
+    To continue training, add ``model.head.plug.parameters()`` to the optimizer of ``base``.
+
     Args:
         base: trained or not; its parameters stay the same objects, its head moves.
         knowledge: knowledge of a super-domain.
         config: settings; ``base_sizes`` and ``version`` are filled in.
 
     Example:
-        >>> import torch
         >>> from recops_models.click.din import Din, DinConfig
         >>> from recops_models.click.keep import KeepConfig, plug_in
         >>> from recops_models.examples.tiny import tiny_click_data
         >>> from recops_models.graphs.tiny import tiny_knowledge
         >>> base = Din(tiny_click_data()[0], DinConfig(width=4))
-        >>> optimizer = torch.optim.Adam(base.parameters())
         >>> knowledge = tiny_knowledge()  # or Knowledge.load(path)
         >>> model = plug_in(base, knowledge, KeepConfig())
-        >>> optimizer.add_param_group({"params": model.head.plug.parameters()})
         >>> model.head.widths
         {'user': 5, 'item': 5, 'pair': 4}
     """

@@ -27,12 +27,12 @@ class Ensemble(Recommender):
     Raises:
         ValueError: ``members`` is empty, or ``depth`` < 1.
 
-    Examples:
+    Example:
         >>> import numpy as np
         >>> import torch
         >>> from recops_models.data.histories import Histories
+        >>> from recops_models.generative.ensemble import Ensemble
         >>> from recops_models.generative.popularity import Popularity
-
         >>> members = [Popularity(torch.tensor(n)) for n in ([9, 5, 4, 0], [0, 1, 8, 7])]
         >>> one_user = Histories(np.array([0, 1]), np.array([0]), np.array([0]))
         >>> Ensemble(members, depth=3).recommend(one_user, 2)  # item 0 is in the history

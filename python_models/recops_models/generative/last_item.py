@@ -31,6 +31,15 @@ class LastItem(Recommender):
     Args:
         train: training histories.
         num_items: N.
+
+    Example:
+        >>> import numpy as np
+        >>> from recops_models.data.histories import Histories
+        >>> from recops_models.generative.last_item import LastItem
+        >>> train = Histories(np.array([0, 3, 6]), np.array([0, 1, 2, 0, 1, 3]), np.arange(6))
+        >>> request = Histories(np.array([0, 1]), items=np.array([0]), rows=np.array([0]))
+        >>> LastItem(train, num_items=4).recommend(request, k=2).items
+        tensor([[1, 2]])
     """
 
     def __init__(self, train: Histories, num_items: int) -> None:

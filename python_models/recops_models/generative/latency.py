@@ -21,7 +21,13 @@ Clock: TypeAlias = Callable[[], float]
 
 
 class Latency(NamedTuple):
-    """Milliseconds of a request, each a median over its repetitions."""
+    """Milliseconds of a request, each a median over its repetitions.
+
+    Example:
+        >>> from recops_models.generative.latency import Latency
+        >>> Latency(encode=0.5, steps=1.0, beam=0.25, total=1.75).total
+        1.75
+    """
 
     encode: float
     """Encoding of the history."""
@@ -65,6 +71,17 @@ def latency(
 
     Raises:
         ValueError: ``repeats`` < 1, or a history is empty.
+
+    Example:
+        >>> import torch
+        >>> from recops_models.generative.latency import latency
+        >>> from recops_models.generative.tiger import TIGER, TIGERConfig
+        >>> paths = torch.tensor([[0, 0], [0, 1], [1, 0]])
+        >>> config = TIGERConfig(width=8, heads=2, hidden=8, encoder_layers=1, decoder_layers=1)
+        >>> model = TIGER(paths, (2, 2), torch.ones(3), config).eval()
+        >>> times = latency(model, torch.tensor([[1, 2, 0]]), torch.tensor([2]), beams=3, repeats=2)
+        >>> times.total > 0
+        True
     """
     if repeats < 1:
         raise ValueError(f"latency: repeats must be 1 or more, got {repeats}")

@@ -28,7 +28,7 @@ class LiveItems:
     Raises:
         ValueError: ``model`` belongs to another ``LiveItems`` whose catalogue has changed.
 
-    Examples:
+    Example:
         >>> import torch
         >>> from recops_models.generative.live_items import LiveItems
         >>> from recops_models.generative.unirec import UniRec, UniRecConfig

@@ -22,6 +22,13 @@ def next_token_loss(log_prob: Tensor, weight: Tensor) -> Tensor:
     Args:
         log_prob: ``[n]``, log p of n targets.
         weight: ``[n]``, α.
+
+    Example:
+        >>> import torch
+        >>> from recops_models.generative.path_losses import next_token_loss
+        >>> log_prob = torch.tensor([-1.0, -3.0])
+        >>> next_token_loss(log_prob, weight=torch.tensor([1.0, 2.0]))  # (1 + 6) / 2
+        tensor(3.5000)
     """
     return -(weight * log_prob).mean()
 
@@ -35,6 +42,12 @@ def advantages(reward: Tensor, clip: float) -> Tensor:
     Args:
         reward: ``[n]``, R.
         clip: c.
+
+    Example:
+        >>> import torch
+        >>> from recops_models.generative.path_losses import advantages
+        >>> advantages(torch.tensor([0.0, 1.0, 2.0, 1.0]), clip=1.0)
+        tensor([-1.,  0.,  1.,  0.])
     """
     above = reward - reward[:1]
     centred = above - above.mean()
@@ -50,6 +63,14 @@ def check_reward_weights(strength: float, clip: float) -> None:
 
     Raises:
         ValueError: λ < 0, c ≤ 0, λc > 1, or a value is not finite.
+
+    Example:
+        >>> from recops_models.generative.path_losses import check_reward_weights
+        >>> check_reward_weights(strength=0.5, clip=2.0)
+        >>> check_reward_weights(strength=-1.0, clip=2.0)  # doctest: +ELLIPSIS
+        Traceback (most recent call last):
+            ...
+        ValueError: reward_loss: reward_strength must be 0 or more ...
     """
     if not (0 <= strength < float("inf") and 0 < clip < float("inf")):
         raise ValueError(
@@ -79,6 +100,14 @@ def reward_loss(
 
     Raises:
         ValueError: see :func:`check_reward_weights`.
+
+    Example:
+        >>> import torch
+        >>> from recops_models.generative.path_losses import reward_loss
+        >>> log_prob, reward = torch.tensor([-1.0, -3.0]), torch.tensor([1.0, 0.0])
+        >>> # (1.5 · 1 + 0.5 · 3) / 2
+        >>> reward_loss(log_prob, torch.ones(2), reward, strength=0.5, clip=1.0)
+        tensor(1.5000)
     """
     check_reward_weights(strength, clip)
     factor = (1 + strength * advantages(reward, clip)).clamp(
@@ -96,6 +125,13 @@ def preference_margins(policy: Tensor, reference: Tensor) -> Tensor:
 
     Returns:
         ``[n]``.
+
+    Example:
+        >>> import torch
+        >>> from recops_models.generative.path_losses import preference_margins
+        >>> policy, reference = torch.tensor([[-1.0], [-4.0]]), torch.tensor([[-2.0], [-3.0]])
+        >>> preference_margins(policy, reference)
+        tensor([2.])
     """
     preferred, other = (policy - reference).unbind()
     return preferred - other
@@ -114,6 +150,13 @@ def preference_loss(policy: Tensor, reference: Tensor, *, beta: float) -> Tensor
         policy: ``[2, n]``, see :func:`preference_margins`.
         reference: ``[2, n]``, see :func:`preference_margins`.
         beta: β.
+
+    Example:
+        >>> import torch
+        >>> from recops_models.generative.path_losses import preference_loss
+        >>> policy = torch.tensor([[-1.0], [-4.0]])
+        >>> preference_loss(policy, reference=policy, beta=0.1)  # log 2
+        tensor(0.6931)
     """
     if not policy.shape[1]:
         return policy.sum()
@@ -135,6 +178,13 @@ def preference_pairs(target: Tensor, level: Tensor, horizon: int) -> tuple[Tenso
 
     Returns:
         the preferred and the other items, ``[B, T]`` i64 each; 0: no pair at t.
+
+    Example:
+        >>> import torch
+        >>> from recops_models.generative.path_losses import preference_pairs
+        >>> target, level = torch.tensor([[5, 6, 7]]), torch.tensor([[0, 2, 2]])
+        >>> preference_pairs(target, level, horizon=1)  # item 6 is preferred to item 5
+        (tensor([[6, 0, 0]]), tensor([[5, 0, 0]]))
     """
     partner = torch.zeros_like(target)
     higher = torch.zeros_like(target, dtype=torch.bool)  # whether the partner is preferred

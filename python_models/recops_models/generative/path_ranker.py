@@ -49,6 +49,11 @@ class RequestInputs:
     Attributes:
         tasks: number of tasks that the model distinguishes; 0 if it reads no task.
         users: number of users whose fields the model stores; 0 if it reads no user.
+
+    Example:
+        >>> from recops_models.generative.path_ranker import RequestInputs
+        >>> RequestInputs(tasks=3).names
+        ('task',)
     """
 
     tasks: int = 0
@@ -72,6 +77,17 @@ class PathRanker(Ranker):
         paths: ``[1 + N, S]`` i64, tokens of each item, counted from 1; row 0 is padding.
         prior: ``[N]`` f32; among items with one path, higher ranks first.
         rescores: whether :meth:`rescore` adds to the scores of the items found.
+
+    Example:
+        >>> import torch
+        >>> from recops_models.generative.path_ranker import PathRanker
+        >>> from recops_models.generative.tiger import TIGER, TIGERConfig
+        >>> paths = torch.tensor([[0, 0], [0, 1], [1, 0]])
+        >>> config = TIGERConfig(width=8, heads=2, hidden=8, encoder_layers=1, decoder_layers=1)
+        >>> model: PathRanker = TIGER(paths, (2, 2), torch.ones(3), config).eval()
+        >>> ranking = model.decode(torch.tensor([[1, 2, 0]]), torch.tensor([2]), k=3)
+        >>> sorted(ranking.items[0].tolist())
+        [0, 1, 2]
     """
 
     trie: recops.SidTrie
@@ -224,6 +240,20 @@ class Requests(Recommender):
         model: the ranker.
         task: ``[U]`` i64, task of each history given to :meth:`recommend`.
         user: ``[U]`` i64, 1-based.
+
+    Example:
+        >>> import numpy as np
+        >>> import torch
+        >>> from recops_models.data.histories import Histories
+        >>> from recops_models.generative.path_ranker import Requests
+        >>> from recops_models.generative.unirec import UniRec, UniRecConfig
+        >>> config = UniRecConfig(num_attributes=0, history=4, width=8, heads=2, objectives=2)
+        >>> paths = torch.tensor([[0, 0], [0, 1], [1, 0]])
+        >>> model = UniRec(paths, (2, 2), torch.ones(3), config).eval()
+        >>> one_user = Histories(np.array([0, 1]), items=np.array([0]), rows=np.array([0]))
+        >>> requests = Requests(model, task=torch.tensor([1]), user=torch.tensor([0]))
+        >>> sorted(requests.recommend(one_user, k=2).items[0].tolist())
+        [1, 2]
     """
 
     def __init__(self, model: PathRanker, task: Tensor, user: Tensor) -> None:
@@ -272,6 +302,18 @@ def beam_search(
 
     Raises:
         ValueError: rescoring returns NaN.
+
+    Example:
+        >>> import torch
+        >>> from recops_models.generative.path_ranker import beam_search
+        >>> from recops_models.generative.tiger import TIGER, TIGERConfig
+        >>> paths = torch.tensor([[0, 0], [0, 1], [1, 0]])
+        >>> config = TIGERConfig(width=8, heads=2, hidden=8, encoder_layers=1, decoder_layers=1)
+        >>> model = TIGER(paths, (2, 2), torch.ones(3), config).eval()
+        >>> encoded = model.encode_requests(torch.tensor([[1, 2, 0]]), torch.tensor([2]))
+        >>> result = beam_search(model, encoded, beams=2, allowed=[torch.tensor([0, 2])])
+        >>> sorted(result.item_ids[0].tolist())
+        [0, 2]
     """
     requests, state = len(encoded[0]), list[Tensor]()
     prefix = torch.zeros(requests, 1, 0, dtype=torch.int64, device=encoded[0].device)
@@ -319,6 +361,13 @@ def gather_beams(state: Tensor, parents: Tensor) -> Tensor:
     """Return ``state [B, M', …]`` of each beam's parent, for ``parents [B, M]``.
 
     A dead beam (parent −1) gets the state of beam 0; the search ignores its logits.
+
+    Example:
+        >>> import torch
+        >>> from recops_models.generative.path_ranker import gather_beams
+        >>> state = torch.tensor([[[10], [20]]])
+        >>> gather_beams(state, parents=torch.tensor([[1, 1, 0]])).tolist()
+        [[[20], [20], [10]]]
     """
     row = parents.long().clamp(min=0).reshape(*parents.shape, *[1] * (state.dim() - 2))
     # torch.take_along_dim would trace the batch size as a constant in torch.export.

@@ -25,6 +25,12 @@ class Popularity(Recommender):
 
     Args:
         counts: ``[N]``, training events per item.
+
+    Example:
+        >>> import torch
+        >>> from recops_models.generative.popularity import Popularity
+        >>> Popularity(torch.tensor([9, 5, 7])).decode(excluded=[torch.tensor([0])], k=2)
+        Ranking(items=tensor([[2, 1]]), scores=tensor([[7., 5.]]))
     """
 
     counts: Tensor
@@ -60,6 +66,12 @@ def popularity_ranks(counts: Tensor) -> Tensor:
     They are f64, or f32 on a device without float64, where they are distinct up to 2²³ items. Of
     two items with equal counts the one with the lower index gets the higher value. The order of
     ties in ``torch.topk`` on counts depends on the version of torch.
+
+    Example:
+        >>> import torch
+        >>> from recops_models.generative.popularity import popularity_ranks
+        >>> popularity_ranks(torch.tensor([5, 9, 5]))
+        tensor([0.5000, 0.7500, 0.2500], dtype=torch.float64)
     """
     order = counts.argsort(descending=True, stable=True)
     dtype, device = widest_float(counts.device), counts.device
@@ -68,5 +80,14 @@ def popularity_ranks(counts: Tensor) -> Tensor:
 
 
 def item_counts(histories: Histories, num_items: int) -> Tensor:
-    """Return the number of events of each item, ``[N]`` i64."""
+    """Return the number of events of each item, ``[N]`` i64.
+
+    Example:
+        >>> import numpy as np
+        >>> from recops_models.data.histories import Histories
+        >>> from recops_models.generative.popularity import item_counts
+        >>> histories = Histories(np.array([0, 2, 3]), items=np.array([2, 0, 2]), rows=np.arange(3))
+        >>> item_counts(histories, num_items=4)
+        tensor([1, 0, 2, 0])
+    """
     return torch.bincount(torch.from_numpy(histories.items), minlength=num_items)

@@ -26,6 +26,13 @@ class Ranking(NamedTuple):
     Attributes:
         items: ``[U, k]`` i64, item indices; −1 if there are fewer than k items.
         scores: ``[U, k]`` f32; −inf for −1.
+
+    Example:
+        >>> import torch
+        >>> from recops_models.generative.ranker import Ranking
+        >>> ranking = Ranking(items=torch.tensor([[2, 0]]), scores=torch.tensor([[0.9, 0.1]]))
+        >>> ranking.items[:, 0]  # the best item of each user
+        tensor([2])
     """
 
     items: Tensor
@@ -33,7 +40,21 @@ class Ranking(NamedTuple):
 
 
 class Recommender(nn.Module, ABC):
-    """Model that ranks the catalogue for a user's history."""
+    """Model that ranks the catalogue for a user's history.
+
+    Example:
+        >>> import numpy as np
+        >>> import torch
+        >>> from recops_models.data.histories import Histories
+        >>> from recops_models.generative.ranker import Recommender, seen_items, top_unseen
+        >>> class Newest(Recommender):
+        ...     def recommend(self, histories, k):
+        ...         scores = torch.arange(5.0).expand(len(histories), -1)
+        ...         return top_unseen(scores, seen_items(histories), k)
+        >>> one_user = Histories(np.array([0, 1]), items=np.array([4]), rows=np.array([0]))
+        >>> Newest().recommend(one_user, k=2).items
+        tensor([[3, 2]])
+    """
 
     @property
     def device(self) -> torch.device:
@@ -47,7 +68,18 @@ class Recommender(nn.Module, ABC):
 
 
 class Ranker(Recommender):
-    """Recommender trained to predict the next item from the last ``window`` events."""
+    """Recommender trained to predict the next item from the last ``window`` events.
+
+    Example:
+        >>> import numpy as np
+        >>> from recops_models.data.histories import Histories
+        >>> from recops_models.generative.ranker import Ranker
+        >>> from recops_models.generative.sasrec import SASRec, SASRecConfig
+        >>> model: Ranker = SASRec(3, SASRecConfig(history=4, width=8)).eval()
+        >>> one_user = Histories(np.array([0, 1]), items=np.array([0]), rows=np.array([0]))
+        >>> sorted(model.recommend(one_user, k=2).items[0].tolist())
+        [1, 2]
+    """
 
     num_items: int
 
@@ -115,6 +147,14 @@ def check_lengths(name: str, lengths: Tensor) -> None:
 
     Raises:
         ValueError: a length is below 1.
+
+    Example:
+        >>> import torch
+        >>> from recops_models.generative.ranker import check_lengths
+        >>> check_lengths("SASRec", torch.tensor([3, 0]))
+        Traceback (most recent call last):
+            ...
+        ValueError: SASRec: lengths must be 1 or more, got 0 for history 1
     """
     if lengths.numel() and reads_are_free(lengths) and int(lengths.min()) < 1:
         row = int((lengths < 1).nonzero()[0])
@@ -124,7 +164,16 @@ def check_lengths(name: str, lengths: Tensor) -> None:
 
 
 def in_batches(histories: Histories, size: int) -> Iterator[Histories]:
-    """Yield consecutive parts of at most ``size`` histories."""
+    """Yield consecutive parts of at most ``size`` histories.
+
+    Example:
+        >>> import numpy as np
+        >>> from recops_models.data.histories import Histories
+        >>> from recops_models.generative.ranker import in_batches
+        >>> histories = Histories(np.arange(6), items=np.arange(5), rows=np.arange(5))
+        >>> [len(batch) for batch in in_batches(histories, size=2)]
+        [2, 2, 1]
+    """
     for start in range(0, len(histories), size):
         yield histories.take(np.arange(start, min(start + size, len(histories))))
 
@@ -133,6 +182,14 @@ def concatenate(parts: Sequence[Ranking], k: int) -> Ranking:
     """Return the rankings of all users of ``parts`` on the host, ``k`` items each.
 
     ``parts`` may be empty.
+
+    Example:
+        >>> import torch
+        >>> from recops_models.generative.ranker import Ranking, concatenate
+        >>> one_user = Ranking(items=torch.tensor([[2, 0]]), scores=torch.tensor([[0.9, 0.1]]))
+        >>> concatenate([one_user, one_user], k=2).items
+        tensor([[2, 0],
+                [2, 0]])
     """
     from recops_models.training.device import to_host  # Loading a model needs no training code.
 
@@ -142,7 +199,16 @@ def concatenate(parts: Sequence[Ranking], k: int) -> Ranking:
 
 
 def seen_items(histories: Histories, device: torch.device | None = None) -> Sequence[Tensor]:
-    """Return the items of each history, one tensor per history, on ``device`` (default: host)."""
+    """Return the items of each history, one tensor per history, on ``device`` (default: host).
+
+    Example:
+        >>> import numpy as np
+        >>> from recops_models.data.histories import Histories
+        >>> from recops_models.generative.ranker import seen_items
+        >>> histories = Histories(np.array([0, 2, 3]), items=np.array([2, 0, 2]), rows=np.arange(3))
+        >>> seen_items(histories)
+        (tensor([2, 0]), tensor([2]))
+    """
     lengths = [int(length) for length in histories.lengths]
     items: Sequence[Tensor] = torch.from_numpy(histories.items).to(device).split(lengths)
     return items
@@ -155,6 +221,12 @@ def top_unseen(scores: Tensor, excluded: Sequence[Tensor] | None, k: int) -> Ran
         scores: ``[U, N]``.
         excluded: for each user the items to exclude; −1 is ignored. None: exclude none.
         k: number of items.
+
+    Example:
+        >>> import torch
+        >>> from recops_models.generative.ranker import top_unseen
+        >>> top_unseen(torch.tensor([[0.5, 2.0, 1.0]]), excluded=[torch.tensor([1])], k=2)
+        Ranking(items=tensor([[2, 0]]), scores=tensor([[1.0000, 0.5000]]))
     """
     if excluded:
         items = torch.cat(list(excluded))

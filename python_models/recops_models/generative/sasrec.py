@@ -36,6 +36,13 @@ class SASRecConfig:
     Raises:
         ValueError: a size is too small, the heads do not divide the width, or the dropout is
             outside [0, 1).
+
+    Example:
+        >>> from recops_models.generative.sasrec import SASRecConfig
+        >>> SASRecConfig(width=64, heads=3)
+        Traceback (most recent call last):
+            ...
+        ValueError: sasrec: heads must divide width 64, got 3
     """
 
     history: int = 50
@@ -58,6 +65,15 @@ class SASRec(Ranker):
     Args:
         num_items: N.
         config: sizes.
+
+    Example:
+        >>> import torch
+        >>> from recops_models.generative.sasrec import SASRec, SASRecConfig
+        >>> model = SASRec(num_items=5, config=SASRecConfig(history=4, width=8))
+        >>> history, target = torch.tensor([[1, 2, 3, 0]]), torch.tensor([[2, 3, 4, 0]])
+        >>> model.loss(history, target).backward()
+        >>> model.eval().decode(history, lengths=torch.tensor([3]), k=2).items.shape
+        torch.Size([1, 2])
     """
 
     def __init__(self, num_items: int, config: SASRecConfig) -> None:

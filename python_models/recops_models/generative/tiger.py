@@ -51,6 +51,13 @@ class TIGERConfig:
     Raises:
         ValueError: a size is too small, the heads do not divide the width, or the dropout is
             outside [0, 1).
+
+    Example:
+        >>> from recops_models.generative.tiger import TIGERConfig
+        >>> TIGERConfig(width=128, heads=3)
+        Traceback (most recent call last):
+            ...
+        ValueError: tiger: heads must divide width 128, got 3
     """
 
     history: int = 20
@@ -94,7 +101,15 @@ class _Block(nn.Module):
 
 
 class EncoderBlock(_Block):
-    """Block in which the tokens of a history attend to each other."""
+    """Block in which the tokens of a history attend to each other.
+
+    Example:
+        >>> import torch
+        >>> from recops_models.generative.tiger import EncoderBlock, TIGERConfig
+        >>> block = EncoderBlock(TIGERConfig(width=8, heads=2, hidden=8))
+        >>> block(torch.randn(3, 6, 8), bias=torch.zeros(1, 2, 6, 6)).shape
+        torch.Size([3, 6, 8])
+    """
 
     def forward(self, x: Tensor, bias: Tensor) -> Tensor:
         """Return ``[R, S, d]``.
@@ -109,7 +124,16 @@ class EncoderBlock(_Block):
 
 
 class DecoderBlock(_Block):
-    """Block in which a path's tokens attend to earlier ones, then to the history, then an MLP."""
+    """Block in which a path's tokens attend to earlier ones, then to the history, then an MLP.
+
+    Example:
+        >>> import torch
+        >>> from recops_models.generative.tiger import DecoderBlock, TIGERConfig
+        >>> block = DecoderBlock(TIGERConfig(width=8, heads=2, hidden=8))
+        >>> x, bias = torch.randn(3, 2, 8), torch.zeros(2, 2, 2)
+        >>> block.add_self_attention(x, block.path_keys_values(x), bias).shape
+        torch.Size([3, 2, 8])
+    """
 
     def __init__(self, config: TIGERConfig) -> None:
         super().__init__(config)
@@ -136,7 +160,17 @@ class DecoderBlock(_Block):
 
 
 class EncodedHistory(NamedTuple):
-    """Tensors that the decoder reads of R histories."""
+    """Tensors that the decoder reads of R histories.
+
+    Example:
+        >>> import torch
+        >>> from recops_models.generative.tiger import TIGER, TIGERConfig
+        >>> config = TIGERConfig(width=8, heads=2, hidden=8, encoder_layers=1, decoder_layers=1)
+        >>> model = TIGER(torch.tensor([[0, 0], [0, 1], [1, 0]]), (2, 2), torch.ones(3), config)
+        >>> encoded = model.encode(torch.tensor([[1, 2, 0]]), known=torch.tensor([[2]]))
+        >>> encoded.bias.shape  # one query, 3 events of 2 tokens
+        torch.Size([1, 2, 1, 6])
+    """
 
     keys_values: list[tuple[Tensor, Tensor]]
     """``[R, heads, T · L, d / heads]`` each, per decoder block."""
@@ -154,6 +188,17 @@ class TIGER(PathRanker):
         prior: ``[N]``, number of training events per item. Among items with one path, higher ranks
             first.
         config: sizes.
+
+    Example:
+        >>> import torch
+        >>> from recops_models.generative.tiger import TIGER, TIGERConfig
+        >>> paths = torch.tensor([[0, 0], [0, 1], [1, 0]])  # semantic IDs of three items
+        >>> config = TIGERConfig(width=8, heads=2, hidden=8, encoder_layers=1, decoder_layers=1)
+        >>> model = TIGER(paths, (2, 2), torch.ones(3), config)
+        >>> history, target = torch.tensor([[1, 2, 0]]), torch.tensor([[2, 3, 0]])
+        >>> model.loss(history, target).backward()
+        >>> sorted(model.eval().decode(history, torch.tensor([2]), k=3).items[0].tolist())
+        [0, 1, 2]
     """
 
     def __init__(

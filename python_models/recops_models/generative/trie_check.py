@@ -28,6 +28,18 @@ def check_trie(
     Raises:
         ValueError: the trie has other vocabularies or an item without a path, a token is out of
             range, or a sampled item is not on its path.
+
+    Example:
+        >>> import torch
+        >>> import recops
+        >>> from recops_models.generative.trie_check import check_trie
+        >>> paths = torch.tensor([[0, 0], [0, 1], [1, 0]])
+        >>> trie = recops.SidTrie.from_sids(paths, vocab_sizes=(2, 2))
+        >>> check_trie("serve", trie, paths, vocab_sizes=(2, 2))
+        >>> check_trie("serve", trie, paths, vocab_sizes=(2, 3))
+        Traceback (most recent call last):
+            ...
+        ValueError: serve: trie must have the model's vocab_sizes (2, 3), got (2, 2)
     """
     if trie.vocab_sizes != vocab_sizes:
         raise ValueError(

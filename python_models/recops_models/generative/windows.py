@@ -12,7 +12,15 @@ from recops_models.data.histories import Histories
 
 
 class Windows(NamedTuple):
-    """Windows of histories and their targets ``items[:, 1:]``."""
+    """Windows of histories and their targets ``items[:, 1:]``.
+
+    Example:
+        >>> import torch
+        >>> from recops_models.generative.windows import Windows
+        >>> windows = Windows.of(torch.tensor([[4, 5, 6], [7, 8, 0]]))
+        >>> windows.rows
+        tensor([0, 1, 2])
+    """
 
     items: Tensor
     """``[W, T + 1]`` i64, 1-based, right-padded with 0."""
@@ -30,12 +38,25 @@ def target_rows(target: Tensor) -> Tensor:
 
     The number of targets depends on data, so on a device other than the CPU this waits for the
     device. Batches hold the result, which is computed before they are copied to the device.
+
+    Example:
+        >>> import torch
+        >>> from recops_models.generative.windows import target_rows
+        >>> target_rows(torch.tensor([[5, 6], [8, 0]]))
+        tensor([0, 1, 2])
     """
     return (target > 0).flatten().nonzero()[:, 0]
 
 
 def at_rows(values: Tensor, rows: Tensor) -> Tensor:
-    """Return ``values [B, T, …]`` at ``rows [n]`` of the B · T flattened positions, ``[n, …]``."""
+    """Return ``values [B, T, …]`` at ``rows [n]`` of the B · T flattened positions, ``[n, …]``.
+
+    Example:
+        >>> import torch
+        >>> from recops_models.generative.windows import at_rows
+        >>> at_rows(torch.tensor([[5, 6], [8, 0]]), rows=torch.tensor([0, 2]))
+        tensor([5, 8])
+    """
     return values.flatten(0, 1).index_select(0, rows)
 
 
@@ -60,6 +81,15 @@ def window_batches(
 
     Raises:
         ValueError: no history has two events.
+
+    Example:
+        >>> import numpy as np
+        >>> from recops_models.data.histories import Histories
+        >>> from recops_models.generative.windows import window_batches
+        >>> histories = Histories(np.array([0, 4, 6]), items=np.arange(6), rows=np.arange(6))
+        >>> batches = window_batches(histories, length=4, batch=2, rng=np.random.default_rng(0))
+        >>> [tuple(batch.shape) for batch in batches]
+        [(2, 4)]
     """
     windows = cut_windows(histories, length, rng)
     if not len(windows):
@@ -91,6 +121,15 @@ def cut_windows(histories: Histories, length: int, rng: np.random.Generator) -> 
 
     Returns:
         positions in ``histories.items``, ``[W, length + 1]`` i64, right-padded with −1.
+
+    Example:
+        >>> import numpy as np
+        >>> from recops_models.data.histories import Histories
+        >>> from recops_models.generative.windows import cut_windows
+        >>> histories = Histories(np.array([0, 4, 6]), items=np.arange(6), rows=np.arange(6))
+        >>> cut_windows(histories, length=4, rng=np.random.default_rng(0))
+        tensor([[ 0,  1,  2,  3, -1],
+                [ 4,  5, -1, -1, -1]])
     """
     lengths = histories.lengths
     targets = np.maximum(lengths - 1, 0)
@@ -107,7 +146,17 @@ def cut_windows(histories: Histories, length: int, rng: np.random.Generator) -> 
 
 
 def items_at(histories: Histories, positions: Tensor) -> Tensor:
-    """Return the 1-based items at ``positions``; 0 at position −1."""
+    """Return the 1-based items at ``positions``; 0 at position −1.
+
+    Example:
+        >>> import numpy as np
+        >>> import torch
+        >>> from recops_models.data.histories import Histories
+        >>> from recops_models.generative.windows import items_at
+        >>> histories = Histories(np.array([0, 3]), items=np.array([7, 8, 9]), rows=np.arange(3))
+        >>> items_at(histories, torch.tensor([[0, 2, -1]]))
+        tensor([[ 8, 10,  0]])
+    """
     items = torch.from_numpy(histories.items)
     return (items[positions] + 1).where(positions >= 0, 0)
 
@@ -117,6 +166,16 @@ def last_windows(histories: Histories, length: int) -> tuple[Tensor, Tensor]:
 
     Returns:
         items ``[U, length]`` i64, 1-based, right-padded with 0; lengths ``[U]`` i64.
+
+    Example:
+        >>> import numpy as np
+        >>> from recops_models.data.histories import Histories
+        >>> from recops_models.generative.windows import last_windows
+        >>> items = np.array([7, 8, 9, 5])
+        >>> histories = Histories(np.array([0, 3, 4]), items, rows=np.arange(4))
+        >>> last_windows(histories, length=2)
+        (tensor([[ 9, 10],
+                [ 6,  0]]), tensor([2, 1]))
     """
     items, lengths = histories.last(length)
     return torch.from_numpy(items + 1), torch.from_numpy(lengths)

@@ -52,6 +52,11 @@ class UniRecConfig:
     Raises:
         ValueError: a size or weight is too small, the heads do not divide the width, item scores
             have no loss, or the dropout is outside [0, 1).
+
+    Example:
+        >>> from recops_models.generative.unirec import UniRecConfig
+        >>> UniRecConfig(objectives=2, scenes=3).tasks
+        6
     """
 
     num_attributes: int = 1

@@ -28,6 +28,14 @@ class TaskStart(nn.Module):
     ``config.bos`` selects the form: one row per task, as in the paper; ``E_obj[objective] +
     E_scene[scene]``, which also covers pairs without training data [I]; or one row for all tasks,
     an ablation.
+
+    Example:
+        >>> import torch
+        >>> from recops_models.generative.unirec.config import UniRecConfig
+        >>> from recops_models.generative.unirec.decoder import TaskStart
+        >>> start = TaskStart(UniRecConfig(width=8, objectives=2))
+        >>> start(1, torch.Size([3, 5])).shape
+        torch.Size([3, 5, 8])
     """
 
     def __init__(self, config: UniRecConfig) -> None:
@@ -101,6 +109,15 @@ class PathTokens(nn.Module):
     Args:
         vocab_sizes: number of tokens per position.
         config: sizes.
+
+    Example:
+        >>> import torch
+        >>> from recops_models.generative.unirec.config import UniRecConfig
+        >>> from recops_models.generative.unirec.decoder import PathTokens
+        >>> tokens = PathTokens((4, 8, 8), UniRecConfig(width=8, hash_width=2))
+        >>> prefix = torch.tensor([[1, 3]])  # an attribute and a code
+        >>> [field.shape for field in tokens.fields(2, prefix)]  # two tokens and their summary
+        [torch.Size([1, 8]), torch.Size([1, 8]), torch.Size([1, 6])]
     """
 
     def __init__(self, vocab_sizes: Sequence[int], config: UniRecConfig) -> None:
@@ -153,6 +170,15 @@ class DecoderLayer(nn.Module):
 
     Queries do not attend to each other. γ is a parameter that starts at 1 [I]. Attention scores are
     divided by √(d / heads); the sources print √d.
+
+    Example:
+        >>> import torch
+        >>> from recops_models.generative.unirec.config import UniRecConfig
+        >>> from recops_models.generative.unirec.decoder import DecoderLayer
+        >>> layer = DecoderLayer(UniRecConfig(width=8, heads=2))
+        >>> keys_values = layer.attention.keys_values(torch.randn(3, 10, 8))
+        >>> layer(torch.randn(3, 1, 8), keys_values, torch.ones(1, 10, dtype=torch.bool)).shape
+        torch.Size([3, 1, 8])
     """
 
     def __init__(self, config: UniRecConfig) -> None:
@@ -171,7 +197,17 @@ class DecoderLayer(nn.Module):
 
 
 class PathDecoder(nn.Module):
-    """Stack of ``config.layers`` decoder layers over one encoded history."""
+    """Stack of ``config.layers`` decoder layers over one encoded history.
+
+    Example:
+        >>> import torch
+        >>> from recops_models.generative.unirec.config import UniRecConfig
+        >>> from recops_models.generative.unirec.decoder import PathDecoder
+        >>> decoder = PathDecoder(UniRecConfig(width=8, heads=2))
+        >>> memory = decoder.keys_values(events=torch.randn(3, 5, 8), content=torch.randn(3, 5, 8))
+        >>> decoder(torch.randn(3, 1, 8), memory, torch.ones(1, 5, dtype=torch.bool)).shape
+        torch.Size([3, 1, 8])
+    """
 
     def __init__(self, config: UniRecConfig) -> None:
         super().__init__()

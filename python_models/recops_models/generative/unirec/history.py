@@ -17,7 +17,17 @@ from recops_models.layers.rms_norm import RMSNorm
 
 
 class HistoryEncoding(NamedTuple):
-    """Output of :class:`HistoryEncoder`; row t of each ``[B, T, …]`` depends on events up to t."""
+    """Output of :class:`HistoryEncoder`; row t of each ``[B, T, …]`` depends on events up to t.
+
+    Example:
+        >>> import torch
+        >>> from recops_models.generative.unirec import UniRec, UniRecConfig
+        >>> config = UniRecConfig(num_attributes=0, history=4, width=8, heads=2)
+        >>> model = UniRec(torch.tensor([[0, 0], [0, 1]]), (2, 2), torch.ones(2), config)
+        >>> encoded = model.encode(torch.tensor([[1, 2, 0, 0]]))
+        >>> encoded.events.shape, encoded.aggregate.shape
+        (torch.Size([1, 4, 8]), torch.Size([1, 4, 16]))
+    """
 
     events: Tensor
     """H_seq ``[B, T, d]``."""
@@ -43,6 +53,15 @@ class HistoryEncoder(nn.Module):
         codes: number of codes per item.
         static: width of h_static, the user's fields; 0 for none.
         config: sizes.
+
+    Example:
+        >>> import torch
+        >>> from recops_models.generative.unirec.config import UniRecConfig
+        >>> from recops_models.generative.unirec.history import HistoryEncoder
+        >>> encoder = HistoryEncoder(codes=2, static=0, config=UniRecConfig(width=8, heads=2))
+        >>> item, attribute, *codes = (torch.randn(3, 5, 8) for _ in range(4))
+        >>> encoder(item, [attribute, *codes], static=None).events.shape
+        torch.Size([3, 5, 8])
     """
 
     def __init__(self, codes: int, static: int, config: UniRecConfig) -> None:
@@ -96,6 +115,12 @@ def event_std(config: UniRecConfig) -> float:
     """Return the standard deviation of initial item and position embeddings.
 
     Sums scale items by √d, so they start from SASRec's 0.02.
+
+    Example:
+        >>> from recops_models.generative.unirec.config import UniRecConfig
+        >>> from recops_models.generative.unirec.history import event_std
+        >>> event_std(UniRecConfig()), event_std(UniRecConfig(events="concat", width=64))
+        (0.02, 0.125)
     """
     return 0.02 if config.events == "sum" else config.width**-0.5
 
@@ -109,6 +134,14 @@ class UserFields(nn.Module):
         values: ``[1 + U, F]`` i64, tokens of each user's fields, from 1; 0: value unknown. Row 0 is
             the unknown user.
         width: width of one field's embedding.
+
+    Example:
+        >>> import torch
+        >>> from recops_models.generative.unirec.history import UserFields
+        >>> values = torch.tensor([[0, 0], [1, 2], [3, 1]])  # two users with two fields
+        >>> fields = UserFields(values, width=4)
+        >>> fields(torch.tensor([1, 2, 0])).shape
+        torch.Size([3, 8])
     """
 
     values: Tensor

@@ -31,6 +31,15 @@ class ItemScores(nn.Module):
     Args:
         events: ``[N]``, number of training events per item.
         config: sizes.
+
+    Example:
+        >>> import torch
+        >>> from recops_models.generative.unirec.config import UniRecConfig
+        >>> from recops_models.generative.unirec.item_scores import ItemScores
+        >>> scores = ItemScores(torch.tensor([3, 1, 0]), UniRecConfig(width=8))  # events per item
+        >>> table = torch.nn.Embedding(4, 8, padding_idx=0)
+        >>> scores(torch.randn(2, 8), torch.tensor([[1, 2], [3, 0]]), table).shape
+        torch.Size([2, 2])
     """
 
     known: Tensor

@@ -58,7 +58,18 @@ _USER_FIELD_WIDTH = 16
 
 
 class EncodedRequests(NamedTuple):
-    """Tensors that decoding reads of B requests."""
+    """Tensors that decoding reads of B requests.
+
+    Example:
+        >>> import torch
+        >>> from recops_models.generative.unirec import UniRec, UniRecConfig
+        >>> from recops_models.generative.unirec.model import EncodedRequests
+        >>> config = UniRecConfig(num_attributes=0, history=4, width=8, heads=2)
+        >>> model = UniRec(torch.tensor([[0, 0], [0, 1]]), (2, 2), torch.ones(2), config)
+        >>> tensors = model.encode_requests(torch.tensor([[1, 2, 0, 0]]), torch.tensor([2]))
+        >>> EncodedRequests.from_tensors(tensors).state.shape
+        torch.Size([1, 1, 8])
+    """
 
     start: Tensor
     """First query ``[B, 1, d]``, before positions are added."""
@@ -99,6 +110,17 @@ class UniRec(PathRanker):
 
     Raises:
         ValueError: paths, vocabulary sizes, prior and number of attributes do not fit each other.
+
+    Example:
+        >>> import torch
+        >>> from recops_models.generative.unirec import UniRec, UniRecConfig
+        >>> paths = torch.tensor([[0, 0, 1], [0, 1, 0], [1, 1, 1]])  # an attribute, two codes
+        >>> config = UniRecConfig(num_attributes=1, history=4, width=8, heads=2)
+        >>> model = UniRec(paths, (2, 2, 2), torch.ones(3), config)
+        >>> history, target = torch.tensor([[1, 2, 0, 0]]), torch.tensor([[2, 3, 0, 0]])
+        >>> model.loss(history, target).backward()
+        >>> sorted(model.eval().decode(history, torch.tensor([2]), k=3).items[0].tolist())
+        [0, 1, 2]
     """
 
     rescores: ClassVar[bool] = True
