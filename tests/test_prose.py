@@ -51,6 +51,12 @@ def test_findings_in_python(checker: ModuleType, source: str, rules: list[str]) 
     assert [finding.rule for finding in checker.python_findings(source)] == rules
 
 
+def test_examples_in_docstrings_are_skipped(checker: ModuleType) -> None:
+    session = "    >>> f(\n" + "    ... word\n" * 46 + f"    ... )\n    {ARCHAIC}\n"
+    source = f'"""Return it.\n\nExample:\n{session}\nRests {ARCHAIC} it.\n"""\n'
+    assert [finding.text for finding in checker.python_findings(source)] == [f"Rests {ARCHAIC} it."]
+
+
 def test_findings_in_cpp_are_in_comments(checker: ModuleType) -> None:
     source = f"// One two.\nint {ARCHAIC};\n// Rests\n// {ARCHAIC} it.\n"
     assert [(finding.line, finding.text) for finding in checker.cpp_findings(source)] == [

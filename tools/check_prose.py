@@ -57,6 +57,8 @@ VAGUE_NAME = re.compile(
     re.IGNORECASE | re.VERBOSE,
 )
 NOT_PROSE = re.compile(r"``[^`]*``|`[^`]*`|\$[^$]*\$|https?://\S+")
+SESSION = re.compile(r"^[ \t]*>>> .*(?:\n[ \t]*\S.*)*", re.MULTILINE)
+"""Interactive example up to the next empty line."""
 
 
 class Finding(NamedTuple):
@@ -82,7 +84,8 @@ class Totals:
 
 def text_findings(text: str, line: int) -> Iterator[Finding]:
     """Yield the archaic phrases and the long sentences of ``text``, which starts at ``line``."""
-    for sentence in re.split(r"(?<=[.;:!?])\s+|\n\s*\n", NOT_PROSE.sub("x", text)):
+    prose = NOT_PROSE.sub("x", SESSION.sub("", text))
+    for sentence in re.split(r"(?<=[.;:!?])\s+|\n\s*\n", prose):
         flat = " ".join(sentence.split())
         if len(flat.split()) > LONGEST_SENTENCE:
             yield Finding(line, "long sentence", flat)
