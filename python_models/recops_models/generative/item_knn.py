@@ -19,6 +19,7 @@ from torch import Tensor
 from recops_models.data.histories import Histories
 from recops_models.generative.history_scorer import HistoryScorer
 from recops_models.generative.popularity import item_counts
+from recops_models.layers.precision import widest_float
 from recops_models.setting_checks import check_above_zero, check_at_least, check_at_most
 
 _ROWS = 1 << 14
@@ -129,7 +130,10 @@ class ItemKNN(HistoryScorer):
         return self.config.history
 
     def score_all(self, history: Tensor, lengths: Tensor) -> Tensor:
-        """See :meth:`HistoryScorer.score_all`; the sums have a fixed order."""
+        """See :meth:`HistoryScorer.score_all`; the sums have a fixed order.
+
+        The host computes them. They are f64, or f32 on a device without float64.
+        """
         batch, steps = history.shape
         age = lengths[:, None] - 1 - torch.arange(steps, device=history.device)
         weight = self.config.decay ** age.clamp(min=0)
@@ -138,8 +142,10 @@ class ItemKNN(HistoryScorer):
             (_array(weight[row, step]), (_array(row), _array(history[row, step] - 1))),
             shape=(batch, self.num_items),
         ).tocsr()
-        scores = torch.from_numpy((requests @ self._matrix()).toarray()).to(self.ties.device)
-        return scores + self._tie_weight() * self.ties.double()
+        scores = (requests @ self._matrix()).toarray()
+        scores += self._tie_weight() * _array(self.ties).astype(np.float64)
+        device = self.ties.device
+        return torch.from_numpy(scores).to(device, widest_float(device))
 
     def item_vectors(self) -> Tensor:
         """See :meth:`HistoryScorer.item_vectors`; an item's similarities to all items.
