@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import os
 import sys
+import warnings
 from collections.abc import Sequence
 
 from recops_models.printable import printable
@@ -40,13 +41,23 @@ _EXTRAS = {
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command line and exit with 0 (success), 1 (failure) or 2 (bad usage).
 
-    An error is one line on stderr. ``RECOPS_DEBUG=1`` adds its traceback.
+    An error is one line on stderr. ``RECOPS_DEBUG=1`` adds its traceback. Warnings of other
+    packages are shown with ``--verbose`` only.
     """
     arguments = sys.argv[1:] if arguments is None else arguments
     wait_passively()  # Must precede the import of torch.
     if _reads_data(arguments):
         skip_pandas()
+    if "--verbose" not in arguments:
+        _hide_warnings_of_others()
     sys.exit(run(arguments))
+
+
+def _hide_warnings_of_others() -> None:
+    """Hide Python warnings of other packages, unless ``-W`` or ``PYTHONWARNINGS`` is set."""
+    if not sys.warnoptions:
+        warnings.filterwarnings("ignore")
+        warnings.filterwarnings("default", module=r"recops(_models|_evidence)?(\.|$)")
 
 
 def _reads_data(arguments: Sequence[str]) -> bool:

@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import logging
+import os
+import re
+import subprocess
+import sys
 from collections.abc import Iterator
 
 import pytest
@@ -43,3 +47,34 @@ def test_warnings_are_written_once_after_several_commands(
     lines = capsys.readouterr().err.splitlines()
     assert len(lines) == 1
     assert lines[0].endswith("WARNING recops_models.serving.center: a [31mred[0m warning")
+
+
+WARNINGS = """
+import sys, warnings
+from recops_models import cli
+
+def warn(arguments):
+    for module in ("sklearn.base", "recops_models.data", "recops", "recops_other"):
+        exec("import warnings; warnings.warn(f'from {__name__}')", {"__name__": module})
+    return 0
+
+cli.run = warn
+cli.main(sys.argv[1:])
+"""
+
+
+@pytest.mark.parametrize(
+    ("arguments", "options", "expected"),
+    [
+        ([], [], ["recops_models.data", "recops"]),
+        (["--verbose"], [], ["sklearn.base", "recops_models.data", "recops", "recops_other"]),
+        ([], ["-W", "always"], ["sklearn.base", "recops_models.data", "recops", "recops_other"]),
+    ],
+)
+def test_warnings_of_other_packages_need_verbose(
+    arguments: list[str], options: list[str], expected: list[str]
+) -> None:
+    environment = {name: value for name, value in os.environ.items() if name != "PYTHONWARNINGS"}
+    command = [sys.executable, *options, "-c", WARNINGS, *arguments]
+    output = subprocess.run(command, check=True, capture_output=True, text=True, env=environment)
+    assert re.findall(r"from (\S+)$", output.stderr, re.MULTILINE) == expected
