@@ -8,7 +8,7 @@ window over neighbouring events and the decay of older events are those of tuned
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -180,7 +180,7 @@ def _cooccurrences(train: Histories, num_items: int, config: ItemKNNConfig) -> s
     return counts if config.direction == "forward" else (counts + counts.T).tocsr()
 
 
-def _array(tensor: Tensor) -> NDArray[np.generic]:
+def _array(tensor: Tensor) -> NDArray[Any]:
     from recops_models.training.device import array
 
     return array(tensor)
