@@ -31,6 +31,13 @@ class EASEConfig:
 
     Raises:
         ValueError: a value is out of range.
+
+    Example:
+        >>> from recops_models.generative.ease import EASEConfig
+        >>> EASEConfig(l2=0.0)
+        Traceback (most recent call last):
+            ...
+        ValueError: ease: l2 must be > 0, got 0.0
     """
 
     l2: float = 250.0
@@ -53,6 +60,16 @@ class EASE(HistoryScorer):
     Args:
         weights: B ``[N, N]`` f32.
         config: settings.
+
+    Example:
+        >>> import numpy as np
+        >>> from recops_models.data.histories import Histories
+        >>> from recops_models.generative.ease import EASE, EASEConfig
+        >>> train = Histories(np.array([0, 3, 5, 7]), np.array([0, 1, 2, 0, 1, 0, 3]), np.arange(7))
+        >>> model = EASE.fit(train, num_items=4, config=EASEConfig(l2=1.0))
+        >>> request = Histories(np.array([0, 1]), items=np.array([0]), rows=np.array([0]))
+        >>> model.recommend(request, k=1).items  # two of three users of item 0 have item 1
+        tensor([[1]])
     """
 
     weights: Tensor

@@ -25,7 +25,18 @@ _MOST_SCORES = 1 << 24
 
 
 class HistoryScorer(Recommender):
-    """Recommender that scores all items from the last ``window`` events, without training steps."""
+    """Recommender that scores all items from the last ``window`` events, without training steps.
+
+    Example:
+        >>> import numpy as np
+        >>> from recops_models.data.histories import Histories
+        >>> from recops_models.generative.ease import EASE, EASEConfig
+        >>> from recops_models.generative.history_scorer import HistoryScorer
+        >>> histories = Histories(np.array([0, 3, 5]), np.array([0, 1, 2, 0, 1]), np.arange(5))
+        >>> model: HistoryScorer = EASE.fit(histories, num_items=4, config=EASEConfig(l2=1.0))
+        >>> model.recommend(histories, k=2).items.shape
+        torch.Size([2, 2])
+    """
 
     num_items: int
 

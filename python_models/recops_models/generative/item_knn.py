@@ -43,6 +43,13 @@ class ItemKNNConfig:
 
     Raises:
         ValueError: a value is out of range.
+
+    Example:
+        >>> from recops_models.generative.item_knn import ItemKNNConfig
+        >>> ItemKNNConfig(decay=2.0)
+        Traceback (most recent call last):
+            ...
+        ValueError: item-knn: decay must be ≤ 1, got 2.0
     """
 
     window: int = 3
@@ -75,6 +82,16 @@ class ItemKNN(HistoryScorer):
         similarities: ``[N, K]`` f32; 0: none.
         ties: ``[N]`` f32, distinct values in [0, 1) that order equal scores.
         config: settings.
+
+    Example:
+        >>> import numpy as np
+        >>> from recops_models.data.histories import Histories
+        >>> from recops_models.generative.item_knn import ItemKNN, ItemKNNConfig
+        >>> train = Histories(np.array([0, 3, 5, 7]), np.array([0, 1, 2, 0, 1, 0, 3]), np.arange(7))
+        >>> model = ItemKNN.fit(train, num_items=4, config=ItemKNNConfig(), seed=0)
+        >>> request = Histories(np.array([0, 1]), items=np.array([0]), rows=np.array([0]))
+        >>> model.recommend(request, k=1).items  # item 1 is most often close to item 0
+        tensor([[1]])
     """
 
     neighbours: Tensor
