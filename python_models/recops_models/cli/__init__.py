@@ -58,6 +58,7 @@ def _hide_warnings_of_others() -> None:
     if not sys.warnoptions:
         warnings.filterwarnings("ignore")
         warnings.filterwarnings("default", module=r"recops(_models|_evidence)?(\.|$)")
+        warnings.filterwarnings("default", message="recops: ")
 
 
 def _reads_data(arguments: Sequence[str]) -> bool:

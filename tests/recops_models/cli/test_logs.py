@@ -56,19 +56,23 @@ from recops_models import cli
 def warn(arguments):
     for module in ("sklearn.base", "recops_models.data", "recops", "recops_other"):
         exec("import warnings; warnings.warn(f'from {__name__}')", {"__name__": module})
+    exec("import warnings; warnings.warn('recops: from user')", {"__name__": "__console__"})
     return 0
 
 cli.run = warn
 cli.main(sys.argv[1:])
 """
 
+OWN = ["recops_models.data", "recops"]
+ALL = ["sklearn.base", *OWN, "recops_other"]
+
 
 @pytest.mark.parametrize(
     ("arguments", "options", "expected"),
     [
-        ([], [], ["recops_models.data", "recops"]),
-        (["--verbose"], [], ["sklearn.base", "recops_models.data", "recops", "recops_other"]),
-        ([], ["-W", "always"], ["sklearn.base", "recops_models.data", "recops", "recops_other"]),
+        ([], [], [*OWN, "user"]),
+        (["--verbose"], [], [*ALL, "user"]),
+        ([], ["-W", "always"], [*ALL, "user"]),
     ],
 )
 def test_warnings_of_other_packages_need_verbose(
