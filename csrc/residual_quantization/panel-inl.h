@@ -75,7 +75,7 @@ Vec<T> pack_square(const S* codewords, int64_t count, int64_t dim, const T* shif
     }
     transpose<T>(square);
     for (int i = 0; i < columns; ++i) {
-      norm += square[i] * square[i];
+      norm = multiply_add<T>(norm, square[i], square[i]);  // Equal codewords in both branches get equal norms.
       store(panel + (d + i) * kWidth<T>, square[i]);
     }
   };

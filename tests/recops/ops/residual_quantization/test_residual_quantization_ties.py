@@ -56,3 +56,13 @@ def test_sq_error_is_exact_where_norms_are_large() -> None:
     expected = (x.double() - codebook[::2].double()).square().sum(1)
     torch.testing.assert_close(sq_error.double(), expected, rtol=1e-5, atol=0)
     assert recops.rq_encode(codebook, codebook[None])[1].eq(0).all()
+
+
+@pytest.mark.parametrize("dim", [19, 35])
+def test_copies_in_a_full_and_in_a_partial_panel_tie(dim: int) -> None:
+    """The last lanes of a panel are packed by other code than its full groups of lanes."""
+    codebook, x = torch.randn(13, dim) / 2, torch.randn(200, dim)
+    alone, _ = recops.rq_encode(x, codebook[None])
+    for copies in (2, 3):
+        codes, _ = recops.rq_encode(x, codebook.repeat(copies, 1)[None])
+        assert torch.equal(codes, alone)
