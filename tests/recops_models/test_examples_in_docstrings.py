@@ -18,7 +18,9 @@ import recops_models
 FOLDERS = ("click", "layers", "generative")
 """Folders whose public classes and functions all have an example."""
 
-WITHOUT_EXAMPLE: dict[str, str] = {}
+WITHOUT_EXAMPLE = {
+    "recops_models.api.reproducing.reproduce": "it trains models for minutes",
+}
 """Full names of classes and functions without an example, and the reason."""
 
 
@@ -58,6 +60,10 @@ DOCUMENTED = {
     for folder in FOLDERS
     for module in modules_of(folder)
     for name, value in public_objects(module)
+}
+DOCUMENTED |= {
+    f"{value.__module__}.{value.__name__}": value
+    for value in (getattr(recops_models, name) for name in recops_models.__all__)
 }
 EXAMPLES = {
     test.name: test for name, value in DOCUMENTED.items() for test in examples_of(name, value)

@@ -29,6 +29,14 @@ class Diagnosis(JsonObject):
     Args:
         inputs: the semantic IDs and what is known of them.
         seed: of the noise and the samples.
+
+    Example:
+        >>> import numpy as np
+        >>> import recops_models as rm
+        >>> points = np.random.default_rng(0).normal(size=(50, 4)).astype(np.float32)
+        >>> diagnosis = rm.diagnose(rm.tokenize(points, levels=2, codes=8))
+        >>> diagnosis["items"], len(diagnosis["levels"])
+        (50, 2)
     """
 
     def __init__(self, inputs: DiagnosisInputs, *, seed: int = 0) -> None:
@@ -86,6 +94,14 @@ def diagnose(
     Raises:
         DataError: there are no semantic IDs, or ``data`` does not fit them.
         CorruptFileError: a file is damaged.
+
+    Example:
+        >>> import numpy as np
+        >>> import recops_models as rm
+        >>> points = np.random.default_rng(0).normal(size=(50, 4)).astype(np.float32)
+        >>> diagnosis = rm.diagnose(rm.tokenize(points, levels=2, codes=8))
+        >>> diagnosis["levels"][0]["dead_codes"]
+        0
     """
     if isinstance(semantic_ids, (SemanticIds, Model)):
         folder = semantic_ids.folder

@@ -23,6 +23,17 @@ def load_data(name_or_folder: str | Path) -> Dataset:
     Raises:
         UnknownDataError: no data set of this name and no such path.
         DataError: the data is missing, damaged or unsuitable.
+
+    Example:
+        >>> import tempfile
+        >>> import pyarrow as pa
+        >>> from pyarrow import csv
+        >>> import recops_models as rm
+        >>> log = pa.table({"user_id": ["u1", "u1"], "item_id": ["a", "b"], "timestamp": [0, 1]})
+        >>> with tempfile.NamedTemporaryFile(suffix=".csv") as file:
+        ...     csv.write_csv(log, file.name)
+        ...     rm.load_data(file.name).interactions.num_rows
+        2
     """
     from recops_models.data.sets import load as load_set
 
@@ -42,5 +53,13 @@ def load(folder_or_repo: str | Path, *, device: str = AUTO) -> Model:
         CorruptFileError: a file is damaged, or of an incompatible version.
         FileNotFoundError: no such folder, or it holds no finished model.
         ValueError: unknown or missing device.
+
+    Example:
+        >>> import recops_models as rm
+        >>> log = {"user_id": list("aaabbb"), "item_id": [1, 2, 3, 2, 3, 1]}
+        >>> log["timestamp"] = [0, 1, 2, 0, 1, 2]
+        >>> model = rm.train("popularity", rm.Dataset.from_frames(log))
+        >>> rm.load(model.folder).config["model"]
+        'popularity'
     """
     return Model(local_folder(folder_or_repo, "load"), device=device)

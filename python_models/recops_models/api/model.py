@@ -48,6 +48,18 @@ class Model:
         CorruptFileError: a file is damaged, or of an incompatible version.
         FileNotFoundError: the folder holds no finished training.
         ValueError: unknown or missing device.
+
+    Example:
+        >>> import recops_models as rm
+        >>> log = {"user_id": list("aaabbb"), "item_id": [1, 2, 3, 2, 3, 4]}
+        >>> log["timestamp"] = [0, 1, 2, 0, 1, 2]
+        >>> model = rm.train("popularity", rm.Dataset.from_frames(log))
+        >>> model.recommend(["a"], k=1)["item_id"].tolist()
+        [4]
+        >>> model.score({"user_id": ["a", "b"], "item_id": [4, 1]}).shape
+        (2,)
+        >>> {"validation", "test", "baselines"} <= model.evaluate().keys()
+        True
     """
 
     def __init__(

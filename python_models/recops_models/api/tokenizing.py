@@ -56,6 +56,16 @@ class SemanticIds:
     Raises:
         CorruptFileError: a file is damaged.
         FileNotFoundError: a file is missing.
+
+    Example:
+        >>> import numpy as np
+        >>> import recops_models as rm
+        >>> points = np.random.default_rng(0).normal(size=(50, 4)).astype(np.float32)
+        >>> ids = rm.tokenize(points, levels=2, codes=8)
+        >>> len(ids), ids.codes.shape
+        (50, torch.Size([50, 2]))
+        >>> ids.encode(points[:3]).shape  # codes of new vectors
+        torch.Size([3, 2])
     """
 
     def __init__(

@@ -70,7 +70,7 @@ def train(
         ...         log["item_id"].append((user + step) % 8)
         ...         log["timestamp"].append(step)
         >>> model = rm.train("popularity", rm.Dataset.from_frames(log))
-        >>> model.recommend(["u-3"], k=2).column_names
+        >>> list(model.recommend(["u-3"], k=2))
         ['user_id', 'rank', 'item_id', 'score']
     """
     name = OWN_DATA if isinstance(data, Dataset) else locate(data)

@@ -44,6 +44,13 @@ class Dataset:
         library: library of the frames that the data was read from (``"polars"``); results come back
             in it.
         columns: names of the frames' columns by canonical name (``{"item_id": "sku"}``).
+
+    Example:
+        >>> import recops_models as rm
+        >>> log = {"user_id": ["u1", "u1", "u2"], "item_id": [7, 9, 7], "timestamp": [1, 2, 3]}
+        >>> data = rm.Dataset.from_frames(log)
+        >>> data.interactions.num_rows, data.items.num_rows
+        (3, 2)
     """
 
     name: str
@@ -100,9 +107,10 @@ class Dataset:
                 left.
 
         Example:
+            >>> import recops_models as rm
             >>> log = {"uid": ["a", "a", "b"], "sku": [7, 9, 7], "ts": [1, 2, 3]}
             >>> names = {"user_id": "uid", "item_id": "sku", "timestamp": "ts"}
-            >>> data = Dataset.from_frames(log, columns=names)
+            >>> data = rm.Dataset.from_frames(log, columns=names)
             >>> data.user_keys, data.item_keys
             (['a', 'b'], [7, 9])
         """
