@@ -156,7 +156,8 @@ class SidTrieLogitsProcessor(LogitsProcessor):
         """
         self.check_generation(model, generation_config, **settings)
         processors = [*(settings.pop("logits_processor", None) or ()), self]
-        return model.generate(
+        generate: Any = model.generate  # Typed as an attribute of any torch module.
+        return generate(
             inputs, generation_config=generation_config, logits_processor=processors, **settings
         )
 
