@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import dataclasses
-import doctest
 from collections.abc import Callable
 from typing import Any
 
@@ -10,7 +9,6 @@ import pytest
 import torch
 
 import recops
-from recops_models.generative import live_items
 from recops_models.generative.live_items import LiveItems
 from recops_models.generative.unirec import UniRec, UniRecConfig
 from synthetic_histories import NUM_ITEMS, histories, paths
@@ -142,10 +140,6 @@ def test_a_trie_of_another_model_is_an_error() -> None:
     trie = recops.SidTrie.from_sids(torch.tensor([[0, 1]]))
     with pytest.raises(ValueError, match="trie must have the model's vocab_sizes"):
         build().with_catalogue(paths()[0], torch.ones(NUM_ITEMS), trie)
-
-
-def test_the_example_runs() -> None:
-    assert doctest.testmod(live_items).failed == 0
 
 
 @pytest.mark.parametrize("change", ["insert", "remove"])
