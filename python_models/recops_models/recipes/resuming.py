@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Iterator, Mapping
-from itertools import count
+from itertools import chain, count
 from pathlib import Path
 
 from recops_models.data.sets import locate
@@ -42,7 +42,7 @@ def check_replaceable(folder: Path, job: Job) -> None:
     Raises:
         ValueError: the folder has a trained model of another job.
     """
-    if (folder / MODEL).exists() and (folder / CONFIG).exists() and not holds(folder, job):
+    if _has_other_model(folder, job):
         raise ValueError(
             f"{folder} holds a trained {load_job(folder).model} with other settings: name another "
             "folder, or replace the model by force"
@@ -51,14 +51,13 @@ def check_replaceable(folder: Path, job: Job) -> None:
 
 def free_folder(folder: Path, job: Job) -> Path:
     """Return ``folder``, or the first of ``folder-2``, ``folder-3``, … without another model."""
-    for number in count(2):
-        try:
-            check_replaceable(folder, job)
-        except ValueError:
-            folder = folder.parent / f"{folder.name.partition('-')[0]}-{number}"
-            continue
-        break
-    return folder
+    numbered = (folder.with_name(f"{folder.name}-{number}") for number in count(2))
+    return next(each for each in chain([folder], numbered) if not _has_other_model(each, job))
+
+
+def _has_other_model(folder: Path, job: Job) -> bool:
+    is_trained = (folder / MODEL).exists() and (folder / CONFIG).exists()
+    return is_trained and not holds(folder, job)
 
 
 def _differences(stored: Job, job: Job) -> Iterator[tuple[str, object, object]]:

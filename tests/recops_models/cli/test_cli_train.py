@@ -258,20 +258,19 @@ def test_a_model_with_other_settings_is_not_overwritten(
     data: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    command = ["train", "popularity", "--data", data]
-    for seed, out in (("0", "popularity"), ("0", "popularity"), ("1", "popularity-2")):
+    command = ["train", "item-knn", "--data", data]
+    for seed, out in (("0", ""), ("0", ""), ("1", "-2"), ("2", "-3"), ("1", "-2")):
         capsys.readouterr()
         assert run([*command, "--seed", seed, "--json"]) == 0
         line = json.loads(capsys.readouterr().out.splitlines()[-1])
-        assert line["out"] == f"runs/{out}"
-        assert (
-            line["test"] == read_json(Path("runs") / out / "metrics.json", kind="metrics")["test"]
-        )
-    explicit = [*command, "--seed", "2", "--out", "runs/popularity"]
+        folder = Path("runs") / f"item-knn{out}"
+        assert line["out"] == str(folder)
+        assert line["test"] == read_json(folder / "metrics.json", kind="metrics")["test"]
+    explicit = [*command, "--seed", "2", "--out", "runs/item-knn"]
     assert run(explicit) == 1
-    assert "holds a trained popularity with other settings" in capsys.readouterr().err
+    assert "holds a trained item-knn with other settings" in capsys.readouterr().err
     assert run([*explicit, "--force"]) == 0
-    assert load_job(Path("runs/popularity")).seed == 2
+    assert load_job(Path("runs/item-knn")).seed == 2
 
 
 def test_resuming_refuses_a_changed_stream(
