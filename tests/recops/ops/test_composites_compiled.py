@@ -55,6 +55,7 @@ def mimn_scan() -> tuple[Call, Call]:
     return (memory.mimn_scan, arguments), (memory.mimn_scan_backward, backward)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("scan", "backend"),
     [

@@ -77,7 +77,7 @@ def test_the_example_of_the_contract_runs(shop: Path, tmp_path: Path) -> None:
         columns={"user_id": "uid", "item_id": "sku", "timestamp": "ts"},
     )
     model = rm.train("unirec", data, UNIREC, out=tmp_path / "unirec")
-    assert {"test", "validation", "baselines"} == {*model.evaluate(data)}
+    assert {"test", "validation", "baselines"} <= {*model.evaluate(data)}
     top = model.recommend(users=["id-17"], k=10)
     new = model.recommend(histories=sessions, k=10, allowed=in_stock)
     near = model.similar_items(["id-9"], k=10)

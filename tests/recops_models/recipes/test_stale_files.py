@@ -12,7 +12,7 @@ from recops_models.generative.popularity import Popularity
 from recops_models.recipes import registry
 from recops_models.recipes.job import CONFIG, save_job
 from recops_models.recipes.popularity import PopularityRecipe
-from recops_models.recipes.ranking import CountingStage
+from recops_models.recipes.ranking import CountingStage, training_counts
 from recops_models.recipes.run import train_job
 
 
@@ -28,7 +28,7 @@ class WritingRecipe(PopularityRecipe):
     name = "writing"
 
     def stages(self) -> tuple[CountingStage]:
-        return (WritingStage(self.name, Popularity),)
+        return (WritingStage(self.name, lambda task, _: Popularity(training_counts(task))),)
 
 
 recipe = WritingRecipe()
