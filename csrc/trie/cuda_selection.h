@@ -157,10 +157,10 @@ class Selection {
 
   // Finds the digit of the key with the wanted rank. Each thread sums consecutive digits, from the highest on.
   __device__ void choose_digit() {
-    constexpr int kOwn = kDigits / kThreads;
-    const int first = kDigits - 1 - static_cast<int>(threadIdx.x) * kOwn;
+    constexpr int kShare = kDigits / kThreads;
+    const int first = kDigits - 1 - static_cast<int>(threadIdx.x) * kShare;
     unsigned own = 0;
-    for (int i = 0; i < kOwn; ++i) own += state_.histogram[first - i];
+    for (int i = 0; i < kShare; ++i) own += state_.histogram[first - i];
     const int lane = threadIdx.x % kWarpSize, warp = threadIdx.x / kWarpSize;
     unsigned through = own;  // sum of this thread's digits and all above, in the warp
     for (int distance = 1; distance < kWarpSize; distance *= 2) {

@@ -34,8 +34,8 @@ class ClickConfig:
     Example:
         >>> from recops_models.click.model import ClickConfig
         >>> config = ClickConfig(width=8, hidden=(32,), activation="relu")
-        >>> [type(layer).__name__ for layer in config.head(input_dim=24)]
-        ['Linear', 'ReLU', 'Linear']
+        >>> print(*(type(layer).__name__ for layer in config.head(input_dim=24)))
+        Linear ReLU Linear
     """
 
     model: ClassVar[str] = "click model"
