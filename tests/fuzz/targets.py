@@ -73,6 +73,9 @@ def public_targets() -> list[Target]:
 _RANDOM = ("code_flip_rate",)
 """Estimates: the reference draws other noise."""
 
+_REMOTE = ("save_pretrained", "from_pretrained", "push_to_hub")
+"""Methods that pass a folder or a repository on to the file system or to the hub."""
+
 HOLDERS = {"SidTrie": "T", "SidCatalog": "C", "ItemMask": "M"}
 """Exported classes whose methods are fuzzed, and the variable of an instance."""
 
@@ -80,7 +83,7 @@ HOLDERS = {"SidTrie": "T", "SidCatalog": "C", "ItemMask": "M"}
 def _methods(name: str, kind: type) -> Iterator[Target]:
     yield _target(f"recops.{name}", kind)
     for method, value in vars(kind).items():
-        if method.startswith("_"):
+        if method.startswith("_") or method in _REMOTE:
             continue
         if isinstance(value, staticmethod | classmethod):
             yield _target(f"recops.{name}.{method}", value.__func__)
