@@ -126,7 +126,7 @@ def test_a_wait_has_its_place_in_the_package() -> None:
     with host_waits() as waits:
         assert trie.num_leaves == 2
     assert len(waits) == 1
-    assert "src/recops/state/trie.py:" in waits[0]
+    assert "recops/state/trie.py:" in waits[0]
 
 
 ROWS = torch.tensor([0, 0, 1]).to(DEVICE)

@@ -16,7 +16,6 @@ import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import cache
-from pathlib import Path
 from types import FrameType
 from typing import Any
 
@@ -28,7 +27,7 @@ from torch.utils import _pytree, backend_registration
 NAME = "fake"
 KEY, AUTOCAST_KEY = "PrivateUse1", "AutocastPrivateUse1"
 
-ROOT = Path(__file__).resolve().parents[2]
+_PACKAGES = ("recops", "recops_models", "recops_evidence")
 
 _ATEN = torch.ops.aten
 _CPU = torch.device("cpu")
@@ -307,12 +306,15 @@ def _note(records: list[list[str]], op: str) -> None:
 
 
 def _position() -> str:
-    """Return file and line of the innermost frame in a package of this project."""
+    """Return module file and line of the innermost frame in a package of this project.
+
+    The path starts at the package, which may be installed anywhere.
+    """
     frame: FrameType | None = sys._getframe()
     while frame is not None:
-        path = Path(frame.f_code.co_filename)
-        if path.is_relative_to(ROOT) and not path.is_relative_to(ROOT / "tests"):
-            return f"{path.relative_to(ROOT)}:{frame.f_lineno}"
+        module = str(frame.f_globals.get("__name__", ""))
+        if module.partition(".")[0] in _PACKAGES:
+            return f"{module.replace('.', '/')}.py:{frame.f_lineno}"
         frame = frame.f_back
     return "a place outside the packages"
 

@@ -11,7 +11,7 @@ import pytest
 from fake_device import host_waits
 from recops_models.training import trainer
 
-LOSS_READ = "python_models/recops_models/training/device.py"
+LOSS_READ = "recops_models/training/device.py"
 """File whose functions read the loss, at intervals of many steps."""
 
 
