@@ -8,6 +8,8 @@ from contextlib import contextmanager
 import torch
 from torch import Tensor
 
+from recops._host import reads_are_free
+
 __all__ = ["debug"]
 
 _depth = 0  # Not a context variable: backward passes run in threads of torch.
@@ -40,6 +42,4 @@ def checks_data(tensor: Tensor) -> bool:
     A compiled composite checks nothing, because it cannot branch on values. Ops in compiled code
     still check: ``torch.compile`` does not look inside them.
     """
-    if torch.compiler.is_compiling():
-        return False
-    return tensor.device.type == "cpu" or _depth > 0
+    return reads_are_free(tensor) or (_depth > 0 and not torch.compiler.is_compiling())

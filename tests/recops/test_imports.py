@@ -21,7 +21,7 @@ ORDER = [
     "recops.state",
     "recops._hub",
     ("recops._checks", "recops._debug", "recops._flush_subnormals", "recops.files"),
-    ("recops._dtypes", "recops._load"),
+    ("recops._dtypes", "recops._host", "recops._load"),
 ]
 """From the top down. ``recops.hf`` and ``recops.faiss`` are the public names of integrations.
 

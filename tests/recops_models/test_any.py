@@ -8,7 +8,7 @@ from pathlib import Path
 import recops_models
 
 PACKAGE = Path(recops_models.__file__).parent
-MOST = 70
+MOST = 60
 
 
 def lines_of_any(source: str) -> set[int]:

@@ -1,10 +1,12 @@
 // Barriers, shuffles and votes of CUDA on the emulated block. Names and arguments are CUDA's.
 #pragma once
 
+#include <algorithm>
 #include <bit>
 #include <cstdint>
 #include <cstring>
 #include <source_location>
+#include <utility>
 
 #include "tests/emulation/block.h"
 
@@ -90,29 +92,21 @@ inline float __uint_as_float(uint32_t bits) { return std::bit_cast<float>(bits);
 
 // Threads take turns only at barriers, so plain operations are atomic.
 template <class T>
+T atomicExch(T* to, T value) {
+  return std::exchange(*to, value);
+}
+
+template <class T>
 T atomicAdd(T* to, T value) {
-  const T old = *to;
-  *to = old + value;
-  return old;
+  return std::exchange(*to, *to + value);
 }
 
 template <class T>
 T atomicMax(T* to, T value) {
-  const T old = *to;
-  *to = old < value ? value : old;
-  return old;
+  return std::exchange(*to, std::max(*to, value));
 }
 
 template <class T>
 T atomicOr(T* to, T value) {
-  const T old = *to;
-  *to = old | value;
-  return old;
-}
-
-template <class T>
-T atomicExch(T* to, T value) {
-  const T old = *to;
-  *to = value;
-  return old;
+  return std::exchange(*to, *to | value);
 }

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 from recops.files import write_file
 from recops_models.api.model import Model
@@ -52,8 +51,8 @@ class Diagnosis(JsonObject):
         )
         self._figures["missing"] |= inputs.missing
 
-    def __getitem__(self, name: str) -> Any:
-        return self._figures[name]  # type: ignore[literal-required]  # A mapping of any name.
+    def __getitem__(self, name: str) -> object:
+        return dict(self._figures)[name]
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._figures)

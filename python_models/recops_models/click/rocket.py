@@ -17,10 +17,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from recops._host import is_on_host
 from recops_models.click.loss import click_loss
 from recops_models.click.model import ClickModel
 from recops_models.examples.batch import Batch
-from recops_models.layers.host_reads import is_on_host
 from recops_models.setting_checks import check_above_zero, check_at_least
 
 Share = Literal["none", "embedding", "bottom"]

@@ -9,6 +9,7 @@ from typing import Literal, NamedTuple
 import torch
 from torch import Tensor
 
+from recops._dtypes import widest_dtype
 from recops_models.click.age import Age
 from recops_models.click.age_scores import AgeScores, Exploration
 from recops_models.click.model import ClickModel
@@ -24,7 +25,6 @@ from recops_models.exploration.scoring import (
 )
 from recops_models.exploration.selection import Greedy, Selection
 from recops_models.layers.counter_random import keys_of, uniform
-from recops_models.layers.precision import widest_float
 
 POLICIES = (
     "greedy",
@@ -168,7 +168,7 @@ class Policy:
         keys = keys_of(seed, torch.arange(draws if self.scoring.drawn else 1))
         seeds = [int(key) for key in keys]
         device = remaining.device
-        total = torch.zeros(remaining.shape, dtype=widest_float(device), device=device)
+        total = torch.zeros(remaining.shape, dtype=widest_dtype(device), device=device)
         for draw_seed in seeds:
             scores = self._scores(batch, draw_seed, impressions, remaining.shape)
             total += self.selection.probabilities(scores, remaining)

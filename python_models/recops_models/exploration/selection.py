@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from recops_models.layers.precision import widest_float
+from recops._dtypes import widest_dtype
 
 
 @dataclass(frozen=True)
@@ -52,7 +52,7 @@ class Selection(ABC):
             )
         if not scores[available].isfinite().all():
             raise ValueError("Selection: scores must be finite where available")
-        dtype = widest_float(scores.device)
+        dtype = widest_dtype(scores.device)
         masked = scores.to(dtype).masked_fill(~available, -torch.inf)
         uniform = available.to(dtype) / available.sum(1, keepdim=True)
         return (1 - self.epsilon) * self._best(masked) + self.epsilon * uniform

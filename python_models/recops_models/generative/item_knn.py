@@ -8,18 +8,17 @@ window over neighbouring events and the decay of older events are those of tuned
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from scipy import sparse
 from torch import Tensor
 
-from recops_models.data.histories import Histories
+from recops._dtypes import widest_dtype
+from recops_models.data.histories import AnyArray, Histories
 from recops_models.generative.history_scorer import HistoryScorer
 from recops_models.generative.popularity import item_counts
-from recops_models.layers.precision import widest_float
 from recops_models.setting_checks import check_above_zero, check_at_least, check_at_most
 
 _ROWS = 1 << 14
@@ -85,7 +84,7 @@ class ItemKNN(HistoryScorer):
 
     Example:
         >>> import numpy as np
-        >>> from recops_models.data.histories import Histories
+        >>> from recops_models.data.histories import AnyArray, Histories
         >>> from recops_models.generative.item_knn import ItemKNN, ItemKNNConfig
         >>> train = Histories(np.array([0, 3, 5, 7]), np.array([0, 1, 2, 0, 1, 0, 3]), np.arange(7))
         >>> model = ItemKNN.fit(train, num_items=4, config=ItemKNNConfig(), seed=0)
@@ -162,7 +161,7 @@ class ItemKNN(HistoryScorer):
         scores = (requests @ self._matrix()).toarray()
         scores += self._tie_weight() * _array(self.ties).astype(np.float64)
         device = self.ties.device
-        return torch.from_numpy(scores).to(device, widest_float(device))
+        return torch.from_numpy(scores).to(device, widest_dtype(device))
 
     def item_vectors(self) -> Tensor:
         """See :meth:`HistoryScorer.item_vectors`; an item's similarities to all items.
@@ -197,7 +196,7 @@ def _cooccurrences(train: Histories, num_items: int, config: ItemKNNConfig) -> s
     return counts if config.direction == "forward" else (counts + counts.T).tocsr()
 
 
-def _array(tensor: Tensor) -> NDArray[Any]:
+def _array(tensor: Tensor) -> AnyArray:
     from recops_models.training.device import array
 
     return array(tensor)

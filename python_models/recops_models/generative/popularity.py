@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from recops._dtypes import widest_dtype
 from recops_models.data.histories import Histories
 from recops_models.generative.ranker import (
     REQUESTS,
@@ -17,7 +18,6 @@ from recops_models.generative.ranker import (
     seen_items,
     top_unseen,
 )
-from recops_models.layers.precision import widest_float
 
 
 class Popularity(Recommender):
@@ -74,7 +74,7 @@ def popularity_ranks(counts: Tensor) -> Tensor:
         tensor([0.5000, 0.7500, 0.2500], dtype=torch.float64)
     """
     order = counts.argsort(descending=True, stable=True)
-    dtype, device = widest_float(counts.device), counts.device
+    dtype, device = widest_dtype(counts.device), counts.device
     falling = torch.arange(len(counts), 0, -1, dtype=dtype, device=device) / (len(counts) + 1)
     return torch.empty_like(falling).scatter_(0, order, falling)
 

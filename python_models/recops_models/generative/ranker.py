@@ -12,9 +12,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from recops._host import reads_are_free
 from recops_models.data.histories import Histories
 from recops_models.generative.windows import last_windows
-from recops_models.layers.host_reads import reads_are_free
 
 REQUESTS = 64
 """Requests per batch. Larger batches no longer fit the caches and are slower per request."""

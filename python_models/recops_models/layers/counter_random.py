@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from recops_models.layers.precision import widest_float
+from recops._dtypes import widest_dtype
 
 _GOLDEN = -7046029254386353131  # 2^64 / φ, odd, as a signed integer.
 _FIRST, _SECOND = -4658895280553007687, -7723592293110705685
@@ -120,7 +120,7 @@ def uniform(keys: Tensor, count: int, *, stream: int = 0) -> Tensor:
         >>> numbers.shape, bool(((numbers > 0) & (numbers < 1)).all())
         (torch.Size([2, 3]), True)
     """
-    dtype = widest_float(keys.device)
+    dtype = widest_dtype(keys.device)
     digits = 52 if dtype == torch.float64 else 23
     bits = (_words(keys, count, stream) >> (64 - digits)) & ((1 << digits) - 1)
     return (bits.to(dtype) + 0.5) * 2.0**-digits

@@ -5,8 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from recops._host import reads_are_free
 from recops_models.layers.counter_random import LANES, lane_threshold, sixteenth_bits
-from recops_models.layers.host_reads import is_on_host
 
 
 class Dropout(nn.Dropout):
@@ -37,7 +37,7 @@ class Dropout(nn.Dropout):
 
     def forward(self, x: Tensor) -> Tensor:
         is_dropping = self.training and self.p > 0
-        if not is_dropping or not is_on_host(x) or torch.compiler.is_compiling():
+        if not is_dropping or not reads_are_free(x):
             return super().forward(x)
         words = torch.empty(-(-x.numel() // LANES), dtype=torch.int64).random_(-(1 << 63), None)
         lanes = words.view(torch.int16)[: x.numel()].view(x.shape)

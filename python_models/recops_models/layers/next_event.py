@@ -10,8 +10,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 import recops
+from recops._dtypes import widest_dtype
 from recops_models.layers.mlp import MLP
-from recops_models.layers.precision import widest_float
 
 ScorerKind = Literal["mlp", "inner"]
 
@@ -156,7 +156,7 @@ def draw_events(lengths: Tensor, rows: int, columns: int, width: int) -> Tensor:
     if not len(lengths):
         return lengths.new_zeros(rows, columns)
     device = lengths.device
-    share = torch.rand(rows, columns, dtype=widest_float(device), device=device)
+    share = torch.rand(rows, columns, dtype=widest_dtype(device), device=device)
     event = (share * ends[-1]).long().clamp(max=(ends[-1] - 1).clamp(min=0))
     row = torch.searchsorted(ends, event, right=True).clamp(max=len(lengths) - 1)
     return row * width + (event - (ends - lengths)[row]).clamp(min=0)

@@ -17,11 +17,11 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from recops._host import is_on_host
 from recops.files import CorruptFileError, load_tensors, save_tensors
 from recops_models.graphs.item_graph import ItemGraph
 from recops_models.layers.decaying_rows import DecayingRows
 from recops_models.layers.embedding_bags import ComposedTable
-from recops_models.layers.host_reads import is_on_host
 from recops_models.layers.neighbour_attention import NeighbourAttention
 from recops_models.layers.neighbour_sums import Edges, Transposed, neighbour_sums
 

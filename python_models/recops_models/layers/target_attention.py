@@ -9,7 +9,7 @@ from typing import Literal, get_args
 import torch
 from torch import Tensor, nn
 
-from recops_models.layers.host_reads import reads_are_free
+from recops._host import reads_are_free
 from recops_models.layers.mlp import MLP, ActivationName, activation
 
 AttentionWeights = Literal["softmax", "raw", "uniform"]

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from contextvars import ContextVar
 from itertools import chain
+from types import ModuleType
 from typing import Any, TypeVar, cast
 
 import torch
@@ -98,7 +99,7 @@ def device_of(module: nn.Module) -> torch.device:
     return HOST if tensor is None else tensor.device
 
 
-def autocast(device: torch.device, precision: str) -> AbstractContextManager[Any]:
+def autocast(device: torch.device, precision: str) -> AbstractContextManager[object]:
     """Return the autocast context of a training step.
 
     Args:
@@ -138,7 +139,7 @@ def set_generator_states(device: torch.device, states: Mapping[str, Tensor]) -> 
         module.set_rng_state(states[device.type], *_index(device))
 
 
-def _generator_module(device: torch.device) -> Any:
+def _generator_module(device: torch.device) -> ModuleType | None:
     """Return the torch module with the generator of ``device``; None if it is the host's."""
     if device.type == HOST.type:
         return None
@@ -212,8 +213,7 @@ def to_host(value: _T) -> _T:
 
 def array(tensor: Tensor) -> NDArray[Any]:
     """Return a tensor as an array; it shares the memory of a tensor on the host."""
-    values: NDArray[Any] = to_host(tensor).numpy()
-    return values
+    return to_host(tensor).numpy()
 
 
 def number(tensor: Tensor) -> float:

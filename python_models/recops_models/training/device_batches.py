@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator
 from contextlib import closing
 from functools import partial
-from typing import Any, TypeVar, cast
+from typing import TypeVar, cast
 
 import torch
 
@@ -32,6 +32,6 @@ def device_batches(batches: Iterable[_T], device: torch.device) -> Iterator[_T]:
         yield from batches
         return
     pinned = ordered_map(partial(pin, device=device), batches, workers=1, ahead=_AHEAD)
-    with closing(cast(Any, pinned)):
+    with closing(cast("Generator[_T, None, None]", pinned)):
         for batch in pinned:
             yield to_device(batch, device)

@@ -81,7 +81,7 @@ def test_bad_input_is_named() -> None:
 def test_a_device_without_float64_gets_float32(monkeypatch: pytest.MonkeyPatch) -> None:
     keys = keys_of(3, torch.arange(1000))
     wide = counter_random.uniform(keys, 8)
-    monkeypatch.setattr(counter_random, "widest_float", lambda device: torch.float32)
+    monkeypatch.setattr(counter_random, "widest_dtype", lambda device: torch.float32)
     narrow = counter_random.uniform(keys, 8)
     assert (wide.dtype, narrow.dtype) == (torch.float64, torch.float32)
     torch.testing.assert_close(narrow, wide.float(), atol=2**-22, rtol=0)

@@ -9,12 +9,12 @@ from typing import TypeAlias
 import torch
 from torch import Tensor, nn
 
+from recops._host import reads_are_free
 from recops_models.generative.unirec.config import UniRecConfig
 from recops_models.layers.attention import Attention
 from recops_models.layers.content_summary import ContentSummary
 from recops_models.layers.dropout import Dropout
 from recops_models.layers.experts import ExpertMixture
-from recops_models.layers.host_reads import reads_are_free
 from recops_models.layers.padded_rows import draw_rows
 from recops_models.layers.rms_norm import RMSNorm
 

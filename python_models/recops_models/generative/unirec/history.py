@@ -8,10 +8,10 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
+from recops._host import reads_are_free
 from recops_models.generative.unirec.config import UniRecConfig
 from recops_models.layers.attention import CausalBlock
 from recops_models.layers.dropout import Dropout
-from recops_models.layers.host_reads import reads_are_free
 from recops_models.layers.padded_rows import draw_rows
 from recops_models.layers.rms_norm import RMSNorm
 

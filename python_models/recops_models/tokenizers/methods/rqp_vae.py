@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 import recops
-from recops_models.layers.host_reads import is_on_host
+from recops._host import is_on_host
 from recops_models.setting_checks import check_at_least, check_shares
 from recops_models.tokenizers.methods.autoencoder import Autoencoder
 from recops_models.tokenizers.methods.item_task import OWNER, ItemBatch

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from recops._dtypes import compute_dtype, widened
+from recops._host import is_on_host
 from recops._load import ops
 from recops.ops._autocast import autocast_to_float32
 from recops.ops._data_checks import DataChecks
@@ -55,7 +56,7 @@ def _cosine_rq_encode(
     checks.read()
     codes = x.new_full((len(x), num_paths, len(levels)), -1, dtype=torch.int32)
     sq_error = x.new_full((len(x), num_paths), torch.inf, dtype=compute_dtype(x.dtype))
-    rows = _CPU_BLOCK_ROWS if x.device.type == "cpu" else _BLOCK_ROWS
+    rows = _CPU_BLOCK_ROWS if is_on_host(x) else _BLOCK_ROWS
     for first in range(0, len(x), rows):
         block = slice(first, first + rows)
         paths, errors = _greedy(x[block], levels) if beam == 1 else _beams(x[block], levels, beam)
@@ -137,7 +138,7 @@ def _directions(codebook: Tensor, x: Tensor, name: str, checks: DataChecks) -> T
 def _length(x: Tensor) -> Tensor:
     """Return the norm of each row ``[N, 1]`` in the dtype of computation, NaN if not finite."""
     wide = widened(x)
-    if wide.device.type != "cpu":  # A branch would wait for the device, and MPS has no float64.
+    if not is_on_host(wide):  # A branch would wait for the device, and MPS has no float64.
         return _scaled_length(wide)
     length: Tensor = torch.linalg.vector_norm(wide, dim=1, keepdim=True)
     extreme = ~((length > _MIN_NORM) & (length < 1 / _MIN_NORM))

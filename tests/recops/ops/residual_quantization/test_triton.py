@@ -75,7 +75,7 @@ def assert_compiles(kernel: str, configuration: Configuration, capability: int, 
         assert ("HGMMA" if is_wide else "HMMA") in resources.instructions
     assert resources.loop_spills == 0
     if not uses_tensor_cores:
-        assert resources.spills <= 1  # score_all on capability 80: one store before its loop
+        assert resources.spills == 0
     if kernel == "score_all":  # one multiply-add per entry, in order; no tensor-core rounding
         tiles = configuration.kernels[kernel].tiles
         products = tiles["BLOCK_ROWS"] * tiles["BLOCK_CODES"] * tiles["BLOCK_DIM"]

@@ -11,7 +11,7 @@ def is_on_host(tensor: Tensor) -> bool:
 
     Example:
         >>> import torch
-        >>> from recops_models.layers.host_reads import is_on_host
+        >>> from recops._host import is_on_host
         >>> is_on_host(torch.ones(2)), is_on_host(torch.ones(2, device="meta"))
         (True, False)
     """
@@ -26,7 +26,7 @@ def reads_are_free(tensor: Tensor) -> bool:
 
     Example:
         >>> import torch
-        >>> from recops_models.layers.host_reads import reads_are_free
+        >>> from recops._host import reads_are_free
         >>> reads_are_free(torch.ones(2)), reads_are_free(torch.ones(2, device="meta"))
         (True, False)
     """
