@@ -176,15 +176,15 @@ def map_tensors(function: Callable[[Tensor], Tensor], value: _T) -> _T:
     """
     results: dict[int, Tensor] = {}
 
-    def apply(part: Any) -> Any:
+    def apply(part: object) -> object:
         if isinstance(part, Tensor):
             if id(part) not in results:
                 results[id(part)] = function(part)
             return results[id(part)]
         if isinstance(part, dict):
             return {key: apply(each) for key, each in part.items()}
-        if isinstance(part, tuple) and hasattr(part, "_fields"):
-            return type(part)(*map(apply, part))
+        if isinstance(part, tuple) and hasattr(part, "_make"):  # a named tuple
+            return part._make(map(apply, part))
         if isinstance(part, (tuple, list)):
             return type(part)(map(apply, part))
         return part
