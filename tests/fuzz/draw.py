@@ -16,7 +16,7 @@ import torch
 
 import recops
 from fuzz.call import Call
-from fuzz.targets import Parameter, Target, shape_anywhere
+from fuzz.targets import PATHS, Parameter, Target, shape_anywhere
 
 _SIZES = [0, 1, 2, 3, 4, 5, 8, 17, 33, 65]
 _FLOATS = ["float32", "float32", "float64", "bfloat16", "float16"]
@@ -142,7 +142,7 @@ class Drawing:
     def _value(self, kind: Any, parameter: Parameter) -> str:
         if "device" in parameter.name:
             return self.random.choice(["'cpu'", "'meta'"])
-        if "path" in parameter.name:
+        if parameter.name in PATHS:
             return self.random.choice(["'nowhere/at/all'", "'saved'", "'.'"])
         origin, arguments = typing.get_origin(kind), typing.get_args(kind)
         match kind:

@@ -16,6 +16,7 @@ from torch import Tensor
 import recops
 import recops.files
 from fuzz.call import Call, Outcome
+from fuzz.targets import PATHS
 
 _REFUSALS = (ValueError, TypeError, IndexError, NotImplementedError)
 _TORCH_ERRORS = (RuntimeError, AssertionError, AttributeError, OverflowError)
@@ -64,7 +65,8 @@ def _error_outcome(call: Call, error: Exception) -> Outcome:
         return Outcome("refused" if refused else "exception", text)
     is_file_error = isinstance(error, (OSError, recops.files.CorruptFileError))
     is_file_error |= isinstance(error, TypeError) and "os.PathLike" in text
-    if ("path" in call.passed and is_file_error) or any(text in str(error) for text in _NO_MEMORY):
+    has_path = not PATHS.isdisjoint(call.passed)
+    if (has_path and is_file_error) or any(each in str(error) for each in _NO_MEMORY):
         return Outcome("refused", text)
     op = call.function.rpartition(".")[2]
     named = bool(_NAMED.match(str(error))) or op in str(error)

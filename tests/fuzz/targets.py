@@ -73,8 +73,11 @@ def public_targets() -> list[Target]:
 _RANDOM = ("code_flip_rate",)
 """Estimates: the reference draws other noise."""
 
-_REMOTE = ("save_pretrained", "from_pretrained", "push_to_hub")
-"""Methods that pass a folder or a repository on to the file system or to the hub."""
+PATHS = frozenset({"path", "folder", "folder_or_repo"})
+"""Parameters that name a file or a folder."""
+
+_REMOTE = ("push_to_hub",)
+"""Methods that reach the network."""
 
 HOLDERS = {"SidTrie": "T", "SidCatalog": "C", "ItemMask": "M"}
 """Exported classes whose methods are fuzzed, and the variable of an instance."""
