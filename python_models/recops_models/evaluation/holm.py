@@ -6,6 +6,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from recops_models.evaluation.samples import checked_p_values
+
 
 def holm(p_values: Sequence[float]) -> list[float]:
     """Return adjusted p-values: for ``p₍₁₎ ≤ … ≤ p₍ₘ₎``, ``max_{j ≤ i} min(1, (m − j + 1) p₍ⱼ₎)``.
@@ -22,9 +24,7 @@ def holm(p_values: Sequence[float]) -> list[float]:
         >>> holm([0.01, 0.04, 0.5])
         [0.03, 0.08, 0.5]
     """
-    values = np.asarray(p_values, dtype=np.float64)
-    if not ((values >= 0) & (values <= 1)).all():
-        raise ValueError(f"holm: p_values must lie within [0, 1], got {list(p_values)}")
+    values = checked_p_values("holm", p_values)
     order = np.argsort(values, kind="stable")
     factors = np.arange(len(values), 0, -1)
     adjusted = np.empty_like(values)

@@ -36,25 +36,47 @@ def smallest_difference(
     Raises:
         ValueError: an argument is out of range.
     """
+    require_errors("smallest_difference", spread, seeds, users_error)
     require_level("smallest_difference", level)
     require_level("smallest_difference", power)
-    if seeds < 2 or spread < 0 or users_error < 0:
-        raise ValueError(
-            "smallest_difference: seeds must be ≥ 2, spread and users_error ≥ 0, "
-            f"got {seeds}, {spread} and {users_error}"
-        )
-    seeds_error = spread / seeds**0.5
-    error = float(np.hypot(seeds_error, users_error))
+    error = float(np.hypot(spread / seeds**0.5, users_error))
     if not error:
         return 0.0
-    shares = (np.arange(_SPREADS) + 0.5) / _SPREADS
-    observed = seeds_error * np.sqrt(stats.chi2.ppf(shares, seeds - 1) / (seeds - 1))
-    critical = _critical(observed, users_error, seeds - 1, (1 + level) / 2)
+    critical = critical_means(spread, seeds, users_error, (1 + level) / 2)
 
     def missing_power(difference: float) -> float:
         return power - float(special.ndtr((difference - critical) / error).mean())
 
     return float(optimize.brentq(missing_power, 0.0, critical.max() + 10 * error))
+
+
+def require_errors(call: str, spread: float, seeds: int, users_error: float) -> None:
+    """Check the number of seeds and the errors over seeds and users.
+
+    Raises:
+        ValueError: ``seeds`` < 2, or an error is negative. The message starts with ``call``.
+    """
+    if seeds < 2 or spread < 0 or users_error < 0:
+        raise ValueError(
+            f"{call}: seeds must be ≥ 2, spread and users_error ≥ 0, "
+            f"got {seeds}, {spread} and {users_error}"
+        )
+
+
+def critical_means(
+    spread: float, seeds: int, users_error: float, share: float
+) -> npt.NDArray[np.float64]:
+    """Return the quantile ``share`` of ``N(0, u²) + ê · t(S − 1)`` for equally likely values of ê.
+
+    Args:
+        spread: s, standard deviation over seeds; ``ê² = s² / S · χ²(S − 1) / (S − 1)``.
+        seeds: S ≥ 2.
+        users_error: u, standard error of the mean over users.
+        share: in (0, 1).
+    """
+    shares = (np.arange(_SPREADS) + 0.5) / _SPREADS
+    observed = spread * np.sqrt(stats.chi2.ppf(shares, seeds - 1) / (seeds - 1) / seeds)
+    return _critical(observed, users_error, seeds - 1, share)
 
 
 def _critical(

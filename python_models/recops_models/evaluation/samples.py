@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import numpy.typing as npt
 
@@ -29,3 +31,15 @@ def require_level(call: str, level: float) -> None:
     """
     if not 0 < level < 1:
         raise ValueError(f"{call}: level must be in (0, 1), got {level}")
+
+
+def checked_p_values(call: str, p_values: Sequence[float]) -> npt.NDArray[np.float64]:
+    """Return ``p_values`` as an array.
+
+    Raises:
+        ValueError: a value is not in [0, 1]. The message starts with ``call``.
+    """
+    values = np.asarray(p_values, dtype=np.float64)
+    if not ((values >= 0) & (values <= 1)).all():
+        raise ValueError(f"{call}: p_values must lie within [0, 1], got {list(p_values)}")
+    return values

@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy import optimize, stats
 
+from recops_models.evaluation.bootstrap import percentiles
 from recops_models.evaluation.samples import require_level
 
 
@@ -71,15 +72,34 @@ class SeedsAndUsers:
         require_level("SeedsAndUsers.interval", level)
         return self._quantile((1 - level) / 2), self._quantile((1 + level) / 2)
 
+    def users_interval(self, level: float = 0.95) -> tuple[float, float]:
+        """Return the percentile interval over users alone: new users, these trained models.
+
+        Without users both ends are the mean.
+
+        Raises:
+            ValueError: ``level`` is out of range.
+        """
+        require_level("SeedsAndUsers.users_interval", level)
+        return percentiles(self.users, level)
+
     def p_value(self, threshold: float = 0.0) -> float:
         """Return the two-sided p-value of a true difference of ``threshold``."""
+        return min(1.0, 2 * min(self.one_sided(threshold)))
+
+    def one_sided(self, threshold: float) -> tuple[float, float]:
+        """Return the p-values of a true difference of at most, and of at least, ``threshold``."""
         if self.error:
             below = float(self._student.cdf((threshold - self.users) / self.error).mean())
-            return min(1.0, 2 * min(below, 1 - below))
+            return below, 1 - below
         # With R draws, the smallest one-sided p-value is 1 / (R + 1).
         count = len(self.users) if len(self.users) > 1 else 0
-        beyond = min(np.sum(self.users <= threshold), np.sum(self.users >= threshold))
-        return float(min(1.0, 2 * (beyond + (count > 0)) / (count + 1)))
+        at_most, at_least = np.sum(self.users <= threshold), np.sum(self.users >= threshold)
+        smallest = count > 0
+        return (
+            float((at_most + smallest) / (count + 1)),
+            float((at_least + smallest) / (count + 1)),
+        )
 
     def _quantile(self, share: float) -> float:
         if not self.error:

@@ -31,7 +31,7 @@ def check_exportable(model: nn.Module, path: Path, *, name: str) -> None:
 
     Raises:
         ValueError: ``path`` does not end in ``.pt2``, its folder does not exist, or the model is
-            neither a PathRanker nor a Scorer.
+            neither a PathRanker nor a Scorer, or ranks items that its beams did not find.
     """
     if path.suffix != ".pt2":
         raise ValueError(f"export: the file must end in .pt2, got {path.name}")
@@ -42,6 +42,8 @@ def check_exportable(model: nn.Module, path: Path, *, name: str) -> None:
             f"export: the model must be a generative model or score all items, such as unirec, "
             f"tiger or sasrec, got {name}"
         )
+    if isinstance(model, PathRanker) and not model.ranks_beams_only:
+        raise ValueError(f"export: {name} must have candidates='beams', got further candidates")
 
 
 def export_model(

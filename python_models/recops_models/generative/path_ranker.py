@@ -106,6 +106,11 @@ class PathRanker(Ranker):
         """Beams per request; a request for more items uses more."""
 
     @property
+    def ranks_beams_only(self) -> bool:
+        """Whether a request ranks only items that its beams find; True by default."""
+        return True
+
+    @property
     def inputs(self) -> RequestInputs:
         """Inputs that requests need in addition to the history; none by default."""
         return RequestInputs()
@@ -227,10 +232,26 @@ class PathRanker(Ranker):
         """
         check_lengths(type(self).__name__, lengths)
         encoded = self.encode_requests(history, lengths, task, user=user)
-        result = beam_search(
-            self, encoded, beams=max(k, self.beams), banned=excluded, allowed=allowed
-        )
-        return Ranking(result.item_ids[:, :k], result.scores[:, :k])
+        ranking = self.rank_encoded(encoded, max(k, self.beams), excluded, allowed)
+        return Ranking(ranking.items[:, :k], ranking.scores[:, :k])
+
+    def rank_encoded(
+        self,
+        encoded: Sequence[Tensor],
+        beams: int,
+        excluded: Sequence[Tensor] | None,
+        allowed: Sequence[Tensor] | None,
+    ) -> Ranking:
+        """Return at least ``beams`` items of encoded requests, best first: those of beam search.
+
+        Args:
+            encoded: result of :meth:`encode_requests`.
+            beams: number of beams.
+            excluded: see :meth:`decode`.
+            allowed: see :meth:`decode`.
+        """
+        result = beam_search(self, encoded, beams=beams, banned=excluded, allowed=allowed)
+        return Ranking(result.item_ids, result.scores)
 
 
 class Requests(Recommender):

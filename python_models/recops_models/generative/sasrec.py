@@ -1,4 +1,4 @@
-"""SASRec: causal self-attention over the history, and a softmax over all items.
+"""SASRec: causal self-attention over the history, and a softmax over all or sampled items.
 
 Source: Kang and McAuley, Self-Attentive Sequential Recommendation, 2018. The loss is the full
 softmax of Klenitskiy and Vasilev, 2023, which makes SASRec a strong baseline; the original has one
@@ -15,6 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from recops_models.generative.ranker import Ranker, Ranking, check_lengths, top_unseen
+from recops_models.generative.sampled_softmax import sampled_softmax_loss
 from recops_models.generative.windows import at_rows, target_rows
 from recops_models.layers.attention import CausalBlock
 from recops_models.layers.dropout import Dropout
@@ -32,6 +33,8 @@ class SASRecConfig:
         heads: attention heads; must divide ``width``.
         layers: transformer blocks.
         dropout: on the embeddings and within the blocks.
+        negatives: items drawn uniformly per batch for a sampled softmax; 0: a softmax over all
+            items.
 
     Raises:
         ValueError: a size is too small, the heads do not divide the width, or the dropout is
@@ -50,9 +53,10 @@ class SASRecConfig:
     heads: int = 2
     layers: int = 1
     dropout: float = 0.4
+    negatives: int = 0
 
     def __post_init__(self) -> None:
-        check_at_least("sasrec", self, history=1, width=1, heads=1, layers=1)
+        check_at_least("sasrec", self, history=1, width=1, heads=1, layers=1, negatives=0)
         check_shares("sasrec", self, "dropout")
         check_heads("sasrec", self.width, self.heads)
 
@@ -117,10 +121,19 @@ class SASRec(Ranker):
         return F.linear(state, self.item.weight[1:], self.item_bias)
 
     def loss(self, history: Tensor, target: Tensor, *, rows: Tensor | None = None) -> Tensor:
-        """Return the mean cross-entropy of the next items; see :meth:`Ranker.loss`."""
+        """Return the mean cross-entropy of the next items; see :meth:`Ranker.loss`.
+
+        With ``negatives``, the items drawn from torch's generator serve all targets of the batch.
+        """
         rows = target_rows(target) if rows is None else rows
-        logits = self.logits(at_rows(self.encode(history), rows))
-        return F.cross_entropy(logits, at_rows(target, rows) - 1)
+        state, item = at_rows(self.encode(history), rows), at_rows(target, rows) - 1
+        if not self.config.negatives:
+            return F.cross_entropy(self.logits(state), item)
+        drawn = torch.randint(self.num_items, (self.config.negatives,), device=item.device)
+        positive = (state * self.item(item + 1)).sum(-1) + self.item_bias[item]
+        negative = F.linear(state, self.item(drawn + 1), self.item_bias[drawn])
+        losses = sampled_softmax_loss(positive, negative, drawn == item[:, None], self.num_items)
+        return losses.mean()
 
     def score_all(self, history: Tensor, lengths: Tensor) -> Tensor:
         """Return the logits of all items after each history, ``[B, N]``."""

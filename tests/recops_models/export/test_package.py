@@ -139,6 +139,7 @@ def test_the_trie_has_item_ids_in_the_order_of_the_prior() -> None:
             "model.pt2",
             "a generative model or score all items.* got it",
         ),
+        (unirec(candidates="scores"), ITEM_IDS, "model.pt2", "must have candidates='beams'"),
     ],
 )
 def test_bad_input_is_refused_and_nothing_is_written(

@@ -115,3 +115,16 @@ def test_catalogues_of_one_and_two_items_have_a_loss(items: int) -> None:
     scores = ItemScores(torch.ones(items), UniRecConfig(width=8, heads=2, negatives=4))
     losses = scores.loss(torch.randn(3, 8), torch.tensor([1, 1, items]), nn.Embedding(3, 8))
     assert torch.isfinite(losses).all()
+
+
+def test_without_negatives_the_loss_is_over_all_items_with_events() -> None:
+    torch.manual_seed(0)
+    table, events = nn.Embedding(1 + NUM_ITEMS, 8), torch.ones(NUM_ITEMS)
+    events[4] = 0
+    scores = ItemScores(events, UniRecConfig(width=8, heads=2, negatives=0))
+    nn.init.normal_(scores.bias.weight)
+    state, target = torch.randn(3, 8), torch.tensor([1, 7, NUM_ITEMS])
+    known = torch.tensor([i for i in range(1, 1 + NUM_ITEMS) if i != 5])
+    all_scores = scores(state, known.expand(3, -1), table)
+    expected = all_scores.logsumexp(-1) - scores(state, target[:, None], table)[:, 0]
+    torch.testing.assert_close(scores.loss(state, target, table), expected)

@@ -7,6 +7,9 @@ from typing import Literal, TypeAlias
 
 from recops_models.setting_checks import check_at_least, check_heads, check_shares
 
+Candidates: TypeAlias = Literal["beams", "scores"]
+"""Sources of the items that a request ranks."""
+
 EventForm: TypeAlias = Literal["concat", "sum"]
 """How the embeddings of an event's item and attributes become one vector.
 
@@ -45,13 +48,16 @@ class UniRecConfig:
         item_scores: weight of :class:`~.item_scores.ItemScores` relative to ``log p(path)`` when
             items found by the beams are ranked [I]; 0 removes these scores.
         item_loss: weight of their loss relative to the loss of paths.
-        negatives: negative items drawn per batch for that loss.
+        negatives: negative items drawn per batch for that loss; 0: a softmax over all items.
+        candidates: items that a request ranks: ``"beams"``, those that the beams find; with
+            ``"scores"`` also as many with the highest item scores, which scores every item.
         dropout: on embeddings, residual branches and the input of the logits [I].
         beams: beams per request.
 
     Raises:
         ValueError: a size or weight is too small, the heads do not divide the width, item scores
-            have no loss, or the dropout is outside [0, 1).
+            have no loss, candidates come from missing item scores, or the dropout is outside
+            [0, 1).
 
     Example:
         >>> from recops_models.generative.unirec import UniRecConfig
@@ -76,17 +82,20 @@ class UniRecConfig:
     item_scores: float = 2.0
     item_loss: float = 1.0
     negatives: int = 512
+    candidates: Candidates = "beams"
     dropout: float = 0.3
     beams: int = 100
 
     def __post_init__(self) -> None:
         check_at_least("unirec", self, history=1, width=1, heads=1, layers=1, experts=1)
-        check_at_least("unirec", self, expert_hidden=1, head_hidden=1, negatives=1, beams=1)
+        check_at_least("unirec", self, expert_hidden=1, head_hidden=1, beams=1)
         check_at_least("unirec", self, objectives=1, scenes=1)
         check_at_least("unirec", self, num_attributes=0, history_layers=0, hash_width=0)
-        check_at_least("unirec", self, item_scores=0, item_loss=0)
+        check_at_least("unirec", self, item_scores=0, item_loss=0, negatives=0)
         check_shares("unirec", self, "dropout")
         check_heads("unirec", self.width, self.heads)
+        if self.candidates == "scores" and not self.item_scores:
+            raise ValueError('unirec: candidates must be "beams" if item_scores is 0, got "scores"')
         if self.item_scores and not self.item_loss:
             raise ValueError(
                 "unirec: item_scores must be 0 if item_loss is 0, since nothing trains them, got "

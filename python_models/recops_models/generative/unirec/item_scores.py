@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import math
-
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from recops_models.generative.sampled_softmax import sampled_softmax_loss
 from recops_models.generative.unirec.config import UniRecConfig
 
 
@@ -21,7 +20,8 @@ class ItemScores(nn.Module):
     takes a softmax over them and the target. Scores of drawn items are raised by ``ln(N / K)``, so
     that their sum estimates the sum over all items. Then s estimates ``log p(i | history)`` up to a
     constant per history, and can be added to ``log p(path)``. A target costs 1 + K scores and a
-    request one score per beam; nothing scores the whole catalogue. An item without training events
+    request one score per beam; nothing scores the whole catalogue. With ``negatives=0`` the softmax
+    is over all items with training events, N scores per target. An item without training events
     gets the mean score of the other items found.
 
     The UniRec paper has no such scores. Dense scores of generated candidates are the idea of LIGER
@@ -69,10 +69,21 @@ class ItemScores(nn.Module):
         mean = scores.where(known, 0).sum(1, keepdim=True) / known.sum(1, keepdim=True).clamp(min=1)
         return scores.where(known, mean)
 
+    def score_all(self, state: Tensor, table: nn.Embedding) -> Tensor:
+        """Return the scores of all items of the table, ``[n, N]``; −inf without training events.
+
+        Args:
+            state: ``[n, d]``.
+            table: item embeddings ``[1 + N, d]``.
+        """
+        scores = F.linear(self.norm(state), table.weight[1:], self.bias.weight[1:, 0])
+        return scores.masked_fill(~self.known[1:], -torch.inf)
+
     def loss(self, state: Tensor, target: Tensor, table: nn.Embedding) -> Tensor:
         """Return ``−log softmax`` of each target among the drawn items, ``[n]``.
 
-        Draws from torch's generator. A drawn item that equals the target is ignored.
+        Draws from torch's generator. A drawn item that equals the target is ignored. With
+        ``negatives=0`` the softmax is over all items, and nothing is drawn.
 
         Args:
             state: ``[n, d]``.
@@ -85,12 +96,10 @@ class ItemScores(nn.Module):
         items = self.known_items
         if not len(items):
             raise ValueError("UniRec: prior must be above 0 for at least one item, got all 0")
+        if not self.negatives:
+            return F.cross_entropy(self.score_all(state, table), target - 1, reduction="none")
         drawn = items[torch.randint(len(items), (self.negatives,), device=items.device)]
         state = self.norm(state)
         positive: Tensor = (state * table(target)).sum(-1) + self.bias(target)[:, 0]
         negative = F.linear(state, table(drawn)) + self.bias(drawn)[:, 0]  # (n, K)
-        raised = negative + math.log(len(items) / self.negatives)
-        raised = raised.masked_fill(drawn == target[:, None], -torch.inf)
-        logits = torch.cat([positive[:, None], raised], -1)
-        loss: Tensor = logits.logsumexp(-1) - positive
-        return loss
+        return sampled_softmax_loss(positive, negative, drawn == target[:, None], len(items))

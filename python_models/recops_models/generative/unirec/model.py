@@ -20,7 +20,8 @@ Step t of S predicts token x_t from the tokens before it::
                 h_agg ─► RankHead t: [q_t ⊕ e_prefix ⊕ c_t ⊕ h_agg] ─► logits [V_t]
 
 Beam search follows the trie of all paths. :class:`~.item_scores.ItemScores` then rescores the items
-that it found, with the last state of the history.
+that it found, with the last state of the history. ``candidates="scores"`` adds the items with the
+highest item scores to them.
 """
 
 from __future__ import annotations
@@ -34,12 +35,14 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 import recops
+from recops_models.generative.candidates import with_candidates
 from recops_models.generative.path_ranker import (
     GradScope,
     PathRanker,
     RequestInputs,
     gather_beams,
 )
+from recops_models.generative.ranker import Ranking, top_unseen
 from recops_models.generative.trie_check import check_trie
 from recops_models.generative.unirec.config import UniRecConfig
 from recops_models.generative.unirec.decoder import KeysValues, PathDecoder, PathTokens, TaskStart
@@ -180,6 +183,11 @@ class UniRec(PathRanker):
     def beams(self) -> int:
         """Beams per request; a request for more items uses more."""
         return self.config.beams
+
+    @property
+    def ranks_beams_only(self) -> bool:
+        """See :attr:`PathRanker.ranks_beams_only`."""
+        return self.config.candidates == "beams"
 
     @property
     def inputs(self) -> RequestInputs:
@@ -374,6 +382,28 @@ class UniRec(PathRanker):
             return state.new_zeros(items.shape)
         scores: Tensor = self.scores(state, items + 1, self.item)
         return self.config.item_scores * scores
+
+    def rank_encoded(
+        self,
+        encoded: Sequence[Tensor],
+        beams: int,
+        excluded: Sequence[Tensor] | None,
+        allowed: Sequence[Tensor] | None,
+    ) -> Ranking:
+        """See :meth:`PathRanker.rank_encoded`; ``config.candidates`` may add items."""
+        ranking = super().rank_encoded(encoded, beams, excluded, allowed)
+        if self.ranks_beams_only:
+            return ranking
+        assert self.scores is not None  # UniRecConfig checks it.
+        state = EncodedRequests.from_tensors(encoded).state[:, 0]
+        scores = self.scores.score_all(state, self.item)
+        items = torch.arange(scores.shape[1], device=scores.device)
+        scores = scores.masked_fill(~torch.isin(items, self.trie.item_ids), -torch.inf)
+        if allowed is not None:
+            is_allowed = torch.stack([torch.isin(items, each) for each in allowed])
+            scores = scores.masked_fill(~is_allowed, -torch.inf)
+        best = top_unseen(scores, excluded, beams).items
+        return with_candidates(self, encoded, ranking, best)
 
     def _head_fields(
         self, step: int, query: Tensor, prefix: Tensor, aggregate: Tensor
