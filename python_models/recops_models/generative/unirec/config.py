@@ -7,7 +7,7 @@ from typing import Literal, TypeAlias
 
 from recops_models.setting_checks import check_at_least, check_heads, check_shares
 
-Candidates: TypeAlias = Literal["beams", "scores"]
+CandidateSource: TypeAlias = Literal["beams", "scores"]
 """Sources of the items that a request ranks."""
 
 EventForm: TypeAlias = Literal["concat", "sum"]
@@ -82,7 +82,7 @@ class UniRecConfig:
     item_scores: float = 2.0
     item_loss: float = 1.0
     negatives: int = 512
-    candidates: Candidates = "beams"
+    candidates: CandidateSource = "beams"
     dropout: float = 0.3
     beams: int = 100
 
