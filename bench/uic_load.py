@@ -211,7 +211,8 @@ def dien_ms(data: Dataset, home: Path, length: int) -> dict[str, float]:
         features[sequence.name] = history.expand(CANDIDATES, -1)
         lengths[sequence.name] = torch.full((CANDIDATES,), length)
     zeros = torch.zeros(CANDIDATES)
-    batch = Batch(features, lengths, zeros, torch.zeros(CANDIDATES, dtype=torch.int64))
+    group = torch.zeros(CANDIDATES, dtype=torch.int64)
+    batch = Batch(features, lengths, zeros, group, is_one_request=True)
     times = []
     with torch.no_grad():
         model(batch)

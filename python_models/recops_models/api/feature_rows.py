@@ -7,7 +7,7 @@ import pyarrow as pa
 import torch
 from numpy.typing import NDArray
 
-from recops_models.click.model import ClickModel
+from recops_models.click.model import ClickScorer
 from recops_models.data.checks import plain_text
 from recops_models.data.errors import DataError
 from recops_models.data.frames import Frame, to_arrow
@@ -19,14 +19,14 @@ from recops_models.training.device import array, device_of, to_device
 _BATCH = 4096
 
 
-def has_features(model: ClickModel, frame: Frame) -> bool:
+def has_features(model: ClickScorer, frame: Frame) -> bool:
     """Return whether a frame has a column for each feature of the model's schema."""
     names = to_arrow(frame, "score: frame").column_names
     return {feature.name for feature in model.schema.schema.features} <= set(names)
 
 
 @torch.no_grad()
-def score_rows(model: ClickModel, frame: Frame) -> NDArray[np.float32]:
+def score_rows(model: ClickScorer, frame: Frame) -> NDArray[np.float32]:
     """Return the click probability ``[n]`` of each row.
 
     Args:

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from recops_models.api.feature_rows import has_features, score_rows
 from recops_models.api.items import Reader, grouped
-from recops_models.click.model import ClickModel
+from recops_models.click.model import ClickScorer
 from recops_models.data.dataset import Dataset
 from recops_models.data.errors import DataError
 from recops_models.data.frames import Frame, IdsLike, from_arrow, is_frame, library_of
@@ -82,7 +82,7 @@ def recommend(
 
 def score(model: CatalogueModel, frame: Frame, *, histories: Frame | None) -> NDArray[np.float32]:
     """Return the score of each row; see :meth:`recops_models.api.model.Model.score`."""
-    if isinstance(model.module, ClickModel) and has_features(model.module, frame):
+    if isinstance(model.module, ClickScorer) and has_features(model.module, frame):
         return score_rows(model.module, frame)
     reader = Reader("score", model.data)
     table = reader.table(frame, "frame", "user_id", "item_id")

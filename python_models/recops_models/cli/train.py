@@ -93,9 +93,10 @@ def train(
     (`--set align=both`). `--preset paper` trains unirec as published: its network, two
     attributes, balanced codes, rewards and preferences.
 
-    Click models (sum-pool, din, gru-attention, dien, can, mimn, hpmn, rocket, age, res-embedding,
-    keep): by default, the last tenth of the time range is the test set, and the tenth before it the
-    validation set. keep splits at `until`, `validation` and `test`.
+    Click models (rates, sum-pool, din, gru-attention, dien, can, mimn, hpmn, rocket, age,
+    res-embedding, keep): by default, the last tenth of the time range is the test set, and the
+    tenth before it the validation set. keep splits at `until`, `validation` and `test`. rates only
+    counts.
 
     Some click models extend others. rocket trains a light net together with a booster (`--set
     booster=din --set light.hidden=16,8`) and keeps the light net. age adds an exploration gate to a

@@ -94,8 +94,8 @@ class Age(ClickModel):
     item_index: Tensor
 
     def __init__(self, base: ClickModel, config: AgeConfig) -> None:
-        super(ClickModel, self).__init__()  # ClickModel's would create tables.
-        self.schema, self.config = base.schema, config
+        super(ClickModel, self).__init__(base.schema)  # ClickModel's would create tables.
+        self.config = config
         self.base = base
         features = config.item_features or _event_features(base)
         self.item_columns = base.embedding.column_indices(features)

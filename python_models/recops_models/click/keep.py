@@ -114,8 +114,8 @@ class Keep(ClickModel):
         schema: FittedSchema,
         config: KeepConfig,
     ) -> None:
-        super(ClickModel, self).__init__()  # ClickModel's would create tables.
-        self.schema, self.config = schema, config
+        super(ClickModel, self).__init__(schema)  # ClickModel's would create tables.
+        self.config = config
         self.base, self.reader = base, reader
         widths: dict[str, int] = {part: reader.part_width(part) for part in config.parts}
         self.head = PluggedHead(base.head, widths, config.plug, hidden=config.plug_hidden)

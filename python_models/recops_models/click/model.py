@@ -1,4 +1,4 @@
-"""Base class of click models: a bottom that represents examples, and a head of logits."""
+"""Base classes of click models: a scorer of examples, and a network of a bottom and a head."""
 
 from __future__ import annotations
 
@@ -75,7 +75,34 @@ def check_quirks(model: str, compat: Sequence[str], known: Sequence[str]) -> Non
             raise ValueError(f"{model}: compat must be among {', '.join(known)}, got {quirk!r}")
 
 
-class ClickModel(nn.Module, ABC):
+class ClickScorer(nn.Module, ABC):
+    """Module that scores click examples of a fitted schema, trained by gradient or by counting.
+
+    Attributes:
+        schema: the features, fitted.
+
+    Example:
+        >>> import torch
+        >>> from recops_models.click.model import ClickScorer
+        >>> from recops_models.examples.tiny import tiny_click_data
+        >>> class Constant(ClickScorer):
+        ...     def forward(self, batch):
+        ...         return torch.zeros(len(batch.label))
+        >>> schema, batch = tiny_click_data()
+        >>> Constant(schema)(batch).sigmoid()
+        tensor([0.5000, 0.5000, 0.5000])
+    """
+
+    def __init__(self, schema: FittedSchema) -> None:
+        super().__init__()
+        self.schema = schema
+
+    @abstractmethod
+    def forward(self, batch: Batch) -> Tensor:
+        """Logits ``[B]``."""
+
+
+class ClickModel(ClickScorer, ABC):
     """Click model ``logit = head(bottom(batch))``.
 
     A subclass creates its layers, then ``head`` with ``output_dim()`` inputs, and implements
@@ -119,8 +146,8 @@ class ClickModel(nn.Module, ABC):
         width: int | None = None,
         history: str | None = None,
     ) -> None:
-        super().__init__()
-        self.schema, self.config = schema, config
+        super().__init__(schema)
+        self.config = config
         width = config.width if width is None else width
         self.embedding = FeatureEmbedding(schema, width, std=config.table_std, history=history)
 

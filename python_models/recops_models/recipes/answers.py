@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from recops_models.click.model import ClickModel
+from recops_models.click.model import ClickScorer
 from recops_models.data.dataset import Dataset
 from recops_models.data.histories import Histories
 from recops_models.examples.candidates import Candidates
@@ -151,7 +151,7 @@ class ClickAnswers(Answers):
         examples: how its examples were built.
     """
 
-    def __init__(self, model: ClickModel, examples: ExampleConfig) -> None:
+    def __init__(self, model: ClickScorer, examples: ExampleConfig) -> None:
         self._model, self._examples = model, examples
         names = [feature.name for feature in model.schema.schema.features]
         self.keeps_others = RATES[0] in names
@@ -199,7 +199,7 @@ def answers_of(job: Job, model: nn.Module, dataset: Dataset) -> Answers:
     if isinstance(model, (Ranker, HistoryScorer)):
         return RankerAnswers(model)
     examples = job.parts.get("examples")
-    if isinstance(model, ClickModel) and isinstance(examples, ExampleConfig):
+    if isinstance(model, ClickScorer) and isinstance(examples, ExampleConfig):
         return ClickAnswers(model, examples)
     raise ValueError(f"{job.model}: {type(model).__name__} recommends no items")
 

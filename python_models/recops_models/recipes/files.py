@@ -36,14 +36,14 @@ def save_model(path: Path, name: str, model: nn.Module) -> None:
         ValueError: unknown recipe.
         OSError: the file cannot be written; an existing file stays as it is.
     """
-    from recops_models.click.model import ClickModel  # Loading other models does not need it.
+    from recops_models.click.model import ClickScorer  # Loading other models does not need it.
 
     tensors = model.state_dict()
     meta: dict[str, Any] = {"model": name}
     if recipe_of(name).sizes is not None:
         config: Any = model.config
         meta["config"] = dataclasses.asdict(config)
-    if isinstance(model, ClickModel):
+    if isinstance(model, ClickScorer):
         vocabularies, meta["schema"] = model.schema.state()
         tensors |= {_SCHEMA + key: value for key, value in vocabularies.items()}
     save_tensors(path, tensors, kind=_KIND, meta=meta)

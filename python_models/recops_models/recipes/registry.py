@@ -19,6 +19,7 @@ _RECIPES = {
     "sasrec": f"{_HERE}.sasrec:recipe",
     "tiger": f"{_HERE}.tiger:recipe",
     "unirec": f"{_HERE}.unirec:recipe",
+    "rates": f"{_HERE}.rates:recipe",
     "sum-pool": f"{_HERE}.sum_pool:recipe",
     "din": f"{_HERE}.din:recipe",
     "gru-attention": f"{_HERE}.gru_attention:recipe",

@@ -12,7 +12,7 @@ from torch import nn
 
 from recops.files import read_json, write_json
 from recops_models.callbacks import Callbacks
-from recops_models.click.model import ClickModel
+from recops_models.click.model import ClickScorer
 from recops_models.data.errors import DataError
 from recops_models.data.sets import load
 from recops_models.data.storage import load_dataset
@@ -232,7 +232,7 @@ def open_data(job: Job, model: nn.Module | None = None, folder: Path | None = No
             raise DataError(f"{job.model}: its data is in the folder of its training")
         return load_dataset(own_data(folder))
     if job.data_kind == "click":
-        fitted = model.schema if isinstance(model, ClickModel) else None
+        fitted = model.schema if isinstance(model, ClickScorer) else None
         data = open_events(job.data, fitted=fitted)
     else:
         data = load(job.data)

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from recops_models.click.loss import training_loss
-from recops_models.click.model import ClickModel
+from recops_models.click.model import ClickModel, ClickScorer
 from recops_models.data.dataset import Dataset
 from recops_models.data.splits import SplitName
 from recops_models.evaluation.click_metrics import CLICK_METRICS, ClickMetrics
@@ -87,7 +87,7 @@ class ExampleTask(RecommenderTask[ModelT, Batch]):
         torch_seed = int(np.random.default_rng((seed, epoch)).integers(2**63))
         return torch_seed, with_shares(batches, skip, size, train.num_examples)
 
-    def validated(self, model: ClickModel) -> dict[str, float]:
+    def validated(self, model: ClickScorer) -> dict[str, float]:
         """Return the metrics of a model on the validation part."""
         metrics = ClickMetrics()
         for logits, batch in predictions(model, self.data.validation):

@@ -55,6 +55,7 @@ SETTINGS: Mapping[str, Mapping[str, str]] = {
         **{"expert_hidden": "8", "head_hidden": "8", "hash_width": "2"},
         **{"user_fields": "age", "task": "scene"},
     },
+    "rates": {"max_len": "6", "trees": "5", "leaves": "4", "leaf_examples": "10"},
     "sum-pool": {**_CLICK, **_NET},
     "din": {**_CLICK, **_ATTENTION},
     "gru-attention": {**_CLICK, **_ATTENTION},
