@@ -107,24 +107,10 @@ class Rates(ClickScorer):
         super().__init__(schema)
         self.config = config
         self.features, self.head = features, head
-        self.columns = chosen_columns(features, config)
+        self.columns = None if config.is_boosted else features.columns(config.scores)
 
     def forward(self, batch: Batch) -> Tensor:
         """Logits ``[B]``."""
         x = self.features(batch)
-        return self.head(x if self.columns is None else x[:, self.columns]).squeeze(-1)
-
-
-def chosen_columns(features: RateFeatures, config: RatesConfig) -> list[int] | None:
-    """Return the inputs that the head reads; None: all.
-
-    Raises:
-        ValueError: an unknown score.
-    """
-    if config.is_boosted:
-        return None
-    for name in config.scores:
-        if name not in features.rates:
-            known = ", ".join(features.rates)
-            raise ValueError(f"rates: scores must be boosting, or among {known}, got {name!r}")
-    return [features.rates.index(name) for name in config.scores]
+        logits: Tensor = self.head(x if self.columns is None else x[:, self.columns])
+        return logits.squeeze(-1)

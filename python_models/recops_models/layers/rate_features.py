@@ -20,7 +20,7 @@ from recops_models.examples.running_rates import RATES
 from recops_models.layers.column_modules import ColumnModules
 from recops_models.layers.rate_table import ABSENT, RateTable
 
-Counts: TypeAlias = Callable[[str, Tensor], tuple[Tensor, Tensor]]
+CountLookup: TypeAlias = Callable[[str, Tensor], tuple[Tensor, Tensor]]
 """Function of a table's name and of keys that returns their examples and positive examples."""
 
 EVERYTHING, PAIRS = "all", "pairs"
@@ -42,6 +42,11 @@ class RateConfig:
         half_life: number of events after which an event counts half in a recent rate.
         window: number of last events of a history that form pairs with the candidate.
         decay: weight of an event of a pair relative to the next event of the history.
+
+    Example:
+        >>> from recops_models.layers.rate_features import RateConfig
+        >>> RateConfig(half_life=5.0).window
+        3
     """
 
     strength: float = 10.0
@@ -125,7 +130,19 @@ class RateFeatures(nn.Module):
         scopes = [f"{scope}:{name}" for scope in ("user", "recent") for name in names]
         return (*(f"all:{name}" for name in names), *of_user, *scopes, PAIRS)
 
-    def forward(self, batch: Batch, counts: Counts | None = None) -> Tensor:
+    def columns(self, names: tuple[str, ...]) -> list[int]:
+        """Return the inputs that are the rates ``names``.
+
+        Raises:
+            ValueError: an unknown rate.
+        """
+        for name in names:
+            if name not in self.rates:
+                known = ", ".join(self.rates)
+                raise ValueError(f"rates: scores must be boosting, or among {known}, got {name!r}")
+        return [self.rates.index(name) for name in names]
+
+    def forward(self, batch: Batch, counts: CountLookup | None = None) -> Tensor:
         """Return the inputs ``[B, F]`` f32: logits of the rates, counts, numbers.
 
         Args:
@@ -156,7 +173,9 @@ class RateFeatures(nn.Module):
         examples, positives = self.tables[table](keys)
         return examples, positives
 
-    def _of_examples(self, batch: Batch, counts: Counts) -> tuple[dict[str, Tensor], list[Tensor]]:
+    def _of_examples(
+        self, batch: Batch, counts: CountLookup
+    ) -> tuple[dict[str, Tensor], list[Tensor]]:
         """Return the rates by name, and the numbers of examples and events behind them."""
         strength, keys = self.config.strength, self.keys(batch)
         examples, positives = counts(EVERYTHING, keys[EVERYTHING])

@@ -10,13 +10,13 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from recops_models.click.rates import Rates, RatesConfig, chosen_columns
+from recops_models.click.rates import Rates, RatesConfig
 from recops_models.evaluation.click_metrics import ClickMetrics
 from recops_models.examples.batch import Batch
 from recops_models.examples.click import ClickData
 from recops_models.examples.known import known_candidates
 from recops_models.layers.boosted_trees import BoostedTrees
-from recops_models.layers.rate_features import Counts, RateFeatures
+from recops_models.layers.rate_features import CountLookup, RateFeatures
 from recops_models.layers.rate_table import RateTable
 from recops_models.recipes.boosting import first_trees, fit_trees
 from recops_models.recipes.rate_counter import RateCounter
@@ -41,7 +41,7 @@ def fit_rates(data: ClickData, config: RatesConfig, *, seed: int) -> Rates:
         seed: seed of sampled negatives and of the boosting.
 
     Raises:
-        ValueError: an unknown score.
+        ValueError: an unknown score, or all training labels are equal.
         DataError: the examples have no candidate.
 
     Complexity:
@@ -49,7 +49,7 @@ def fit_rates(data: ClickData, config: RatesConfig, *, seed: int) -> Rates:
         memory.
     """
     untrained = RateFeatures(data.fitted, config)
-    columns = chosen_columns(untrained, config)
+    columns = None if config.is_boosted else untrained.columns(config.scores)
     counts = _Folds.of(data, untrained, seed)
     features = RateFeatures(data.fitted, config, counts.tables)
     rows = [
@@ -57,6 +57,8 @@ def fit_rates(data: ClickData, config: RatesConfig, *, seed: int) -> Rates:
         for batch, fold in _training(data, seed)
     ]
     x, label = (array(torch.cat(column)) for column in zip(*rows, strict=True))
+    if label.min() == label.max():
+        raise ValueError(f"rates: training labels must be 0 and 1, all {len(label):,} are equal")
     head: BoostedTrees | nn.Linear
     if columns is None:
         head = _chosen_size(fit_trees(x, label, config, seed), features, data, config.select)
@@ -67,7 +69,7 @@ def fit_rates(data: ClickData, config: RatesConfig, *, seed: int) -> Rates:
 
 @dataclass(frozen=True)
 class _Folds:
-    """Counts of all training examples, and of each fold.
+    """CountLookup of all training examples, and of each fold.
 
     Attributes:
         tables: counts by the name of the table.
@@ -90,7 +92,7 @@ class _Folds:
             {name: counter.table() for name, counter in counters.items()},
         )
 
-    def without(self, fold: Tensor) -> Counts:
+    def without(self, fold: Tensor) -> CountLookup:
         """Return the counts without the fold of each example, given as ``[B]``."""
 
         def counts(name: str, keys: Tensor) -> tuple[Tensor, Tensor]:
@@ -117,7 +119,7 @@ def _with_fold(keys: Tensor, fold: Tensor) -> Tensor:
 def _chosen_size(
     trees: BoostedTrees, features: RateFeatures, data: ClickData, select: str
 ) -> BoostedTrees:
-    """Return the first trees, as many as give the best validation metric."""
+    """Return as many trees as give the best validation metric; all if it is undefined."""
     total = len(trees.root)
     sizes = np.unique(np.linspace(1, total, min(total, _SIZES)).round().astype(np.int64))
     last = torch.from_numpy(sizes - 1)
@@ -128,6 +130,8 @@ def _chosen_size(
         for each, column in zip(metrics, logits.unbind(1), strict=True):
             each.update(column, batch.label, batch.group, known)
     values = np.array([each.compute()[select] for each in metrics])
+    if np.isnan(values).any():
+        return trees
     best = np.argmin(values) if select in LOWER_IS_BETTER else np.argmax(values)
     return first_trees(trees, int(sizes[best]))
 

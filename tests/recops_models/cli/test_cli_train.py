@@ -61,6 +61,7 @@ CLICK = {"auc", "auc_known", "gauc", "logloss", "pcoc", "ece"}
         ("sasrec", SMALL),
         ("tiger", [*SMALL, *CODES, "--set", "hidden=8"]),
         ("unirec", SMALL + CODES),
+        ("rates", ["--set", "trees=5", "--set", "max_len=6"]),
         ("sum-pool", TINY),
         ("din", TINY),
         ("can", [*TINY, "--set", "interaction=cartesian"]),
@@ -87,7 +88,7 @@ def test_train_evaluate_recommend(
     assert metrics["split"] == ("leave-one-out" if ranks else "global-time")
     columns = read_table(out / "predictions.parquet").column_names
     assert columns == (["user", "rank"] if ranks else ["user", "label", "probability", "known"])
-    epochs = 0 if model == "popularity" else 2
+    epochs = 0 if model in ("popularity", "rates") else 2
     assert len(read_json(out / "curves.json", kind="curves")["rows"]) == epochs
     assert len(list(out.glob("events.out.tfevents.*"))) == 1
     capsys.readouterr()
