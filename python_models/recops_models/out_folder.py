@@ -23,6 +23,7 @@ _COMMANDS = {
     TRAINING_KIND: "train",
     "config": "quickstart",
     "results": "reproduce",
+    "league": "reproduce",
 }
 """Name of each command, by the kind of its identifying file."""
 _OWN_FILES = ("config.json", "dataset.json", "results.json")

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, ClassVar, Generic, TypeAlias, TypeVar
 
 from recops_evidence.harness.user_draws import UserDraws
+from recops_evidence.harness.user_values import UserValues
 from recops_models.callbacks import Callbacks
 from recops_models.versions import versions
 
@@ -62,13 +63,12 @@ class Run:
     def key(self) -> str:
         """Name of the run's folder and record.
 
-        The key changes with every input of the run, including defaults and package versions.
+        The key changes with :meth:`Experiment.identity`.
 
         Raises:
             ValueError: see :meth:`Experiment.config`.
         """
-        parts = [_config(self), self.test, self.share, versions()]
-        content = json.dumps(parts, sort_keys=True)
+        content = json.dumps(_identity(self), sort_keys=True)
         digest = hashlib.sha256(content.encode()).hexdigest()[:12]
         data = re.sub(r"\W+", "-", Path(self.data).name)
         kind = "test" if self.test else "trial"
@@ -103,9 +103,9 @@ class Run:
 
 
 @lru_cache(maxsize=8192)
-def _config(run: Run) -> object:
-    """Return the configuration of a run; cached, because a plan asks for every key repeatedly."""
-    return run.experiment.config(run)
+def _identity(run: Run) -> object:
+    """Return the identity of a run; cached, because a plan asks for every key repeatedly."""
+    return run.experiment.identity(run)
 
 
 class Experiment(ABC, Generic[DataT]):
@@ -113,6 +113,19 @@ class Experiment(ABC, Generic[DataT]):
 
     alone: ClassVar[bool] = False
     """Whether a run needs the machine to itself, as for timings."""
+
+    may_fail: ClassVar[bool] = False
+    """Whether a measured run that diverges or exceeds its time is recorded without metrics."""
+
+    keeps_files: ClassVar[bool] = True
+    """Whether the folder of a finished run remains."""
+
+    def identity(self, run: Run) -> object:
+        """Return everything that distinguishes a run's figures from those of other runs.
+
+        By default that is the configuration with all defaults, and the versions of packages.
+        """
+        return [self.config(run), run.test, run.share, versions()]
 
     @abstractmethod
     def config(self, run: Run) -> object:
@@ -185,3 +198,16 @@ class Experiment(ABC, Generic[DataT]):
             test: its test metrics.
         """
         return None
+
+    def user_values(self, run: Run, folder: Path) -> UserValues | None:
+        """Return values per user whose means are test metrics; None: there are none.
+
+        Args:
+            run: a run that :meth:`measure` has just finished.
+            folder: folder of the run.
+        """
+        return None
+
+    def costs(self, run: Run, folder: Path) -> Metrics:
+        """Return the costs of a run that :meth:`measure` has just finished, by name."""
+        return {}

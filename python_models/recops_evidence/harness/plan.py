@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 from recops_evidence.harness.claim import Arm, Claim
 from recops_evidence.harness.experiment import ArmSettings, Run
@@ -14,6 +15,18 @@ from recops_models.training.curve import LOWER_IS_BETTER
 
 TUNING_SEED = 10_000
 """First seed of trials. Measured runs have smaller seeds, so no measured run is also a trial."""
+
+
+class RunPlan(Protocol):
+    """Plan of runs whose results may decide which further runs are needed."""
+
+    def ahead(self, finished: Mapping[Run, Record]) -> list[Run]:
+        """Return the remaining runs in order, without duplicates; the first one can start now."""
+        ...
+
+    def ready(self, finished: Mapping[Run, Record]) -> list[Run]:
+        """Return the runs of :meth:`ahead` that can start now."""
+        ...
 
 
 @dataclass(frozen=True)

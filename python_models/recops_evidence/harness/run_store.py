@@ -8,12 +8,14 @@ import os
 import shutil
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from recops.files import CorruptFileError, read_json, write_file, write_json
 from recops_evidence.harness.experiment import Measure, Metrics, Run
+from recops_evidence.harness.out_of_time import OutOfTimeError
 from recops_evidence.harness.user_draws import UserDraws
+from recops_evidence.harness.user_values import UserValues
 from recops_models.callbacks import Callbacks
 from recops_models.training.curve import finite
 from recops_models.training.diverged import DivergedError
@@ -30,8 +32,10 @@ class Record:
         validation: validation metrics by name.
         test: test metrics by name; empty for a trial.
         seconds: wall time.
-        diverged: whether the run is a trial that diverged; it has no metrics and ranks last.
+        diverged: whether the run diverged or exceeded its time; it has no metrics and ranks last.
         draws: metrics on bootstrap samples of the users; None: none.
+        users: values per user whose means are test metrics; None: none.
+        costs: costs by name; ``core_seconds`` is the computing time on all cores.
     """
 
     validation: Metrics
@@ -39,6 +43,8 @@ class Record:
     seconds: float
     diverged: bool = False
     draws: UserDraws | None = None
+    users: UserValues | None = None
+    costs: Metrics = field(default_factory=dict)
 
 
 class RunStore:
@@ -127,6 +133,7 @@ class RunStore:
             "settings": dict(run.settings),
             **vars(record),
             "draws": None if record.draws is None else record.draws.to_json(),
+            "users": None if record.users is None else record.users.to_json(),
         }
         line = json.dumps({**content, "sha256": _digest(content)}, ensure_ascii=False)
         with (self.path / _RUNS).open("a", encoding="utf-8") as file:
@@ -179,26 +186,33 @@ def make(run: Run, measure: Measure, folder: Path, callbacks: Callbacks) -> Reco
         callbacks: receive the share of the run that is done.
 
     Raises:
-        DivergedError: a run with a test part diverged. A trial that diverges gets a record instead.
+        DivergedError, OutOfTimeError: a run with a test part failed. A trial gets a record instead,
+            and so does a run of an experiment whose runs may fail.
         ValueError, KeyboardInterrupt: see :meth:`Experiment.measure`.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    started = time.perf_counter()
+    started, computing = time.perf_counter(), time.process_time()
     validation: Metrics
     test: Metrics
     try:
         validation, test = (finite(metrics) for metrics in measure(run, folder, callbacks))
-        diverged, draws = False, None
+        diverged, draws, users = False, None, None
         if run.test:
             draws = run.experiment.user_draws(run, folder, test)
-    except DivergedError as error:
+            users = run.experiment.user_values(run, folder)
+        costs = {**run.experiment.costs(run, folder)}
+    except (DivergedError, OutOfTimeError) as error:
         # Grids are widened until a value is worse; a diverged trial is the worst.
-        if run.test:
+        if run.test and not run.experiment.may_fail:
             settings = " ".join(f"{name}={value}" for name, value in run.settings)
             where = f"{run.model} on {run.data}, seed {run.seed}, {settings}"
-            raise DivergedError(f"{where}: {error}") from error
-        validation, test, diverged, draws = {}, {}, True, None
-    return Record(validation, test, round(time.perf_counter() - started, 3), diverged, draws)
+            raise type(error)(f"{where}: {error}") from error
+        validation, test, diverged, draws, users, costs = {}, {}, True, None, None, {}
+    seconds = round(time.perf_counter() - started, 3)
+    costs["core_seconds"] = round(time.process_time() - computing, 3)
+    if not run.experiment.keeps_files:
+        shutil.rmtree(folder, ignore_errors=True)
+    return Record(validation, test, seconds, diverged, draws, users, costs)
 
 
 def _record(path: Path, number: int, line: bytes) -> tuple[str, Record]:
@@ -209,7 +223,10 @@ def _record(path: Path, number: int, line: bytes) -> tuple[str, Record]:
         validation, test, seconds = (content[name] for name in ("validation", "test", "seconds"))
         samples = content.get("draws")
         draws = None if samples is None else UserDraws.from_json(samples)
-        record = Record(validation, test, seconds, content.get("diverged", False), draws)
+        values = content.get("users")
+        users = None if values is None else UserValues.from_json(values)
+        diverged, costs = content.get("diverged", False), content.get("costs", {})
+        record = Record(validation, test, seconds, diverged, draws, users, costs)
         key = content["run"]
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise CorruptFileError(f"{where}: damaged ({error})") from error

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import math
 import multiprocessing
 import os
 import signal
 import threading
+import time
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from functools import lru_cache
 from pathlib import Path
@@ -13,7 +15,7 @@ from pathlib import Path
 import torch
 
 from recops_evidence.harness.experiment import AnyExperiment, Measure, Run
-from recops_evidence.harness.plan import Plan, seconds_left
+from recops_evidence.harness.plan import RunPlan, seconds_left
 from recops_evidence.harness.run_store import Record, RunStore, make
 from recops_models.callbacks import Callbacks, Portion
 from recops_models.process import threads_per_job, worker_environment
@@ -22,11 +24,17 @@ from recops_models.training.device import auto_device, resolve_device
 
 
 def run_ahead(
-    plan: Plan, store: RunStore, callbacks: Callbacks, *, jobs: int = 1
+    plan: RunPlan,
+    store: RunStore,
+    callbacks: Callbacks,
+    *,
+    jobs: int = 1,
+    hours: float = math.inf,
 ) -> dict[Run, Record]:
     """Execute the runs of ``plan`` that ``store`` lacks, and return the records of all runs.
 
-    Models run on the device of :func:`~recops_models.training.device.auto_device`.
+    After ``hours`` no further run starts, and the records of the finished runs are returned. Models
+    run on the device of :func:`~recops_models.training.device.auto_device`.
 
     Each run is a stage of ``callbacks``. With one job its progress is reported too. Every run has
     one thread of torch, so its bits do not depend on ``jobs``. With several jobs, the other
@@ -38,10 +46,11 @@ def run_ahead(
         KeyboardInterrupt: passed on; finished runs and epochs are kept.
     """
     finished: dict[Run, Record] = {}
+    deadline = time.monotonic() + 3600 * hours
     if jobs > 1:
-        _in_parallel(plan, store, callbacks, finished, jobs)
+        _in_parallel(plan, store, callbacks, finished, jobs, deadline)
         return finished
-    while ahead := _look_up(plan, store, finished):
+    while (ahead := look_up(plan, store, finished)) and time.monotonic() < deadline:
         run = ahead[0]
         seconds = seconds_left(ahead, finished)
         callbacks.start(_title(run), run=run, ahead=len(ahead), seconds=seconds)
@@ -52,7 +61,12 @@ def run_ahead(
 
 
 def _in_parallel(
-    plan: Plan, store: RunStore, callbacks: Callbacks, finished: dict[Run, Record], jobs: int
+    plan: RunPlan,
+    store: RunStore,
+    callbacks: Callbacks,
+    finished: dict[Run, Record],
+    jobs: int,
+    deadline: float,
 ) -> None:
     """Execute runs in ``jobs`` processes; only this process writes to the store."""
     cores, threads = len(os.sched_getaffinity(0)), threads_per_job(jobs)
@@ -68,10 +82,13 @@ def _in_parallel(
     ):
         running: dict[Future[Record], Run] = {}
         try:
-            while ahead := _look_up(plan, store, finished):
+            while ahead := look_up(plan, store, finished):
+                is_late = time.monotonic() >= deadline
+                if is_late and not running:
+                    break
                 # By key, because a run that names a default setting equals one that omits it.
                 started = {run.key for run in running.values()}
-                for run in plan.ready(finished):
+                for run in [] if is_late else plan.ready(finished):
                     if run.key in started:
                         continue
                     if len(running) == jobs or (running and _run_alone(run, *running.values())):
@@ -131,7 +148,7 @@ def _measure_on(experiment: AnyExperiment, data: str) -> Measure:
     return experiment.on(data)
 
 
-def _look_up(plan: Plan, store: RunStore, finished: dict[Run, Record]) -> list[Run]:
+def look_up(plan: RunPlan, store: RunStore, finished: dict[Run, Record]) -> list[Run]:
     """Add stored records to ``finished``, and return the remaining runs, one per key."""
     while True:
         ahead = plan.ahead(finished)

@@ -19,13 +19,17 @@ if TYPE_CHECKING:
     from recops_evidence.harness.results import Results
 
 
+LEAGUE = "league"
+"""Name that measures all models instead of a paper's claims."""
+
+
 @app.command()
 def reproduce(
     paper: Annotated[
         str,
         typer.Argument(
             help="Paper: age, can, dien, drq, hpmn, keep, mimn, res-embedding, rocket, "
-            "tiger, unirec.",
+            "tiger, unirec; or league: all models and tuned baselines on the same data.",
             show_default=False,
         ),
     ],
@@ -59,6 +63,21 @@ def reproduce(
         int,
         typer.Option(min=1, help="Runs at the same time, one process each; figures do not change."),
     ] = 1,
+    sets: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Sets of the league, separated by commas: a data set, or one of its sets, such as "
+            "clicks:ml-100k. An unknown name lists all of them."
+        ),
+    ] = None,
+    models: Annotated[
+        list[str] | None,
+        typer.Option(help="Rows of the league, separated by commas, such as DIN or item-kNN."),
+    ] = None,
+    hours: Annotated[
+        float | None,
+        typer.Option(min=0, help="Start no run of the league after this time; --resume continues."),
+    ] = None,
     as_json: JsonOption = False,
     device: DeviceOption = "auto",
     out: Annotated[
@@ -84,7 +103,20 @@ def reproduce(
     `recops reproduce unirec --claims capacity --data ml-100k` (exposure-balanced semantic IDs)
 
     `recops reproduce dien --claims parts` (attention, cells, the auxiliary loss)
+
+    `recops reproduce league --sets ml-100k --jobs 2` (click models and rankers on one data set)
     """
+    folder = make_folder(out or Path("runs") / f"reproduce-{paper}")
+    if paper == LEAGUE:
+        if claims or data or seeds is not None or seed or device != "auto":
+            raise typer.BadParameter(
+                "league takes --sets, --models and --hours, not --claims, --data, --seeds, --seed "
+                "or --device"
+            )
+        _reproduce_league(folder, sets, models, hours, quick, resume, jobs, as_json)
+        return
+    if sets or models or hours is not None:
+        raise typer.BadParameter("only league takes --sets, --models and --hours")
     from rich.console import Console
 
     from recops_evidence import reproduce
@@ -93,12 +125,11 @@ def reproduce(
     from recops_models.data import UnknownDataError
     from recops_models.out_folder import out_folder
 
-    ids = [name.strip() for text in claims or [] for name in text.split(",") if name.strip()]
+    ids = _names(claims)
     try:
         chosen = chosen_claims(paper, ids, data=data or (), quick=quick)
     except ValueError as error:
         raise typer.BadParameter(str(error)) from error
-    folder = make_folder(out or Path("runs") / f"reproduce-{paper}")
     try:
         with out_folder(folder, kind="results"), RunBars() as bars:
             content = reproduce(
@@ -130,6 +161,57 @@ def reproduce(
     if quick:
         console.print("Quick: small runs without tuning. The figures are not evidence.")
     console.print(f"All figures: {folder / 'results.md'}", soft_wrap=True)
+
+
+def _names(texts: Sequence[str] | None) -> list[str]:
+    """Return the names in texts that separate them by commas."""
+    return [name.strip() for text in texts or [] for name in text.split(",") if name.strip()]
+
+
+def _reproduce_league(
+    folder: Path,
+    sets: list[str] | None,
+    models: list[str] | None,
+    hours: float | None,
+    quick: bool,
+    resume: bool,
+    jobs: int,
+    as_json: bool,
+) -> None:
+    """Measure the league into ``folder``, and print what is finished."""
+    from recops_evidence.league.reproduce import reproduce_league
+    from recops_models.cli.run_bars import RunBars
+    from recops_models.out_folder import out_folder
+
+    chosen = {"sets": _names(sets), "models": _names(models)}
+    words = ["recops reproduce league", *(["--quick"] if quick else [])]
+    words += [f"--{option} {quote(','.join(names))}" for option, names in chosen.items() if names]
+    try:
+        with out_folder(folder, kind=LEAGUE), RunBars() as bars:
+            results = reproduce_league(
+                folder,
+                command=" ".join(words),
+                **chosen,
+                hours=hours,
+                quick=quick,
+                resume=resume,
+                jobs=jobs,
+                callbacks=bars,
+            )
+    except KeyboardInterrupt:
+        raise RuntimeError(
+            f"interrupted; the same command with --resume continues from the runs in {folder}"
+        ) from None
+    except ValueError as error:
+        raise typer.BadParameter(str(error)) from error
+    if as_json:
+        print_json({"out": str(folder), **results})
+        return
+    for each in results["sets"]:
+        rows = len(each["rows"])
+        typer.echo(f"{each['name']}: {rows} rows finished, {len(each['missing'])} missing")
+    typer.echo(f"{results['runs']} runs, {results['core_hours']:.2f} core-hours")
+    typer.echo(f"All figures: {folder / 'results.json'}")
 
 
 def _command(

@@ -137,6 +137,25 @@ def leave_last(dataset: Dataset, number: int) -> Split:
     return Split.of(dataset, np.where(counts[user] >= 3 * number, held_out, 0))
 
 
+def leave_last_share(dataset: Dataset, share: float = 0.1, least: int = 2) -> Split:
+    """Split off a share of each user's last events as test and as many before as validation.
+
+    Each part has ``k = max(least, ⌊share · n + ½⌋)`` of a user's n events. All other events are
+    train, including all events of users with fewer than 3 k.
+
+    Raises:
+        ValueError: ``share`` outside (0, 1/3], or ``least`` < 1.
+    """
+    if not 0 < share <= 1 / 3:
+        raise ValueError(f"leave_last_share: share must be in (0, 1/3], got {share}")
+    if least < 1:
+        raise ValueError(f"leave_last_share: least must be 1 or more, got {least}")
+    user, counts, from_end = _event_positions(dataset)
+    number = np.maximum(least, np.floor(share * counts + 0.5).astype(np.int64))
+    held_out = np.clip(2 - from_end // number[user], 0, 2)
+    return Split.of(dataset, np.where((counts >= 3 * number)[user], held_out, 0))
+
+
 def global_time(dataset: Dataset, *, validation: float = 0.1, test: float = 0.1) -> Split:
     """Split the events by time: train first, then validation, then test.
 

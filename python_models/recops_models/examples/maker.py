@@ -80,10 +80,24 @@ class ExampleMaker:
         """Mask ``[E]`` of the events that histories contain."""
         return np.ones(len(self.events.user), dtype=np.bool_) if self._signed else self.events.liked
 
-    def block(self, rows: Int64Array, item: Int64Array, label: NDArray[np.float32]) -> Block:
-        """Return examples that show ``item`` to the users of the events ``rows`` at their times."""
-        user = self.events.user[rows]
-        return self._block(user, item, self._ends[rows], self.events.time_rank[rows], label)
+    def block(
+        self,
+        rows: Int64Array,
+        item: Int64Array,
+        label: NDArray[np.float32],
+        at: Int64Array | None = None,
+    ) -> Block:
+        """Return examples that show ``item`` to the users of the events ``rows``.
+
+        Args:
+            rows: ``[n]``, events.
+            item: ``[n]``, items.
+            label: ``[n]``, 0 or 1.
+            at: ``[n]``, events of the same users. Histories and rates end before them; None: before
+                the events ``rows``.
+        """
+        user, at = self.events.user[rows], rows if at is None else at
+        return self._block(user, item, self._ends[at], self.events.time_rank[at], label)
 
     def after_all_events(self, user: Int64Array, item: Int64Array) -> Block:
         """Return examples that show ``item`` to ``user`` after all events, with label 0.

@@ -1,0 +1,183 @@
+"""The league as a page: a table per set, and what is missing."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from recops_evidence.league.comparison import Mean
+from recops_evidence.league.results import LeagueResults, RowResult, SetResult
+from recops_evidence.league.sets import SETS, Kind
+
+_TITLE = {"clicks": "Clicks", "ranking": "Next items"}
+_SHOWN: dict[Kind, dict[str, str]] = {
+    "clicks": {
+        "auc": "AUC",
+        "logloss": "logloss",
+        "gauc_known": "GAUC, known items",
+        "gauc_frozen": "GAUC, frozen",
+        "auc_frozen": "AUC, frozen",
+    },
+    "ranking": {"hr@10": "HR@10", "hr@50": "HR@50"},
+}
+"""Further columns of a table, by metric."""
+HEADLINE: dict[Kind, str] = {"clicks": "GAUC", "ranking": "NDCG@10"}
+
+
+def league_page(results: LeagueResults) -> str:
+    """Return the page in Markdown."""
+    parts = [_HEAD, _progress(results)]
+    parts += [_set_section(each) for each in results["sets"] if each["rows"]]
+    parts += [_missing(results), _METHOD, _appendix(results)]
+    return "\n\n".join(parts) + "\n"
+
+
+_HEAD = """# League
+
+All models and tuned baselines on the same data, split, features and tuning budget. Brackets are
+95 % intervals over seeds and users; "users alone" is the interval for these trained models. A gain
+in bold has an interval that excludes 0."""
+
+_METHOD = """## Method
+
+- **Clicks.** Every event of the training part is an example. Each user's last tenth of the events,
+  at least two, is the test part, and the tenth before it validation. Users with too few events for
+  both are only in training. Sets with real negatives use them. Elsewhere each event has one
+  negative by popularity; in validation and test, a negative is unknown to the model if and only if
+  its positive is. GAUC, the mean AUC within users, selects epochs and settings, because a
+  recommender ranks items for one user. *Frozen*: histories and rates end before the user's test
+  part.
+- **Next items.** The last item of each user is the test part, the one before it validation. All
+  items that the user has not met are ranked, and equal scores are ordered at random. NDCG@10
+  selects.
+- **Tuning.** Each row has 8 trials from its grid under one seed; the best 2 continue under all
+  tuning seeds. While the best value lies at an edge of a grid, the next value beyond it is tried.
+  No trial reads the test part.
+- **Seeds.** Ten; five if a run exceeds two core-minutes, three if it exceeds ten. A run has one
+  thread and at most 30 core-minutes.
+- **Costs.** Computing time on one core. A request scores 100 items for one user (clicks), or finds
+  10 of all items (next items)."""
+
+
+def _progress(results: LeagueResults) -> str:
+    finished = [each for each in results["sets"] if each["rows"]]
+    note = " These are small runs, which are no evidence." if results["quick"] else ""
+    return (
+        f"{results['runs']:,} runs took {results['core_hours']:.1f} core-hours. {len(finished)} of "
+        f"{len(SETS)} sets have figures; [what is missing](#missing) is listed below.{note}"
+    )
+
+
+def _set_section(each: SetResult) -> str:
+    counts = each["description"]
+    about = (
+        f"{counts['users']:,} users, {counts['items']:,} items, {counts['events']:,} events; "
+        f"{counts['train']:,} are training, {counts['test']:,} test, of {counts['test_users']:,} "
+        "users."
+    )
+    negatives = f" Negatives: {counts['negatives']}." if "negatives" in counts else ""
+    return f"## {set_title(each)}\n\n{about}{negatives}\n\n{_table(each)}\n\n{_cost_table(each)}"
+
+
+def set_title(each: SetResult) -> str:
+    """Return the title of a set."""
+    return f"{_TITLE[each['kind']]}: {each['data']}"
+
+
+def _table(each: SetResult) -> str:
+    shown = _SHOWN[each["kind"]]
+    rival = each["baseline"] or "best baseline"
+    header = ["row", HEADLINE[each["kind"]], *shown.values()]
+    header += [f"gain over {rival}", "users alone", f"gain over {each['plain']}", "users alone"]
+    rows = [
+        [
+            row["row"],
+            f"{row['headline']['mean']:.4f} {_interval(row['headline']['interval'])}",
+            *(f"{mean_of(row, metric):.4f}" for metric in shown),
+            *_gain(row["gains"].get("baseline")),
+            *_gain(row["gains"].get("plain")),
+        ]
+        for row in ordered(each)
+    ]
+    return table(header, rows)
+
+
+def _cost_table(each: SetResult) -> str:
+    header = [
+        "row",
+        "training (core-min)",
+        "parameters",
+        "request (ms)",
+        "seeds",
+        "use it when",
+        "avoid it when",
+    ]
+    rows = [
+        [
+            row["row"],
+            f"{row['costs']['train_seconds'] / 60:.2f}",
+            f"{row['costs']['parameters']:,.0f}",
+            f"{row['costs']['request_ms']:.2f}",
+            str(len(row["seeds"])),
+            row["use"],
+            row["avoid"],
+        ]
+        for row in ordered(each)
+    ]
+    return table(header, rows)
+
+
+def ordered(each: SetResult) -> list[RowResult]:
+    """Return the rows, best headline metric first."""
+    return sorted(each["rows"], key=lambda row: -row["headline"]["mean"])
+
+
+def mean_of(row: RowResult, metric: str) -> float:
+    """Return the mean of a metric over the seeds."""
+    values = row["per_seed"][metric]
+    return sum(values) / len(values)
+
+
+def _gain(gain: Mean | None) -> tuple[str, str]:
+    if gain is None:
+        return "", ""
+    low, high = gain["interval"]
+    text = f"{gain['mean']:+.4f} {_interval((low, high))}"
+    return (f"**{text}**" if low > 0 or high < 0 else text), _interval(gain["users"])
+
+
+def _interval(ends: tuple[float, float]) -> str:
+    return f"[{ends[0]:.4f}, {ends[1]:.4f}]"
+
+
+def _missing(results: LeagueResults) -> str:
+    lines = [
+        f"- {set_title(each)}: "
+        + "; ".join(f"{row} ({why})" for row, why in each["missing"].items())
+        for each in results["sets"]
+        if each["missing"]
+    ]
+    measured = {each["name"] for each in results["sets"]}
+    lines += [f"- {each.name}: not started" for each in SETS if each.name not in measured]
+    return "## Missing\n\n" + ("\n".join(lines) if lines else "Nothing.")
+
+
+def _appendix(results: LeagueResults) -> str:
+    rows = [
+        [
+            set_title(each),
+            row["row"],
+            str(row["trials"]),
+            ", ".join(row["edges"]),
+            " ".join(f"{name}={value}" for name, value in row["settings"].items()),
+        ]
+        for each in results["sets"]
+        for row in each["rows"]
+    ]
+    header = ["set", "row", "trials", "values at an edge", "settings"]
+    return f"## Appendix: settings\n\n`{results['command']}`\n\n{table(header, rows)}"
+
+
+def table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """Return a Markdown table."""
+    lines = [header, ["---"] * len(header), *rows]
+    return "\n".join("| " + " | ".join(cells) + " |" for cells in lines)

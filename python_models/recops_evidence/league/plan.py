@@ -1,0 +1,119 @@
+"""Plan of the runs of a league, as a function of the finished runs."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+from recops_evidence.harness.experiment import AnyExperiment, ArmSettings, Run
+from recops_evidence.harness.plan import TUNING_SEED
+from recops_evidence.harness.run_store import Record
+from recops_evidence.league.row import Row
+from recops_evidence.league.search import FULL, Effort, Search, search
+from recops_evidence.league.sets import LeagueSet
+
+_LONG_RUNS = ((600.0, 3), (120.0, 5))
+"""Core-seconds of a run above which a row has only so many seeds."""
+
+
+@dataclass(frozen=True, eq=False)
+class Entry:
+    """A row on a set.
+
+    Attributes:
+        of_set: the set.
+        row: the row.
+        experiment: measures its runs.
+    """
+
+    of_set: LeagueSet
+    row: Row
+    experiment: AnyExperiment
+
+    def settings(self, chosen: ArmSettings) -> ArmSettings:
+        """Return all settings of a run, sorted by name."""
+        of_set = {name: str(value) for name, value in self.of_set.settings.items()}
+        return tuple(sorted({**of_set, **self.row.fixed(self.of_set.name), **dict(chosen)}.items()))
+
+
+@dataclass(frozen=True, eq=False)
+class LeaguePlan:
+    """Runs of the league.
+
+    Attributes:
+        entries: rows on sets, in the order of measurement.
+        effort: number of trials of a row.
+        most_seeds: number of measured runs of a row whose runs are short.
+        quick: whether runs are small.
+    """
+
+    entries: Sequence[Entry]
+    effort: Effort = FULL
+    most_seeds: int = 10
+    quick: bool = False
+
+    def search(self, entry: Entry, finished: Mapping[Run, Record]) -> Search:
+        """Return the state of the tuning of an entry; no trial measures test."""
+        of_set = entry.of_set
+
+        def make(chosen: ArmSettings, draw: int) -> Run:
+            return self._run(entry, chosen, TUNING_SEED + draw, of_set.tuning_share)
+
+        def score(record: Record) -> float:
+            value = record.validation.get(of_set.metric)
+            return -math.inf if record.diverged or value is None else value
+
+        seeds = of_set.tuning_seeds if entry.row.is_seeded else 1
+        return search(entry.row, self.effort, seeds, make, score, finished)
+
+    def measured(
+        self, entry: Entry, finished: Mapping[Run, Record], tuned: Search | None = None
+    ) -> list[Run]:
+        """Return the measured runs of an entry, one per seed; empty before it is tuned.
+
+        Rows have ten seeds; five if a run exceeds two core-minutes, three if it exceeds ten. The
+        time is that of the first trial of the chosen settings, divided by its share of the users.
+        """
+        tuned = tuned or self.search(entry, finished)
+        if tuned.best is None:
+            return []
+        first = self._run(entry, tuned.best, 0)
+        trial = self._run(entry, tuned.best, TUNING_SEED, entry.of_set.tuning_share)
+        record = finished.get(trial) or finished.get(first)
+        if not entry.row.is_seeded or record is None:  # Without a grid, the first run is timed.
+            return [first]
+        share = trial.share if trial in finished else 1.0
+        seconds = (record.costs["core_seconds"] or 0.0) / share
+        seeds = next((few for above, few in _LONG_RUNS if seconds > above), self.most_seeds)
+        return [self._run(entry, tuned.best, seed) for seed in range(min(seeds, self.most_seeds))]
+
+    def _run(self, entry: Entry, chosen: ArmSettings, seed: int, share: float | None = None) -> Run:
+        """Return a trial with a ``share`` of the users, or a measured run on all of them."""
+        return Run(
+            entry.experiment,
+            entry.row.model,
+            entry.of_set.data,
+            entry.settings(chosen),
+            seed,
+            share is None,
+            self.quick,
+            1.0 if share is None else share,
+        )
+
+    def ahead(self, finished: Mapping[Run, Record]) -> list[Run]:
+        """Return the runs that are known to be needed and are not finished, in order.
+
+        Their results decide which further runs are needed.
+        """
+        return list(dict.fromkeys(run for run in self._needed(finished) if run not in finished))
+
+    def ready(self, finished: Mapping[Run, Record]) -> list[Run]:
+        """Return the runs of :meth:`ahead`; none of them waits for another one."""
+        return self.ahead(finished)
+
+    def _needed(self, finished: Mapping[Run, Record]) -> Iterator[Run]:
+        for entry in self.entries:
+            tuned = self.search(entry, finished)
+            yield from tuned.runs
+            yield from self.measured(entry, finished, tuned)

@@ -1,0 +1,182 @@
+"""The league from plan to results, with runs that need no training."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from recops.files import CorruptFileError
+from recops_evidence.harness.experiment import Experiment, Metrics, Run
+from recops_evidence.harness.out_of_time import OutOfTimeError
+from recops_evidence.harness.run_store import Record, RunStore
+from recops_evidence.harness.runner import look_up, run_ahead
+from recops_evidence.harness.user_values import UserValues
+from recops_evidence.league import results as results_module
+from recops_evidence.league.comparison import RowValues
+from recops_evidence.league.plan import Entry, LeaguePlan
+from recops_evidence.league.results import LeagueResults, league_results, user_values
+from recops_evidence.league.row import Row
+from recops_evidence.league.search import Effort
+from recops_evidence.league.sets import LeagueSet
+from recops_evidence.league.stored import read_league, read_user_values, write_league
+from recops_models.callbacks import Callbacks
+
+USERS = 40
+SET = LeagueSet("ranking", "beauty", tuning_seeds=2)
+ROWS = (
+    Row("popularity", "popularity", is_baseline=True, is_seeded=False),
+    Row(
+        "item-kNN", "item-knn", grid={"decay": (0.5, 0.7)}, limits={"decay": 1.0}, is_baseline=True
+    ),
+    Row("SASRec", "sasrec", {"epochs": 1}, {"learning_rate": (0.001, 0.003, 0.01)}),
+)
+LEVEL = {"popularity": 0.2, "item-knn": 0.4, "sasrec": 0.5}
+
+
+@dataclass(frozen=True)
+class Drawn(Experiment[None]):
+    """Runs whose figures are drawn by the seed around a level per model."""
+
+    seconds: float = 1.0
+    broken: str = ""
+    may_fail = True
+
+    def identity(self, run: Run) -> object:
+        return [run.model, run.settings, run.seed, run.test]
+
+    def config(self, run: Run) -> object:
+        return self.identity(run)
+
+    def load(self, data: str) -> None:
+        return None
+
+    def measure(
+        self, run: Run, data: None, folder: Path, callbacks: Callbacks
+    ) -> tuple[Metrics, Metrics]:
+        if run.model == self.broken and run.test:
+            raise OutOfTimeError("the run exceeded 30 core-minutes")
+        wrong = abs(float(run.setting("learning_rate") or 0.003) - 0.003)
+        mean = float(self.values(run).mean()) - wrong
+        return {"ndcg@10": mean}, {n: mean for n in ("ndcg@10", "hr@10", "hr@50") if run.test}
+
+    def values(self, run: Run) -> np.ndarray:
+        """Return one value per user, half of them the same for all models."""
+        shared = np.random.default_rng(7).random(USERS)
+        noise = np.random.default_rng((run.seed, len(run.model))).normal(0, 0.02, USERS)
+        return LEVEL[run.model] + 0.1 * shared + (0 if run.model == "popularity" else noise)
+
+    def user_values(self, run: Run, folder: Path) -> UserValues:
+        return UserValues.of(np.arange(USERS), {"ndcg@10": self.values(run)})
+
+    def costs(self, run: Run, folder: Path) -> Metrics:
+        return {"train_seconds": self.seconds, "parameters": 10, "request_ms": 0.5}
+
+
+def league(tmp_path: Path, **changes: Any) -> tuple[LeaguePlan, dict[Run, Record]]:
+    """Measure the league in ``tmp_path``, and return the plan and its finished runs."""
+    hours = changes.pop("hours", 1.0)
+    entries = [Entry(SET, row, Drawn(**changes)) for row in ROWS]
+    plan = LeaguePlan(entries, Effort(trials=3, continued=2), most_seeds=4)
+    store = RunStore(tmp_path, "league", resume=True)
+    run_ahead(plan, store, Callbacks(), hours=hours)
+    finished: dict[Run, Record] = {}
+    look_up(plan, store, finished)
+    return plan, finished
+
+
+@pytest.fixture(autouse=True)
+def _no_data(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(results_module, "describe", lambda _: {"users": USERS})
+
+
+def content(plan: LeaguePlan, finished: Mapping[Run, Record]) -> LeagueResults:
+    return league_results(plan, finished, {"beauty": "digest"}, command="recops")
+
+
+def test_rows_are_tuned_measured_and_compared(tmp_path: Path) -> None:
+    plan, finished = league(tmp_path)
+    (result,) = content(plan, finished)["sets"]
+    assert result["missing"] == {}
+    rows = {row["row"]: row for row in result["rows"]}
+    assert result["baseline"] == "item-kNN"
+    assert [len(rows[row.name]["seeds"]) for row in ROWS] == [1, 4, 4]
+    assert rows["SASRec"]["settings"] == {"epochs": "1", "learning_rate": "0.003"}
+    gain = rows["SASRec"]["gains"]["baseline"]
+    assert gain["interval"][0] < gain["mean"] < gain["interval"][1]
+    assert gain["mean"] == pytest.approx(0.1, abs=0.02)
+    assert gain["p"] is not None
+    assert gain["p"] < 0.01
+    assert set(rows["item-kNN"]["gains"]) == {"plain"}
+    assert set(rows["popularity"]["gains"]) == {"baseline", "plain"}
+
+
+def test_finished_runs_are_not_repeated(tmp_path: Path) -> None:
+    plan, finished = league(tmp_path)
+    lines = (tmp_path / "runs.jsonl").read_text()
+    assert content(*league(tmp_path)) == content(plan, finished)
+    assert (tmp_path / "runs.jsonl").read_text() == lines
+
+
+def test_no_run_starts_after_the_time(tmp_path: Path) -> None:
+    plan, finished = league(tmp_path, hours=0.0)
+    assert not finished
+    (result,) = content(plan, finished)["sets"]
+    assert result["missing"] == dict.fromkeys(
+        ("popularity", "item-kNN", "SASRec"), "not started"
+    ) | {"popularity": "0 of 1 seeds measured"}
+
+
+def test_long_runs_have_fewer_seeds(tmp_path: Path) -> None:
+    plan, finished = league(tmp_path)
+    entry = plan.entries[2]
+    for seconds, seeds in ((0, 4), (130, 4), (601, 3)):
+        costs: Metrics = {"core_seconds": float(seconds)}
+        slow = {
+            run: Record(each.validation, each.test, 1.0, costs=costs)
+            for run, each in finished.items()
+        }
+        assert len(plan.measured(entry, slow)) == seeds
+
+
+def test_a_row_that_exceeds_its_time_is_missing(tmp_path: Path) -> None:
+    plan, finished = league(tmp_path, broken="sasrec")
+    (result,) = content(plan, finished)["sets"]
+    assert result["missing"] == {"SASRec": "a run diverged or exceeded its time"}
+    assert [row["gains"].keys() for row in result["rows"]] == [{"baseline"}, set()]
+
+
+def test_a_difference_can_be_computed_by_hand(tmp_path: Path) -> None:
+    plan, finished = league(tmp_path)
+    results = content(plan, finished)
+    write_league(tmp_path, results, user_values(plan, finished))
+    stored, users = read_league(tmp_path), read_user_values(tmp_path, SET.name)
+    rows = {row["row"]: row for row in stored["sets"][0]["rows"]}
+    first, second = (np.array(rows[name]["per_seed"]["ndcg@10"]) for name in ("SASRec", "item-kNN"))
+    gain = rows["SASRec"]["gains"]["baseline"]
+    assert gain["mean"] == pytest.approx((first - second).mean(), abs=1e-12)
+    difference = users["SASRec"].values["ndcg@10"].astype(float) - users["item-kNN"].values[
+        "ndcg@10"
+    ].astype(float)
+    error = difference.std() / USERS**0.5
+    low, high = gain["users"]
+    assert (low, high) == pytest.approx(
+        (gain["mean"] - 1.96 * error, gain["mean"] + 1.96 * error), abs=0.2 * error
+    )
+    (tmp_path / "users" / "ranking-beauty.jsonl.xz").write_bytes(b"")
+    with pytest.raises(CorruptFileError, match="ranking-beauty"):
+        read_user_values(tmp_path, SET.name)
+
+
+def test_rows_tested_on_different_users_are_not_compared() -> None:
+    def values(ids: np.ndarray) -> RowValues:
+        users = UserValues.of(ids, {"gauc": np.ones(3)})
+        records = {seed: Record({}, {"gauc": 1.0}, 1.0, users=users) for seed in (0, 1)}
+        return RowValues(records, is_seeded=True)
+
+    with pytest.raises(ValueError, match="tested on the same users"):
+        values(np.arange(3)).difference(values(np.arange(1, 4)), "gauc")
