@@ -34,7 +34,7 @@ class UserValues:
 
     @classmethod
     def of(cls, ids: NDArray[np.generic], values: Mapping[str, NDArray[np.floating]]) -> Self:
-        """Return the values of the users ``ids [U]``, each once and ascending, rounded as stored."""
+        """Return the values of the users ``ids [U]``, each once and ascending, as stored."""
         digest = hashlib.sha256(json.dumps(ids.tolist()).encode()).hexdigest()
         rounded = {name: each.astype(_STORED).astype(np.float32) for name, each in values.items()}
         return cls(digest, rounded)

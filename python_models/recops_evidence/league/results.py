@@ -151,7 +151,7 @@ def user_values(
     for entry, records in _complete(plan, plan.entries, finished):
         values = RowValues(records, is_seeded=entry.row.is_seeded)
         metric = entry.of_set.metric
-        means = {metric: values.per_user(metric, values.seeds)}
+        means = {metric: values.per_user(metric, values.seeds).astype(np.float32)}
         rows = by_set.setdefault(entry.of_set.name, {})
         rows[entry.row.name] = UserValues(values.users(), means)
     return by_set

@@ -48,7 +48,9 @@ def auc_terms(
     placed[~label] = 1 - _share_below(positive, scores[~label])
     area = float(placed[label].mean())
     weight = np.where(label, 1 / len(positive), 1 / len(negative))
-    return area + users * np.bincount(user, weight * (placed - area), minlength=users)
+    total = np.bincount(user, weight * (placed - area), minlength=users)
+    terms: FloatArray = area + users * total.astype(np.float64)
+    return terms
 
 
 def gauc_terms(
@@ -80,10 +82,11 @@ def mean_terms(values: NDArray[np.floating], user: NDArray[np.int64], users: int
     )
 
 
-def _ratio_terms(total: FloatArray, weight: NDArray[np.floating]) -> FloatArray:
+def _ratio_terms(total: NDArray[np.generic], weight: NDArray[np.generic]) -> FloatArray:
     """Return the terms of ``Σ total / Σ weight``."""
-    ratio = total.sum() / weight.sum()
-    terms: FloatArray = ratio + (total - ratio * weight) / weight.mean()
+    totals, weights = total.astype(np.float64), weight.astype(np.float64)
+    ratio = totals.sum() / weights.sum()
+    terms: FloatArray = ratio + (totals - ratio * weights) / weights.mean()
     return terms
 
 

@@ -65,9 +65,15 @@ class TaskMaker(ExampleMaker):
         """Names of the tasks in addition to clicks."""
         return tuple(self._labels)
 
-    def block(self, rows: Int64Array, item: Int64Array, label: NDArray[np.float32]) -> Block:
+    def block(
+        self,
+        rows: Int64Array,
+        item: Int64Array,
+        label: NDArray[np.float32],
+        at: Int64Array | None = None,
+    ) -> Block:
         """Return examples as in :meth:`ExampleMaker.block`, with task labels and domains."""
-        block = super().block(rows, item, label)
+        block = super().block(rows, item, label, at)
         is_positive = item == self.events.item[rows]
         for task, values in self._labels.items():
             task_label = (values[rows] & is_positive).astype(np.float32)
