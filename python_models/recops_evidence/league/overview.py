@@ -35,13 +35,13 @@ def overview(results: LeagueResults) -> str:
 def _table(kind: Kind, sets: Sequence[SetResult]) -> str:
     header = ["model", *(f"{HEADLINE[kind]} {each['data']}" for each in sets)]
     header += ["training", "parameters", "request", "use it when", "avoid it when"]
-    found: dict[str, list[RowResult | None]] = {}
+    by_name: dict[str, list[RowResult | None]] = {}
     for column, each in enumerate(sets):
         for row in each["rows"]:
-            found.setdefault(row["row"], [None] * len(sets))[column] = row
+            by_name.setdefault(row["row"], [None] * len(sets))[column] = row
     best = [max(row["headline"]["mean"] for row in each["rows"]) for each in sets]
     rows = []
-    for name, cells in found.items():
+    for name, cells in by_name.items():
         first = next(row for row in cells if row is not None)
         costs = first["costs"]
         rows.append(
@@ -78,8 +78,8 @@ def with_overview(page: str, text: str, *, name: str) -> str:
     Raises:
         ValueError: the page lacks the markers.
     """
-    before, start, rest = page.partition(_START)
-    _, end, after = rest.partition(_END)
+    before, start, following = page.partition(_START)
+    _, end, after = following.partition(_END)
     if not start or not end:
         raise ValueError(f"{name} must have the markers {_START!r} and {_END!r}")
     return f"{before}{_START}\n\n{text}\n\n{_END}{after}"
