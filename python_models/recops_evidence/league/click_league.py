@@ -17,7 +17,7 @@ from recops_evidence.league.league_run import LeagueRun, Tested
 from recops_evidence.league.predictions import Predictions, click_user_values
 from recops_evidence.league.trained_run import Trained, median_ms, train_run
 from recops_models.callbacks import Callbacks
-from recops_models.click.model import ClickModel
+from recops_models.click.model import ClickScorer
 from recops_models.data import Dataset
 from recops_models.examples.candidates import Candidates
 from recops_models.recipes.parts import part
@@ -62,7 +62,7 @@ def _requests(
 ) -> Iterator[Callable[[], torch.Tensor]]:
     """Yield functions that score items for one user each; the model's input is made before."""
     model = trained.saved
-    assert isinstance(model, ClickModel)
+    assert isinstance(model, ClickScorer)
     candidates = Candidates(data, model.schema, feedback=config.feedback, positive=config.positive)
     rng = np.random.default_rng(0)
     for user in rng.integers(data.users.num_rows, size=_REQUESTS):

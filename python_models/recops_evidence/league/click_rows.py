@@ -32,6 +32,29 @@ def _grid_of(net: str) -> Grid:
     return {**_RATES, f"{net}.dropout": _GRID["dropout"], f"{net}.table_std": _GRID["table_std"]}
 
 
+_RATES_ROW = Row(
+    "rates",
+    "rates",
+    {
+        "select": "gauc",
+        "max_len": 50,
+        "scores": "boosting",
+        "trees": 500,
+        "decay": 0.8,
+        "l2": 1.0,
+    },
+    {
+        "half_life": (3.0, 10.0, 30.0),
+        "strength": (3.0, 10.0, 30.0),
+        "window": (1, 3, 10),
+        "learning_rate": (0.03, 0.1),
+        "leaves": (7, 15, 31),
+        "leaf_examples": (20, 100),
+    },
+    is_baseline=True,
+    use="First of all: it trains in seconds, and shows what counts and recent labels explain.",
+    avoid="A trained model is better by more than its cost.",
+)
 _SUM_POOL = Row(
     "sum-pool",
     "sum-pool",
@@ -135,6 +158,7 @@ _RES_EMBEDDING = Row(
 )
 
 CLICK_ROWS: tuple[Row, ...] = (
+    _RATES_ROW,
     _SUM_POOL,
     _DIN,
     _CAN,
