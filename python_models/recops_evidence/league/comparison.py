@@ -9,9 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from recops_evidence.harness.run_store import Record
-from recops_models.evaluation.bootstrap import draw_means, percentiles
-from recops_models.evaluation.power import smallest_difference
-from recops_models.evaluation.seeds_and_users import SeedsAndUsers
+from recops_models.evaluation.bootstrap import draw_means
+from recops_models.evaluation.comparison import Comparison
 
 RESAMPLES = 10_000
 
@@ -22,7 +21,7 @@ class Mean(TypedDict):
     Attributes:
         mean: over all seeds.
         seeds: number of seeds.
-        interval: 95 % over seeds and users (:class:`SeedsAndUsers`).
+        interval: 95 % over seeds and users (:class:`Comparison`).
         users: 95 % over users alone: how these trained models differ.
         p: two-sided p-value of a difference of 0; None for a metric.
         detectable: minimum detectable difference at 80 % power; None for a metric.
@@ -109,17 +108,13 @@ class RowValues:
 
 def _summary(per_seed: NDArray[np.float64], per_user: NDArray[np.float64], *, tested: bool) -> Mean:
     # Stored values per user are rounded; their mean is replaced by the exact one.
-    mean = float(per_seed.mean())
-    drawn = draw_means(per_user, resamples=RESAMPLES) - per_user.mean() + mean
-    law = SeedsAndUsers.of(per_seed, drawn)
-    spread = float(per_seed.std(ddof=1))
+    drawn = draw_means(per_user, resamples=RESAMPLES) - per_user.mean() + per_seed.mean()
+    result = Comparison.of(per_seed, drawn)
     return {
-        "mean": mean,
+        "mean": result.difference,
         "seeds": len(per_seed),
-        "interval": law.interval(),
-        "users": percentiles(drawn, 0.95),
-        "p": law.p_value() if tested else None,
-        "detectable": (
-            smallest_difference(spread, len(per_seed), law.users_error) if tested else None
-        ),
+        "interval": result.interval,
+        "users": result.users_interval,
+        "p": result.p_value if tested else None,
+        "detectable": result.detectable if tested else None,
     }

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from recops_evidence.league.sets import LeagueSet
-from recops_models.data import load
-from recops_models.data.splits import leave_last_share, leave_one_out
+from recops_models.data import load, named_split
+from recops_models.data.splits import leave_last_share
 
 
 def describe(of_set: LeagueSet) -> dict[str, int | str]:
     """Return counts of the data and of its parts, and the origin of negatives."""
     dataset = load(of_set.data)
-    split = (leave_last_share if of_set.kind == "clicks" else leave_one_out)(dataset)
+    is_clicks = of_set.kind == "clicks"
+    split = leave_last_share(dataset) if is_clicks else named_split(dataset)[1]
     counts: dict[str, int | str] = {
         "users": len(dataset.interactions["user_id"].unique()),
         "items": dataset.items.num_rows,
@@ -18,9 +19,10 @@ def describe(of_set: LeagueSet) -> dict[str, int | str]:
         "train": split.train.num_rows,
         "validation": split.validation.num_rows,
         "test": split.test.num_rows,
+        "context": split.context.num_rows,
         "test_users": len(split.test["user_id"].unique()),
     }
-    if of_set.kind == "clicks":
+    if is_clicks:
         implicit = of_set.settings.get("feedback") == "implicit"
         counts["negatives"] = "one per event, by popularity" if implicit else "real"
     return counts

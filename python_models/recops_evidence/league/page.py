@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from recops_evidence.league.comparison import Mean
-from recops_evidence.league.results import LeagueResults, RowResult, SetResult
+from recops_evidence.league.figures import LeagueResults, RowResult, SetResult
 from recops_evidence.league.sets import SETS, Kind
+from recops_models.evaluation.benjamini_hochberg import benjamini_hochberg
 
 _TITLE = {"clicks": "Clicks", "ranking": "Next items"}
 _SHOWN: dict[Kind, dict[str, str]] = {
@@ -23,10 +24,16 @@ _SHOWN: dict[Kind, dict[str, str]] = {
 HEADLINE: dict[Kind, str] = {"clicks": "GAUC", "ranking": "NDCG@10"}
 
 
+_DISCOVERY_RATE = 0.1
+"""Expected share of false ones among the gains in bold."""
+
+
 def league_page(results: LeagueResults) -> str:
     """Return the page in Markdown."""
+    discoveries = _discoveries(results)
     parts = [_HEAD, _progress(results)]
-    parts += [_set_section(each) for each in results["sets"] if each["rows"]]
+    parts += [_verdicts(results)] if results["claims"] else []
+    parts += [_set_section(each, discoveries) for each in results["sets"] if each["rows"]]
     parts += [_missing(results), _METHOD, _appendix(results)]
     return "\n\n".join(parts) + "\n"
 
@@ -34,8 +41,9 @@ def league_page(results: LeagueResults) -> str:
 _HEAD = """# League
 
 All models and tuned baselines on the same data, split, features and tuning budget. Brackets are
-95 % intervals over seeds and users; "users alone" is the interval for these trained models. A gain
-in bold has an interval that excludes 0."""
+95 % intervals over seeds and users; "users alone" is the interval for these trained models. Gains
+in bold are exploratory discoveries: at most a tenth of them is expected to be false
+(Benjamini–Hochberg)."""
 
 _METHOD = """## Method
 
@@ -67,7 +75,36 @@ def _progress(results: LeagueResults) -> str:
     )
 
 
-def _set_section(each: SetResult) -> str:
+def _verdicts(results: LeagueResults) -> str:
+    header = ["claim", "set", "difference", "users alone", "detectable", "verdict"]
+    rows = [
+        [
+            each["text"],
+            each["of_set"],
+            _difference(each["difference"]),
+            _interval(each["difference"]["users"]),
+            f"{each['difference']['detectable']:.4f}",
+            f"{each['verdict']}, p = {each['adjusted_p']:.2g}",
+        ]
+        for each in results["claims"]
+    ]
+    return (
+        f"## Headline claims\n\n{table(header, rows)}\n\n"
+        "Differences are in GAUC or NDCG@10. p-values are adjusted by Holm. *Detectable* is the "
+        "smallest difference that is found with a probability of 80 %. All other gains on this "
+        "page are exploratory."
+    )
+
+
+def _discoveries(results: LeagueResults) -> set[float]:
+    """Return the p-values of the gains of all tables that are discoveries."""
+    rows = [row for each in results["sets"] for row in each["rows"]]
+    p_values = [gain["p"] or 0.0 for row in rows for gain in row["gains"].values()]
+    adjusted = benjamini_hochberg(p_values)
+    return {p for p, q in zip(p_values, adjusted, strict=True) if q <= _DISCOVERY_RATE}
+
+
+def _set_section(each: SetResult, discoveries: set[float]) -> str:
     counts = each["description"]
     about = (
         f"{counts['users']:,} users, {counts['items']:,} items, {counts['events']:,} events; "
@@ -75,7 +112,8 @@ def _set_section(each: SetResult) -> str:
         "users."
     )
     negatives = f" Negatives: {counts['negatives']}." if "negatives" in counts else ""
-    return f"## {set_title(each)}\n\n{about}{negatives}\n\n{_table(each)}\n\n{_cost_table(each)}"
+    parts = [f"## {set_title(each)}", f"{about}{negatives}"]
+    return "\n\n".join([*parts, _table(each, discoveries), _cost_table(each)])
 
 
 def set_title(each: SetResult) -> str:
@@ -83,7 +121,7 @@ def set_title(each: SetResult) -> str:
     return f"{_TITLE[each['kind']]}: {each['data']}"
 
 
-def _table(each: SetResult) -> str:
+def _table(each: SetResult, discoveries: set[float]) -> str:
     shown = _SHOWN[each["kind"]]
     rival = each["baseline"] or "best baseline"
     header = ["row", HEADLINE[each["kind"]], *shown.values()]
@@ -93,8 +131,8 @@ def _table(each: SetResult) -> str:
             row["row"],
             f"{row['headline']['mean']:.4f} {_interval(row['headline']['interval'])}",
             *(f"{mean_of(row, metric):.4f}" for metric in shown),
-            *_gain(row["gains"].get("baseline")),
-            *_gain(row["gains"].get("plain")),
+            *_gain(row["gains"].get("baseline"), discoveries),
+            *_gain(row["gains"].get("plain"), discoveries),
         ]
         for row in ordered(each)
     ]
@@ -137,12 +175,15 @@ def mean_of(row: RowResult, metric: str) -> float:
     return sum(values) / len(values)
 
 
-def _gain(gain: Mean | None) -> tuple[str, str]:
+def _gain(gain: Mean | None, discoveries: set[float]) -> tuple[str, str]:
     if gain is None:
         return "", ""
-    low, high = gain["interval"]
-    text = f"{gain['mean']:+.4f} {_interval((low, high))}"
-    return (f"**{text}**" if low > 0 or high < 0 else text), _interval(gain["users"])
+    text = _difference(gain)
+    return (f"**{text}**" if gain["p"] in discoveries else text), _interval(gain["users"])
+
+
+def _difference(gain: Mean) -> str:
+    return f"{gain['mean']:+.4f} {_interval(gain['interval'])}"
 
 
 def _interval(ends: tuple[float, float]) -> str:

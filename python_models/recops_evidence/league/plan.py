@@ -13,8 +13,10 @@ from recops_evidence.league.row import Row
 from recops_evidence.league.search import FULL, Effort, Search, search
 from recops_evidence.league.sets import LeagueSet
 
-_LONG_RUNS = ((600.0, 3), (120.0, 5))
+LONG_RUNS = ((600.0, 3), (120.0, 5))
 """Core-seconds of a run above which a row has only so many seeds."""
+MOST_SEEDS = 10
+"""Number of seeds of a row whose runs are short."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -50,7 +52,7 @@ class LeaguePlan:
 
     entries: Sequence[Entry]
     effort: Effort = FULL
-    most_seeds: int = 10
+    most_seeds: int = MOST_SEEDS
     quick: bool = False
 
     def search(self, entry: Entry, finished: Mapping[Run, Record]) -> Search:
@@ -85,7 +87,7 @@ class LeaguePlan:
             return [first]
         share = trial.share if trial in finished else 1.0
         seconds = (record.costs["core_seconds"] or 0.0) / share
-        seeds = next((few for above, few in _LONG_RUNS if seconds > above), self.most_seeds)
+        seeds = next((few for above, few in LONG_RUNS if seconds > above), self.most_seeds)
         return [self._run(entry, tuned.best, seed) for seed in range(min(seeds, self.most_seeds))]
 
     def _run(self, entry: Entry, chosen: ArmSettings, seed: int, share: float | None = None) -> Run:

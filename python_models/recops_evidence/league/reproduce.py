@@ -11,11 +11,12 @@ from recops_evidence.harness.run_store import Record, RunStore
 from recops_evidence.harness.runner import look_up, run_ahead
 from recops_evidence.league.click_league import ClickLeague
 from recops_evidence.league.click_rows import CLICK_ROWS
+from recops_evidence.league.figures import LeagueResults
 from recops_evidence.league.league_run import LeagueRun
 from recops_evidence.league.plan import Entry, LeaguePlan
 from recops_evidence.league.ranking_league import RankingLeague
 from recops_evidence.league.ranking_rows import RANKING_ROWS
-from recops_evidence.league.results import LeagueResults, league_results, user_values
+from recops_evidence.league.results import league_results, user_values
 from recops_evidence.league.row import Row
 from recops_evidence.league.search import Effort
 from recops_evidence.league.sets import Kind, LeagueSet, chosen_sets

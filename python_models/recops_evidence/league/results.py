@@ -3,119 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import TypedDict
 
 import numpy as np
 
 from recops_evidence.harness.experiment import Run
 from recops_evidence.harness.run_store import Record
 from recops_evidence.harness.user_values import UserValues
-from recops_evidence.league.comparison import Mean, RowValues
+from recops_evidence.league.claims import claim_results
+from recops_evidence.league.comparison import RowValues
 from recops_evidence.league.description import describe
+from recops_evidence.league.figures import METRICS, LeagueResults, RowResult, SetResult
 from recops_evidence.league.league_run import LeagueRun
 from recops_evidence.league.plan import Entry, LeaguePlan
-from recops_evidence.league.sets import Kind, LeagueSet
+from recops_evidence.league.sets import LeagueSet
 from recops_models.versions import versions
-
-METRICS: Mapping[Kind, tuple[str, ...]] = {
-    "clicks": (
-        "gauc",
-        "auc",
-        "logloss",
-        "gauc_known",
-        "auc_known",
-        "gauc_frozen",
-        "auc_frozen",
-        "logloss_frozen",
-    ),
-    "ranking": ("ndcg@10", "hr@10", "hr@50"),
-}
-"""Test metrics of a table; the first one is the headline."""
-
-
-class RowResult(TypedDict):
-    """Figures of a row on a set.
-
-    Attributes:
-        row: name of the row.
-        is_baseline: whether it is a baseline.
-        settings: all settings of the measured runs.
-        trials: number of tried combinations.
-        edges: settings whose best value lies at an edge of the grid.
-        seeds: seeds of the measured runs.
-        validation: mean of the headline metric on validation.
-        per_seed: test metrics, one value per seed.
-        headline: the headline metric with its intervals.
-        gains: difference in the headline metric by rival: ``"baseline"``, the best baseline by
-            validation, and ``"plain"``, the plain rival.
-        costs: means of the costs of measured runs.
-        use: when to use it.
-        avoid: when to avoid it.
-    """
-
-    row: str
-    is_baseline: bool
-    settings: dict[str, str]
-    trials: int
-    edges: list[str]
-    seeds: list[int]
-    validation: float
-    per_seed: dict[str, list[float]]
-    headline: Mean
-    gains: dict[str, Mean]
-    costs: dict[str, float]
-    use: str
-    avoid: str
-
-
-class SetResult(TypedDict):
-    """Figures of a set.
-
-    Attributes:
-        name: name of the set.
-        kind: ``"clicks"`` or ``"ranking"``.
-        data: name of the data set.
-        digest: digest of its content.
-        description: counts of the data and of the parts, by name.
-        metric: the headline metric.
-        baseline: name of the best baseline by validation; None: none is finished.
-        plain: name of the plain rival.
-        rows: finished rows.
-        missing: unfinished rows by name, with the reason.
-    """
-
-    name: str
-    kind: Kind
-    data: str
-    digest: str
-    description: dict[str, int | str]
-    metric: str
-    baseline: str | None
-    plain: str
-    rows: list[RowResult]
-    missing: dict[str, str]
-
-
-class LeagueResults(TypedDict):
-    """Content of ``results.json``.
-
-    Attributes:
-        protocol: number of the protocol.
-        command: command that repeats the measurement.
-        quick: whether runs are small, and so no evidence.
-        runs: number of finished runs.
-        core_hours: computing time of all finished runs.
-        sets: sets with their finished and missing rows.
-        versions: versions of packages.
-    """
-
-    protocol: int
-    command: str
-    quick: bool
-    runs: int
-    core_hours: float
-    sets: list[SetResult]
-    versions: dict[str, str]
 
 
 def league_results(
@@ -138,6 +39,10 @@ def league_results(
         "quick": plan.quick,
         "runs": len(records),
         "core_hours": seconds / 3600,
+        "claims": claim_results(
+            {each.name: _values(plan, _entries_of(plan, each), finished) for each in sets},
+            {each.name: each.metric for each in sets},
+        ),
         "sets": [_set_result(plan, each, finished, digests[each.data]) for each in sets],
         "versions": versions(),
     }
@@ -160,12 +65,12 @@ def user_values(
 def _set_result(
     plan: LeaguePlan, of_set: LeagueSet, finished: Mapping[Run, Record], digest: str
 ) -> SetResult:
-    entries = [entry for entry in plan.entries if entry.of_set == of_set]
-    rows: list[RowResult] = []
-    values: dict[str, RowValues] = {}
-    for entry, records in _complete(plan, entries, finished):
-        values[entry.row.name] = RowValues(records, is_seeded=entry.row.is_seeded)
-        rows.append(_row(plan, entry, finished, records, values[entry.row.name]))
+    entries = _entries_of(plan, of_set)
+    values = _values(plan, entries, finished)
+    rows = [
+        _row(plan, entry, finished, records, values[entry.row.name])
+        for entry, records in _complete(plan, entries, finished)
+    ]
     missing = {
         entry.row.name: _progress(plan, entry, finished)
         for entry in entries
@@ -191,6 +96,20 @@ def _set_result(
         "plain": of_set.plain,
         "rows": rows,
         "missing": missing,
+    }
+
+
+def _entries_of(plan: LeaguePlan, of_set: LeagueSet) -> list[Entry]:
+    return [entry for entry in plan.entries if entry.of_set == of_set]
+
+
+def _values(
+    plan: LeaguePlan, entries: Sequence[Entry], finished: Mapping[Run, Record]
+) -> dict[str, RowValues]:
+    """Return the test values of the finished rows by name."""
+    return {
+        entry.row.name: RowValues(records, is_seeded=entry.row.is_seeded)
+        for entry, records in _complete(plan, entries, finished)
     }
 
 
@@ -237,6 +156,7 @@ def _row(
     return {
         "row": entry.row.name,
         "is_baseline": entry.row.is_baseline,
+        "is_seeded": entry.row.is_seeded,
         "settings": dict(entry.settings(tuned.best)),
         "trials": tuned.trials,
         "edges": list(tuned.edges),

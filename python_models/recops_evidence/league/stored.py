@@ -15,7 +15,7 @@ from typing import Any
 
 from recops.files import CorruptFileError, read_json, write_file, write_json
 from recops_evidence.harness.user_values import UserValues
-from recops_evidence.league.results import LeagueResults
+from recops_evidence.league.figures import LeagueResults
 
 RESULTS, USERS = "results.json", "users"
 _KIND, _VERSION = "league", 1

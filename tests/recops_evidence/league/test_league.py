@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,9 +17,14 @@ from recops_evidence.harness.run_store import Record, RunStore
 from recops_evidence.harness.runner import look_up, run_ahead
 from recops_evidence.harness.user_values import UserValues
 from recops_evidence.league import results as results_module
+from recops_evidence.league.claims import LeagueClaim, claim_results
 from recops_evidence.league.comparison import RowValues
+from recops_evidence.league.figures import LeagueResults
+from recops_evidence.league.overview import END, START, overview, with_overview
+from recops_evidence.league.page import league_page
 from recops_evidence.league.plan import Entry, LeaguePlan
-from recops_evidence.league.results import LeagueResults, league_results, user_values
+from recops_evidence.league.protocol import faults
+from recops_evidence.league.results import league_results, user_values
 from recops_evidence.league.row import Row
 from recops_evidence.league.search import Effort
 from recops_evidence.league.sets import LeagueSet
@@ -35,6 +40,8 @@ ROWS = (
     ),
     Row("SASRec", "sasrec", {"epochs": 1}, {"learning_rate": (0.001, 0.003, 0.01)}),
 )
+COUNTS = {"users": USERS, "items": 9, "events": 90, "train": 50, "validation": 20, "test": 20}
+COUNTS |= {"context": 0, "test_users": USERS}
 LEVEL = {"popularity": 0.2, "item-knn": 0.4, "sasrec": 0.5}
 
 
@@ -91,7 +98,7 @@ def league(tmp_path: Path, **changes: Any) -> tuple[LeaguePlan, dict[Run, Record
 
 @pytest.fixture(autouse=True)
 def _no_data(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(results_module, "describe", lambda _: {"users": USERS})
+    monkeypatch.setattr(results_module, "describe", lambda _: dict(COUNTS))
 
 
 def content(plan: LeaguePlan, finished: Mapping[Run, Record]) -> LeagueResults:
@@ -170,6 +177,77 @@ def test_a_difference_can_be_computed_by_hand(tmp_path: Path) -> None:
     (tmp_path / "users" / "ranking-beauty.jsonl.xz").write_bytes(b"")
     with pytest.raises(CorruptFileError, match="ranking-beauty"):
         read_user_values(tmp_path, SET.name)
+
+
+def test_the_page_and_the_overview_show_every_row(tmp_path: Path) -> None:
+    results = content(*league(tmp_path))
+    page = league_page(results)
+    rows = [line for line in page.splitlines() if line.startswith("| SASRec |")]
+    assert "**+0.1" in rows[0]
+    assert "Clicks: ml-100k" not in page.partition("## Missing")[0]
+    assert "- clicks:ml-100k: not started" in page
+    text = overview(results)
+    assert "| **0.5" in next(line for line in text.splitlines() if "SASRec" in line)
+    assert "item-kNN (baseline)" in text
+    marked = f"before\n{START}\nstale figures\n{END}\nafter"
+    again = with_overview(marked, text, name="README.md")
+    assert with_overview(again, text, name="README.md") == again
+    assert again.startswith("before\n")
+    assert again.endswith("\nafter")
+    assert "stale" not in again
+    with pytest.raises(ValueError, match=r"README.md must have the markers"):
+        with_overview("nothing", text, name="README.md")
+
+
+def test_a_page_by_the_protocol_has_no_faults(tmp_path: Path) -> None:
+    plan, finished = league(tmp_path)
+    results = league_results(
+        replace(plan, most_seeds=10), finished, {"beauty": "digest"}, command="recops"
+    )
+    assert {"SASRec", "item-kNN"} == results["sets"][0]["missing"].keys()
+    assert faults(results, league_page(results)) == []
+
+
+def test_violations_of_the_protocol_are_reported(tmp_path: Path) -> None:
+    results = content(*league(tmp_path))
+    (each,) = results["sets"]
+    each["rows"][2]["edges"] = ["learning_rate"]
+    each["rows"][2]["per_seed"]["hr@10"][0] = float("nan")
+    each["description"]["train"] = 40
+    results["quick"] = True
+    reported = "\n".join(faults(results, "word " * 801))
+    for part in (
+        "runs must be whole",
+        "all 90 events must be in a part",
+        "at an edge: ['learning_rate']",
+        "hr@10 must be finite",
+        "seeds must be 10 or more for runs of this length, got 4",
+        "at most 800 words before the appendix, got 801",
+    ):
+        assert part in reported
+
+
+def test_claims_are_corrected_for_their_number(tmp_path: Path) -> None:
+    plan, finished = league(tmp_path)
+    claims = [
+        LeagueClaim(SET.name, "SASRec", "item-kNN", "Better."),
+        LeagueClaim(SET.name, "popularity", "SASRec", "Better."),
+        LeagueClaim("clicks:ml-1m", "DIN", "rates", "Not measured."),
+    ]
+    values = {
+        SET.name: {
+            entry.row.name: RowValues(
+                {run.seed: finished[run] for run in plan.measured(entry, finished)},
+                is_seeded=entry.row.is_seeded,
+            )
+            for entry in plan.entries
+        }
+    }
+    first, second = claim_results(values, {SET.name: "ndcg@10"}, claims)
+    assert (first["verdict"], second["verdict"]) == ("holds", "fails")
+    assert first["adjusted_p"] >= (first["difference"]["p"] or 0.0)
+    with pytest.raises(ValueError, match="claims must be at most 6, got 7"):
+        claim_results(values, {}, [claims[0]] * 7)
 
 
 def test_rows_tested_on_different_users_are_not_compared() -> None:
