@@ -108,7 +108,10 @@ def claim_results(
     adjusted = holm([difference["p"] or 0.0 for _, difference in measured])
     return [
         {
-            **vars(claim),
+            "of_set": claim.of_set,
+            "better": claim.better,
+            "worse": claim.worse,
+            "text": claim.text,
             "difference": difference,
             "adjusted_p": p,
             "verdict": _verdict(difference["mean"], p),
