@@ -168,11 +168,22 @@ void parallel_for(int64_t size, int64_t grain, const F& f) {
     torch::stable::parallel_for(0, size, grain, f);
 }
 
+inline void fill_zeros(const Tensor& tensor) { TORCH_ERROR_CODE_CHECK(aoti_torch_zero_(tensor.get())); }
+
 // Returns a contiguous tensor of zeros on the device of `like`.
 inline Tensor zeros(std::initializer_list<int64_t> sizes, ScalarType dtype, const Tensor& like) {
   Tensor out = empty(sizes, dtype, like);
-  TORCH_ERROR_CODE_CHECK(aoti_torch_zero_(out.get()));
+  fill_zeros(out);
   return out;
+}
+
+// Returns the values [n] in ascending order, and the position of each before. Equal values keep their order.
+inline std::pair<Tensor, Tensor> sorted(const Tensor& values) {
+  std::array<StableIValue, 4> stack{torch::stable::detail::from(values),
+                                    torch::stable::detail::from(std::optional<bool>(true)),
+                                    torch::stable::detail::from(int64_t{0}), torch::stable::detail::from(false)};
+  TORCH_ERROR_CODE_CHECK(torch_call_dispatcher("aten::sort", "stable", stack.data(), TORCH_ABI_VERSION));
+  return {torch::stable::detail::to<Tensor>(stack[0]), torch::stable::detail::to<Tensor>(stack[1])};
 }
 
 inline int64_t num_threads() { return torch::stable::get_num_threads(); }

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <bit>
+#include <type_traits>
 
 #include "common/device.h"
 #include "common/dtype.h"
@@ -13,6 +14,7 @@
 namespace recops {
 
 constexpr float kInfinity = __builtin_huge_valf();
+constexpr float kNan = __builtin_nanf("");
 
 struct StoredBf16 {
   uint16_t bits;
@@ -31,6 +33,24 @@ __device__ __forceinline__ float to_float(StoredF16 value) {
 #else
   return static_cast<float>(std::bit_cast<_Float16>(value.bits));
 #endif
+}
+
+// Rounds to the nearest stored value, ties to even.
+template <class S>
+__device__ __forceinline__ S from_float(float value) {
+  if constexpr (sizeof(S) == sizeof(float)) {
+    return value;
+  } else if constexpr (std::is_same_v<S, StoredBf16>) {
+    const uint32_t bits = __float_as_uint(value);
+    const uint32_t rounded = bits + 0x7fffu + (bits >> 16 & 1);
+    return S{static_cast<uint16_t>(value == value ? rounded >> 16 : 0x7fc0u)};
+  } else {
+#if defined(__CUDACC__)
+    return S{__half_as_ushort(__float2half_rn(value))};
+#else
+    return S{std::bit_cast<uint16_t>(static_cast<_Float16>(value))};
+#endif
+  }
 }
 
 // Element i of the 16 bytes.

@@ -24,6 +24,15 @@ cudaError_t launch(void (*kernel)(Parameters...), dim3 grid, dim3 threads, size_
   return cudaGetLastError();
 }
 
+// Shared memory that a block on the current device may have, in bytes. 0 if CUDA does not say; launches then report
+// why.
+inline size_t most_shared_bytes() {
+  int device = 0, bytes = 0;
+  if (cudaGetDevice(&device) != cudaSuccess) return 0;
+  const auto attribute = cudaDevAttrMaxSharedMemoryPerBlockOptin;
+  return cudaDeviceGetAttribute(&bytes, attribute, device) == cudaSuccess ? static_cast<size_t>(bytes) : 0;
+}
+
 }  // namespace recops
 
 #endif

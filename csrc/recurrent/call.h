@@ -65,4 +65,18 @@ class Call {
   std::vector<Tensor> held_;
 };
 
+// Values that `keep` stores per row and step.
+inline int64_t kept_values(const Scan& scan, Keep keep) {
+  switch (keep) {
+    case Keep::nothing: return 0;
+    case Keep::states: return scan.hidden;
+    default: return (scan.reset_before ? 3 : 4) * scan.hidden;
+  }
+}
+
+inline Tensor empty_kept(const Call& call, Keep keep, const Tensor& like) {
+  if (keep == Keep::nothing) return empty({0}, call.type(), like);
+  return empty({call.rows, call.scan.steps, kept_values(call.scan, keep)}, call.type(), like);
+}
+
 }  // namespace recops::recurrent

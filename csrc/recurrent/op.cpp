@@ -10,6 +10,7 @@
 #include "common/threads.h"
 #include "recurrent/arguments.h"
 #include "recurrent/call.h"
+#include "recurrent/gradients.h"
 #include "recurrent/kernel.h"
 #include "recurrent/plan.h"
 
@@ -56,9 +57,7 @@ Scanned forward(const char* op, const Call& call, const Tensor& input, const std
   const Keep keep = keep_of(op, keep_name, scan.dtype);
   Tensor outputs = empty({call.rows, scan.steps, scan.hidden}, input.scalar_type(), input);
   Tensor h_last = empty({call.rows, scan.hidden}, call.type(), input);
-  const int64_t kept_values = keep == Keep::gates ? (scan.reset_before ? 3 : 4) * scan.hidden : scan.hidden;
-  Tensor kept = keep == Keep::nothing ? empty({0}, call.type(), input)
-                                      : empty({call.rows, scan.steps, kept_values}, call.type(), input);
+  Tensor kept = empty_kept(call, keep, input);
   const Forward to{keep, outputs.data_ptr(), h_last.data_ptr(), kept.data_ptr()};
   const Tensor packed = pack(kernels, scan, false, input);
   on_threads(kernels, scan, plan, plan.num_blocks(), false, input, [&](int64_t first, int64_t stride, void* scratch) {
@@ -68,48 +67,15 @@ Scanned forward(const char* op, const Call& call, const Tensor& input, const std
   return {outputs, h_last, kept};
 }
 
-struct Gradients {
-  Tensor input, h0, attention, w_ih, w_hh, b_ih, b_hh;
-};
-
 Gradients backward(Call& call, const Tensor& input, const Maybe& grad_outputs, const Maybe& grad_h_last,
                    const Tensor& outputs, const Tensor& kept) {
   const Kernels& kernels = select_kernels();
   const Scan& scan = call.scan;
   const Plan plan = plan_of(call);
-  const int64_t hidden = scan.hidden, cells = call.rows * scan.steps;
-  const bool wide = call.type() == input.scalar_type();
-  Keep keep = Keep::nothing;
-  if (!wide)
-    keep = Keep::states;
-  else if (kept.numel() > 0)
-    keep = Keep::gates;
-  const int64_t gates = scan.reset_before ? 3 : 4;
-  const void* kept_data =
-      keep == Keep::nothing ? nullptr : call.hold("kept", kept, cells * hidden * (keep == Keep::gates ? gates : 1));
-
-  Gradients to;
+  Gradients to = empty_gradients(call, input);
   // Rows with a shared source add to its gradient.
-  to.input = call.shared ? zeros({call.sources, scan.steps, input.size(2)}, call.type(), input)
-                         : empty({call.sources, scan.steps, input.size(2)}, call.type(), input);
-  to.h0 = empty({call.rows, hidden}, call.type(), input);
-  to.attention =
-      call.has_attention ? empty({call.rows, scan.steps}, call.type(), input) : empty({0}, call.type(), input);
-  to.w_hh = empty({3 * hidden, hidden}, call.type(), input);
-  to.b_hh = empty({3 * hidden}, call.type(), input);
-  if (scan.projected) {
-    to.w_ih = empty({3 * hidden, scan.inputs}, call.type(), input);
-    to.b_ih = empty({3 * hidden}, call.type(), input);
-  }
-  const Backward from{keep,
-                      kept_data,
-                      keep == Keep::states ? nullptr : call.hold("outputs", outputs, cells * hidden),
-                      call.hold("grad_outputs", grad_outputs, cells * hidden, input.scalar_type()),
-                      call.hold("grad_h_last", grad_h_last, call.rows * hidden),
-                      call.shared,
-                      to.input.data_ptr(),
-                      to.h0.data_ptr(),
-                      call.has_attention ? to.attention.data_ptr() : nullptr};
+  if (call.shared) fill_zeros(to.input);
+  const Backward from = backward_of(call, input, grad_outputs, grad_h_last, outputs, kept, to);
 
   const int64_t groups = plan.num_groups(),
                 sum_bytes = kernels.sum_values(scan) * static_cast<int64_t>(to.h0.element_size());
@@ -127,9 +93,7 @@ Gradients backward(Call& call, const Tensor& input, const Maybe& grad_outputs, c
   const int64_t values = kernels.sum_values(scan);
   parallel_for(values, kGrain / groups + 1,
                [&](int64_t begin, int64_t end) { kernels.add_groups(scan, sums_data, groups, begin, end); });
-  kernels.unpack(scan, sums_data,
-                 {scan.projected ? to.w_ih.data_ptr() : nullptr, to.w_hh.data_ptr(),
-                  scan.projected ? to.b_ih.data_ptr() : nullptr, to.b_hh.data_ptr()});
+  kernels.unpack(scan, sums_data, parameters_of(call, to));
   return to;
 }
 

@@ -4,24 +4,13 @@
 // the result is the same in every run.
 #pragma once
 
-#include <cmath>
 #include <cstdint>
 
 #include "common/device.h"
 #include "common/device_floats.h"
+#include "common/device_math.h"
 
 namespace recops::trie::cuda {
-
-// 2^x, with a relative error of up to 2^-22. Results below 2^-126 are 0.
-__device__ __forceinline__ float power_of_two(float x) {
-#if defined(__CUDACC__)
-  float result;
-  asm("ex2.approx.ftz.f32 %0, %1;" : "=f"(result) : "f"(x));
-  return result;
-#else
-  return exp2f(x);
-#endif
-}
 
 struct SumParts {
   float max;

@@ -64,11 +64,14 @@ const void* site_of(const Lambda&) {
 // The order of the threads in all launches that follow.
 inline Order order;
 
-// The limits of an H100.
-constexpr uint64_t kMaxThreads = 1024, kMaxShared = 227 << 10, kMaxSharedWithoutRequest = 48 << 10,
-                   kMaxGridX = 0x7fffffff, kMaxGridYZ = 65535;
+constexpr uint64_t kMaxThreads = 1024, kMaxSharedWithoutRequest = 48 << 10, kMaxGridX = 0x7fffffff, kMaxGridYZ = 65535;
+
+// Shared memory that a block may have: an H100's, or after an assignment that of another card.
+inline uint64_t max_shared = 227 << 10;
 
 }  // namespace emulation
+
+inline size_t most_shared_bytes() { return emulation::max_shared; }
 
 template <class... Parameters, class... Arguments>
 cudaError_t launch(void (*kernel)(Parameters...), dim3 grid, dim3 threads, size_t shared_bytes, cudaStream_t,
@@ -90,7 +93,7 @@ cudaError_t launch(void (*kernel)(Parameters...), dim3 grid, dim3 threads, size_
               const auto thread = static_cast<unsigned>(t);
               threadIdx = {thread % threads.x, thread / threads.x % threads.y, thread / threads.x / threads.y};
             });
-    const uint64_t most = shared_bytes > kSharedWithoutRequest ? kMaxShared : kMaxSharedWithoutRequest;
+    const uint64_t most = shared_bytes > kSharedWithoutRequest ? max_shared : kMaxSharedWithoutRequest;
     require(one.shared.size() <= most, "a block uses ", one.shared.size(), " bytes of shared memory, more than ", most);
   }
   block = nullptr;

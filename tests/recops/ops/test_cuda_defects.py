@@ -29,6 +29,142 @@ class Defect:
 
 DEFECTS = [
     Defect(
+        "no barrier between the steps of a scan",
+        "recurrent/cuda_forward.h",
+        "recurrent_cuda shapes",
+        {
+            "store_states((t + 1) % 2);\n      __syncthreads();": "store_states((t + 1) % 2);",
+        },
+    ),
+    Defect(
+        "no barrier before the product with r·h",
+        "recurrent/cuda_step.h",
+        "recurrent_cuda shapes",
+        {
+            "    __syncthreads();\n    add_products(weights_ + 2": "    add_products(weights_ + 2",
+        },
+    ),
+    Defect(
+        "no barrier between the steps of a backward scan",
+        "recurrent/cuda_backward.h",
+        "recurrent_cuda shapes",
+        {
+            "step(t, inputs);\n      __syncthreads();": "step(t, inputs);",
+        },
+    ),
+    Defect(
+        "no barrier before the products of gradients",
+        "recurrent/cuda_backward.h",
+        "recurrent_cuda shapes",
+        {
+            "n_sums[i], dq);\n    }\n    __syncthreads();": "n_sums[i], dq);\n    }",
+        },
+    ),
+    Defect(
+        "no barrier before gates are recomputed",
+        "recurrent/cuda_backward.h",
+        "recurrent_cuda shapes",
+        {
+            "    __syncthreads();\n    stepper_.find_gates(": "    stepper_.find_gates(",
+        },
+    ),
+    Defect(
+        "no barrier after the product of a tile",
+        "recurrent/cuda_tiles.h",
+        "recurrent_cuda shapes",
+        {
+            "add_tile(memory, sums);\n    __syncthreads();": "add_tile(memory, sums);",
+        },
+    ),
+    Defect(
+        "no barrier before the tile of a weight gradient",
+        "recurrent/cuda_gradients.h",
+        "recurrent_cuda shapes",
+        {
+            "    __syncthreads();\n    add_tile(memory, sums);": "    add_tile(memory, sums);",
+        },
+    ),
+    Defect(
+        "no barrier after rows, weights and states are stored",
+        "recurrent/cuda_forward.h",
+        "recurrent_cuda shapes",
+        {
+            "store_states(0);\n    __syncthreads();": "store_states(0);",
+        },
+    ),
+    Defect(
+        "a step past the length",
+        "recurrent/cuda_forward.h",
+        "recurrent_cuda shapes",
+        {
+            "t < block_.lengths[first_ + i]; }": "t <= block_.lengths[first_ + i]; }",
+        },
+    ),
+    Defect(
+        "the state after a step taken as the one before",
+        "recurrent/cuda_backward.h",
+        "recurrent_cuda shapes",
+        {
+            "states[(row * scan.steps + t - 1) *": "states[(row * scan.steps + t) *",
+        },
+    ),
+    Defect(
+        "the last states of a matrix dropped",
+        "recurrent/cuda_products.h",
+        "recurrent_cuda shapes",
+        {
+            "return (hidden + kQuad - 1) / kQuad;": "return hidden / kQuad;",
+        },
+    ),
+    Defect(
+        "padding in weight gradients",
+        "recurrent/cuda_gradients.h",
+        "recurrent_cuda shapes",
+        {
+            "if (step >= rows.find(row, source))": "if (rows.find(row, source) < 0)",
+        },
+    ),
+    Defect(
+        "the attention of one warp of units",
+        "recurrent/cuda_backward.h",
+        "recurrent_cuda sizes",
+        {
+            "warp < rows; ++warp) sum": "warp < 1; ++warp) sum",
+        },
+    ),
+    Defect(
+        "a group of rows dropped",
+        "recurrent/cuda_gradients.h",
+        "recurrent_cuda sizes",
+        {
+            "for (int group = 0; group < a.groups;": "for (int group = 1; group < a.groups;",
+        },
+    ),
+    Defect(
+        "shared gates in the order of rows",
+        "recurrent/cuda_gradients.h",
+        "recurrent_cuda shapes",
+        {
+            "a.gate_grads[a.order[at] * a.width + i]": "a.gate_grads[at * a.width + i]",
+        },
+    ),
+    Defect(
+        "a length past the steps accepted",
+        "recurrent/cuda_block.h",
+        "recurrent_cuda errors",
+        {
+            "return 0 <= length && length <= steps ?": "return 0 <= length ?",
+        },
+    ),
+    Defect(
+        "no lower bound on sources",
+        "recurrent/cuda_block.h",
+        "recurrent_cuda errors",
+        {
+            "source < 0 || source >= sources": "source >= sources",
+        },
+    ),
+    Defect(
         "shared memory of the variables not counted",
         "common/shared_memory.h",
         "trie_cuda sizes",

@@ -49,7 +49,8 @@ def recurrent_layer(
     """Run :func:`recurrent_scan` on ``gates = x @ w_ih.T + b_ih`` without storing the gates.
 
     The gradients of the gates are not stored either: the gradients of x and of the weights are
-    computed from a few steps at a time. Cells, lengths, precision and guarantees are those of
+    computed from a few steps at a time. The kernel for CUDA tensors stores both while it runs, in
+    3H values per step of a row. Cells, lengths, precision and guarantees are those of
     :func:`recurrent_scan`. The weights have the layout of a layer of ``torch.nn.GRU``.
 
     Args:
