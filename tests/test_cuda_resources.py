@@ -75,3 +75,20 @@ def test_no_recorded_kernel_spills(tool: ModuleType) -> None:
     assert tool.differences(record, record["nvcc"], record["kernels"]) == []
     for of_kernel in record["kernels"].values():
         assert {"sm_80", "sm_90", "sm_100"} <= of_kernel.keys()
+
+
+def test_calls_that_a_capture_forbids_are_listed(tool: ModuleType) -> None:
+    symbols = """
+cuda.cu.o:
+                 U __cudaRegisterFatBinary
+                 U cudaLaunchKernel
+                 U cudaMalloc
+                 U cudaStreamSynchronize
+                 U cuMemFree_v2
+                 U malloc
+"""
+    assert [line.split(":")[0] for line in tool.forbidden_calls(symbols)] == [
+        "cuMemFree_v2",
+        "cudaMalloc",
+        "cudaStreamSynchronize",
+    ]

@@ -4,6 +4,9 @@
 cmake/Cuda.cmake. It fails if a kernel spills registers to memory, or if a value differs from
 csrc/tests/cuda_resources.json. ``--update`` writes the record. Values depend on the compiler: with
 another nvcc than the recorded one, only spills and missing kernels are errors.
+
+The host code may call only functions of CUDA that neither wait, allocate nor copy, so that every
+launch can be captured in a CUDA graph. Other calls are errors.
 """
 
 from __future__ import annotations
@@ -49,6 +52,40 @@ def build_library(folder: Path) -> tuple[str, str]:
     (settings,) = folder.glob("CMakeFiles/*/CMakeCUDACompiler.cmake")
     version = re.search(r'set\(CMAKE_CUDA_COMPILER_VERSION "(.*?)"\)', settings.read_text())
     return version[1] if version else "unknown", build
+
+
+CAPTURABLE = {
+    "__cudaPopCallConfiguration",
+    "__cudaPushCallConfiguration",
+    "cudaDeviceGetAttribute",
+    "cudaGetDevice",
+    "cudaFuncSetAttribute",
+    "cudaGetErrorString",
+    "cudaGetLastError",
+    "cudaLaunchKernel",
+}
+"""Functions of the CUDA runtime that launchers may call."""
+
+_STARTUP = re.compile(
+    r"__cuda(Init|Register|Unregister)\w+|__cudaGetKernel|__cudaLaunchKernel|cudaGetDriverEntry\w+"
+)
+"""Functions that the code of nvcc calls when the library is loaded and for ``<<<>>>``."""
+
+
+def forbidden_calls(symbols: str) -> list[str]:
+    """Return one line per function of CUDA in the output of ``nm`` that a capture forbids."""
+    names = set(re.findall(r"^\s*U (cu[A-Z]\w+|cuda\w+|__cuda\w+)$", symbols, re.M))
+    return [
+        f"{name}: called by the CUDA library; a graph capture forbids it"
+        for name in sorted(names - CAPTURABLE)
+        if not _STARTUP.fullmatch(name)
+    ]
+
+
+def undefined_symbols(folder: Path) -> str:
+    """Return the functions that the compiled objects of the CUDA library call."""
+    objects = sorted((folder / "CMakeFiles/_ops_cuda.dir").rglob("*.o"))
+    return output_of("nm", "--undefined-only", *objects)
 
 
 def output_of(*command: str | Path) -> str:
@@ -125,6 +162,7 @@ def main() -> None:
     update = parser.parse_args().update
     with tempfile.TemporaryDirectory() as folder:
         nvcc, build = build_library(Path(folder))
+        calls = forbidden_calls(undefined_symbols(Path(folder)))
     kernels = resources_of(build)
     record = {"nvcc": nvcc, "kernels": kernels}
     if update:
@@ -135,6 +173,8 @@ def main() -> None:
                 f"{architecture:>6} {values['registers']:4} registers "
                 f"{values['shared_bytes']:6} B shared {values['stack_bytes']:4} B stack  {name}"
             )
+    if calls:
+        raise SystemExit("\n".join(calls))
     if lines := differences(json.loads(RECORD.read_text()), nvcc, kernels):
         advice = "python tools/cuda_resources.py --update writes the record"
         raise SystemExit("\n".join([*lines, advice]))

@@ -1,24 +1,11 @@
-// The CUDA ops of tries, with kernels that run on the host: a library that a test loads into torch and calls with
-// tensors of the CPU.
-#include "common/compat.h"
-#include "common/cuda_device.h"
+// The CUDA ops of tries, with kernels that run on the host.
+#include "emulated_op.h"
 
-namespace recops {
+namespace recops::trie {
+using emulated::current_stream;
+using emulated::DeviceGuard;
+using emulated::empty;
+}  // namespace recops::trie
 
-bool has_code_for(int32_t) { return true; }
-
-void require_launched(const char* op, int error) {
-  if (error != 0) throw std::runtime_error(concat(op, ": its CUDA kernel did not start: error ", error));
-}
-
-struct HostGuard {
-  explicit HostGuard(const Tensor&) {}
-};
-inline void* host_stream(const Tensor&) { return nullptr; }
-
-}  // namespace recops
-
-#define DeviceGuard HostGuard
-#define current_stream host_stream
 #include "trie/cuda.cu"
 #include "trie/cuda_op.cpp"

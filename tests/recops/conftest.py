@@ -2,6 +2,7 @@
 
 Tests with ``pytest.mark.composites`` run twice. In a marked module,
 ``pytest.mark.composites(False)`` marks a test of what only the kernels promise, such as bits.
+Tests with ``pytest.mark.cuda`` run only with ``--device cuda``, and place their tensors themselves.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "composites(run=True): run also with composites of the ops")
+    config.addinivalue_line("markers", "cuda: run only with --device cuda")
     device = _device(config)
     if device == "fake":
         import_module("fake_device")  # registers the device, for this process
@@ -46,11 +48,16 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Deselect tests that do not run on another device than the CPU."""
-    if _device(config) != "cpu":
-        others = [item for item in items if not _runs_composites(item)]
-        config.hook.pytest_deselected(items=others)
-        items[:] = [item for item in items if _runs_composites(item)]
+    """Deselect the tests that do not run on the device."""
+    device = _device(config).partition(":")[0]
+    if device != "cuda":
+        for item in items:
+            if item.get_closest_marker("cuda"):
+                item.add_marker(pytest.mark.skip(reason="needs a GPU: pytest --device cuda"))
+    if device != "cpu":
+        chosen = {item for item in items if _runs_composites(item) or _needs(device, item)}
+        config.hook.pytest_deselected(items=[item for item in items if item not in chosen])
+        items[:] = [item for item in items if item in chosen]
 
 
 @pytest.fixture(autouse=True)
@@ -67,6 +74,10 @@ def _implementation(request: pytest.FixtureRequest) -> Iterator[None]:
 def _device(config: pytest.Config) -> str:
     device: str = config.getoption("--device", default="cpu")
     return device
+
+
+def _needs(device: str, item: pytest.Item) -> bool:
+    return device == "cuda" and item.get_closest_marker("cuda") is not None
 
 
 def _runs_composites(item: pytest.Item) -> bool:

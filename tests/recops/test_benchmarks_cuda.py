@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import pytest
 import torch
+from torch import Tensor
 
+import recops
 from recops.benchmarks.cuda import cases, peers, report
 from recops.benchmarks.cuda.runner import Ceilings, CudaRow, measure_ceilings, run_cuda_case
 from recops.benchmarks.cuda.timer import best_times, cuda_device
@@ -166,8 +169,7 @@ def test_cases_agree_with_their_peers(monkeypatch: pytest.MonkeyPatch) -> None:
     seen = []
     for case in cases.families("residual_quantization")[0](CPU, True):
         case.verify()
-        for peer in case.peers.values():
-            peer()
+        case.peers["eager"]()
         assert case.flops > 0
         assert case.bytes > 0
         seen.append((case.op, case.dtype))
@@ -186,17 +188,86 @@ def test_a_beam_step_agrees_with_its_peer() -> None:
     case.peers["padded rows"]()
 
 
+def test_embedding_bags_agree_with_their_peers(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cases, "QUICK_LOOKUP_SHAPE", (7, 4, 20, 18))
+    seen = []
+    for case in cases.families("embedding")[0](CPU, True):
+        case.verify()
+        for peer in case.peers.values():
+            peer()
+        seen.append((case.op, case.direction))
+    assert seen == [("embedding_bags", each) for each in ("forward", "backward", "backward")]
+
+
 def test_families_on_a_gpu() -> None:
-    assert len(cases.families()) == 2
-    with pytest.raises(ValueError, match="no family 'dice' on a GPU; there are residual_quant"):
+    assert len(cases.families()) == 3
+    with pytest.raises(
+        ValueError, match="no family 'dice' on a GPU; there are embedding, residual"
+    ):
         cases.families("dice")
 
 
-def test_peers_that_are_not_installed_are_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_peers_that_are_not_installed_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
     def missing(name: str) -> None:
-        raise ImportError(name)
+        raise ImportError(f"No module named '{name}'")
 
     monkeypatch.setattr(peers.importlib, "import_module", missing)
+    timer = SimulatedTimer()
     book = torch.zeros(3, 2)
-    assert peers.faiss_search(book) is None
-    assert peers.nearest_by_cuvs(book) is None
+    sides = {
+        name: peers.built_at_first_call(partial(build, book), book)
+        for name, build in cases.SEARCHES.items()
+    }
+    trie = recops.SidTrie.from_sids(torch.tensor([[0, 1]]), vocab_sizes=2)
+    sides["FlashRec"] = peers.built_at_first_call(partial(peers.flashrec_step, trie, 1))
+    row = run_cuda_case(case_of(timer, peers=sides), timer, Ceilings(1.0, 1.0))
+    assert row["peers"] == {}
+    assert row["failed"] == {
+        name: f"ImportError: No module named '{module}'"
+        for name, module in {
+            "faiss": "faiss",
+            "cuVS": "cuvs.neighbors.brute_force",
+            "flash-kmeans": "flash_kmeans.assign_euclid_triton",
+            "FlashRec": "flashrec.kernel.beam_trie",
+        }.items()
+    }
+
+
+def test_a_cpu_build_of_faiss_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(peers.importlib, "import_module", lambda name: object())
+    with pytest.raises(ImportError, match="this build of faiss has no GPU indexes"):
+        peers.faiss_search(torch.zeros(3, 2))
+
+
+class SimulatedFlashRec:
+    """FlashRec's documented computation: mask the candidates by the table, then select."""
+
+    @staticmethod
+    def try_load_beam_trie() -> bool:
+        return True
+
+    @staticmethod
+    def genrec_mask_topk_expand(
+        cum: Tensor,
+        top_logprobs: Tensor,
+        top_tokens: Tensor,
+        *,
+        select_k: int,
+        node_ids: Tensor,
+        allow_table: Tensor,
+        **options: bool,
+    ) -> Tensor:
+        assert options == {"apply_expand": False, "apply_advance": False}
+        is_allowed = allow_table[node_ids[..., None], top_tokens]
+        scores = (cum[..., None] + top_logprobs).masked_fill(~is_allowed, -torch.inf)
+        return scores.flatten(1).topk(select_k).values
+
+
+def test_flashrec_gets_the_table_of_the_level(monkeypatch: pytest.MonkeyPatch) -> None:
+    """With all tokens as candidates, its step is exact."""
+    monkeypatch.setattr(peers.importlib, "import_module", lambda name: SimulatedFlashRec)
+    search = cases.Search(cases.Workload(3000, 16, 3, batch=2, beams=10, exponent=0.8))
+    nodes, scores = search.beams(1)
+    step = peers.flashrec_step(search.trie, 1)
+    expected = recops.trie_beam_step(search.logits(1), search.trie, nodes, scores, num_beams=10)
+    torch.testing.assert_close(step(search.logits(1), nodes, scores, 10), expected.scores)

@@ -15,6 +15,7 @@ from torch.utils._pytree import tree_leaves, tree_map_only
 import recops
 from recops._dtypes import widest_dtype
 from recops.ops._composite import COMPOSITES, composite
+from recops.ops._data_errors import raise_data_errors
 
 _WARNING = r"[\s\S]*Overriding a previously registered kernel"
 _IN_PYTHON = (
@@ -69,6 +70,10 @@ def on_device(
             return overload._op_dk(DispatchKey.CompositeExplicitAutograd, *arguments)
         moved = tree_map_only(Tensor, lambda tensor: tensor.to(device, copy=True), arguments)
         results = call(*moved)
+        written = [each for each, changes in zip(moved, is_written, strict=False) if changes]
+        for result in tree_leaves([results, written]):
+            if isinstance(result, Tensor) and result.is_floating_point():
+                raise_data_errors(op, moved, result)
         for argument, copy, written in zip(arguments, moved, is_written, strict=False):
             if written:
                 for tensor, changed in zip(_listed(argument), _listed(copy), strict=True):

@@ -64,6 +64,10 @@ const void* site_of(const Lambda&) {
 // The order of the threads in all launches that follow.
 inline Order order;
 
+// Called around the kernel of a launch if a test sets them.
+inline void (*before_launch)(cudaStream_t) = nullptr;
+inline void (*after_launch)() = nullptr;
+
 constexpr uint64_t kMaxThreads = 1024, kMaxSharedWithoutRequest = 48 << 10, kMaxGridX = 0x7fffffff, kMaxGridYZ = 65535;
 
 // Shared memory that a block may have: an H100's, or after an assignment that of another card.
@@ -74,13 +78,14 @@ inline uint64_t max_shared = 227 << 10;
 inline size_t most_shared_bytes() { return emulation::max_shared; }
 
 template <class... Parameters, class... Arguments>
-cudaError_t launch(void (*kernel)(Parameters...), dim3 grid, dim3 threads, size_t shared_bytes, cudaStream_t,
+cudaError_t launch(void (*kernel)(Parameters...), dim3 grid, dim3 threads, size_t shared_bytes, cudaStream_t stream,
                    const Arguments&... arguments) {
   using namespace emulation;
   if (grid.count() == 0) return cudaSuccess;
   if (threads.count() == 0 || threads.count() > kMaxThreads || grid.x > kMaxGridX || grid.y > kMaxGridYZ ||
       grid.z > kMaxGridYZ)
     return cudaErrorInvalidConfiguration;
+  if (before_launch != nullptr) before_launch(stream);
   Block one(static_cast<int>(threads.count()), shared_bytes, order);
   block = &one;
   blockDim = threads;
@@ -97,6 +102,7 @@ cudaError_t launch(void (*kernel)(Parameters...), dim3 grid, dim3 threads, size_
     require(one.shared.size() <= most, "a block uses ", one.shared.size(), " bytes of shared memory, more than ", most);
   }
   block = nullptr;
+  if (after_launch != nullptr) after_launch();
   return cudaSuccess;
 }
 

@@ -16,6 +16,7 @@ from recops.benchmarks.registry import Case, Thunk, register
 # Rows of ids, ids per row, rows of the table, width: a batch of CAN, and a large table.
 SHAPES = [(128, 100, 2000, 18), (128, 100, 100_000, 64)]
 
+CPU = torch.device("cpu")
 Reduction = Literal["rows", "sum"]
 Bags = list[tuple[Tensor, Tensor]]
 
@@ -41,11 +42,12 @@ def lookup_case(
     padding_idx: int | None = None,
     backward: bool = False,
     compiled: bool = False,
+    device: torch.device = CPU,
 ) -> Case:
     """Look up one feature, forward or forward and backward."""
     random = torch.Generator().manual_seed(0)
-    weight = torch.randn(size, width, generator=random)
-    ids = torch.randint(size, (rows, each), generator=random)
+    weight = torch.randn(size, width, generator=random).to(device)
+    ids = torch.randint(size, (rows, each), generator=random).to(device)
     padded = "" if padding_idx is None else f" padding={padding_idx}"
     return _case(
         f"{kind} B={rows} T={each} V={size} d={width}{padded}",
@@ -58,16 +60,22 @@ def lookup_case(
 
 
 def features_case(
-    rows: int = 128, events: int = 100, *, backward: bool = False, compiled: bool = False
+    rows: int = 128,
+    events: int = 100,
+    *,
+    backward: bool = False,
+    compiled: bool = False,
+    device: torch.device = CPU,
 ) -> Case:
     """Look up the features of CAN with sum pooling: three rows and the sums of two histories."""
     random = torch.Generator().manual_seed(0)
-    tables = [torch.randn(size, 18, generator=random) for size in (2000, 2000, 100)]
+    tables = [torch.randn(size, 18, generator=random).to(device) for size in (2000, 2000, 100)]
     shapes = [(table, (rows,)) for table in tables] + [
         (table, (rows, events)) for table in tables[1:]
     ]
     bags = [
-        (table, torch.randint(1, len(table), shape, generator=random)) for table, shape in shapes
+        (table, torch.randint(1, len(table), shape, generator=random).to(device))
+        for table, shape in shapes
     ]
     shape = f"3 rows, 2 sums B={rows} T={events} d=18"
     return _case(shape, "torch", bags, 0, backward=backward, compiled=compiled)
@@ -84,7 +92,9 @@ def _case(
 ) -> Case:
     weights = list({id(weight): weight.requires_grad_(backward) for weight, _ in bags}.values())
     width = sum(weight.shape[1] for weight, _ in bags)
+    device = weights[0].device
     grad = torch.randn(len(bags[0][1]), width, generator=torch.Generator().manual_seed(1))
+    grad = grad.to(device)
 
     def run_op(bags: Bags) -> Tensor:
         return recops.embedding_bags(bags, padding_idx=padding_idx)
@@ -134,6 +144,7 @@ def _case(
         op="embedding_bags",
         shape=shape,
         direction="backward" if backward else "forward",
+        device=str(device),
         run=side(run_op),
         peers=peers,
         verify=verify,

@@ -92,10 +92,15 @@ def register_composites() -> None:
         torch.library.impl(f"recops::{op}", "CompositeExplicitAutograd", composite(op))
     library = cuda_library()
     for op in library.ops if library else []:
-        name = f"recops_composite::{op}"
-        schema = str(getattr(ops, op)._schema).removeprefix(f"recops::{op}")
-        torch.library.define(name, schema)
-        torch.library.impl(name, "CompositeExplicitAutograd", composite(op))
+        define_composite(op)
+
+
+def define_composite(op: str) -> None:
+    """Define ``torch.ops.recops_composite.OP``, the composite of an op with a CUDA kernel."""
+    name = f"recops_composite::{op}"
+    schema = str(getattr(ops, op)._schema).removeprefix(f"recops::{op}")
+    torch.library.define(name, schema)
+    torch.library.impl(name, "CompositeExplicitAutograd", composite(op))
 
 
 def composite(op: str) -> Callable[..., Any]:

@@ -3,12 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from functools import partial
 
 import torch
 from torch import Tensor
 
 import recops
-from recops.benchmarks.cuda.peers import faiss_search, nearest_by_cuvs
+from recops.benchmarks.cuda.peers import (
+    built_at_first_call,
+    cuvs_search,
+    faiss_search,
+    flash_kmeans_search,
+    flashrec_step,
+)
+from recops.benchmarks.embedding import features_case, lookup_case
 from recops.benchmarks.registry import Case, Thunk
 from recops.benchmarks.trie import ONE_REC, TIGER, Search, Workload, bytes_of_children
 from recops.benchmarks.trie_peers import padded_rows_in
@@ -24,6 +32,14 @@ ENCODE_SHAPES = [
     (256, 768, 3, 1024),
 ]
 QUICK_ENCODE_SHAPE = (20_000, 128, 3, 256)
+# rows of ids, ids per row, rows of the table, width
+LOOKUP_SHAPES = [(4096, 100, 1_000_000, 64), (4096, 100, 1_000_000, 18)]
+QUICK_LOOKUP_SHAPE = (128, 100, 2000, 18)
+SEARCHES = {
+    "faiss": faiss_search,
+    "cuVS": cuvs_search,
+    "flash-kmeans": flash_kmeans_search,
+}
 BEAM_WORKLOADS = [Workload(**{**vars(ONE_REC), "batch": 8}), TIGER]
 
 
@@ -44,7 +60,20 @@ def _tries(device: torch.device, quick: bool) -> Iterator[Case]:
             yield step_case(search, 1, device=device, dtype=dtype)
 
 
-_FAMILIES: dict[str, CudaCases] = {"residual_quantization": _quantization, "trie": _tries}
+def _embeddings(device: torch.device, quick: bool) -> Iterator[Case]:
+    compiled = not quick
+    for shape in [QUICK_LOOKUP_SHAPE] if quick else LOOKUP_SHAPES:
+        for backward in (False, True):
+            yield lookup_case("sum", *shape, backward=backward, compiled=compiled, device=device)
+    rows = QUICK_LOOKUP_SHAPE[0] if quick else LOOKUP_SHAPES[0][0]
+    yield features_case(rows, backward=True, compiled=compiled, device=device)
+
+
+_FAMILIES: dict[str, CudaCases] = {
+    "embedding": _embeddings,
+    "residual_quantization": _quantization,
+    "trie": _tries,
+}
 
 
 def families(name: str | None = None) -> list[CudaCases]:
@@ -153,14 +182,12 @@ def encode_case(
 
 
 def nearest_case(rows: int, dim: int, size: int, *, device: torch.device) -> Case:
-    """Find the nearest codeword; the peers are exact searches of faiss and cuVS on the GPU."""
+    """Find the nearest codeword; the peers are eager PyTorch and other libraries' searches."""
     x, books = vectors(rows, dim, 1, size, device=device, clustered=False)
     book = books[0]
     peers: dict[str, Thunk] = {"eager": lambda: in_blocks(encode_eagerly, x, books)}
-    for name, build in {"faiss": faiss_search, "cuVS": nearest_by_cuvs}.items():
-        search = build(book)
-        if search is not None:
-            peers[name] = _bound(search, x)
+    for name, build in SEARCHES.items():
+        peers[name] = built_at_first_call(partial(build, book), x)
 
     def verify() -> None:
         index, _ = recops.nearest_codes(x, book)
@@ -178,16 +205,15 @@ def nearest_case(rows: int, dim: int, size: int, *, device: torch.device) -> Cas
     )
 
 
-def _bound(search: Callable[[Tensor], object], x: Tensor) -> Thunk:
-    return lambda: search(x)
-
-
 def step_case(search: Search, level: int, *, device: torch.device, dtype: torch.dtype) -> Case:
-    """Run one beam step over the vocabulary; the peer is STATIC's method, padded rows."""
+    """Run one beam step; the peers are STATIC's method, padded rows, and FlashRec's kernel."""
     trie, num_beams = search.trie.to(device), search.workload.beams
     nodes, scores = (values.to(device) for values in search.beams(level))
     logits = search.logits(level).to(device, dtype)
     padded, wide_nodes = padded_rows_in(trie), nodes.long()
+    flashrec = built_at_first_call(
+        partial(flashrec_step, trie, level), logits, nodes, scores, num_beams
+    )
 
     def run() -> recops.BeamStep:
         return recops.trie_beam_step(logits, trie, nodes, scores, num_beams=num_beams)
@@ -205,7 +231,7 @@ def step_case(search: Search, level: int, *, device: torch.device, dtype: torch.
         dtype=str(dtype).removeprefix("torch."),
         device=str(device),
         run=run,
-        peers={"padded rows": padded_rows},
+        peers={"padded rows": padded_rows, "FlashRec": flashrec},
         verify=verify,
         bytes=float(logits.nbytes + bytes_of_children(trie, nodes, logits)),
         ceiling="bandwidth",

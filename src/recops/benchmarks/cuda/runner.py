@@ -86,7 +86,7 @@ def run_cuda_case(case: Case, timer: Timer, ceilings: Ceilings, *, seconds: floa
     cold_seconds = best[True][0]
     return CudaRow(
         op=case.op,
-        shape=case.shape,
+        shape=case.shape + " with backward" * (case.direction == "backward"),
         dtype=case.dtype,
         seconds=best[False][0],
         cold_seconds=cold_seconds,

@@ -19,6 +19,7 @@ from recops._checks import (
 )
 from recops._dtypes import compute_dtype
 from recops._load import ops
+from recops.ops._data_errors import raise_data_errors
 from recops.ops.trie._batch import (
     Masks,
     Tries,
@@ -92,10 +93,10 @@ def trie_beam_step(
 
     On CUDA tensors a kernel runs for float32, bfloat16 and float16 logits, at most 4,096 beams
     before and after the step, V up to 2^20 and at most 16 tries, and a composite otherwise. The
-    kernel cannot raise errors in data: it fills the row with NaN scores and indices of −1. It
-    checks that the row has a logit for each child's token, instead of comparing V with the level's
-    vocabulary. Beams equal the CPU's if the scores of candidates differ by more than 1e-5 of their
-    size. The step can be captured in a CUDA graph.
+    kernel cannot raise errors in data: it fills the row with NaN scores and indices of −1, and
+    :func:`recops.debug` raises the error. It checks that the row has a logit for each child's
+    token, instead of comparing V with the level's vocabulary. Beams equal the CPU's if the scores
+    of candidates differ by more than 1e-5 of their size. The step can be captured in a CUDA graph.
 
     Time is O(M · (L + log M) + C + K · log K) per row, for L levels, C children of all its beams
     and K = ``num_beams``; ``vocab`` adds O(V) per live beam. A row's bans are read once. Masks and
@@ -193,24 +194,26 @@ def run_step(
     if len(tries) > 1:
         sizes = [size for each in tries for size in each.vocab_sizes]
         other_tries = trie_tensors(tries[1:])
-    return BeamStep(
-        *ops.trie_beam_step(
-            logits,
-            first.first_child,
-            first.tokens,
-            first.stamp,
-            len(first.vocab_sizes),
-            nodes,
-            scores,
-            num_beams,
-            normalize,
-            sizes if logits.shape[2] < max(sizes) else None,  # converting a list is slow
-            trie_index,
-            other_tries,
-            allowed,
-            bans,
-        )
+    arguments = (
+        logits,
+        first.first_child,
+        first.tokens,
+        first.stamp,
+        len(first.vocab_sizes),
+        nodes,
+        scores,
+        num_beams,
+        normalize,
+        sizes if logits.shape[2] < max(sizes) else None,  # converting a list is slow
+        trie_index,
+        other_tries,
+        allowed,
+        bans,
     )
+    step = BeamStep(*ops.trie_beam_step(*arguments))
+    if logits.is_cuda:
+        raise_data_errors("trie_beam_step", arguments, step.scores)
+    return step
 
 
 def _fake_beam_step(

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from recops._checks import FLOATS, INDICES, check_tensor
 from recops._load import ops
+from recops.ops._data_errors import raise_data_errors
 from recops.ops.trie._batch import mask_tensors, trie_tensors
 from recops.state.item_mask import ItemMask
 from recops.state.token_map import TokenMap
@@ -35,7 +36,8 @@ def trie_next_logits(
     row without it, or with more than ``trie.depth`` tokens after the last one, is unchanged.
 
     On CUDA tensors a kernel runs for V up to 2^20 and at most 16 levels and 16 end tokens, and a
-    composite otherwise. The kernel cannot raise errors in data: it fills the row with NaN.
+    composite otherwise. The kernel cannot raise errors in data: it fills the row with NaN, and
+    :func:`recops.debug` raises the error.
 
     Args:
         logits: ``[R, V]`` float32, bfloat16, float16 or float64.
@@ -72,10 +74,13 @@ def trie_next_logits(
         end_tokens,
         [] if allowed is None else mask_tensors(op, allowed, [trie]),
     )
-    if not in_place:
-        return ops.trie_next_logits(*arguments)
-    ops.trie_next_logits_(*arguments)
-    return logits
+    if in_place:
+        ops.trie_next_logits_(*arguments)
+        result = logits
+    else:
+        result = ops.trie_next_logits(*arguments)
+    raise_data_errors("trie_next_logits", arguments, result)
+    return result
 
 
 def _fake_next_logits(

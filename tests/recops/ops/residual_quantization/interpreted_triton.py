@@ -13,7 +13,8 @@ from typing import Any
 import pytest
 import torch
 from torch import Tensor
-from torch.utils._python_dispatch import TorchDispatchMode
+from torch.overrides import TorchFunctionMode
+from triton.runtime.interpreter import GridExecutor
 
 import recops
 from recops import reference
@@ -379,16 +380,35 @@ def test_rows_past_the_end_are_not_written() -> None:
     assert int(chunk.counts[0, 0]) <= 21
 
 
-class ReadsOfHost(TorchDispatchMode):
-    """Record of torch ops that make the host wait for a GPU."""
+class HostReads(TorchFunctionMode):
+    """Record of what makes the host wait for a GPU, outside the kernels.
 
-    def __init__(self) -> None:
+    The interpreter itself copies the arguments of a kernel.
+    """
+
+    _READS = (
+        *("cpu", "item", "numpy", "tolist", "__bool__", "__int__", "__float__", "__index__"),
+        *("nonzero", "is_nonzero", "equal", "masked_select", "unique", "_unique2"),
+    )
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         super().__init__()
         self.names: list[str] = []
+        self._is_in_kernel = False
+        launch_grid = GridExecutor.__call__
 
-    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        name = func.overloadpacket.__name__
-        if name in ("_local_scalar_dense", "nonzero", "is_nonzero", "equal", "masked_select"):
+        def launch(executor: Any, *arguments: Any, **keywords: Any) -> Any:
+            self._is_in_kernel = True
+            try:
+                return launch_grid(executor, *arguments, **keywords)
+            finally:
+                self._is_in_kernel = False
+
+        monkeypatch.setattr(GridExecutor, "__call__", launch)
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        name = getattr(func, "__name__", "")
+        if not self._is_in_kernel and name in self._READS:
             self.names.append(name)
         return func(*args, **(kwargs or {}))
 
@@ -396,12 +416,17 @@ class ReadsOfHost(TorchDispatchMode):
 def test_a_call_does_not_wait_for_the_device(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(launch, "checks_data", lambda tensor: False)
     x, books = clustered(20, 12, [9, 5])
-    with ReadsOfHost() as reads:
+    with HostReads(monkeypatch) as reads:
         rq_encode(x, torch.cat(books), [9, 5])
         nearest_codes(x, books[0], 1)
         assert reads.names == []
-        x[0, 0].item()
-    assert reads.names == ["_local_scalar_dense"]
+        for read in (Tensor.item, Tensor.cpu, Tensor.tolist, Tensor.numpy, bool, float):
+            read(x[0, 0])
+        torch.equal(x, x)
+        x.nonzero()
+    assert reads.names == [
+        "item", "cpu", "tolist", "numpy", "__bool__", "__float__", "equal", "nonzero"
+    ]  # fmt: skip
 
 
 # ---- The registered functions.
