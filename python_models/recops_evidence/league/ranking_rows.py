@@ -31,10 +31,21 @@ _POPULARITY = Row(
 _ITEM_KNN = Row(
     "item-kNN",
     "item-knn",
-    {"window": 3, "shrinkage": 5.0, "history": 50, "neighbours": 200},
-    {"decay": (0.3, 0.5, 0.7, 0.9), "normalization": (0.25, 0.5, 0.75)},
+    {
+        "window": 20,
+        "distance": 0.5,
+        "shrinkage": 5.0,
+        "normalization": 0.5,
+        "history": 50,
+        "neighbours": 200,
+    },
+    {
+        "decay": (0.6, 0.8, 0.95),
+        "candidate_normalization": (0.0, 0.25, 0.5),
+        "backward": (0.4, 0.7, 1.0),
+    },
     is_baseline=True,
-    limits={"decay": 1.0, "normalization": 1.0},
+    limits={"decay": 1.0, "candidate_normalization": 1.0, "backward": 1.0},
     use="Always first: it trains in seconds, and on sparse data it is hard to beat.",
     avoid="Order beyond the last few events carries signal.",
 )
@@ -58,5 +69,59 @@ _SASREC = Row(
     avoid="Sparse data, before item-kNN is tried.",
 )
 
-RANKING_ROWS: tuple[Row, ...] = (_POPULARITY, _ITEM_KNN, _EASE, _SASREC)
+_SAMPLED = Row(
+    "SASRec, sampled softmax",
+    "sasrec",
+    {**_TRAINING, "history": 50, "width": 64, "heads": 2, "layers": 2, "negatives": 256},
+    _GRID,
+    use="The catalogue is too large for a softmax over all items.",
+    avoid="Training can score all items.",
+)
+_SEMANTIC: Mapping[str, Setting] = {
+    **_TRAINING,
+    **{"history": 50, "width": 64, "heads": 2, "history_layers": 1, "layers": 1},
+    **{"experts": 2, "expert_hidden": 64, "head_hidden": 128, "hash_width": 8},
+    **{"item_scores": 2.0, "item_loss": 4.0, "beams": 100},
+    **{"attributes": "auto", "levels": 3, "codes": 256},
+}
+_UNIREC = Row(
+    "UniRec",
+    "unirec",
+    {**_SEMANTIC, "negatives": 1600, "candidates": "beams"},
+    _GRID,
+    use="Millions of items, new items without events, or several tasks.",
+    avoid="Small catalogues, whose items can all be scored.",
+)
+_UNIREC_SCORES = Row(
+    "UniRec, all item scores",
+    "unirec",
+    {**_SEMANTIC, "negatives": 0, "candidates": "scores"},
+    _GRID,
+    use="Semantic IDs, and all items can be scored.",
+    avoid="More than a million items.",
+)
+_TIGER = Row(
+    "TIGER",
+    "tiger",
+    {
+        **{**_TRAINING, "epochs": 60, "patience": 8, "precision": "bf16"},
+        **{"history": 20, "width": 128, "heads": 4, "hidden": 512, "beams": 50},
+        **{"encoder_layers": 6, "decoder_layers": 6, "levels": 3, "codes": 256},
+    },
+    {"learning_rate": (1.5e-4, 3e-4, 6e-4), "dropout": (0.1, 0.2, 0.3)},
+    sets=("ml-100k", "beauty"),  # A training on Beauty takes hours.
+    use="A comparison with published generative models.",
+    avoid="Accuracy or training time matters.",
+)
+
+RANKING_ROWS: tuple[Row, ...] = (
+    _POPULARITY,
+    _ITEM_KNN,
+    _EASE,
+    _SASREC,
+    _SAMPLED,
+    _UNIREC,
+    _UNIREC_SCORES,
+    _TIGER,
+)
 """Rows of ranking sets."""

@@ -33,12 +33,19 @@ class ItemKNNConfig:
 
     Attributes:
         window: items at most this many events apart in a history co-occur.
+        distance: p ≥ 0; two items that are d events apart count d^−p.
+        backward: in [0, 1], weight of a pair for predicting its earlier item from its later one;
+            the reverse has weight 1.
         shrinkage: λ ≥ 0; a similarity from c co-occurrences is multiplied by c / (c + λ).
-        normalization: α in [0, 1], the power by which the items' counts divide co-occurrences.
+        normalization: α in [0, 1], power of the count of the history's item that divides a
+            similarity.
+        candidate_normalization: β in [0, 1], the same power of the count of the candidate; smaller
+            values favour popular items.
         decay: in (0, 1], weight of an event relative to the next one of the history.
         history: number of most recent events that are read.
         neighbours: number of similar items that are kept per item.
-        direction: ``"both"``, or ``"forward"`` to count only items that follow.
+        direction: ``"both"``, or ``"forward"`` to count only items that follow, whatever
+            ``backward`` is.
 
     Raises:
         ValueError: a value is out of range.
@@ -51,27 +58,33 @@ class ItemKNNConfig:
         ValueError: item-knn: decay must be ≤ 1, got 2.0
     """
 
-    window: int = 3
+    window: int = 20
     shrinkage: float = 5.0
     normalization: float = 0.5
     decay: float = 0.8
     history: int = 50
     neighbours: int = 200
     direction: Literal["both", "forward"] = "both"
+    distance: float = 0.5
+    backward: float = 0.4
+    candidate_normalization: float = 0.25
 
     def __post_init__(self) -> None:
         check_at_least("item-knn", self, window=1, shrinkage=0, history=1, neighbours=1)
-        check_at_least("item-knn", self, normalization=0)
-        check_at_most("item-knn", self, normalization=1, decay=1)
+        check_at_least("item-knn", self, normalization=0, candidate_normalization=0)
+        check_at_least("item-knn", self, distance=0, backward=0)
+        check_at_most("item-knn", self, normalization=1, candidate_normalization=1)
+        check_at_most("item-knn", self, decay=1, backward=1)
         check_above_zero("item-knn", self, "decay")
 
 
 class ItemKNN(HistoryScorer):
     """Sum of the similarities to the items of a history, with less weight for older events.
 
-    With c_ij co-occurrences within the window and n_i events of item i::
+    With n_i events of item i, and c_ij the sum over all pairs of i and a later j within the window,
+    d events apart, of d^−p, plus ``backward`` times the sum over pairs of j and a later i::
 
-        s_ij  = c_ij / (c_ij + λ) · c_ij / (n_i n_j)^α
+        s_ij  = c_ij / (c_ij + λ) · c_ij / (n_i^α n_j^β)
         score = Σ_t decay^{T − t} s_{i_t, j}
 
     Equal scores are ordered at random, the same for every request.
@@ -121,7 +134,8 @@ class ItemKNN(HistoryScorer):
         """
         counts = _cooccurrences(train, num_items, config)
         events = np.asarray(item_counts(train, num_items)).clip(1).astype(np.float64)
-        weights = events**-config.normalization
+        before = events**-config.normalization
+        after = events**-config.candidate_normalization
         width = min(config.neighbours, max(1, num_items - 1))
         neighbours = np.full((num_items, width), -1, dtype=np.int32)
         similarities = np.zeros((num_items, width), dtype=np.float32)
@@ -129,7 +143,7 @@ class ItemKNN(HistoryScorer):
         for start in range(0, num_items, _ROWS):
             rows = counts[start : start + _ROWS].tocoo()
             value = rows.data / (rows.data + config.shrinkage) * rows.data
-            value = value * weights[rows.row + start] * weights[rows.col]
+            value = value * before[rows.row + start] * after[rows.col]
             best = np.lexsort((order[rows.col], -value, rows.row))
             row, item, value = rows.row[best], rows.col[best], value[best]
             first = np.searchsorted(row, np.arange(rows.shape[0]))
@@ -154,11 +168,13 @@ class ItemKNN(HistoryScorer):
         age = lengths[:, None] - 1 - torch.arange(steps, device=history.device)
         weight = self.config.decay ** age.clamp(min=0)
         row, step = (history > 0).nonzero(as_tuple=True)
-        requests = sparse.coo_matrix(
-            (_array(weight[row, step]), (_array(row), _array(history[row, step] - 1))),
-            shape=(batch, self.num_items),
-        ).tocsr()
-        scores = (requests @ self._matrix()).toarray()
+        item, neighbours = _array(history[row, step] - 1), _array(self.neighbours)
+        near, share = neighbours[item], _array(self.similarities)[item]  # (events, K)
+        share = share.astype(np.float64) * _array(weight[row, step])[:, None]
+        cell = _array(row)[:, None] * self.num_items + near
+        is_item = near >= 0
+        scores = np.bincount(cell[is_item], share[is_item], batch * self.num_items)
+        scores = scores.reshape(batch, self.num_items)
         scores += self._tie_weight() * _array(self.ties).astype(np.float64)
         device = self.ties.device
         return torch.from_numpy(scores).to(device, widest_dtype(device))
@@ -188,12 +204,14 @@ class ItemKNN(HistoryScorer):
 
 
 def _cooccurrences(train: Histories, num_items: int, config: ItemKNNConfig) -> sparse.csr_matrix:
-    """Return the number of co-occurrences c_ij, ``[N, N]``."""
+    """Return the weighted co-occurrences c_ij, ``[N, N]``."""
     counts = sparse.csr_matrix((num_items, num_items), dtype=np.float64)
-    for first, second in train.near(config.window):
-        pairs = (np.ones(len(first)), (first, second))
+    for distance, (first, second) in enumerate(train.near(config.window), 1):
+        pairs = (np.full(len(first), distance**-config.distance), (first, second))
         counts = counts + sparse.coo_matrix(pairs, shape=counts.shape).tocsr()
-    return counts if config.direction == "forward" else (counts + counts.T).tocsr()
+    if config.direction == "forward" or not config.backward:
+        return counts
+    return (counts + config.backward * counts.T).tocsr()
 
 
 def _array(tensor: Tensor) -> AnyArray:

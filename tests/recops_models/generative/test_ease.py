@@ -57,3 +57,9 @@ def test_a_large_catalogue_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_settings_out_of_range_are_refused(settings: dict[str, float]) -> None:
     with pytest.raises(ValueError, match=f"ease: {next(iter(settings))} must be"):
         EASEConfig(**settings)
+
+
+def test_the_inverse_is_mirrored_in_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
+    at_once = EASE.fit(train(), 8, EASEConfig(l2=3.0)).weights
+    monkeypatch.setattr(ease, "_ROWS", 3)
+    assert EASE.fit(train(), 8, EASEConfig(l2=3.0)).weights.equal(at_once)

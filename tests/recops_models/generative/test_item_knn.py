@@ -27,12 +27,14 @@ def similarities(config: ItemKNNConfig) -> Tensor:
     for history in HISTORIES:
         for position, item in enumerate(history):
             events[item] += 1
-            for other in history[position + 1 : position + 1 + config.window]:
+            later = history[position + 1 : position + 1 + config.window]
+            for distance, other in enumerate(later, 1):
                 if other != item:
-                    counts[item, other] += 1
+                    counts[item, other] += distance**-config.distance
                     if config.direction == "both":
-                        counts[other, item] += 1
-    norm = (events.clamp(min=1)[:, None] * events.clamp(min=1)) ** config.normalization
+                        counts[other, item] += config.backward * distance**-config.distance
+    events = events.clamp(min=1)
+    norm = events[:, None] ** config.normalization * events**config.candidate_normalization
     shrunk = counts / (counts + config.shrinkage).clamp(min=1e-300)
     return shrunk * counts / norm
 
@@ -42,7 +44,14 @@ def similarities(config: ItemKNNConfig) -> Tensor:
 @pytest.mark.parametrize("window", [1, 3])
 def test_scores_follow_the_formula(direction: str, normalization: float, window: int) -> None:
     config = ItemKNNConfig(
-        window=window, shrinkage=2.0, normalization=normalization, decay=0.5, direction=direction
+        window=window,
+        shrinkage=2.0,
+        normalization=normalization,
+        decay=0.5,
+        direction=direction,
+        candidate_normalization=0.3,
+        distance=0.7,
+        backward=0.3,
     )
     model = ItemKNN.fit(histories_of(HISTORIES), ITEMS, config, seed=0)
     history = torch.tensor([[2, 3, 0], [4, 4, 2]])  # Items 1, 2; items 3, 3, 1.
@@ -83,7 +92,11 @@ def test_the_matrix_is_built_in_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.parametrize(
-    "settings", [{"window": 0}, {"decay": 0.0}, {"decay": 1.5}, {"normalization": 2.0}]
+    "settings",
+    [
+        *({"window": 0}, {"decay": 0.0}, {"decay": 1.5}, {"normalization": 2.0}),
+        *({"distance": -1.0}, {"backward": 1.5}, {"candidate_normalization": -0.1}),
+    ],
 )
 def test_settings_out_of_range_are_refused(settings: dict[str, float]) -> None:
     with pytest.raises(ValueError, match=f"item-knn: {next(iter(settings))} must be"):
