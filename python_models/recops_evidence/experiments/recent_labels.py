@@ -1,21 +1,19 @@
-"""Models with and without the labels of a history, to separate them from its items."""
+"""Models with more or fewer labels of the history, to separate the labels from the items."""
 
 from __future__ import annotations
-
-from collections.abc import Iterator
-from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 
 from recops_models.click.din import Din, DinConfig
+from recops_models.click.mimn import Mimn, MimnConfig
 from recops_models.examples.batch import Batch
 from recops_models.examples.click_schema import SIGN
 from recops_models.examples.features import FittedSchema
-from recops_models.examples.loader import Source
 from recops_models.examples.lookup import UNKNOWN
 from recops_models.layers.rate_features import RateConfig, RateFeatures
 from recops_models.recipes.click import DROPOUT, ClickRecipe
+from recops_models.recipes.registry import register
 
 HALF_LIVES = (2.0, 10.0)
 """Half-lives, in events, of the recent rates that DIN reads."""
@@ -34,7 +32,7 @@ class DinWithRecentRates(Din):
 
     def __init__(self, schema: FittedSchema, config: DinConfig) -> None:
         super().__init__(schema, config)
-        self.recent = nn.ModuleList(
+        self.rates = nn.ModuleList(
             RateFeatures(schema, RateConfig(half_life=half_life)) for half_life in HALF_LIVES
         )
         self.columns = _recent_columns(schema)
@@ -46,7 +44,30 @@ class DinWithRecentRates(Din):
     def bottom(self, batch: Batch) -> tuple[Tensor, None]:
         """Return the input of the MLP, ``[B, output_dim]``."""
         x, _ = super().bottom(batch)
-        return torch.cat([x, *(rates(batch)[:, self.columns] for rates in self.recent)], 1), None
+        return torch.cat([x, *(rates(batch)[:, self.columns] for rates in self.rates)], 1), None
+
+
+class DinWithoutLabels(Din):
+    """DIN that reads the items of the history, but not their labels."""
+
+    def bottom(self, batch: Batch) -> tuple[Tensor, None]:
+        """Return the input of the MLP, ``[B, output_dim]``."""
+        return super().bottom(without_labels(batch))
+
+
+class MimnWithoutLabels(Mimn):
+    """MIMN whose memory is written from the items of the history, but not from their labels."""
+
+    def bottom(self, batch: Batch) -> tuple[Tensor, Tensor | None]:
+        """Return the input of the MLP, ``[B, output_dim]``, and the memory's losses."""
+        return super().bottom(without_labels(batch))
+
+
+def without_labels(batch: Batch) -> Batch:
+    """Return a batch in which every event of the history has the label of unknown values."""
+    sign = batch.features[SIGN]
+    hidden = torch.where(sign > 0, UNKNOWN, sign)
+    return batch._replace(features={**batch.features, SIGN: hidden})
 
 
 def _recent_columns(schema: FittedSchema) -> list[int]:
@@ -54,29 +75,9 @@ def _recent_columns(schema: FittedSchema) -> list[int]:
     return [index for index, name in enumerate(rates) if name.startswith("recent")]
 
 
-recipe = ClickRecipe("din-recent", DinWithRecentRates, DinConfig(dropout=DROPOUT))
+din_recent = ClickRecipe("din-recent", DinWithRecentRates, DinConfig(dropout=DROPOUT))
+din_unlabelled = ClickRecipe("din-unlabelled", DinWithoutLabels, DinConfig(dropout=DROPOUT))
+mimn_unlabelled = ClickRecipe("mimn-unlabelled", MimnWithoutLabels, MimnConfig(dropout=DROPOUT))
 
-
-@dataclass(frozen=True)
-class WithoutLabels:
-    """Examples whose histories hold all events without labels.
-
-    Attributes:
-        source: the examples.
-    """
-
-    source: Source
-
-    @property
-    def num_examples(self) -> int | None:
-        """Number of examples."""
-        return self.source.num_examples
-
-    def batches(
-        self, batch: int, *, seed: int | None, epoch: int = 0, skip: int = 0, workers: int = 0
-    ) -> Iterator[Batch]:
-        """Yield the batches; see :meth:`Source.batches`."""
-        for each in self.source.batches(batch, seed=seed, epoch=epoch, skip=skip, workers=workers):
-            sign = each.features[SIGN]
-            hidden = torch.where(sign > 0, UNKNOWN, sign)
-            yield each._replace(features={**each.features, SIGN: hidden})
+for _recipe in (din_recent, din_unlabelled, mimn_unlabelled):
+    register(_recipe.name, f"{__name__}:{_recipe.name.replace('-', '_')}")

@@ -172,3 +172,28 @@ def test_auc_known_uses_only_examples_with_known_candidates() -> None:
 def test_all_candidates_are_known_by_default() -> None:
     values = metrics(*examples()).compute()
     assert values["auc_known"] == values["auc"]
+
+
+def test_gauc_is_below_one_half_for_random_labels_and_scores_that_follow_them() -> None:
+    """Guide to metrics, "Scores that follow labels"; the other metrics stay at chance level."""
+    rng = np.random.default_rng(0)
+    users, history, events, decay = 2000, 100, 20, 0.5 ** (1 / 10)
+    label = rng.random((users, history + events)) < 0.4
+    mean, weight = np.full(users, 0.4), np.ones(users)
+    live = np.empty((users, events))
+    for time in range(history + events):
+        if time >= history:
+            live[:, time - history] = mean / weight
+        mean, weight = mean * decay + label[:, time], weight * decay + 1
+    frozen = np.repeat(live[:, :1], events, axis=1)
+    group = np.repeat(np.arange(users), events)
+    flat = label[:, history:].ravel()
+    values = {
+        name: metrics(scores.ravel(), flat, group, logits=False, batch=10_000).compute()
+        for name, scores in (("live", live), ("frozen", frozen))
+    }
+    assert 0.3 < values["live"]["gauc"] < 0.4
+    assert values["frozen"]["gauc"] == 0.5
+    for each in values.values():
+        assert each["auc"] == pytest.approx(0.5, abs=0.02)
+    assert values["live"]["logloss"] == pytest.approx(values["frozen"]["logloss"], abs=0.01)
