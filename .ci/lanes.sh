@@ -82,9 +82,9 @@ readme_command() {
   awk -v wanted="$1" '/^```/ { inside = 0 } inside && n == wanted; /^```bash$/ { inside = 1; n++ }' README.md
 }
 
-# install_system_package PROGRAM PACKAGE: install the system's package if the program is missing.
+# install_system_package PROVIDED PACKAGE: install the system's package if this program, or this file, is missing.
 install_system_package() {
-  command -v "$1" >/dev/null && return
+  if [[ -e $1 ]] || command -v "$1" >/dev/null; then return; fi
   apt-get update -qq
   apt-get install -qq --no-install-recommends "$2" >/dev/null
 }
