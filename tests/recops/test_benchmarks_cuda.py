@@ -181,6 +181,16 @@ def test_cases_agree_with_their_peers(monkeypatch: pytest.MonkeyPatch) -> None:
     ]
 
 
+def test_cases_of_co_action_agree_with_their_peers() -> None:
+    directions = []
+    for case in cases.families("coaction")[0](CPU, True):
+        case.verify()
+        case.peers["eager"]()
+        assert case.bytes > 0
+        directions.append(case.direction)
+    assert directions == ["forward", "backward"]
+
+
 def test_a_beam_step_agrees_with_its_peer() -> None:
     search = cases.Search(cases.Workload(3000, 64, 3, batch=2, beams=10, exponent=0.8))
     case = cases.step_case(search, 1, device=CPU, dtype=torch.bfloat16)
@@ -200,10 +210,8 @@ def test_embedding_bags_agree_with_their_peers(monkeypatch: pytest.MonkeyPatch) 
 
 
 def test_families_on_a_gpu() -> None:
-    assert len(cases.families()) == 3
-    with pytest.raises(
-        ValueError, match="no family 'dice' on a GPU; there are embedding, residual"
-    ):
+    assert len(cases.families()) == 4
+    with pytest.raises(ValueError, match="no family 'dice' on a GPU; there are coaction"):
         cases.families("dice")
 
 

@@ -1,12 +1,13 @@
-"""Pytest plugin: take the Triton kernels from a folder with a defect in them.
+"""Pytest plugin: take the Triton kernels of a family from a folder with a defect in them.
 
-The folder, in ``RECOPS_DEFECT``, holds a changed copy of ``ops/residual_quantization/triton``.
+``RECOPS_DEFECT`` is a folder with a changed copy of ``ops/<family>/triton``, and
+``RECOPS_DEFECT_FAMILY`` names the family.
 """
 
 from __future__ import annotations
 
 import os
+from importlib import import_module
 
-import recops.ops.residual_quantization
-
-recops.ops.residual_quantization.__path__.insert(0, os.environ["RECOPS_DEFECT"])
+_family = import_module(f"recops.ops.{os.environ['RECOPS_DEFECT_FAMILY']}")
+_family.__path__.insert(0, os.environ["RECOPS_DEFECT"])

@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Iterator
+from importlib import import_module
 
 import hypothesis
 import pytest
 import torch
 
-OPS = ("rq_encode", "nearest_codes")
 _WARNING = r"[\s\S]*Overriding a previously registered kernel"
 
 
@@ -27,12 +27,13 @@ def pytest_configure() -> None:
 
 @pytest.fixture(autouse=True, scope="session")
 def _triton_kernels() -> Iterator[None]:
-    from recops.ops.residual_quantization import triton
+    from recops.ops._triton import TRITON_FAMILIES
 
     library = torch.library.Library("recops", "IMPL")
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message=_WARNING, category=UserWarning)
-        for op in OPS:
-            library.impl(op, getattr(triton, op), "CPU")
+        for op, family in TRITON_FAMILIES.items():
+            launchers = import_module(f"recops.ops.{family}.triton")
+            library.impl(op, getattr(launchers, op), "CPU")
     yield
     library._destroy()

@@ -51,12 +51,15 @@ def coaction_case(
     orders: int = 3,
     backward: bool = False,
     compiled: bool = False,
+    device: torch.device | str = "cpu",
 ) -> Case:
     """Run co-action on given rows, forward or forward and backward."""
     generator = torch.Generator().manual_seed(0)
-    feed = torch.randn(users or candidates, events, dims[0], generator=generator) * 0.3
-    params = torch.randn(candidates, _width(dims), generator=generator) * 0.3
-    index = None if users is None else torch.arange(candidates) * users // candidates
+    feed = torch.randn(users or candidates, events, dims[0], generator=generator).to(device) * 0.3
+    params = torch.randn(candidates, _width(dims), generator=generator).to(device) * 0.3
+    index = None
+    if users is not None:
+        index = torch.arange(candidates, device=device) * users // candidates
 
     def run_op(feed: Tensor, params: Tensor) -> Tensor:
         return recops.coaction(feed, params, dims, orders=orders, feed_index=index)
@@ -64,7 +67,7 @@ def coaction_case(
     def plain(feed: Tensor, params: Tensor) -> Tensor:
         return reference.coaction(feed, params, dims, orders=orders, feed_index=index)
 
-    weight = torch.randn(candidates, orders * sum(dims[1:]), generator=generator)
+    weight = torch.randn(candidates, orders * sum(dims[1:]), generator=generator).to(device)
     operands = (feed, params)
     peers = {"eager": _side(plain, operands, weight, backward)}
     if compiled:
@@ -78,6 +81,8 @@ def coaction_case(
         peers=peers,
         verify=lambda: _verify(run_op, plain, operands, weight),
         flops=_flops(candidates, events, dims, orders) * (3 if backward else 1),
+        bytes=float((feed.nbytes + params.nbytes) * (3 if backward else 1) + weight.nbytes),
+        device=str(device),
     )
 
 

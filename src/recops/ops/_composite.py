@@ -107,7 +107,7 @@ def composite(op: str) -> Callable[..., Any]:
     """Return the composite of an op, without autocast: 16 bits would change its results."""
 
     def run(*arguments: Any) -> Any:
-        tensors = list(_tensors(arguments))
+        tensors = list(tensors_of(arguments))
         if not tensors:
             raise TypeError(f"{op}: arguments must include a tensor, got none")
         for tensor in tensors:
@@ -127,7 +127,8 @@ def _function(op: str) -> Callable[..., Any]:
     return function
 
 
-def _tensors(arguments: Sequence[Any]) -> Iterator[Tensor]:
+def tensors_of(arguments: Sequence[Any]) -> Iterator[Tensor]:
+    """Yield the tensors among the arguments of an op, also those in lists."""
     for argument in arguments:
         if isinstance(argument, Tensor):
             yield argument

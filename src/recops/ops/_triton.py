@@ -14,10 +14,23 @@ from typing import Any
 import torch
 
 from recops._dtypes import without_autocast
+from recops.ops._composite import tensors_of
 
 TRITON_FAMILIES: dict[str, str] = {
-    "nearest_codes": "residual_quantization",
-    "rq_encode": "residual_quantization",
+    op: family
+    for family, ops in {
+        "coaction": [
+            "coaction",
+            "coaction_backward",
+            "coaction_gather",
+            "coaction_gather_backward",
+            "coaction_gather_backward_sparse",
+            "coaction_multi",
+            "coaction_multi_backward",
+        ],
+        "residual_quantization": ["nearest_codes", "rq_encode"],
+    }.items()
+    for op in ops
 }
 """Family of each op with Triton kernels. ``recops.ops.<family>.triton`` has a launcher per op."""
 
@@ -42,7 +55,7 @@ def _launcher(op: str) -> Callable[..., Any]:
     """Return the launcher of an op, without autocast: 16 bits would change its results."""
 
     def run(*arguments: Any) -> Any:
-        with without_autocast(arguments[0]):
+        with without_autocast(next(tensors_of(arguments))):
             return _function(op)(*arguments)
 
     return run

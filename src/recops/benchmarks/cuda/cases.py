@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 import recops
+from recops.benchmarks.coaction import coaction_case
 from recops.benchmarks.cuda.peers import (
     built_at_first_call,
     cuvs_search,
@@ -32,6 +33,13 @@ ENCODE_SHAPES = [
     (256, 768, 3, 1024),
 ]
 QUICK_ENCODE_SHAPE = (20_000, 128, 3, 256)
+# candidates, users (None: one per candidate), events
+COACTION_SHAPES: list[tuple[int, int | None, int]] = [
+    (4096, None, 50),
+    (128, None, 100),
+    (1000, 1, 50),
+]
+QUICK_COACTION_SHAPE = (128, None, 50)
 # rows of ids, ids per row, rows of the table, width
 LOOKUP_SHAPES = [(4096, 100, 1_000_000, 64), (4096, 100, 1_000_000, 18)]
 QUICK_LOOKUP_SHAPE = (128, 100, 2000, 18)
@@ -60,6 +68,14 @@ def _tries(device: torch.device, quick: bool) -> Iterator[Case]:
             yield step_case(search, 1, device=device, dtype=dtype)
 
 
+def _coaction(device: torch.device, quick: bool) -> Iterator[Case]:
+    for candidates, users, events in [QUICK_COACTION_SHAPE] if quick else COACTION_SHAPES:
+        for backward in (False, True):
+            yield coaction_case(
+                candidates, users, events, backward=backward, compiled=not quick, device=device
+            )
+
+
 def _embeddings(device: torch.device, quick: bool) -> Iterator[Case]:
     compiled = not quick
     for shape in [QUICK_LOOKUP_SHAPE] if quick else LOOKUP_SHAPES:
@@ -70,6 +86,7 @@ def _embeddings(device: torch.device, quick: bool) -> Iterator[Case]:
 
 
 _FAMILIES: dict[str, CudaCases] = {
+    "coaction": _coaction,
     "embedding": _embeddings,
     "residual_quantization": _quantization,
     "trie": _tries,

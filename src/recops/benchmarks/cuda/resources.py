@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-import re
-import subprocess
-import tempfile
-from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from importlib import import_module
-from pathlib import Path
 from typing import Any
 
+from recops.benchmarks.cuda.machine_code import compile_kernel as compile_code
 from recops.ops.residual_quantization.triton.table import Configuration, load_table
 
 KERNELS: dict[str, str] = {
@@ -77,10 +73,6 @@ def compile_kernel(
         capability: compute capability, 80 or 90.
         dtype: dtype of rows and codewords.
     """
-    import triton
-    from triton.backends.compiler import GPUTarget
-    from triton.compiler import ASTSource
-
     function = _function(kernel)
     launch = configuration.kernels[kernel]
     # Rounding has no tile of codewords; it takes the width of the scan's.
@@ -92,40 +84,31 @@ def compile_kernel(
         constants["UPCAST"] = False
     names = function.arg_names
     # Pointers and the padded dimension are multiples of 16 in every launch, and most dimensions.
-    aligned = [n for n, name in enumerate(names) if name.endswith("_ptr") or name.endswith("dim")]
-    source = ASTSource(
-        fn=function,
-        signature={name: _type(name, dtype, configuration.operand) for name in names},
-        constexprs={(names.index(name),): value for name, value in constants.items()},
-        attrs={(n,): [["tt.divisibility", 16]] for n in aligned},
-    )
-    compiled = triton.compile(
-        source,
-        target=GPUTarget("cuda", capability, 32),
-        options={
+    aligned = [name for name in names if name.endswith("_ptr") or name.endswith("dim")]
+    code = compile_code(
+        function,
+        {name: _type(name, dtype, configuration.operand) for name in names},
+        constants,
+        aligned,
+        capability,
+        {
             "num_warps": launch.num_warps,
             "num_stages": launch.num_stages,
             "enable_fp_fusion": True,
         },
     )
-    with tempfile.NamedTemporaryFile(suffix=".cubin") as file:
-        file.write(compiled.asm["cubin"])
-        file.flush()
-        code = _output("nvdisasm", "-c", file.name)
-        usage = _output("cuobjdump", "--dump-resource-usage", file.name)
-    opcodes = re.findall(r"^\s+/\*[0-9a-f]+\*/\s+(?:@!?U?P\d+\s+)?([A-Z0-9]+)", code, re.M)
-    products = [n for n, opcode in enumerate(opcodes) if opcode in _TENSOR_CORE] or [0]
-    loop = opcodes[products[0] : products[-1]]
+    products = [n for n, opcode in enumerate(code.opcodes) if opcode in _TENSOR_CORE] or [0]
+    loop = code.opcodes[products[0] : products[-1]]
     return Resources(
         kernel,
         configuration.name,
         capability,
         dtype,
-        registers=max(map(int, re.findall(r"REG:(\d+)", usage))),
-        shared=int(compiled.metadata.shared),
-        spills=opcodes.count("STL"),
+        registers=code.registers,
+        shared=code.shared,
+        spills=code.spills,
         loop_spills=loop.count("STL") + loop.count("LDL"),
-        instructions=dict(Counter(opcodes)),
+        instructions=code.instructions,
     )
 
 
@@ -150,11 +133,3 @@ def _type(name: str, dtype: str, operand: str) -> str:
     if stem in _FLOAT32:
         return "*fp32"
     return "*i64" if stem == "keys" else "*i32"
-
-
-def _output(program: str, *arguments: str) -> str:
-    """Run a program of CUDA's tools, which the package of Triton contains."""
-    import triton
-
-    path = Path(triton.__file__).parent / "backends" / "nvidia" / "bin" / program
-    return subprocess.run([path, *arguments], capture_output=True, text=True, check=True).stdout

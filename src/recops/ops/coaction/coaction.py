@@ -89,6 +89,9 @@ def coaction(
         ValueError: shapes do not match, a length is out of range, or an option is unknown.
         IndexError: an entry of ``feed_index`` is not a user.
 
+    On a CUDA GPU with Triton, data is checked only in :func:`recops.debug`. Otherwise a candidate
+    with a length or a user out of range has the result NaN.
+
     Time is O(B · T · orders · Σ d_{l−1} d_l), without the layers after the last activation. Extra
     memory is O(P + T · d0).
 

@@ -72,7 +72,8 @@ def coaction_gather(
     Raises:
         TypeError, ValueError: as in :func:`recops.coaction`.
         IndexError: an entry of ``targets``, of ``feed_index`` or of ``history`` below its user's
-            length is not a row.
+            length is not a row. A CUDA GPU with Triton gives NaN instead, as in
+            :func:`recops.coaction`.
 
     Time is that of :func:`recops.coaction`. The backward pass also sorts, in O(U · T + B), and with
     dense gradients writes both tables.

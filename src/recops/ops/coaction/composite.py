@@ -13,6 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from recops._debug import checks_data
 from recops._dtypes import widened
 from recops.ops._composite import check_range, sum_by_row, vector_jacobian
 from recops.ops._shapes import check_shape
@@ -24,8 +25,7 @@ from recops.state.coaction import CoactionOptions
 def coaction(feed: Tensor, params: Tensor, dims: Sequence[int], *options: Any) -> Tensor:
     """Compute ``recops::coaction``."""
     settings = CoactionOptions(*options)
-    check_pair("coaction", feed, params, dims, settings)
-    _check_users("coaction", feed, len(params), settings)
+    check_one("coaction", feed, params, dims, settings)
     return reference(feed, params, dims, **settings._asdict())
 
 
@@ -34,8 +34,7 @@ def coaction_backward(
 ) -> tuple[Tensor, Tensor]:
     """Compute the gradients of feed and params. Recomputes the forward pass."""
     settings = CoactionOptions(*options)
-    check_pair("coaction_backward", feed, params, dims, settings)
-    _check_users("coaction_backward", feed, len(params), settings)
+    check_one("coaction_backward", feed, params, dims, settings)
     grad_feed, grad_params = _gradients(grad, feed, params, dims, settings)
     return grad_feed.to(feed.dtype), grad_params.to(params.dtype)
 
@@ -49,7 +48,7 @@ def coaction_multi(
 ) -> Tensor:
     """Compute ``recops::coaction_multi``, pair by pair."""
     settings = CoactionOptions(*options)
-    pair_dims = _check_pairs("coaction_multi", feeds, params, dims, depths, settings)
+    pair_dims = check_multi("coaction_multi", feeds, params, dims, depths, settings)
     outputs = [
         reference(feed, rows, layers, **settings._asdict())
         for feed, rows, layers in zip(feeds, params, pair_dims, strict=True)
@@ -67,7 +66,7 @@ def coaction_multi_backward(
 ) -> list[Tensor]:
     """Compute the gradients of all feeds, then of all params."""
     settings = CoactionOptions(*options)
-    pair_dims = _check_pairs("coaction_multi_backward", feeds, params, dims, depths, settings)
+    pair_dims = check_multi("coaction_multi_backward", feeds, params, dims, depths, settings)
     columns = grad.split([settings.output_width(layers) for layers in pair_dims], 1)
     grads = [
         _gradients(part, feed, rows, layers, settings)
@@ -165,24 +164,44 @@ def _look_up(
     settings: CoactionOptions,
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Return the feed, the params and the table row of each event, −1 past the lengths."""
-    check_net(op, dims, settings)
-    check_rows(op, "feed_table", feed_table, dims[0])
-    check_rows(op, "params_table", params_table, settings.params_width(dims))
-    check_range(op, "targets", targets, 0, len(params_table) - 1)
+    check_tables(op, feed_table, history, params_table, targets, dims, settings)
+    rows = event_rows(history, settings.lengths)
     users, steps = history.shape
-    _check_users(op, history, len(targets), settings)
-    rows = history.long()
-    if settings.lengths is not None:
-        is_event = torch.arange(steps, device=rows.device) < settings.lengths[:, None]
-        check_range(op, "history", rows.where(is_event, 0), 0, max(len(feed_table) - 1, 0))
-        rows = rows.where(is_event, -1)
-    else:
-        check_range(op, "history", rows, 0, len(feed_table) - 1)
     if len(feed_table) == 0:
         feed = feed_table.new_zeros((users, steps, feed_table.shape[1]))
     else:
         feed = feed_table[rows.clamp(min=0)]
     return feed, params_table[targets.long()], rows
+
+
+def event_rows(history: Tensor, lengths: Tensor | None, *, padding: int = -1) -> Tensor:
+    """Return the table row of each event, and ``padding`` past the lengths."""
+    rows = history.long()
+    if lengths is None:
+        return rows
+    is_event = torch.arange(history.shape[1], device=rows.device) < lengths[:, None]
+    return rows.where(is_event, padding)
+
+
+def check_tables(
+    op: str,
+    feed_table: Tensor,
+    history: Tensor,
+    params_table: Tensor,
+    targets: Tensor,
+    dims: Sequence[int],
+    settings: CoactionOptions,
+) -> None:
+    """Check the inputs of a gather."""
+    check_net(op, dims, settings)
+    check_rows(op, "feed_table", feed_table, dims[0])
+    check_rows(op, "params_table", params_table, settings.params_width(dims))
+    check_range(op, "targets", targets, 0, len(params_table) - 1)
+    _check_users(op, history, len(targets), settings)
+    if checks_data(history):
+        rows = event_rows(history, settings.lengths, padding=0)
+        has_padding = settings.lengths is not None
+        check_range(op, "history", rows, 0, max(len(feed_table) - 1, 0 if has_padding else -1))
 
 
 def _sums_of_occurring(values: Tensor, rows: Tensor) -> tuple[Tensor, Tensor]:
@@ -191,7 +210,15 @@ def _sums_of_occurring(values: Tensor, rows: Tensor) -> tuple[Tensor, Tensor]:
     return ids, sum_by_row(values, position, len(ids))
 
 
-def _check_pairs(
+def check_one(
+    op: str, feed: Tensor, params: Tensor, dims: Sequence[int], settings: CoactionOptions
+) -> None:
+    """Check the inputs of one network."""
+    check_pair(op, feed, params, dims, settings)
+    _check_users(op, feed, len(params), settings)
+
+
+def check_multi(
     op: str,
     feeds: Sequence[Tensor],
     params: Sequence[Tensor],

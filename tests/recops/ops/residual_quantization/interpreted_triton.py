@@ -8,15 +8,13 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable
-from typing import Any
 
 import pytest
 import torch
 from torch import Tensor
-from torch.overrides import TorchFunctionMode
-from triton.runtime.interpreter import GridExecutor
 
 import recops
+from interpreted import HostReads
 from recops import reference
 from recops.ops.residual_quantization.triton import launch, nearest_codes, rq_encode
 from recops.ops.residual_quantization.triton.codewords import prepare
@@ -378,39 +376,6 @@ def test_rows_past_the_end_are_not_written() -> None:
     assert (codes[21:] == -7).all()
     assert (errors[21:] == -7).all()
     assert int(chunk.counts[0, 0]) <= 21
-
-
-class HostReads(TorchFunctionMode):
-    """Record of what makes the host wait for a GPU, outside the kernels.
-
-    The interpreter itself copies the arguments of a kernel.
-    """
-
-    _READS = (
-        *("cpu", "item", "numpy", "tolist", "__bool__", "__int__", "__float__", "__index__"),
-        *("nonzero", "is_nonzero", "equal", "masked_select", "unique", "_unique2"),
-    )
-
-    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        super().__init__()
-        self.names: list[str] = []
-        self._is_in_kernel = False
-        launch_grid = GridExecutor.__call__
-
-        def launch(executor: Any, *arguments: Any, **keywords: Any) -> Any:
-            self._is_in_kernel = True
-            try:
-                return launch_grid(executor, *arguments, **keywords)
-            finally:
-                self._is_in_kernel = False
-
-        monkeypatch.setattr(GridExecutor, "__call__", launch)
-
-    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        name = getattr(func, "__name__", "")
-        if not self._is_in_kernel and name in self._READS:
-            self.names.append(name)
-        return func(*args, **(kwargs or {}))
 
 
 def test_a_call_does_not_wait_for_the_device(monkeypatch: pytest.MonkeyPatch) -> None:

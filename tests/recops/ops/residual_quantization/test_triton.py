@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import os
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,6 +10,7 @@ import pytest
 
 pytest.importorskip("triton")
 
+from interpreted import assert_interpreted
 from recops.benchmarks.cuda.resources import KERNELS, compilations, compile_kernel
 from recops.ops.residual_quantization.triton.table import (
     SHARED_BYTES,
@@ -30,26 +28,15 @@ OP_TESTS = [
 ]
 
 
-def run_interpreted(*arguments: str) -> None:
-    """Run pytest in a process whose Triton interprets."""
-    environment = {**os.environ, "TRITON_INTERPRET": "1"}
-    command = [sys.executable, "-m", "pytest", "-q", "-n", "0", "-p", "no:cacheprovider"]
-    result = subprocess.run(
-        [*command, *arguments], cwd=FOLDER, env=environment, capture_output=True, text=True
-    )
-    assert result.returncode == 0, result.stdout + result.stderr
-    assert "passed" in result.stdout
-
-
 @pytest.mark.slow
 def test_kernels_in_the_interpreter() -> None:
-    run_interpreted("interpreted_triton.py")
+    assert_interpreted(FOLDER, "interpreted_triton.py")
 
 
 @pytest.mark.full
 def test_op_tests_on_interpreted_kernels() -> None:
     chosen = "(rq_encode or nearest or equal_codewords or ties or finite) and not composite"
-    run_interpreted("-p", "triton_on_cpu", "-k", chosen, *OP_TESTS)
+    assert_interpreted(FOLDER, "-p", "triton_on_cpu", "-k", chosen, *OP_TESTS)
 
 
 # ---- Compilation, which needs no GPU.

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import torch
@@ -12,6 +11,7 @@ from triton.runtime.interpreter import InterpretedFunction
 
 from recops._debug import checks_data
 from recops.ops._composite import composite
+from recops.ops._triton_device import OLDEST_CAPABILITY, capability, on_device
 from recops.ops.residual_quantization.composite import _check_bits, _Levels
 from recops.ops.residual_quantization.triton.codewords import Codewords, prepare
 from recops.ops.residual_quantization.triton.kernels.exact import (
@@ -31,7 +31,6 @@ MOST_DIMENSIONS = 32768
 """Bounds on rounding are derived for at most this many dimensions."""
 
 _DTYPES = (torch.float32, torch.bfloat16, torch.float16)
-_OLDEST_CAPABILITY = 80
 _INT32_MAX = 2**31 - 1
 
 # The interpreter multiplies bfloat16 wrongly, so operands become float32 there.
@@ -87,19 +86,8 @@ def _fits(x: Tensor, codewords: Tensor, sizes: Sequence[int]) -> bool:
         and sum(sizes) == len(codewords)
         # Kernels address rounded codewords by 32-bit integers; 1024 exceeds every tile.
         and (len(codewords) + 1024) * (dim + 1024) <= _INT32_MAX
-        and (not x.is_cuda or _capability(x) >= _OLDEST_CAPABILITY)
+        and (not x.is_cuda or capability(x) >= OLDEST_CAPABILITY)
     )
-
-
-def _capability(x: Tensor) -> int:
-    if not x.is_cuda:
-        return 90  # the interpreter runs the configurations of the newest card
-    major, minor = torch.cuda.get_device_capability(x.device)
-    return 10 * major + minor
-
-
-def _device(x: Tensor) -> AbstractContextManager[object]:
-    return torch.cuda.device(x.device) if x.is_cuda else nullcontext()
 
 
 def encode(
@@ -120,11 +108,11 @@ def encode(
         Codes ``[N, L]`` int32 and squared errors ``[N]`` float32.
     """
     rows, dim = x.shape
-    configuration = configuration or select(_capability(x), rows, dim, max(sizes))
+    configuration = configuration or select(capability(x), rows, dim, max(sizes))
     x, codewords = x.contiguous(), codewords.contiguous()
     codes = x.new_empty((rows, len(sizes)), dtype=torch.int32)
     errors = x.new_empty(rows, dtype=torch.float32)
-    with _device(x):
+    with on_device(x):
         words = prepare(codewords, sizes, configuration)
         chunk = _Chunks(configuration, words, rows)
         for first in range(0, rows, chunk.capacity):

@@ -1,0 +1,1 @@
+"""Triton kernels of sums by row."""
