@@ -53,13 +53,32 @@ __device__ __forceinline__ S from_float(float value) {
   }
 }
 
-// Element i of the 16 bytes.
+// Element i of the 16 bytes, as it is stored.
 template <class S>
-__device__ __forceinline__ float element(const Words16& words, int i) {
+__device__ __forceinline__ S stored_element(const Words16& words, int i) {
   if constexpr (sizeof(S) == sizeof(float))
     return __uint_as_float(words.words[i]);
   else
-    return to_float(S{static_cast<uint16_t>(words.words[i / 2] >> (i % 2 * 16))});
+    return S{static_cast<uint16_t>(words.words[i / 2] >> (i % 2 * 16))};
+}
+
+template <class S>
+__device__ __forceinline__ float element(const Words16& words, int i) {
+  return to_float(stored_element<S>(words, i));
+}
+
+// 16 bytes of stored elements.
+template <class S>
+__device__ __forceinline__ Words16 words_of(const S (&values)[kPerWords16<S>]) {
+  Words16 words;
+  RECOPS_UNROLL
+  for (int i = 0; i < 4; ++i) {
+    if constexpr (sizeof(S) == sizeof(float))
+      words.words[i] = __float_as_uint(values[i]);
+    else
+      words.words[i] = values[2 * i].bits | uint32_t{values[2 * i + 1].bits} << 16;
+  }
+  return words;
 }
 
 // Calls f(S{}) with the type in which values of this dtype are stored. Kernels have no float64.

@@ -11,6 +11,7 @@
 #include <cstdint>
 
 #include "common/dtype.h"
+#include "common/indices.h"
 #include "trie/kernel.h"
 
 namespace recops::trie::cuda {
@@ -45,21 +46,15 @@ struct Bans {
   const int64_t* stamps;   // [num_tries]
 };
 
-// Integers of one of two widths in device memory.
-struct DeviceIndices {
-  const void* values;
-  bool wide;  // int64 if true, else int32
-};
-
 struct BeamStepCall {
   Dtype dtype;  // of the logits: f32, bf16 or f16
   Normalize normalize;
   int64_t batch, beams, vocab, num_beams, depth;
   const void* logits;               // element (b, m, v) at b · row_stride + m · beam_stride + v
   int64_t row_stride, beam_stride;  // at least 0
-  DeviceIndices nodes;              // [batch, beams]
+  Indices nodes;                    // [batch, beams]
   const float* scores;              // [batch, beams]
-  DeviceIndices trie_index;         // [batch]; null: the first trie
+  Indices trie_index;               // [batch]; null: the first trie
   TrieArrays tries[kMostTries];
   int64_t num_tries;
   Bans bans;

@@ -24,7 +24,7 @@ class DeviceTensors {
     return static_cast<const T*>(tensors_.back().data_ptr());
   }
 
-  cuda::DeviceIndices contiguous_indices(const char* op, const char* name, const Tensor& tensor) {
+  Indices contiguous_indices(const char* op, const char* name, const Tensor& tensor) {
     const auto* data = contiguous<void>(tensor);
     return {data, indices(op, name, tensor).wide};
   }

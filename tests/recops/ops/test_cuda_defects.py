@@ -364,6 +364,72 @@ DEFECTS = [
             "return kMostVocab - 1 - static_cast<int>(key": "return static_cast<int>(key",
         },
     ),
+    Defect(
+        "padding that is summed",
+        "embedding/cuda_sum_bags.h",
+        "embedding_cuda sums",
+        {"is_wrong || id == feature.padding ? -1": "is_wrong ? -1"},
+    ),
+    Defect(
+        "no upper bound on ids",
+        "embedding/cuda_sum_bags.h",
+        "embedding_cuda sums",
+        {"id < 0 || id >= feature.num_rows;": "id < 0;"},
+    ),
+    Defect(
+        "the last id of a bag dropped",
+        "embedding/cuda_sum_bags.h",
+        "embedding_cuda sums",
+        {"begin + i < feature.each ?": "begin + i < feature.each - 1 ?"},
+    ),
+    Defect(
+        "columns of a lane off by one",
+        "embedding/cuda_sum_bags.h",
+        "embedding_cuda sums",
+        {"for (int column = lane * count;": "for (int column = lane * count + 1;"},
+    ),
+    Defect(
+        "sums of bfloat16 truncated",
+        "common/device_floats.h",
+        "embedding_cuda sums bf16",
+        {"bits + 0x7fffu + (bits >> 16 & 1);": "bits;"},
+    ),
+    Defect(
+        "an occurrence given to the feature before",
+        "embedding/cuda_gradient.h",
+        "embedding_cuda gradient",
+        {"occurrence >= sources[i + 1].begin": "occurrence > sources[i + 1].begin"},
+    ),
+    Defect(
+        "padding that has a gradient",
+        "embedding/cuda_gradient.h",
+        "embedding_cuda gradient",
+        {"id >= num_rows || id == padding ?": "id >= num_rows ?"},
+    ),
+    Defect(
+        "a run that continues, written as if it ended",
+        "embedding/cuda_gradient.h",
+        "embedding_cuda gradient",
+        {"if (starts_here && ends_here) return": "if (starts_here) return"},
+    ),
+    Defect(
+        "a run joined over two chunks only",
+        "embedding/cuda_gradient.h",
+        "embedding_cuda gradient",
+        {"chunk < a_.chunks && a_.keys": "chunk < chunk_ + 2 && chunk < a_.chunks && a_.keys"},
+    ),
+    Defect(
+        "a run joined from its middle too",
+        "embedding/cuda_gradient.h",
+        "embedding_cuda gradient",
+        {"if (begin_ > 0 && a_.keys[begin_ - 1] == key) return;": ""},
+    ),
+    Defect(
+        "a sum that is not cleared for the next run",
+        "embedding/cuda_gradient.h",
+        "embedding_cuda gradient",
+        {"starts_here = true;\n          sum.clear();": "starts_here = true;"},
+    ),
 ]
 
 

@@ -18,6 +18,11 @@ RUNS = [
         for cases in ("shapes", "sizes", "errors")
         for dtype in ("f32", "bf16", "f16")
     ),
+    *(
+        f"embedding_cuda {cases} {dtype}"
+        for cases in ("sums", "gradient")
+        for dtype in ("f32", "bf16", "f16")
+    ),
     *(f"next_logits_cuda {dtype}" for dtype in ("f32", "bf16", "f16", "f64")),
     *(
         f"recurrent_cuda {cases} {dtype}"

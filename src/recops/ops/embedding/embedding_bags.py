@@ -11,6 +11,7 @@ from torch import Tensor
 from recops._checks import FLOATS, INDICES, check_integer, check_list, check_tensor, check_tuple
 from recops._load import ops
 from recops.ops._autograd import refuse_derivative, register_autograd
+from recops.ops._data_errors import raise_data_errors
 
 __all__ = ["embedding_bags"]
 
@@ -42,6 +43,12 @@ def embedding_bags(
             out of range.
         IndexError: an id is not a row of its table.
         NotImplementedError: a second derivative is computed.
+
+    On CUDA tensors kernels run for float32, bfloat16 and float16, and for gradients of tables of up
+    to 32 features; composites otherwise. Kernels cannot raise errors in data: an id that is no row
+    makes the values of its bag NaN, adds nothing to gradients, and raises in :func:`recops.debug`.
+    A gradient is summed in parts of at most 32 occurrences, in a fixed order. Forward and backward
+    can be captured in a CUDA graph.
 
     Time is O(Σ B · T · d). The backward pass takes O(Σ B · T · d + Σ V · d), because gradients are
     dense. Results are bit-identical at any thread count.
@@ -78,7 +85,10 @@ def embedding_bags(
             )
     if not ids:
         raise ValueError(f"{op}: bags must hold at least one feature, got none")
-    return ops.embedding_bags(weights, ids, tables, -1 if padding_idx is None else padding_idx)
+    arguments = (weights, ids, tables, -1 if padding_idx is None else padding_idx)
+    values = ops.embedding_bags(*arguments)
+    raise_data_errors(op, arguments, values)
+    return values
 
 
 def _check_weight(
