@@ -108,6 +108,7 @@ lint() {
   git ls-files 'csrc/*.h' 'csrc/*.cpp' 'csrc/*.cu' | xargs clang-format --dry-run -Werror
   mypy
   codespell
+  python tools/check_evidence.py
   actionlint
 }
 

@@ -12,7 +12,7 @@ import lzma
 import shutil
 from pathlib import Path
 
-from recops.files import CorruptFileError, read_json, read_sealed, write_file, write_sealed
+from recops.files import CorruptFileError, read_json, write_file
 
 ROOT = Path(__file__).resolve().parents[1]
 STORED = ROOT / "docs" / "results" / "league" / "unfinished"
@@ -32,13 +32,13 @@ def main() -> None:
 
 
 def pack(folder: Path, stored: Path) -> None:
-    """Write the runs of ``folder`` to ``stored``, in sealed parts of at most 280,000 bytes."""
+    """Write the runs of ``folder`` to ``stored``, in parts of at most 280,000 bytes."""
     shutil.rmtree(stored, ignore_errors=True)
     stored.mkdir(parents=True)
     shutil.copy(folder / _OWNER, stored / _OWNER)
     data = lzma.compress((folder / _RUNS).read_bytes(), preset=9)
     for number, start in enumerate(range(0, len(data), _PART)):
-        write_sealed(_part(stored, number), data[start : start + _PART])
+        write_file(_part(stored, number), data[start : start + _PART])
 
 
 def unpack(stored: Path, folder: Path) -> None:
@@ -55,7 +55,7 @@ def unpack(stored: Path, folder: Path) -> None:
     if parts != [_part(stored, number) for number in range(len(parts))]:
         raise CorruptFileError(f"{stored}: a part of {_RUNS} is missing")
     try:
-        data = lzma.decompress(b"".join(map(read_sealed, parts)))
+        data = lzma.decompress(b"".join(part.read_bytes() for part in parts))
     except lzma.LZMAError as error:
         raise CorruptFileError(f"{stored}: damaged ({error})") from error
     folder.mkdir(parents=True, exist_ok=True)

@@ -70,7 +70,7 @@ def _progress(results: LeagueResults) -> str:
     finished = [each for each in results["sets"] if each["rows"]]
     note = " These are small runs, which are no evidence." if results["quick"] else ""
     return (
-        f"{results['runs']:,} runs took {results['core_hours']:.1f} core-hours. {len(finished)} of "
+        f"{results['runs']:,} runs took {results['core_hours']:.2f} core-hours. {len(finished)} of "
         f"{len(SETS)} sets have figures; [what is missing](#missing) is listed below.{note}"
     )
 
