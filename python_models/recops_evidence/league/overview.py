@@ -48,7 +48,7 @@ def _table(kind: Kind, sets: Sequence[SetResult]) -> str:
             [
                 f"{name} (baseline)" if first["is_baseline"] else name,
                 *(_cell(row, highest) for row, highest in zip(cells, best, strict=True)),
-                f"{costs['train_seconds'] / 60:.1f}",
+                f"{costs['train_seconds'] / 60:.2g}",
                 f"{costs['parameters']:,.0f}",
                 f"{costs['request_ms']:.1f}",
                 first["use"],

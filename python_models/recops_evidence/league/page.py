@@ -53,7 +53,8 @@ _METHOD = """## Method
   negative by popularity; in validation and test, a negative is unknown to the model if and only if
   its positive is. GAUC, the mean AUC within users, selects epochs and settings, because a
   recommender ranks items for one user. *Frozen*: histories and rates end before the user's test
-  part.
+  part. Scores that follow a user's recent labels lower the live GAUC by construction, because a
+  click raises the scores of all later examples; the frozen columns have no such effect.
 - **Next items.** The last item of each user is the test part, the one before it validation. All
   items that the user has not met are ranked, and equal scores are ordered at random. NDCG@10
   selects.
@@ -152,7 +153,7 @@ def _cost_table(each: SetResult) -> str:
     rows = [
         [
             row["row"],
-            f"{row['costs']['train_seconds'] / 60:.2f}",
+            f"{row['costs']['train_seconds'] / 60:.2g}",
             f"{row['costs']['parameters']:,.0f}",
             f"{row['costs']['request_ms']:.2f}",
             str(len(row["seeds"])),
