@@ -6,7 +6,7 @@ from functools import cache
 from typing import TypedDict
 
 from recops._load import cuda_library, ops
-from recops.ops._backends import backends
+from recops.ops._backends import backends, reasons
 
 __all__ = ["BuildInfo", "build_info"]
 
@@ -20,6 +20,7 @@ class BuildInfo(TypedDict):
     cuda_runtime: str | None
     cuda_architectures: str | None
     backends: dict[str, str]
+    without_kernel: dict[str, str]
 
 
 @cache
@@ -28,23 +29,28 @@ def build_info() -> BuildInfo:
 
     Returns:
         ``version``, ``torch_target`` (the oldest torch with a compatible stable ABI), ``compiler``,
-        ``cuda_runtime`` and ``cuda_architectures`` (None if the CUDA library was not built), and
+        ``cuda_runtime`` and ``cuda_architectures`` (None if the CUDA library was not built),
         ``backends``, which maps each op to what runs it on a CUDA tensor: ``"cuda"`` and
-        ``"triton"`` are kernels, ``"composite"`` is a composition of torch ops. A composite also
+        ``"triton"`` are kernels, ``"composite"`` is a composition of torch ops, and
+        ``without_kernel``, which maps each op without a kernel to the reason. A composite also
         replaces a kernel where the driver, the GPU or the sizes of a call do not permit it.
 
     Examples:
         >>> recops.build_info()["version"] == recops.__version__
         True
-        >>> recops.build_info()["backends"]["recurrent_scan"]
-        'composite'
+        >>> recops.build_info()["backends"]["coaction"]
+        'triton'
+        >>> recops.build_info()["without_kernel"]["code_flips"]
+        'one comparison and one sum over the codes'
     """
     cuda = cuda_library()
+    cuda_ops = cuda.ops if cuda else []
     return {
         "version": ops.version(),
         "torch_target": ops.torch_target(),
         "compiler": ops.compiler(),
         "cuda_runtime": cuda.runtime if cuda else None,
         "cuda_architectures": ",".join(cuda.architectures) if cuda else None,
-        "backends": backends(cuda.ops if cuda else []),
+        "backends": backends(cuda_ops),
+        "without_kernel": reasons(cuda_ops),
     }

@@ -29,6 +29,18 @@ _IN_PYTHON = (
 """Ops without a composite, whose Python code runs on every device."""
 
 
+def ops_with_tensors() -> set[str]:
+    """Return the names of the ops that take a tensor."""
+    names = set()
+    for name in torch._C._dispatch_get_all_op_names():
+        if name.startswith("recops::"):
+            op = name.removeprefix("recops::")
+            schema = getattr(torch.ops.recops, op).default._schema
+            if any("Tensor" in str(argument.type) for argument in schema.arguments):
+                names.add(op)
+    return names
+
+
 def composites_on_cpu() -> AbstractContextManager[None]:
     """Run composites instead of CPU kernels, for every op that has a composite."""
     return _cpu_kernels({op: composite(op) for op in COMPOSITES})

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 import recops
-from implementations import composites_on_cpu
+from implementations import composites_on_cpu, ops_with_tensors
 from recops._dtypes import widest_dtype
 from recops.ops._composite import (
     COMPOSITES,
@@ -18,18 +18,6 @@ from recops.ops._composite import (
 from recops.ops.residual_quantization._cosine_codes import _scaled_length
 
 DEVICES = ("CUDA", "MPS", "XPU")
-
-
-def ops_with_tensors() -> set[str]:
-    """Return the names of the ops that take a tensor."""
-    names = set()
-    for name in torch._C._dispatch_get_all_op_names():
-        if name.startswith("recops::"):
-            op = name.removeprefix("recops::")
-            schema = getattr(torch.ops.recops, op).default._schema
-            if any("Tensor" in str(argument.type) for argument in schema.arguments):
-                names.add(op)
-    return names
 
 
 @pytest.mark.parametrize("key", DEVICES)
