@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 import recops
-from recops.benchmarks.cuda import cases, peers, report
+from recops.benchmarks.cuda import cases, peers, quantization, report
 from recops.benchmarks.cuda.runner import Ceilings, CudaRow, measure_ceilings, run_cuda_case
 from recops.benchmarks.cuda.timer import best_times, cuda_device
 from recops.benchmarks.registry import Case
@@ -166,6 +166,7 @@ def test_the_report_names_the_card(tmp_path: Path) -> None:
 def test_cases_agree_with_their_peers(monkeypatch: pytest.MonkeyPatch) -> None:
     """The cases are built on the CPU, whose kernels must agree with the eager peer."""
     monkeypatch.setattr(cases, "QUICK_ENCODE_SHAPE", (300, 24, 2, 32))
+    monkeypatch.setattr(quantization, "QUICK_CODE_SHAPE", (300, 24, 2, 32))
     seen = []
     for case in cases.families("residual_quantization")[0](CPU, True):
         case.verify()
@@ -178,6 +179,9 @@ def test_cases_agree_with_their_peers(monkeypatch: pytest.MonkeyPatch) -> None:
         ("rq_encode", "bfloat16"),
         ("rq_encode", "float32"),
         ("nearest_codes", "float32"),
+        ("rq_decode", "float32"),
+        ("rq_decode", "float32"),
+        ("accumulate_codes", "float32"),
     ]
 
 

@@ -17,6 +17,7 @@ from recops.benchmarks.cuda.peers import (
     flash_kmeans_search,
     flashrec_step,
 )
+from recops.benchmarks.cuda.quantization import code_cases
 from recops.benchmarks.embedding import features_case, lookup_case
 from recops.benchmarks.registry import Case, Thunk
 from recops.benchmarks.trie import ONE_REC, TIGER, Search, Workload, bytes_of_children
@@ -59,6 +60,7 @@ def _quantization(device: torch.device, quick: bool) -> Iterator[Case]:
     yield encode_case(*shape, device=device, clustered=True)
     rows, dim, _, size = shape
     yield nearest_case(rows, dim, size, device=device)
+    yield from code_cases(device, quick)
 
 
 def _tries(device: torch.device, quick: bool) -> Iterator[Case]:
