@@ -26,6 +26,10 @@ COMPILER = os.environ.get("CXX") or "c++"
 _CUDA = torch._C.DispatchKeySet(torch._C.DispatchKey.CUDA)
 _RUN = "\nimport sys, emulated_op\nemulated_op.print_results(calls, *sys.argv[1:])\n"
 
+READS: dict[str, int] = {"trie_allowed_tokens": 1, "trie_items": 1}
+"""Number of reads of the device by an op whose result has a size, or an error, that only the data
+gives. No graph can capture such an op."""
+
 Call = tuple[bool, Any, Sequence[Any]]
 """Whether the op has a kernel for these arguments, the overload, and the arguments."""
 
@@ -93,8 +97,11 @@ def print_results(calls: Sequence[Call], library: str, how: str) -> None:
         print("agrees" if is_same else "differs")
 
 
+_COUNTS = ("count", "on_another_stream", "without_guard", "reads")
+
+
 class _Launches(ctypes.Structure):
-    _fields_ = [(name, ctypes.c_int) for name in ("count", "on_another_stream", "without_guard")]
+    _fields_ = [(name, ctypes.c_int) for name in _COUNTS]
 
 
 class DeviceMemory:
@@ -126,7 +133,8 @@ class DeviceMemory:
         """Call the op of CUDA, and return its results and arguments.
 
         Raises:
-            RuntimeError: there was no launch, or one on another stream or without a device guard.
+            RuntimeError: there was no launch, or one on another stream or without a device guard,
+                or the host read the device more often than :data:`READS` says.
         """
         moved = tree_map_only(Tensor, self.copy_of, tuple(arguments))
         self.begin()
@@ -140,4 +148,7 @@ class DeviceMemory:
                 f"{launches.count} launches, {launches.on_another_stream} on another stream, "
                 f"{launches.without_guard} without a guard"
             )
+        reads = READS.get(op.__name__.partition(".")[0], 0)
+        if launches.reads > reads:
+            raise RuntimeError(f"{op}: reads of the device must be {reads}, got {launches.reads}")
         return results, moved
