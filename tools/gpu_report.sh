@@ -36,11 +36,13 @@ sanitize() {
 print(json.dumps({**environment(torch.device("cuda", 0)), "backends": recops.build_info()["backends"]}, indent=1))' \
   >"$out/environment.json" || exit 1
 
-step "Op tests on the GPU" tests.log "$python" -m pytest -q -n 0 --device cuda tests/recops/ops
+step "Op tests on the GPU" tests.log "$python" -m pytest -q -n 0 --device cuda tests/recops/ops \
+  tests/recops/state
 step "Memory errors" memcheck.log sanitize memcheck
 step "Races in shared memory" racecheck.log sanitize racecheck
 step "Synchronisation" synccheck.log sanitize synccheck
 step "Tuning of the launch table" tuning.log "$python" -m recops.benchmarks.cuda.tuning "$out/table.json"
+step "Training steps in CUDA graphs" graphs.log "$python" tools/capture_steps.py
 step "Benchmarks" bench.log "$python" -c 'from recops_models.cli import main; main()' bench \
   --device cuda --out "$out/bench"
 
@@ -53,7 +55,9 @@ step "Benchmarks" bench.log "$python" -c 'from recops_models.cli import main; ma
   cat "$out/environment.json"
   printf '```\n\n## Tuned launch configurations\n\n```\n'
   cat "$out/tuning.log"
-  printf '```\n\n## Benchmarks\n\n'
+  printf '```\n\n## Training steps in CUDA graphs\n\n'
+  cat "$out/graphs.log"
+  printf '\n## Benchmarks\n\n'
   cat "$out/bench/bench.md" 2>/dev/null || printf 'The benchmarks wrote no results.\n'
 } >"$out/gpu.md"
 printf '%s\n' "$out/gpu.md"
