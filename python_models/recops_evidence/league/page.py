@@ -59,8 +59,8 @@ _METHOD = """## Method
   items that the user has not met are ranked, and equal scores are ordered at random. NDCG@10
   selects.
 - **Tuning.** Each row has 8 trials from its grid under one seed; the best 2 continue under all
-  tuning seeds. While the best value lies at an edge of a grid, the next value beyond it is tried.
-  No trial reads the test part.
+  tuning seeds. While the best value lies at an edge of a grid, the next value beyond it is tried
+  under one seed, and under all seeds if it is better there. No trial reads the test part.
 - **Seeds.** Ten; five if a run exceeds two core-minutes, three if it exceeds ten. A run has one
   thread and at most 30 core-minutes.
 - **Costs.** Computing time on one core. A request scores 100 items for one user (clicks), or finds
