@@ -45,12 +45,9 @@ WITHOUT_KERNEL: dict[str, str] = {
     "rq_encode_beams": _MISSING,
     "straight_through": _OF_KERNELS,
     "straight_through_backward": _OF_KERNELS,
-    "trie_allowed_tokens": _MISSING,
     "trie_bans": _MISSING,
     "trie_beam_items": _MISSING,
     "trie_build": _MISSING,
-    "trie_find": _MISSING,
-    "trie_items": _MISSING,
     "trie_mask": _MISSING,
     "unpack_codes": _ELEMENTWISE,
 }
