@@ -25,11 +25,13 @@ step() {
   printf '=== %s: %s\n' "$1" "$outcome"
 }
 
-# A few small tests: the sanitizer makes a kernel 10 to 100 times slower.
+# A few small tests, because the sanitizer makes a kernel 10 to 100 times slower. The last one calls every kernel.
 sanitize() {
   command -v compute-sanitizer >/dev/null || { echo "compute-sanitizer is not on PATH"; return 1; }
   compute-sanitizer --tool "$1" --error-exitcode 1 "$python" -m pytest -q -n 0 --device cuda \
-    tests/recops/ops/residual_quantization/test_residual_quantization_ties.py tests/recops/ops/trie/test_trie_batch.py
+    tests/recops/ops/residual_quantization/test_residual_quantization_ties.py tests/recops/ops/trie/test_trie_batch.py \
+    tests/recops/ops/coaction/test_coaction_identities.py tests/recops/ops/recurrent/test_recurrent_parity.py \
+    tests/recops/ops/test_cuda_graphs.py
 }
 
 "$python" -c 'import json, torch, recops; from recops.benchmarks.cuda.report import environment
