@@ -110,10 +110,10 @@ DEFECTS = [
     ),
     Defect(
         "the last states of a matrix dropped",
-        "recurrent/cuda_products.h",
+        "common/device_quads.h",
         "recurrent_cuda shapes",
         {
-            "return (hidden + kQuad - 1) / kQuad;": "return hidden / kQuad;",
+            "return (count + kQuad - 1) / kQuad;": "return count / kQuad;",
         },
     ),
     Defect(
