@@ -42,8 +42,8 @@ def _papers() -> list[str]:
     missing = {*papers()} - {path.stem for path in found} - WITHOUT_PAGE
     return [f"docs/results/{paper}.md is missing" for paper in sorted(missing)] + [
         f"{path.relative_to(ROOT)}: {fault}"
-        for path, results in found.items()
-        for fault in page_faults(path.read_text(encoding="utf-8"), results)
+        for path, runs in found.items()
+        for fault in page_faults(path.read_text(encoding="utf-8"), runs)
     ]
 
 

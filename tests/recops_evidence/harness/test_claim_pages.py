@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from recops_evidence.harness.page.claim_tables import blocks, with_claim_tables
+from recops_evidence.harness.page.claim_tables import Runs, blocks, with_claim_tables
 from recops_evidence.harness.page.page_faults import NO_CONTROL, page_faults
 from recops_evidence.harness.results import Results
 from recops_evidence.harness.stored_results import read_results, read_seed_values
@@ -27,6 +27,12 @@ def mimn() -> tuple[str, Results]:
     return (DOCS / "mimn.md").read_text(encoding="utf-8"), read_results(DOCS / "mimn")
 
 
+def runs_of(paper: str) -> Runs:
+    from render_claims import runs_of
+
+    return runs_of(DOCS / paper)
+
+
 def test_every_paper_has_a_page() -> None:
     from render_claims import paper_pages
 
@@ -36,14 +42,14 @@ def test_every_paper_has_a_page() -> None:
 @pytest.mark.parametrize("paper", PAPERS)
 def test_pages_follow_the_protocol(paper: str) -> None:
     page = (DOCS / f"{paper}.md").read_text(encoding="utf-8")
-    assert page_faults(page, read_results(DOCS / paper)) == []
+    assert page_faults(page, runs_of(paper)) == []
 
 
 @pytest.mark.parametrize("paper", PAPERS)
 def test_two_headline_claims_follow_from_the_values_per_seed(paper: str) -> None:
     page = (DOCS / f"{paper}.md").read_text(encoding="utf-8")
     content, values = read_results(DOCS / paper), read_seed_values(DOCS / paper)
-    block = next(each for each in blocks(page, content) if each.kind == "headline")
+    block = next(each for each in blocks(page, runs_of(paper)) if each.kind == "headline")
     for claim, difference in list(zip(block.claims, block.differences, strict=True))[:2]:
         arms = [arm for arm in content["tables"]["arms"] if arm["data"] == claim["data"]]
         arms.sort(key=lambda arm: arm["id"] == claim["id"])  # AGE's claims share their arms.
@@ -74,7 +80,7 @@ def test_two_headline_claims_follow_from_the_values_per_seed(paper: str) -> None
 
 def test_discoveries_of_an_ablation_have_a_false_discovery_rate(mimn: tuple[str, Results]) -> None:
     page, content = mimn
-    block = next(each for each in blocks(page, content) if each.kind == "ablation")
+    block = next(each for each in blocks(page, {"": content}) if each.kind == "ablation")
     p = np.array([difference["p"] for difference in block.differences])
     ascending = np.sort(p)
     passing = ascending[ascending <= 0.1 * np.arange(1, len(p) + 1) / len(p)]
@@ -85,25 +91,31 @@ def test_violations_are_reported(mimn: tuple[str, Results]) -> None:
     page, content = mimn
 
     def faults(changed: str) -> str:
-        return "\n".join(page_faults(changed, content))
+        return "\n".join(page_faults(changed, {"": content}))
 
     assert "tables must show the results" in faults(page.replace("+0.0111", "+0.0211"))
     every = "; ".join(claim["id"] for claim in content["claims"])
     start = page.index("<!-- claims headline: ")
     longer = page[:start] + page[start:].replace("mimn-beats-din-on-ml-1m;", f"{every};", 1)
-    assert "1 to 6 headline claims, got 33" in faults(with_claim_tables(longer, content))
+    assert "1 to 6 headline claims, got 33" in faults(with_claim_tables(longer, {"": content}))
     assert "title 'Cost'" in faults(page.replace("## Cost", "## Price"))
     assert "at most 800 words before the appendix" in faults(page + "word " * 800)
     assert faults(f"{page}\n## Appendix\n\n" + "word " * 800) == ""
     without = page.replace("<!-- claims control", "<!-- claims ablation")
-    without = with_claim_tables(without, content)
+    without = with_claim_tables(without, {"": content})
     assert "must show the positive control" in faults(without)
     assert faults(f"{without}\n{NO_CONTROL}\n") == ""
 
 
 def test_unknown_claims_and_kinds_are_refused(mimn: tuple[str, Results]) -> None:
     _, content = mimn
+    runs = {"": content}
     with pytest.raises(ValueError, match="mimn has no claim 'slots-fly@ml-1m'"):
-        blocks("<!-- claims control: slots-fly@ml-1m -->\n<!-- end of claims -->", content)
+        blocks("<!-- claims control: slots-fly@ml-1m -->\n<!-- end of claims -->", runs)
     with pytest.raises(ValueError, match="claims must be one of"):
-        blocks("<!-- claims praise: more-slots-help -->\n<!-- end of claims -->", content)
+        blocks("<!-- claims praise: more-slots-help -->\n<!-- end of claims -->", runs)
+    page = "<!-- claims control in elsewhere: more-slots-help -->\n<!-- end of claims -->"
+    with pytest.raises(ValueError, match="claims must be in one of"):
+        blocks(page, runs)
+    (block,) = blocks(page, {**runs, "elsewhere": content})
+    assert [claim["data"] for claim in block.claims] == ["assist2017"]

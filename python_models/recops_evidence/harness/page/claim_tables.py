@@ -6,12 +6,14 @@ A page marks each table by two comments, and the text between them is generated:
     <!-- end of claims -->
 
 The kind is ``headline``, ``ablation`` or ``control``. ``ID@DATA`` names a claim on one data set,
-and ``ID`` a claim on all of its data sets.
+and ``ID`` a claim on all of its data sets. ``claims control in FOLDER: …`` names claims of runs
+whose results are in a subfolder.
 """
 
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from typing import Literal, NamedTuple, cast, get_args
 
 from recops_evidence.harness.page.text import number, signed, span, table, without_empty
@@ -24,9 +26,13 @@ HEADLINE_SEEDS = 10
 """Number of seeds of headline claims by the protocol."""
 DISCOVERY_RATE = 0.1
 _BLOCK = re.compile(
-    r"(?P<start><!-- claims (?P<kind>\w+): (?P<ids>[^>]+) -->\n).*?(?P<end><!-- end of claims -->)",
+    r"(?P<start><!-- claims (?P<kind>\w+)(?: in (?P<folder>[\w-]+))?: (?P<ids>[^>]+) -->\n)"
+    r".*?(?P<end><!-- end of claims -->)",
     re.DOTALL,
 )
+
+Runs = Mapping[str, Results]
+"""Results by subfolder; ``""`` is the main one."""
 _HEAD = (
     "claim",
     "data",
@@ -47,41 +53,47 @@ class Block(NamedTuple):
 
     Attributes:
         kind: what the claims are for.
+        content: results that hold the claims.
         claims: the claims.
         differences: the difference behind each claim.
     """
 
     kind: Kind
+    content: Results
     claims: list[ClaimResult]
     differences: list[DifferenceResult]
 
 
-def blocks(page: str, content: Results) -> list[Block]:
+def blocks(page: str, runs: Runs) -> list[Block]:
     """Return the tables that the comments of a page ask for.
 
     Raises:
-        ValueError: an unknown kind or claim.
+        ValueError: an unknown kind, subfolder or claim.
     """
-    return [_block(match, content) for match in _BLOCK.finditer(page)]
+    return [_block(match, runs) for match in _BLOCK.finditer(page)]
 
 
-def with_claim_tables(page: str, content: Results) -> str:
+def with_claim_tables(page: str, runs: Runs) -> str:
     """Return a page with the tables between its comments.
 
     Raises:
-        ValueError: an unknown kind or claim.
+        ValueError: an unknown kind, subfolder or claim.
     """
 
     def filled(match: re.Match[str]) -> str:
-        text = "\n".join(_lines(_block(match, content), content))
+        text = "\n".join(_lines(_block(match, runs)))
         return f"{match['start']}\n{text}\n\n{match['end']}"
 
     return _BLOCK.sub(filled, page)
 
 
-def _block(match: re.Match[str], content: Results) -> Block:
+def _block(match: re.Match[str], runs: Runs) -> Block:
     if match["kind"] not in get_args(Kind):
         raise ValueError(f"claims must be one of {get_args(Kind)}, got {match['kind']!r}")
+    folder = match["folder"] or ""
+    if folder not in runs:
+        raise ValueError(f"claims must be in one of {sorted(runs)}, got {folder!r}")
+    content = runs[folder]
     chosen: list[tuple[ClaimResult, DifferenceResult]] = []
     pairs = list(zip(content["claims"], content["tables"]["differences"], strict=True))
     for name in match["ids"].split(";"):
@@ -95,18 +107,16 @@ def _block(match: re.Match[str], content: Results) -> Block:
             raise ValueError(f"{content['paper']} has no claim {name.strip()!r}")
         chosen += found
     kind = cast("Kind", match["kind"])
-    return Block(kind, [claim for claim, _ in chosen], [difference for _, difference in chosen])
+    claims, differences = map(list, zip(*chosen, strict=True))
+    return Block(kind, content, claims, differences)
 
 
-def _lines(block: Block, content: Results) -> list[str]:
-    discoveries = _discoveries(block)
-    rows = [
-        _row(claim, difference, is_discovery, content)
-        for claim, difference, is_discovery in zip(*block[1:], discoveries, strict=True)
-    ]
+def _lines(block: Block) -> list[str]:
+    triples = zip(block.claims, block.differences, _discoveries(block), strict=True)
+    rows = [_row(*triple, block.content) for triple in triples]
     lines = table(*without_empty(_HEAD, rows))
     if block.kind == "headline":
-        lines += ["", *_deviations(block, content)]
+        lines += ["", *_deviations(block)]
     return lines
 
 
@@ -165,9 +175,9 @@ def _verdict(claim: ClaimResult, difference: DifferenceResult, is_discovery: boo
     return "**discovery**" if is_as_claimed else "**discovery, opposite**"
 
 
-def _deviations(block: Block, content: Results) -> list[str]:
+def _deviations(block: Block) -> list[str]:
     """Return a paragraph on where the runs of headline claims differ from the protocol."""
-    arms = _compared_arms(block, content)
+    arms = _compared_arms(block)
     seeds = sorted({claim["seeds"] for claim in block.claims})
     texts = []
     if seeds[0] < HEADLINE_SEEDS:
@@ -177,7 +187,7 @@ def _deviations(block: Block, content: Results) -> list[str]:
     edges = sum(bool(arm.get("edges")) for arm in arms)
     if edges:
         texts.append(f"{edges} of {len(arms)} tuned arms have a best value at an edge of its grid")
-    count = len(content["claims"])
+    count = len(block.content["claims"])
     lines = [f"p-values are adjusted for all {count} verdicts of these runs (Holm)."]
     if texts:
         protocol = "[protocol](../guide/evidence.md#the-league)"
@@ -185,12 +195,12 @@ def _deviations(block: Block, content: Results) -> list[str]:
     return [" ".join(lines)]
 
 
-def _compared_arms(block: Block, content: Results) -> list[ArmResult]:
+def _compared_arms(block: Block) -> list[ArmResult]:
     """Return the tuned arms of the claims, each once."""
     names = {
         (claim["id"], arm)
         for claim, difference in zip(block.claims, block.differences, strict=True)
         for arm in difference["arms"][:2]
     }
-    arms = [arm for arm in content["tables"]["arms"] if (arm["id"], arm["arm"]) in names]
+    arms = [arm for arm in block.content["tables"]["arms"] if (arm["id"], arm["arm"]) in names]
     return list({arm["measured"]: arm for arm in arms if arm.get("grid")}.values())

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 
-from recops_evidence.harness.page.claim_tables import Block, blocks, with_claim_tables
+from recops_evidence.harness.page.claim_tables import Block, Runs, blocks, with_claim_tables
 from recops_evidence.harness.page.length import length_fault
 from recops_evidence.harness.results import Results
 from recops_models.evaluation.holm import holm
@@ -18,7 +18,7 @@ NO_CONTROL = "No positive control is measured yet."
 """Sentence of a page without a positive control."""
 
 
-def page_faults(page: str, content: Results) -> list[str]:
+def page_faults(page: str, runs: Runs) -> list[str]:
     """Return a line per violation: tables, sections, families, metrics, power, control and length.
 
     The differences from the protocol in examples, seeds and grid edges are no violations, because
@@ -26,17 +26,15 @@ def page_faults(page: str, content: Results) -> list[str]:
 
     Args:
         page: the page in Markdown.
-        content: results behind it.
+        runs: results behind it.
     """
-    return [*_faults(page, content)]
+    return [*_faults(page, runs)]
 
 
-def _faults(page: str, content: Results) -> Iterator[str]:
-    if content["tables"]["quick"]:
-        yield "runs must be whole, got quick ones"
-    if with_claim_tables(page, content) != page:
+def _faults(page: str, runs: Runs) -> Iterator[str]:
+    if with_claim_tables(page, runs) != page:
         yield "tables must show the results: python tools/render_claims.py"
-    found = blocks(page, content)
+    found = blocks(page, runs)
     headlines = [block for block in found if block.kind == "headline"]
     count = sum(len(block.claims) for block in headlines)
     if len(headlines) != 1 or not 1 <= count <= MOST_CLAIMS:
@@ -48,7 +46,10 @@ def _faults(page: str, content: Results) -> Iterator[str]:
         yield f"a table must show the positive control, or the page must say {NO_CONTROL!r}"
     for block in found:
         yield from _claim_faults(block)
-    yield from _family(content)
+    for content in runs.values():
+        if content["tables"]["quick"]:
+            yield "runs must be whole, got quick ones"
+        yield from _family(content)
     if (too_long := length_fault(page)) is not None:
         yield too_long
 
