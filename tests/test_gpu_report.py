@@ -16,7 +16,6 @@ STEPS = [
     "Races in shared memory",
     "Synchronisation",
     "Tuning of the launch table",
-    "Training steps in CUDA graphs",
     "Benchmarks",
 ]
 

@@ -1,8 +1,9 @@
-"""Settings of the process: waiting of threads, division of the cores, heap, and pandas."""
+"""Settings of the process: threads, division of the cores, heap, garbage collection, and pandas."""
 
 from __future__ import annotations
 
 import ctypes
+import gc
 import os
 import sys
 from collections.abc import Iterator, Sequence
@@ -68,6 +69,25 @@ class _WithoutPandas(MetaPathFinder):
     ) -> None:
         if fullname == "pandas":
             raise ModuleNotFoundError(fullname, name=fullname)
+
+
+@contextmanager
+def paused_collection() -> Iterator[None]:
+    """Pause Python's cyclic garbage collector while torch is imported.
+
+    This import makes hundreds of thousands of objects that stay. The collector would scan them many
+    times and free nothing. Afterwards all objects are frozen, so that later collections skip them.
+    Nothing is paused if torch is imported already, or if the collector is off.
+    """
+    if not gc.isenabled() or "torch" in sys.modules:
+        yield
+        return
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.freeze()
+        gc.enable()
 
 
 def wait_settings() -> str:

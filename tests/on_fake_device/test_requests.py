@@ -66,7 +66,7 @@ def test_lists_of_many_users_equal_those_on_the_cpu(
         job, model, _ = opened(trained[name], dataset, device)
         ready = ready_model(trained[name], job, model, dataset, seed=3 if name == "age" else None)
         users = requested_users("all", ready.dataset)[:6]
-        tables.append(ready.many(users, 5, lambda _: None))
+        tables.append(ready.lists(ready.requests(users), 5))
     actual, expected = tables
     np.testing.assert_allclose(actual["score"], expected["score"], rtol=1e-4)
     # Items whose scores are nearly equal may swap places.
@@ -79,9 +79,10 @@ def test_recall_of_beams_and_latency(trained: dict[str, Path], dataset: Dataset)
         _, model, task = opened(trained["tiger"], dataset, device)
         recalls.append(beam_recall(model, task.test, beams=4))
     assert recalls[0] == pytest.approx(recalls[1])
-    _, model, task = opened(trained["unirec"], dataset, DEVICE)
+    job, model, _ = opened(trained["unirec"], dataset, DEVICE)
+    ready = ready_model(trained["unirec"], job, model, dataset)
     with host_waits() as waits:
-        text = request_timing(model, dataset, task, 0, 3)
+        text = request_timing(ready, ready.requests(np.array([0])), 3)
     assert "ms per request" in text
     assert any("synchronize" in wait for wait in waits)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -9,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from import_graph import Graph, cycles, import_graph, imports_against
+from stored_fixtures.fixture import STORED
 
 PACKAGE = Path(__file__).resolve().parents[2] / "python_models" / "recops_models"
 LEVELS = (
@@ -90,3 +92,32 @@ def test_recipes_import_nothing_that_trains(planted: str) -> None:
     command = [sys.executable, "-c", PROGRAM.format(planted=planted)]
     output = subprocess.run(command, check=True, capture_output=True, text=True).stdout
     assert bool(output.split()) == bool(planted)
+
+
+RECOMMEND = """
+import sys
+from recops_models.cli import run
+assert run(["recommend", sys.argv[1], "--user", "3", "-k", "2"]) == 0
+{planted}
+print(*(name for name in sys.modules if name.startswith("recops_models.")))
+"""
+WORK_OF_OTHERS = (
+    "recops_models.training.",
+    "recops_models.evaluation",
+    "recops_models.tokenizers",
+    "recops_models.click.",
+    "recops_models.layers.",
+    "recops_models.recipes.run",
+    "recops_models.data.importers.letter",
+)
+USED_BY_RECOMMEND = {"recops_models.training.device", "recops_models.training.config"}
+
+
+@pytest.mark.parametrize("planted", ["", "import recops_models.recipes.run"])
+def test_recommend_imports_only_what_it_needs(planted: str, tmp_path: Path) -> None:
+    copy = shutil.copytree(STORED, tmp_path / "stored")
+    command = [sys.executable, "-c", RECOMMEND.format(planted=planted), "popularity/1"]
+    output = subprocess.run(command, check=True, capture_output=True, text=True, cwd=copy).stdout
+    names = set(output.splitlines()[-1].split()) - USED_BY_RECOMMEND
+    assert len(names) > 20
+    assert bool([name for name in names if name.startswith(WORK_OF_OTHERS)]) == bool(planted)

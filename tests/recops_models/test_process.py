@@ -156,3 +156,28 @@ def test_pyarrow_works_without_importing_pandas(before: str, expected: list[str]
     command = [sys.executable, "-c", program]
     output = subprocess.run(command, check=True, capture_output=True, text=True).stdout
     assert output.split() == expected
+
+
+PAUSED = """
+import gc, sys
+from recops_models.process import paused_collection
+{before}
+with paused_collection():
+    kept = [[] for _ in range(1000)]
+    inside = gc.isenabled()
+print(inside, gc.isenabled(), gc.get_freeze_count() >= 1000)
+"""
+
+
+@pytest.mark.parametrize(
+    ("before", "output"),
+    [
+        ("", "False True True"),
+        ("gc.disable()", "False False False"),
+        ("sys.modules['torch'] = sys", "True True False"),
+    ],
+)
+def test_the_collection_pauses_before_torch_is_imported(before: str, output: str) -> None:
+    command = [sys.executable, "-c", PAUSED.format(before=before)]
+    completed = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert completed.stdout.strip() == output

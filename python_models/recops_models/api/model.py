@@ -111,10 +111,10 @@ class Model:
             DataError: the data has been moved or changed.
             ValueError: the model was trained on examples, which have no catalogue.
         """
-        from recops_models.api.evaluation import checked_data
         from recops_models.data.dataset import Dataset
+        from recops_models.recipes.trained import open_data
 
-        opened = checked_data(self.folder, self.job, self.module, None)
+        opened = open_data(self.job, self.module, self.folder)
         if not isinstance(opened, Dataset):
             raise ValueError(f"{opened.name} has examples, but no catalogue to recommend from")
         return self.job.recipe.catalogue(opened, self.job.parts)
@@ -217,6 +217,7 @@ class Model:
 
         Raises:
             DataError: an item is unknown.
+            NotImplementedError: the model has no item vectors, as ``rates``.
             ValueError: ``k`` is below 1.
         """
         from recops_models.api.recommending import similar

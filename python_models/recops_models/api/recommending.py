@@ -15,14 +15,13 @@ from torch import Tensor, nn
 from recops_models.api.feature_rows import has_features, score_rows
 from recops_models.api.items import Reader, grouped
 from recops_models.click.model import ClickScorer
-from recops_models.data.dataset import Dataset
+from recops_models.data.dataset import Dataset, entity_keys
 from recops_models.data.errors import DataError
 from recops_models.data.frames import Frame, IdsLike, from_arrow, is_frame, library_of
-from recops_models.data.histories import Histories
 from recops_models.data.vocabulary import distinct
-from recops_models.examples.click_schema import entity_keys
 from recops_models.generative.ranker import Ranking
-from recops_models.recipes.answers import Answers, RequestItems, answers_of
+from recops_models.recipes.answers import Answers, RequestItems
+from recops_models.recipes.answers_of import answers_of
 from recops_models.recipes.job import Job
 from recops_models.recipes.request_events import RequestEvents
 from recops_models.recipes.similar_items import similar_items
@@ -64,14 +63,13 @@ def recommend(
         raise ValueError(f"recommend: k must be 1 or more, got {k}")
     reader = Reader("recommend", model.data)
     answers, events = _requests(model, reader, users, histories, candidates)
-    seen = _seen(events)
     chosen = _allowed(reader, allowed, candidates, events.keys)
     refused = (
         [torch.empty(0, dtype=torch.int64)] * len(events.keys)
         if banned is None
         else reader.items_of_users(banned, "banned", events.keys)
     )
-    hidden = [torch.cat(pair) for pair in zip(refused, seen, strict=True)]
+    hidden = [torch.cat(pair) for pair in zip(refused, events.seen_items(), strict=True)]
     items = RequestItems(hidden if exclude_seen else refused, chosen)
     length = min(k, events.dataset.items.num_rows)
     ranking = answers.rank(events, items, length)
@@ -170,7 +168,7 @@ def _of_users(reader: Reader, histories: pa.Table, users: IdsLike) -> pa.Table:
 
 
 def _check_events(call: str, events: RequestEvents, from_histories: bool) -> None:
-    lengths = _histories(events).lengths
+    lengths = events.histories.lengths
     if (lengths == 0).any():
         key = events.keys[int((lengths == 0).argmax())].as_py()
         reason = "no events of known items in histories" if from_histories else "no events"
@@ -181,17 +179,6 @@ def _check_events(call: str, events: RequestEvents, from_histories: bool) -> Non
             "not know; they are skipped",
             stacklevel=5,
         )
-
-
-def _histories(events: RequestEvents) -> Histories:
-    data = events.dataset
-    everyone = Histories.of(data.interactions, data.user_vocabulary, data.item_vocabulary)
-    return everyone.take(events.users)
-
-
-def _seen(events: RequestEvents) -> list[Tensor]:
-    histories = _histories(events)
-    return list(torch.from_numpy(histories.items).split(histories.lengths.tolist()))
 
 
 def _allowed(

@@ -18,7 +18,8 @@ from recops_models.examples.scenes import SceneConfig
 from recops_models.recipes.catalogue import CATALOGUE
 from recops_models.recipes.files import MODEL
 from recops_models.recipes.job import OWN_DATA, Job, load_job, save_job
-from recops_models.recipes.run import METRICS, open_data, own_data
+from recops_models.recipes.run import METRICS
+from recops_models.recipes.trained import open_data, own_data
 from recops_models.settings import JsonObject
 from recops_models.training.trainer import CHECKPOINT
 

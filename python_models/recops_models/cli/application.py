@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import logging
 from collections.abc import Iterable, Mapping
@@ -114,12 +115,12 @@ def load_data(name: str) -> Dataset:
 
 
 def load_job_data(job: Job, model: nn.Module | None = None, folder: Path | None = None) -> Data:
-    """Load the data of a job; see :func:`~recops_models.recipes.run.open_data`.
+    """Load the data of a job; see :func:`~recops_models.recipes.trained.open_data`.
 
     An unknown name is bad usage. For a finished training it means that the data folder has moved.
     """
     from recops_models.data.errors import UnknownDataError
-    from recops_models.recipes.run import open_data
+    from recops_models.recipes.trained import open_data
 
     _logger.info("loading data set %s", job.data)
     try:
@@ -131,6 +132,21 @@ def load_job_data(job: Job, model: nn.Module | None = None, folder: Path | None 
             f"{folder} was trained on {job.data}, which does not exist: name its new place with "
             "--data"
         ) from error
+
+
+def open_trained(
+    folder: Path, *, device: str, data: str | None = None
+) -> tuple[Job, nn.Module, Data]:
+    """Load a trained model, and the data of its training or newer ``data``."""
+    from recops_models.process import paused_collection
+
+    with paused_collection():
+        from recops_models.recipes.trained import load_trained
+
+        job, model = load_trained(folder, device=device)
+        if data is not None:
+            job = dataclasses.replace(job, data=data)
+        return job, model, load_job_data(job, model, folder)
 
 
 def make_folder(path: Path) -> Path:

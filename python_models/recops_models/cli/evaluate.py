@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -13,7 +12,7 @@ from recops_models.cli.application import (
     JsonOption,
     NewerDataOption,
     app,
-    load_job_data,
+    open_trained,
     print_json,
 )
 
@@ -45,15 +44,14 @@ def evaluate(
 
     Example: `recops evaluate runs/unirec`
     """
+    job, model, opened = open_trained(folder, device=device, data=data)
+
     from rich.console import Console
 
     from recops_models.recipes.evaluating import PARTS, evaluate_parts
-    from recops_models.recipes.run import load_trained, task_of
+    from recops_models.recipes.trained import task_of
 
-    job, model = load_trained(folder, device=device)
-    if data is not None:
-        job = dataclasses.replace(job, data=data)
-    results = evaluate_parts(task_of(job, load_job_data(job, model, folder), model), model)
+    results = evaluate_parts(task_of(job, opened, model), model)
     if as_json:
         print_json(results)
         return

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -13,13 +12,13 @@ from recops_models.cli.application import (
     DeviceOption,
     NewerDataOption,
     app,
-    load_job_data,
+    open_trained,
 )
 from recops_models.printable import printable
 
 if TYPE_CHECKING:
-    from recops_models.data.histories import Int64Array
     from recops_models.recipes.recommending import ReadyModel
+    from recops_models.recipes.request_events import RequestEvents
 
 
 @app.command()
@@ -102,36 +101,34 @@ def recommend(
 
     Example: `recops recommend runs/unirec --users all --out lists.parquet`
     """
-    from recops_models.data import Dataset
-    from recops_models.recipes.recommending import ready_model
-    from recops_models.recipes.requested_users import requested_users
-    from recops_models.recipes.run import load_trained
-
     _check_usage(user, users, out, timing)
-    job, model = load_trained(folder, device=device)
-    if data is not None:
-        job = dataclasses.replace(job, data=data)
-    dataset = load_job_data(job, model, folder)
+    job, model, dataset = open_trained(folder, device=device, data=data)
+
+    from recops_models.data.dataset import Dataset
+    from recops_models.recipes.recommending import ready_model
+
     if not isinstance(dataset, Dataset):
         raise ValueError(f"{job.data} has examples, but no catalogue to recommend from")
     exploration_seed = None if plain else seed
     ready = ready_model(
         folder, job, model, dataset, new_items=new_items, scene=task, seed=exploration_seed
     )
-    dataset, k = ready.dataset, min(k, len(ready.item_ids))
     if users is not None:
-        asked = requested_users(users, dataset)
+        from recops_models.recipes.requested_users import requested_users
+
+        asked = requested_users(users, ready.dataset)
     else:
         assert user is not None
-        asked = dataset.user_vocabulary.index([dataset.user_id(user)])
+        asked = ready.dataset.user_vocabulary.index([ready.dataset.user_id(user)])
+    events = ready.requests(asked)
     if out is not None:
-        _write(ready, asked, k, out)
+        _write(ready, events, k, out)
         return
-    _show(ready, int(asked[0]), k)
+    _show(ready, events, k)
     if timing:
         from recops_models.cli.request_timing import request_timing
 
-        typer.echo(request_timing(ready.model, dataset, ready.task, int(asked[0]), k))
+        typer.echo(request_timing(ready, events, k))
 
 
 def _check_usage(user: str | None, users: str | None, out: Path | None, timing: bool) -> None:
@@ -149,28 +146,26 @@ def _check_usage(user: str | None, users: str | None, out: Path | None, timing: 
         raise typer.BadParameter(f"--out must be a file in an existing folder, got {out}")
 
 
-def _show(ready: ReadyModel, user: int, k: int) -> None:
+def _show(ready: ReadyModel, events: RequestEvents, k: int) -> None:
     """Print one user's list."""
     from rich.console import Console
     from rich.table import Table
 
+    lists = ready.lists(events, k)
+    titles = ready.titles(lists["item"])
+    explores = "explored" in lists.column_names
     table = Table("", "score", "item", "title", box=None, pad_edge=False)
-    marks = None
-    if ready.seed is None:
-        (items, *_), (scores, *_) = ready.task.recommend(ready.model, user, k)
-    else:
-        items, scores, _, explored = ready.exploring_list(user, k)
-        marks = ["explored" if mark else "" for mark in explored.tolist()]
+    if explores:
         table.add_column("")
-    for index, (item, score) in enumerate(zip(items.tolist(), scores.tolist(), strict=True)):
-        if item >= 0:
-            row = [str(index + 1), f"{score:.3f}", str(ready.item_ids[item])]
-            row += [printable(ready.titles[item]), *([] if marks is None else [marks[index]])]
-            table.add_row(*row)
+    for row, title in zip(lists.to_pylist(), titles, strict=True):
+        cells = [str(row["place"]), f"{row['score']:.3f}", str(row["item"]), printable(title)]
+        if explores:
+            cells.append("explored" if row["explored"] else "")
+        table.add_row(*cells)
     Console(markup=False).print(table)
 
 
-def _write(ready: ReadyModel, users: Int64Array, k: int, out: Path) -> None:
+def _write(ready: ReadyModel, events: RequestEvents, k: int, out: Path) -> None:
     """Write the lists of many users to a file."""
     from rich.console import Console
     from rich.progress import Progress
@@ -179,7 +174,7 @@ def _write(ready: ReadyModel, users: Int64Array, k: int, out: Path) -> None:
 
     console = Console(stderr=True)
     with Progress(console=console, transient=True, disable=not console.is_terminal) as bars:
-        task = bars.add_task("users", total=len(users))
-        table = ready.many(users, k, lambda count: bars.advance(task, count))
+        task = bars.add_task("users", total=len(events.users))
+        table = ready.lists(events, k, answered=lambda count: bars.advance(task, count))
     write_table(out, table)
-    typer.echo(f"{table.num_rows:,} items for {len(users):,} users in {out}")
+    typer.echo(f"{table.num_rows:,} items for {len(events.users):,} users in {out}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import importlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,22 +13,7 @@ from recops_models.data.categories import with_integer_categories
 from recops_models.data.dataset import Dataset
 from recops_models.data.errors import DataError, UnknownDataError
 from recops_models.data.ids import IdKind
-from recops_models.data.importers.assist2017 import read_assist2017
-from recops_models.data.importers.caserec import read_caserec
-from recops_models.data.importers.folder import read_folder
-from recops_models.data.importers.grocery import read_grocery
-from recops_models.data.importers.letter import read_letter
-from recops_models.data.importers.letter_yelp import read_letter_yelp
-from recops_models.data.importers.ml_1m import read_ml_1m
-from recops_models.data.importers.movielens import read_movielens
-from recops_models.data.importers.nyc_checkins import read_nyc_checkins
-from recops_models.data.importers.onerec import read_onerec
-from recops_models.data.importers.open_bandit import read_open_bandit
-from recops_models.data.importers.recbole import read_recbole
-from recops_models.data.importers.s3rec import read_s3rec
-from recops_models.data.importers.toys_ctr import read_toys_ctr
 from recops_models.data.storage import is_saved, load_dataset
-from recops_models.data.table_options import TableOptions
 from recops_models.data.wheels import ML_100K, OPEN_BANDIT
 
 
@@ -55,6 +41,17 @@ class NamedSet:
         folder = data_folder()
         is_ready = folder is not None and all((folder / file).is_file() for file in self.files)
         return "ready" if is_ready else "set RECOPS_DATA"
+
+
+def _reader(importer: str) -> Callable[..., Dataset]:
+    """Return the function ``read_…`` of an importer; its first call imports the module."""
+
+    def read(path: Path, **options: object) -> Dataset:
+        module = importlib.import_module(f"recops_models.data.importers.{importer}")
+        dataset: Dataset = getattr(module, f"read_{importer}")(path, **options)
+        return dataset
+
+    return read
 
 
 def _fetched(summary: str, wheel: WheelFiles, read: Callable[..., Dataset]) -> NamedSet:
@@ -87,52 +84,52 @@ NAMED_SETS = {
     "ml-100k": _fetched(
         "MovieLens 100K: 943 users, 1,682 films, ratings with times, titles, genres",
         ML_100K,
-        read_recbole,
+        _reader("recbole"),
     ),
     "open-bandit": _fetched(
         "Open Bandit: 60,000 impressions of two policies with propensities, 3 campaigns",
         OPEN_BANDIT,
-        read_open_bandit,
+        _reader("open_bandit"),
     ),
     "beauty": _local(
         "beauty",
         "Amazon Beauty, 5-core: 22,363 users, 12,101 items, order only",
-        read_s3rec,
+        _reader("s3rec"),
         "amazon_s3rec/Beauty.txt",
         "amazon_s3rec/Beauty_item2attributes.json",
     ),
     "toys": _local(
         "toys",
         "Amazon Toys, 5-core: 19,412 users, 11,924 items, order only",
-        read_s3rec,
+        _reader("s3rec"),
         "amazon_s3rec/Toys_and_Games.txt",
         "amazon_s3rec/Toys_and_Games_item2attributes.json",
     ),
     "toys-ctr": _local(
         "toys-ctr",
         "Amazon Toys with days, categories and labels: 167,597 events, 93 % positive",
-        _folder_of(read_toys_ctr),
+        _folder_of(_reader("toys_ctr")),
         "amazon_ctr/toys_train.csv",
         "amazon_ctr/toys_test.csv",
     ),
     "lastfm": _local(
         "lastfm",
         "Last.fm: 1,090 users, 3,646 artists, long sequences, order only",
-        read_s3rec,
+        _reader("s3rec"),
         "amazon_s3rec/LastFM.txt",
         "amazon_s3rec/LastFM_item2attributes.json",
     ),
     "letter-beauty": _local(
         "letter-beauty",
         "Amazon Beauty with LETTER's semantic IDs of four levels, order only",
-        read_letter,
+        _reader("letter"),
         "letter/beauty.inter.json",
         "letter/beauty.index.json",
     ),
     "office": _local(
         "office",
         "Amazon Office: 3,231 users, 3,459 items with text and semantic IDs, users held out",
-        _folder_of(read_onerec),
+        _folder_of(_reader("onerec")),
         "onerec_office/office.item.json",
         "onerec_office/office.index.json",
         "onerec_office/office_valid.csv",
@@ -141,26 +138,26 @@ NAMED_SETS = {
     "grocery": _local(
         "grocery",
         "Amazon Grocery: 14,681 users, 8,713 items, times, also-bought and also-viewed lists",
-        _folder_of(read_grocery),
+        _folder_of(_reader("grocery")),
         "grocery/train.csv",
         "grocery/item_meta.csv",
     ),
     "anime": _local(
         "anime",
         "MyAnimeList: 5,000 users, 7,390 titles with genres, ratings as weights, no order",
-        read_caserec,
+        _reader("caserec"),
         "caserec/anime.zip",
     ),
     "steam": _local(
         "steam",
         "Steam: 12,393 users, 5,155 games, purchases with hours played, no order",
-        read_caserec,
+        _reader("caserec"),
         "caserec/steam.zip",
     ),
     "ml-1m": _local(
         "ml-1m",
         "MovieLens 1M: 6,040 users, 3,883 films, a million ratings in 3 classes, times, genres",
-        _folder_of(read_ml_1m),
+        _folder_of(_reader("ml_1m")),
         "ml1m/interactions.parquet",
         "ml1m/items.parquet",
         "ml1m/users.parquet",
@@ -168,33 +165,33 @@ NAMED_SETS = {
     "assist2017": _local(
         "assist2017",
         "ASSISTments 2017: 1,705 pupils, 941,502 answers (37 % correct), order only",
-        _folder_of(read_assist2017),
+        _folder_of(_reader("assist2017")),
         "assist2017/interactions.parquet",
     ),
     "nyc-checkins": _local(
         "nyc-checkins",
         "Foursquare New York: 1,083 users, 5,135 venues with coordinates, times over 318 days",
-        _folder_of(read_nyc_checkins),
+        _folder_of(_reader("nyc_checkins")),
         "nyc_checkins/interactions.parquet",
         "nyc_checkins/items.parquet",
     ),
     "yelp": _local(
         "yelp",
         "Yelp, 5-core: 30,431 users, 20,033 places, order only",
-        read_s3rec,
+        _reader("s3rec"),
         "amazon_s3rec/Yelp.txt",
         "amazon_s3rec/Yelp_item2attributes.json",
     ),
     "cds": _local(
         "cds",
         "Amazon CDs: 17,052 users, 35,118 items, long histories, order only",
-        read_s3rec,
+        _reader("s3rec"),
         "amazon_s3rec/CDs.txt",
     ),
     "letter-yelp": _local(
         "letter-yelp",
         "Yelp with titles, categories and LETTER's semantic IDs of four levels, order only",
-        lambda file, *, name: read_letter_yelp(file.parent.parent, name=name),
+        lambda file, *, name: _reader("letter_yelp")(file.parent.parent, name=name),
         "letter/yelp.index.json",
         "letter/yelp.item.json",
         "amazon_s3rec/Yelp.txt",
@@ -206,27 +203,23 @@ def _own(read: Callable[..., Dataset]) -> Callable[..., Dataset]:
     """Return a reader of a user's own data that also detects integer categories."""
 
     @functools.wraps(read)
-    def read_own(
-        path: Path, *, name: str | None = None, ids: IdKind = "auto", **options: object
-    ) -> Dataset:
-        return with_integer_categories(read(path, name=name, ids=ids, **options))
+    def read_own(path: Path, *, name: str | None = None, ids: IdKind = "auto") -> Dataset:
+        return with_integer_categories(read(path, name=name, ids=ids))
 
     return read_own
 
 
 IMPORTERS: dict[str, Callable[..., Dataset]] = {
-    "recbole": _own(read_recbole),
-    "s3rec": _own(read_s3rec),
-    "csv": _own(read_folder),
-    "letter": _own(read_letter),
-    "onerec": _own(read_onerec),
-    "caserec": _own(read_caserec),
-    "movielens": _own(read_movielens),
+    "recbole": _own(_reader("recbole")),
+    "s3rec": _own(_reader("s3rec")),
+    "csv": _own(_reader("folder")),
+    "letter": _own(_reader("letter")),
+    "onerec": _own(_reader("onerec")),
+    "caserec": _own(_reader("caserec")),
+    "movielens": _own(_reader("movielens")),
 }
 """Kind → reader of a path, for ``recops data import``.
 
-The reader of ``csv`` also takes ``options``, a
-:class:`~recops_models.data.table_options.TableOptions`, and that of ``letter`` takes ``index``.
 These readers detect integer categories, see :mod:`recops_models.data.categories`; named sets do
 not.
 """
@@ -238,24 +231,18 @@ def locate(name: str | Path) -> str:
     return str(Path(name).resolve()) if is_path else str(name)
 
 
-def load(name: str | Path, *, ids: IdKind = "auto", options: TableOptions | None = None) -> Dataset:
+def load(name: str | Path) -> Dataset:
     """Load a data set by name or path.
 
     Args:
         name: one of :data:`NAMED_SETS`; or a folder that ``recops data import`` wrote, or one with
             ``interactions.parquet|csv`` (see :mod:`recops_models.data.importers.folder`); or a file
             of interactions.
-        ids: see :func:`~recops_models.data.assemble.assemble`.
-        options: names, separators, headers and times of a user's own tables; None: the canonical
-            ones.
 
     Raises:
         UnknownDataError: no data set of this name and no such path.
-        DataError: the data is missing, damaged or unsuitable; or it is a named set or the output of
-            ``recops data import``, and ``ids`` or ``options`` are given.
+        DataError: the data is missing, damaged or unsuitable.
     """
-    if (ids != "auto" or options is not None) and _is_imported(name):
-        raise DataError(f"{name}: is imported already; options apply to own files")
     if str(name) in NAMED_SETS:
         return NAMED_SETS[str(name)].read()
     folder = Path(name)
@@ -263,11 +250,5 @@ def load(name: str | Path, *, ids: IdKind = "auto", options: TableOptions | None
         raise UnknownDataError(
             f"no data set and no folder {str(name)!r}; data sets: {', '.join(NAMED_SETS)}"
         )
-    if _is_imported(folder):
-        return load_dataset(folder)
-    return IMPORTERS["csv"](folder, ids=ids, options=options)
-
-
-def _is_imported(name: str | Path) -> bool:
-    """Return whether the data has the format of recops: a named set, or an imported folder."""
-    return str(name) in NAMED_SETS or (Path(name).is_dir() and is_saved(Path(name)))
+    saved = folder.is_dir() and is_saved(folder)
+    return load_dataset(folder) if saved else IMPORTERS["csv"](folder)

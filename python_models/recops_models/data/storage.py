@@ -6,7 +6,6 @@ refuse the output of an interrupted import.
 
 from __future__ import annotations
 
-import dataclasses
 import hashlib
 from pathlib import Path
 from typing import Any
@@ -21,7 +20,6 @@ from recops_models.data.dataset import Dataset
 from recops_models.data.errors import DataError
 from recops_models.data.frames import ARROW
 from recops_models.data.report import ImportReport
-from recops_models.data.times import TimeFormat
 
 _TABLES = ("interactions", "items", "users")
 _KIND = "dataset"
@@ -99,7 +97,6 @@ def save_dataset(dataset: Dataset, folder: Path, callbacks: Callbacks | None = N
         "report": dataset.report.to_dict(),
         "library": dataset.library,
         "columns": dict(dataset.columns),
-        "time_format": dataclasses.asdict(dataset.time_format),
     }
     write_json(binding, content, kind=_KIND)
 
@@ -136,7 +133,6 @@ def load_dataset(folder: Path) -> Dataset:
         report=ImportReport.from_dict(content["report"]),
         library=content.get("library", ARROW),
         columns=content.get("columns", {}),
-        time_format=TimeFormat(**content.get("time_format", {})),
         **tables,
     )
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pyarrow as pa
 
-from recops_models.data.dataset import Dataset, column_role
+from recops_models.data.dataset import Dataset, column_role, entity_keys
 from recops_models.data.errors import DataError
 from recops_models.examples.features import (
     Categorical,
@@ -96,12 +96,6 @@ def user_columns(dataset: Dataset) -> dict[str, pa.ChunkedArray]:
 def is_user_feature(name: str) -> bool:
     """Return whether a feature of :func:`click_schema` describes the user."""
     return name == "user" or name.startswith("user_")
-
-
-def entity_keys(dataset: Dataset, entity: str) -> pa.ChunkedArray:
-    """Return the ids of all users or items in the source: strings or integers."""
-    table: pa.Table = getattr(dataset, f"{entity}s")
-    return table[f"{entity}_key" if f"{entity}_key" in table.column_names else f"{entity}_id"]
 
 
 def training_columns(schema: FeatureSchema, events: Events) -> Iterator[tuple[str, pa.Array]]:

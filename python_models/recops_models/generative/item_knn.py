@@ -173,9 +173,9 @@ class ItemKNN(HistoryScorer):
         share = share.astype(np.float64) * _array(weight[row, step])[:, None]
         cell = _array(row)[:, None] * self.num_items + near
         is_item = near >= 0
-        scores = np.bincount(cell[is_item], share[is_item], batch * self.num_items)
-        scores = scores.reshape(batch, self.num_items)
-        scores += self._tie_weight() * _array(self.ties).astype(np.float64)
+        sums = np.bincount(cell[is_item], share[is_item], batch * self.num_items)
+        ties = self._tie_weight() * _array(self.ties).astype(np.float64)
+        scores = sums.reshape(batch, self.num_items) + ties
         device = self.ties.device
         return torch.from_numpy(scores).to(device, widest_dtype(device))
 

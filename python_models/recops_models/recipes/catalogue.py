@@ -11,6 +11,7 @@ import dataclasses
 import hashlib
 from collections.abc import Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from recops.files import file_digest, read_json, write_json
 from recops_models.data.categories import integer_categories, with_categories
@@ -19,8 +20,10 @@ from recops_models.data.digest import dataset_digest
 from recops_models.data.errors import DataError
 from recops_models.recipes.job import Job
 from recops_models.recipes.numbering import ATTRIBUTE, Numbering, check_numbering
-from recops_models.recipes.stage import Data
 from recops_models.settings import JsonObject
+
+if TYPE_CHECKING:
+    from recops_models.recipes.stage import Data
 
 CATALOGUE = "catalogue.json"
 _KIND = "catalogue"

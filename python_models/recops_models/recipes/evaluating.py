@@ -20,7 +20,7 @@ def evaluate_parts(task: AnyTask, model: nn.Module) -> dict[str, JsonObject]:
     """Return the metrics of a model on validation and test.
 
     Args:
-        task: the task of the model; see :func:`~recops_models.recipes.run.task_of`.
+        task: the task of the model; see :func:`~recops_models.recipes.trained.task_of`.
         model: the trained model.
 
     Returns:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import pyarrow as pa
 import torch
@@ -11,13 +11,14 @@ from torch import Tensor
 
 from recops_models.click.age import Age
 from recops_models.click.age_scores import AgeScores
-from recops_models.data.histories import Int64Array
+from recops_models.examples.candidates import Candidates
 from recops_models.exploration.policy import named_policy
 from recops_models.generative.ranker import Ranking, top_unseen
-from recops_models.recipes.many_users import ranking_table
-from recops_models.training.click_task import ExampleTask
+from recops_models.recipes.answers import RequestItems
+from recops_models.recipes.click_answers import ClickAnswers
+from recops_models.recipes.ranking_table import ranking_table
+from recops_models.recipes.request_events import RequestEvents
 from recops_models.training.device import device_of, to_device, to_host
-from recops_models.training.ranking_task import no_history_error
 
 
 class ExploringList(NamedTuple):
@@ -36,32 +37,44 @@ class ExploringList(NamedTuple):
     explored: Tensor
 
 
+def exploring_lists(
+    answers: ClickAnswers, events: RequestEvents, items: RequestItems, k: int, *, seed: int
+) -> Iterator[ExploringList]:
+    """Yield each user's k items with the highest ŷ_e; see :func:`exploring_list`.
+
+    Args:
+        answers: the answers of an AGE model.
+        events: the requests.
+        items: the items of each request.
+        k: length of a list.
+        seed: seed of all draws; use a different one for every visit of a user.
+    """
+    model, candidates = answers.model, answers.candidates(events)
+    assert isinstance(model, Age)
+    excluded = items.excluded(events.dataset.items.num_rows)
+    for user, others in zip(events.users.tolist(), excluded, strict=True):
+        yield exploring_list(candidates, model, user, k, excluded=others, seed=seed)
+
+
 def exploring_list(
-    task: ExampleTask[Any], model: Age, user: int, k: int, *, seed: int
+    candidates: Candidates, model: Age, user: int, k: int, *, excluded: Tensor, seed: int
 ) -> ExploringList:
-    """Return the k items with the highest ŷ_e among those outside the user's history.
+    """Return the k items with the highest ŷ_e.
 
     The masks of Monte Carlo dropout depend only on ``seed``, the user and the item. An item's
     number of events counts as its impressions, so well-known items keep ŷ (``max_impressions``).
 
     Args:
-        task: gives the candidates.
+        candidates: the catalogue as inputs of the model.
         model: the model in evaluation mode.
         user: index of the user.
         k: length of the list.
+        excluded: indices of the items that the user does not receive.
         seed: seed of all draws; use a different one for every visit of a user.
-
-    Raises:
-        ValueError: the user has no events, or the task has no catalogue.
     """
-    candidates = task.candidates
-    seen = candidates.items_of(user)
-    if not len(seen):
-        assert task.dataset is not None
-        raise no_history_error(task.dataset, user)
     device, batch = device_of(model), candidates.shown_to(user)
     is_available = torch.ones(len(batch.group), dtype=torch.bool)
-    is_available[seen] = False
+    is_available[excluded] = False
     length = min(k, int(is_available.sum()))
     items = torch.full((k,), -1, dtype=torch.int64)
     scores, plain_scores = torch.full((2, k), -torch.inf)
@@ -83,27 +96,23 @@ def exploring_list(
     items[:length] = choice.items[0]
     scores[:length] = choice.scores[0, choice.items[0]]
     plain_scores[:length] = plain[choice.items[0]]
-    plain_list, _ = top_unseen(plain[None], [seen], length)
+    plain_list, _ = top_unseen(plain[None], [excluded], length)
     explored[:length] = ~torch.isin(choice.items[0], plain_list[0])
     return ExploringList(items, scores, plain_scores, explored)
 
 
 def exploring_table(
-    lists: Sequence[ExploringList],
-    users: Int64Array,
-    user_ids: pa.ChunkedArray,
-    item_ids: pa.ChunkedArray,
+    lists: Sequence[ExploringList], user_keys: pa.ChunkedArray, item_ids: pa.ChunkedArray
 ) -> pa.Table:
-    """Return :func:`~.many_users.ranking_table` with ``plain_score`` f32 and ``explored`` bool.
+    """Return :func:`~.ranking_table.ranking_table` with ``plain_score`` f32 and ``explored`` bool.
 
     Args:
         lists: one list per user, of equal lengths.
-        users: ``[U]``, indices of the users.
-        user_ids: ids of all users, by index.
+        user_keys: ids of these users.
         item_ids: ids of all items, by index.
     """
     items, scores, plain_scores, explored = (torch.stack(parts) for parts in _columns(lists))
-    table = ranking_table(Ranking(items, scores), users, user_ids, item_ids)
+    table = ranking_table(Ranking(items, scores), user_keys, item_ids)
     is_item = items >= 0
     table = table.append_column("plain_score", pa.array(plain_scores[is_item].numpy()))
     return table.append_column("explored", pa.array(explored[is_item].numpy()))

@@ -6,10 +6,9 @@ import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from recops.files import read_json, write_json
-from recops_models.data.splits import SplitName
 from recops_models.out_folder import TRAINING_KIND
 from recops_models.recipes.files import other_version
 from recops_models.recipes.parts import Parts, PartSettings
@@ -17,6 +16,9 @@ from recops_models.recipes.recipe import DataKind, Recipe
 from recops_models.recipes.registry import recipe_of
 from recops_models.settings import from_json, replace_checked
 from recops_models.training.config import TrainingConfig
+
+if TYPE_CHECKING:
+    from recops_models.data.splits import SplitName
 
 CONFIG = "config.json"
 

@@ -10,10 +10,10 @@ import torch
 from torch import Tensor, nn
 
 from recops_models.click.keep import with_knowledge
-from recops_models.data.dataset import Dataset
+from recops_models.data.dataset import Dataset, entity_keys
 from recops_models.data.splits import Split
 from recops_models.examples.click import ClickData, click_data
-from recops_models.examples.click_schema import KNOWN, entity_keys
+from recops_models.examples.click_schema import KNOWN
 from recops_models.examples.domains import DomainConfig, Domains, slices_of
 from recops_models.examples.events import Events
 from recops_models.examples.features import FittedSchema

@@ -12,14 +12,13 @@ from torch import Tensor
 
 from recops_models.click.extractor import Extractor
 from recops_models.click.loss import click_loss
-from recops_models.data.dataset import Dataset
+from recops_models.data.dataset import Dataset, entity_keys
 from recops_models.data.histories import Int64Array
 from recops_models.data.vocabulary import Vocabulary, distinct
 from recops_models.evaluation.click_metrics import CLICK_METRICS
 from recops_models.evaluation.grouped_auc import auc
 from recops_models.examples.batch import Batch
 from recops_models.examples.block import Block
-from recops_models.examples.click_schema import entity_keys
 from recops_models.examples.click_sources import click_examples
 from recops_models.examples.domains import DOMAIN_ID, DomainConfig, Domains
 from recops_models.examples.events import Events

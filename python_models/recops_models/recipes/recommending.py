@@ -4,30 +4,39 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import pyarrow as pa
+import pyarrow.compute as pc
 from torch import nn
 
 from recops_models.data.attributes import item_titles
 from recops_models.data.columns import parse_integer_ids
-from recops_models.data.dataset import Dataset
+from recops_models.data.dataset import Dataset, entity_keys
 from recops_models.data.histories import Int64Array
-from recops_models.examples.click_schema import entity_keys
 from recops_models.generative.ranker import concatenate
+from recops_models.recipes.answers import Answers, RequestItems
+from recops_models.recipes.answers_of import answers_of
 from recops_models.recipes.job import Job
-from recops_models.recipes.many_users import ranking_table, rankings
-from recops_models.recipes.run import task_of
-from recops_models.training.click_task import ExampleTask
-from recops_models.training.path_task import PathTask
-from recops_models.training.task import AnyTask
-
-if TYPE_CHECKING:
-    from recops_models.recipes.exploring import ExploringList
+from recops_models.recipes.ranking_table import ranking_table
+from recops_models.recipes.request_events import RequestEvents
 
 _EXPLORING = "age"
 """Name of the model whose lists explore; other models need no import of its class."""
+
+
+@dataclass(frozen=True, eq=False)
+class NewItems:
+    """Items that were not in training; their indices follow those of the data set.
+
+    Attributes:
+        keys: their ids.
+        titles: their titles.
+    """
+
+    keys: list[str]
+    titles: list[str]
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,54 +46,87 @@ class ReadyModel:
     Attributes:
         dataset: users and items.
         model: the model, over all items.
-        task: measures the model and recommends with it.
-        item_ids: ids of the source, by index; new items come last.
-        titles: titles of the items, by index.
+        answers: the answers of the model.
+        new_items: items that were not in training.
         seed: seed of exploring lists; None: lists do not explore.
     """
 
     dataset: Dataset
     model: nn.Module
-    task: AnyTask
-    item_ids: pa.ChunkedArray
-    titles: list[str]
+    answers: Answers
+    new_items: NewItems | None = None
     seed: int | None = None
 
-    def exploring_list(self, user: int, k: int) -> ExploringList:
-        """Return the ``k`` items of an AGE model with a ``seed`` for one user."""
-        from recops_models.click.age import Age
-        from recops_models.recipes.exploring import exploring_list
+    @cached_property
+    def item_ids(self) -> pa.ChunkedArray:
+        """Ids of the source, by index; new items come last."""
+        known = entity_keys(self.dataset, "item")
+        return known if self.new_items is None else _with_new(known, self.new_items.keys)
 
-        assert isinstance(self.model, Age)
-        assert isinstance(self.task, ExampleTask)
-        assert self.seed is not None
-        return exploring_list(self.task, self.model, user, k, seed=self.seed)
+    def titles(self, items: pa.ChunkedArray) -> list[str]:
+        """Return the titles of items given by id."""
+        titles = item_titles(self.dataset)
+        if self.new_items is not None:
+            titles = titles + self.new_items.titles
+        index = pc.index_in(items, value_set=self.item_ids.combine_chunks())
+        return [titles[row] for row in index.to_pylist()]
 
-    def many(self, users: Int64Array, k: int, answered: Callable[[int], None]) -> pa.Table:
-        """Return a table of the ``k`` best items of each user.
-
-        See :func:`~.many_users.ranking_table`. With a ``seed`` the columns are those of
-        :func:`~.exploring.exploring_table`.
+    def requests(self, users: Int64Array) -> RequestEvents:
+        """Return the requests of users with all their events.
 
         Args:
-            users: ``[U]``, indices of users with events.
+            users: ``[U]``, different indices of users.
+
+        Raises:
+            ValueError: a user has no events.
+        """
+        events = RequestEvents.of_known_users(self.dataset, users)
+        is_empty = events.histories.lengths == 0
+        if is_empty.any():
+            user = events.keys[int(is_empty.argmax())].as_py()
+            raise ValueError(f"user {user} has no events, so nothing can be recommended")
+        return events
+
+    def lists(
+        self,
+        events: RequestEvents,
+        k: int,
+        *,
+        items: RequestItems | None = None,
+        answered: Callable[[int], None] = lambda count: None,
+    ) -> pa.Table:
+        """Return a table of the ``k`` best items of each request.
+
+        See :func:`~.ranking_table.ranking_table`. With a ``seed`` the columns are those of
+        :func:`~.exploring.exploring_table`.
+
+        A ranker processes a batch of requests at once. Rounding depends on the size of a matrix
+        product, so a score may differ by about 1e-6 of its value from that of a single request.
+        Items with nearly equal scores can then change places.
+
+        Args:
+            events: the requests.
             k: number of items.
+            items: the items of each request; None: those without an event of the user.
             answered: receives the number of users of each finished batch.
         """
-        user_ids = entity_keys(self.dataset, "user")
+        items = items or RequestItems(events.seen_items())
+        k = min(k, len(self.item_ids))
         if self.seed is not None:
-            from recops_models.recipes.exploring import exploring_table
+            from recops_models.recipes.click_answers import ClickAnswers
+            from recops_models.recipes.exploring import exploring_lists, exploring_table
 
-            lists = []
-            for user in users.tolist():
-                lists.append(self.exploring_list(user, k))
+            assert isinstance(self.answers, ClickAnswers)
+            finished = []
+            for each in exploring_lists(self.answers, events, items, k, seed=self.seed):
+                finished.append(each)
                 answered(1)
-            return exploring_table(lists, users, user_ids, self.item_ids)
-        results = []
-        for ranking in rankings(self.task, self.model, users, k):
-            results.append(ranking)
+            return exploring_table(finished, events.keys, self.item_ids)
+        rankings = []
+        for ranking in self.answers.batches(events, items, k):
+            rankings.append(ranking)
             answered(len(ranking.items))
-        return ranking_table(concatenate(results, k), users, user_ids, self.item_ids)
+        return ranking_table(concatenate(rankings, k), events.keys, self.item_ids)
 
 
 def ready_model(
@@ -97,7 +139,7 @@ def ready_model(
     scene: str | None = None,
     seed: int | None = None,
 ) -> ReadyModel:
-    """Prepare a model of :func:`~recops_models.recipes.run.load_trained` for recommendations.
+    """Prepare a model of :func:`~recops_models.recipes.trained.load_trained` for recommendations.
 
     Args:
         folder: folder of the training.
@@ -111,7 +153,8 @@ def ready_model(
 
     Raises:
         DataError: the file of new items is unfit.
-        ValueError: new items or a scene for a model that takes none; unknown scene.
+        ValueError: new items or a scene for a model that takes none; unknown scene; the model
+            recommends nothing.
     """
     new = None
     if new_items is not None or scene is not None:
@@ -121,19 +164,11 @@ def ready_model(
         if not isinstance(model, UniRec):
             raise ValueError(f"only unirec supports --new-items and --task, not {job.model}")
         if new_items is not None:
-            new = insert_new_items(job, dataset, model, folder, new_items)
-            model = new.live.model
-    task = task_of(job, dataset, model)
-    dataset = task.dataset or dataset  # KEEP's model numbers the items of its domain.
-    item_ids, titles = entity_keys(dataset, "item"), item_titles(dataset)
-    if new is not None:
-        item_ids, titles = _with_new(item_ids, new.keys), titles + new.titles
-    if scene is not None:
-        assert isinstance(task, PathTask)
-        task = task.in_scene(scene)
-    return ReadyModel(
-        dataset, model, task, item_ids, titles, seed if job.model == _EXPLORING else None
-    )
+            inserted = insert_new_items(job, dataset, model, folder, new_items)
+            model, new = inserted.live.model, NewItems(inserted.keys, inserted.titles)
+    dataset = job.recipe.catalogue(dataset, job.parts)
+    answers = answers_of(job, model, dataset, scene=scene)
+    return ReadyModel(dataset, model, answers, new, seed if job.model == _EXPLORING else None)
 
 
 def _with_new(known: pa.ChunkedArray, keys: list[str]) -> pa.ChunkedArray:

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import dataclasses
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+import torch
+from torch import Tensor
 
 from recops_models.data import columns
-from recops_models.data.dataset import Dataset
+from recops_models.data.dataset import Dataset, entity_keys
 from recops_models.data.errors import DataError
-from recops_models.data.histories import Int64Array
-from recops_models.data.times import parse_times
-from recops_models.examples.click_schema import entity_keys
+from recops_models.data.histories import Histories, Int64Array
 from recops_models.examples.feedback import FEEDBACK_COLUMNS
 
 _LIKED = {"label": 1.0, "feedback": 2.0}
@@ -41,6 +42,23 @@ class RequestEvents:
     known: Int64Array
     keys: pa.ChunkedArray
     unknown_items: int = 0
+
+    @cached_property
+    def histories(self) -> Histories:
+        """The events of each request, ``[U]`` histories; rows are those of the interactions."""
+        dataset = self.dataset
+        events = dataset.interactions.select(["user_id", "item_id"])
+        ids = pa.array(dataset.user_vocabulary.ids[self.users])
+        own = np.flatnonzero(columns.mask(pc.is_in(events["user_id"], value_set=ids)))
+        histories = Histories.of(
+            events.take(pa.array(own)), dataset.user_vocabulary, dataset.item_vocabulary
+        ).take(self.users)
+        return dataclasses.replace(histories, rows=own[histories.rows])
+
+    def seen_items(self) -> list[Tensor]:
+        """Return the items of each request's events."""
+        lengths = self.histories.lengths.tolist()
+        return list(torch.from_numpy(self.histories.items).split(lengths))
 
     @classmethod
     def of_known_users(cls, dataset: Dataset, users: Int64Array) -> RequestEvents:
@@ -123,7 +141,7 @@ def _events(
         if name in ("user_id", "item_id"):
             continue
         if name == "timestamp":
-            read[name] = _times(dataset, histories)
+            read[name] = _times(histories)
         elif name in histories.column_names:
             read[name] = _cast(histories[name], field)
         else:
@@ -135,10 +153,10 @@ def _events(
     return read
 
 
-def _times(dataset: Dataset, histories: pa.Table) -> Int64Array:
+def _times(histories: pa.Table) -> Int64Array:
     if "timestamp" not in histories.column_names:
         return np.arange(histories.num_rows)
-    times, faults = parse_times(histories["timestamp"], "timestamp", dataset.time_format)
+    times, faults = columns.parse_times(histories["timestamp"], "timestamp")
     for reason, rows in faults:
         if rows.any():
             raise DataError(f"histories: {reason} in row {int(rows.argmax()) + 1}")

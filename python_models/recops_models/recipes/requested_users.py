@@ -8,11 +8,10 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from recops_models.data.dataset import Dataset
+from recops_models.data.dataset import Dataset, entity_keys
 from recops_models.data.histories import Int64Array
 from recops_models.data.id_file import IdFile
 from recops_models.data.vocabulary import distinct
-from recops_models.examples.click_schema import entity_keys
 
 ALL = "all"
 

@@ -1,4 +1,4 @@
-"""Train a job into a folder, and open the folder of a trained job."""
+"""Train a job into a folder; :mod:`~recops_models.recipes.trained` opens the folder."""
 
 from __future__ import annotations
 
@@ -12,31 +12,31 @@ from torch import nn
 
 from recops.files import read_json, write_json
 from recops_models.callbacks import Callbacks
-from recops_models.click.model import ClickScorer
-from recops_models.data.errors import DataError
-from recops_models.data.sets import load
-from recops_models.data.storage import load_dataset
-from recops_models.examples.open_click import open_events
 from recops_models.out_folder import TRAINING_KIND
-from recops_models.recipes.catalogue import (
-    CATALOGUE,
-    check_catalogue,
-    open_catalogue,
-    save_catalogue,
-    with_recorded_categories,
-)
-from recops_models.recipes.files import MODEL, load_model, save_model
-from recops_models.recipes.job import CONFIG, OWN_DATA, Job, load_job, save_job
+from recops_models.recipes.catalogue import CATALOGUE, open_catalogue, save_catalogue
+from recops_models.recipes.files import MODEL, save_model
+from recops_models.recipes.job import CONFIG, Job, save_job
 from recops_models.recipes.predictions import write_predictions
 from recops_models.recipes.recipe import Recipe
 from recops_models.recipes.registry import recipe_of
 from recops_models.recipes.resuming import check_resumable
 from recops_models.recipes.stage import CURVES, Data, StageContext, TrainResult
+from recops_models.recipes.trained import load_trained, open_data, own_data, task_of
 from recops_models.training.curve import finite
-from recops_models.training.device import AUTO, HOST, resolve_device
-from recops_models.training.task import AnyTask
+from recops_models.training.device import AUTO, resolve_device
 from recops_models.training.tensorboard import figure_events
 from recops_models.versions import versions
+
+__all__ = [
+    "METRICS",
+    "Figures",
+    "load_trained",
+    "open_data",
+    "own_data",
+    "run_job",
+    "task_of",
+    "train_job",
+]
 
 METRICS = "metrics.json"
 
@@ -191,72 +191,3 @@ def run_job(
         figure_events(folder, figures)
     _, saved = job.recipe.for_saving(model, job.parts)
     return dataclasses.replace(result, model=saved, metrics=metrics)
-
-
-def load_trained(folder: Path, *, device: str | torch.device = HOST) -> tuple[Job, nn.Module]:
-    """Load the job and the model of a training's folder.
-
-    Args:
-        folder: the folder.
-        device: where the model is put; see
-            :func:`~recops_models.training.device.resolve_device`.
-
-    Raises:
-        FileNotFoundError: the folder holds no training, or an unfinished one.
-        CorruptFileError: a file is damaged, of another kind, or of an incompatible version.
-    """
-    job = load_job(folder)
-    if not (folder / MODEL).exists():
-        raise FileNotFoundError(
-            f"{folder}: {MODEL} is missing; train again with `recops train … --out {folder}`, or "
-            "continue from the last checkpoint with --resume"
-        )
-    return job, load_model(folder / MODEL).to(resolve_device(device))
-
-
-def open_data(job: Job, model: nn.Module | None = None, folder: Path | None = None) -> Data:
-    """Open the data that ``job.data`` names.
-
-    Args:
-        job: a job, trained or not.
-        model: its trained model, whose vocabularies are used for streamed examples.
-        folder: folder of its training, to refuse data that numbers items or names otherwise
-            (:mod:`~recops_models.recipes.catalogue`). None: no such check.
-
-    Raises:
-        UnknownDataError: ``job.data`` is unknown.
-        DataError: the data is missing, damaged or unfit.
-    """
-    if job.data == OWN_DATA:
-        if folder is None:
-            raise DataError(f"{job.model}: its data is in the folder of its training")
-        return load_dataset(own_data(folder))
-    if job.data_kind == "click":
-        fitted = model.schema if isinstance(model, ClickScorer) else None
-        data = open_events(job.data, fitted=fitted)
-    else:
-        data = load(job.data)
-    if folder is not None:
-        data = with_recorded_categories(folder, data)
-        check_catalogue(folder, job, data)
-    return data
-
-
-def own_data(folder: Path) -> Path:
-    """Return where a model's folder stores data of the name :data:`OWN_DATA`."""
-    return folder / "data"
-
-
-def task_of(job: Job, data: Data, model: nn.Module | None = None) -> AnyTask:
-    """Return the task of a job's model, to measure it and to recommend with it.
-
-    Args:
-        job: the job.
-        data: the data set or the examples; split as in training.
-        model: the trained model, whose vocabularies are used; None: new vocabularies.
-
-    Raises:
-        ValueError: the data cannot be split.
-    """
-    task: AnyTask = job.recipe.stages()[-1].task(data, job.parts, job.split, model)
-    return task

@@ -59,7 +59,7 @@ def item_vectors(model: nn.Module, dataset: Dataset) -> Tensor:
     if isinstance(model, (Ranker, HistoryScorer)):
         return model.item_vectors()
     if not isinstance(model, ClickModel) or model.schema.schema.candidate is None:
-        raise NotImplementedError(f"{type(model).__name__} has no item vectors")
+        raise NotImplementedError(f"similar_items: {type(model).__name__} has no item vectors")
     name = model.schema.schema.candidate
     table = model.embedding.tables[model.schema.schema.table(name)]
     assert isinstance(table, (nn.Embedding, ComposedTable))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Iterator
-from functools import cached_property
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -17,23 +16,18 @@ from recops_models.data.dataset import Dataset
 from recops_models.data.splits import SplitName
 from recops_models.evaluation.click_metrics import CLICK_METRICS, ClickMetrics
 from recops_models.examples.batch import Batch
-from recops_models.examples.candidates import Candidates
 from recops_models.examples.click import ClickData, click_data
 from recops_models.examples.features import FittedSchema
 from recops_models.examples.known import known_candidates
 from recops_models.examples.loader import Source
-from recops_models.generative.ranker import Ranking, top_unseen
 from recops_models.training.device import array, device_of, to_device, to_host
 from recops_models.training.example_config import ExampleConfig
-from recops_models.training.ranking_task import no_history_error
 from recops_models.training.task import ModelT, RecommenderTask, with_shares
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
 _EVALUATION_BATCH = 1024
-_CANDIDATES = 4096
-"""Candidates per batch; a model may copy the history for each of them."""
 
 
 class ExampleTask(RecommenderTask[ModelT, Batch]):
@@ -108,38 +102,6 @@ class ExampleTask(RecommenderTask[ModelT, Batch]):
         columns = zip(names, zip(*rows, strict=True), strict=True)
         table = {name: array(torch.cat(parts)) for name, parts in columns}
         return metrics.compute(), pa.table(table)
-
-    @torch.no_grad()
-    def recommend(self, model: nn.Module, user: int, k: int) -> Ranking:
-        """Return the ``k`` items with the highest click probability after the user's history.
-
-        Raises:
-            ValueError: the user has no events, or there is no catalogue.
-        """
-        candidates = self.candidates
-        history = candidates.items_of(user)
-        if not len(history):
-            assert self.dataset is not None
-            raise no_history_error(self.dataset, user)
-        batch = to_device(candidates.shown_to(user), device_of(model))
-        logits = to_host(torch.cat([model(part) for part in batch.split(_CANDIDATES)]))
-        return top_unseen(logits.sigmoid()[None], [history], k)
-
-    @cached_property
-    def candidates(self) -> Candidates:
-        """The catalogue as inputs of the model.
-
-        Raises:
-            ValueError: there is no catalogue, only examples.
-        """
-        if self.dataset is None:
-            raise ValueError(f"{self.name} holds examples, but no catalogue to recommend from")
-        return Candidates(
-            self.dataset,
-            self.data.fitted,
-            feedback=self.examples.feedback,
-            positive=self.examples.positive,
-        )
 
 
 class ClickTask(ExampleTask[ClickModel]):

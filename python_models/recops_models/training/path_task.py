@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Iterator
 from functools import cached_property
 from typing import TYPE_CHECKING
@@ -13,14 +12,12 @@ from torch import Tensor, nn
 
 from recops_models.data.dataset import Dataset
 from recops_models.data.errors import DataError
-from recops_models.data.histories import Histories
 from recops_models.data.splits import Examples, SplitName
 from recops_models.evaluation.metrics import Evaluation, evaluate
 from recops_models.examples.engagement import Engagement, EngagementConfig, levels_of
 from recops_models.examples.scenes import SceneConfig, Scenes
 from recops_models.generative.path_losses import check_reward_weights, next_token_loss
-from recops_models.generative.path_ranker import PathRanker, Requests
-from recops_models.generative.ranker import Ranking
+from recops_models.generative.path_ranker import PathRanker
 from recops_models.generative.windows import (
     at_rows,
     items_at,
@@ -30,7 +27,7 @@ from recops_models.generative.windows import (
 from recops_models.training.alignment_config import AlignmentConfig
 from recops_models.training.device import array
 from recops_models.training.path_events import HeldOutEvents, PathEvents, PathWindows
-from recops_models.training.ranking_task import RankingTask, user_history
+from recops_models.training.ranking_task import RankingTask
 from recops_models.training.task import with_shares
 
 if TYPE_CHECKING:
@@ -68,7 +65,6 @@ class PathTask(RankingTask[PathRanker, PathWindows]):
         super().__init__(dataset, split, validation_users)
         self.scenes, self.alignment = Scenes.of(dataset, scenes), alignment
         self._engagement = engagement
-        self._scene: int | None = None
         for weight, column in ((alignment.strength, "reward"), (alignment.preferences, "level")):
             if weight and len(getattr(self.events, column).unique()) < 2:
                 raise DataError(
@@ -147,37 +143,6 @@ class PathTask(RankingTask[PathRanker, PathWindows]):
             table = table.append_column("level", pa.array(array(events.level)))
         return {**metrics, **events.engaged(evaluation.ranks)}, table
 
-    def in_scene(self, scene: str) -> PathTask:
-        """Return a copy of this task whose :meth:`recommend` uses a scene, given by name.
-
-        Raises:
-            ValueError: there is no such scene.
-        """
-        task = copy.copy(self)
-        task._scene = self.scenes.index(scene)
-        return task
-
-    def recommend(self, model: nn.Module, user: int, k: int) -> Ranking:
-        """Return the ``k`` best new items in the user's last scene, or in that of :meth:`in_scene`.
-
-        Raises:
-            ValueError: the user has no events.
-        """
-        assert isinstance(model, PathRanker)
-        histories = user_history(self.dataset, user)
-        return self.request(model, user, histories).recommend(histories, k)
-
-    def request(self, model: PathRanker, user: int, histories: Histories) -> Requests:
-        """Return ``model`` with the scene and user of one request as inputs.
-
-        Args:
-            model: the ranker.
-            user: index of the user.
-            histories: all events of this user.
-        """
-        scene = self._last_scene(histories) if self._scene is None else self._scene
-        return Requests(model, torch.tensor([scene]), torch.tensor([user + 1]))
-
     def _held_out(self, examples: Examples, part: str) -> HeldOutEvents:
         table = getattr(self.parts, part)
         rows = examples.targets.rows
@@ -188,10 +153,6 @@ class PathTask(RankingTask[PathRanker, PathWindows]):
             torch.from_numpy(level[rows]),
             levels,
         )
-
-    def _last_scene(self, histories: Histories) -> int:
-        row = int(histories.rows[-1])
-        return int(self.scenes.of_events(self.dataset.interactions.slice(row, 1))[0])
 
 
 def target_log_probs(model: PathRanker, batch: PathWindows) -> Tensor:

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import numpy as np
 from torch import nn
 
 from recops_models.data.dataset import Dataset
-from recops_models.data.histories import Histories
 from recops_models.data.splits import Examples, SplitName, named_split
 from recops_models.evaluation.metrics import Evaluation, evaluate
-from recops_models.generative.ranker import Ranking, Recommender
+from recops_models.generative.ranker import Recommender
 from recops_models.training.device import array
 from recops_models.training.task import BatchT, ModelT, RecommenderTask
 
@@ -80,27 +78,3 @@ class RankingTask(RecommenderTask[ModelT, BatchT]):
         examples: Examples = getattr(self, part)
         users = self.dataset.user_vocabulary.ids[examples.users]
         return evaluation.metrics, pa.table({"user": users, "rank": array(evaluation.ranks)})
-
-    def recommend(self, model: nn.Module, user: int, k: int) -> Ranking:
-        assert isinstance(model, Recommender)
-        return model.recommend(user_history(self.dataset, user), k)
-
-
-def user_history(dataset: Dataset, user: int) -> Histories:
-    """Return all events of one user, given by index.
-
-    Raises:
-        ValueError: there are none.
-    """
-    histories = Histories.of(
-        dataset.interactions, dataset.user_vocabulary, dataset.item_vocabulary
-    ).take(np.array([user]))
-    if not histories.lengths[0]:
-        raise no_history_error(dataset, user)
-    return histories
-
-
-def no_history_error(dataset: Dataset, user: int) -> ValueError:
-    """Return the error for a user, given by index, without events."""
-    name = dataset.user_keys[user]
-    return ValueError(f"user {name} has no events, so nothing can be recommended")

@@ -12,7 +12,6 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from recops_models.data.dataset import Dataset
-    from recops_models.generative.ranker import Ranking
 
 ModelT = TypeVar("ModelT", bound=nn.Module)
 BatchT = TypeVar("BatchT")
@@ -63,13 +62,13 @@ class Task(ABC, Generic[ModelT, BatchT]):
 
 
 class RecommenderTask(Task[ModelT, BatchT]):
-    """Task on the parts of one data set, which also tests a model and recommends with it.
+    """Task on the parts of one data set, which also tests a model.
 
     Attributes:
         name: name of the data set.
         split: how it is split.
         notes: remarks on the data for reports.
-        dataset: indexes the users and items of :meth:`recommend`; None: there is no catalogue.
+        dataset: its users and items; None: there is no catalogue.
     """
 
     name: str
@@ -83,14 +82,6 @@ class RecommenderTask(Task[ModelT, BatchT]):
 
         Returns:
             Metrics by name, NaN if undefined, and the predictions, one row per example.
-        """
-
-    @abstractmethod
-    def recommend(self, model: nn.Module, user: int, k: int) -> Ranking:
-        """Return the ``k`` best new items, ``[1, k]``, for a user given by index.
-
-        Raises:
-            ValueError: the user has no events.
         """
 
 

@@ -8,16 +8,15 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 
 from recops_models.cli import run
 from recops_models.data import Dataset
 from recops_models.export import package
-from recops_models.generative.unirec import UniRec
-from recops_models.recipes.run import load_trained, open_data, task_of
-from recops_models.training.path_task import PathTask
-from recops_models.training.ranking_task import user_history
+from recops_models.recipes.recommending import ready_model
+from recops_models.recipes.trained import load_trained, open_data
 
 EXAMPLE = Path(__file__).resolve().parents[3] / "examples" / "exported_decoder.py"
 USERS = [10 * user + 7 for user in range(40)]
@@ -76,14 +75,13 @@ def test_a_package_recommends_the_items_of_its_model(trained: Path, tmp_path: Pa
     job, model = load_trained(trained)
     dataset = open_data(job, model)
     assert isinstance(dataset, Dataset)
-    task = task_of(job, dataset, model)
-    assert isinstance(task, PathTask)
-    assert isinstance(model, UniRec)
-    expected = task.in_scene("search").recommend(model, 5, 10)
-    history = [str(100 + item) for item in user_history(dataset, 5).items]
+    ready = ready_model(trained, job, model, dataset, scene="search")
+    events = ready.requests(np.array([5]))
+    expected = ready.lists(events, 10)
+    history = [str(100 + item) for item in events.histories.items]
     request = ["--task", "search", "--user", str(USERS[5])]
     command = [sys.executable, str(EXAMPLE), str(exported), *history, *request]
     output = subprocess.run(command, capture_output=True, text=True, check=True).stdout
     items, scores = zip(*map(str.split, output.splitlines()), strict=True)
-    assert [*map(int, items)] == (100 + expected.items[0]).tolist()
-    assert [*map(float, scores)] == pytest.approx(expected.scores[0].tolist(), abs=1e-3)
+    assert [*map(int, items)] == expected["item"].to_pylist()
+    assert [*map(float, scores)] == pytest.approx(expected["score"].to_pylist(), abs=1e-3)

@@ -112,16 +112,16 @@ def test_an_interrupt_keeps_the_old_file(
 ) -> None:
     lists, batch_sizes = tmp_path / "lists.parquet", list[int]()
     lists.write_text("of yesterday")
-    recommend = Popularity.recommend
+    decode = Popularity.decode
 
     def stop_in_the_second(model: Popularity, *arguments: Any) -> Ranking:
-        ranking = recommend(model, *arguments)
+        ranking = decode(model, *arguments)
         batch_sizes.append(len(ranking.items))
         if len(batch_sizes) == 2:
             raise KeyboardInterrupt
         return ranking
 
-    monkeypatch.setattr(Popularity, "recommend", stop_in_the_second)
+    monkeypatch.setattr(Popularity, "decode", stop_in_the_second)
     command = ["recommend", trained("popularity"), "--users", "all", "--out", str(lists)]
     assert run(command) == 1
     assert capsys.readouterr().err == "recops: interrupted\n"

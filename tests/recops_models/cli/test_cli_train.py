@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, get_type_hints
 
+import numpy as np
 import pytest
 import torch
 
@@ -22,6 +23,7 @@ from recops_models.out_folder import out_folder
 from recops_models.recipes import ranking
 from recops_models.recipes.files import load_model
 from recops_models.recipes.job import load_job
+from recops_models.recipes.recommending import ready_model
 from recops_models.recipes.registry import names, recipe_of
 from recops_models.recipes.run import load_trained, run_job, task_of
 from recops_models.training import next_item_task, trainer
@@ -293,17 +295,18 @@ def test_a_click_model_recommends_only_unseen_items(data: str, tmp_path: Path) -
     dataset = load(data)
     job = job_of("din", data, {"hidden": "8", "max_len": "5"}, seed=0, quick=True)
     trained = run_job(job, dataset, tmp_path)
-    task = task_of(job, dataset, trained.model)
-    items, scores = task.recommend(trained.model, 7, 30)
-    recommended = items[0][items[0] >= 0].tolist()
+    ready = ready_model(tmp_path, job, trained.model, dataset)
+    table = ready.lists(ready.requests(np.array([7])), 30)
+    keys = [*map(str, table["item"].to_pylist())]
+    recommended = dataset.item_vocabulary.index([*map(dataset.item_id, keys)]).tolist()
     events = dataset.interactions.filter(
         dataset.interactions["user_id"].to_numpy() == dataset.user_vocabulary.ids[7]
     )
     seen_items = dataset.item_vocabulary.index(events["item_id"].to_numpy()).tolist()
     assert sorted(recommended + seen_items) == list(range(30))
-    finite = scores[0][: len(recommended)]
-    assert ((finite > 0) & (finite < 1)).all()
-    assert (finite.diff() <= 0).all()
+    scores = table["score"].to_numpy()
+    assert ((scores > 0) & (scores < 1)).all()
+    assert (np.diff(scores) <= 0).all()
 
 
 def test_an_interrupt_keeps_the_last_checkpoint_with_a_note(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -14,9 +15,10 @@ from recops_models.click import age as age_module
 from recops_models.click.age import Age
 from recops_models.data import load
 from recops_models.data.storage import read_table
+from recops_models.examples.candidates import Candidates
+from recops_models.recipes.exploring import exploring_list
 from recops_models.recipes.recommending import ReadyModel, ready_model
 from recops_models.recipes.run import load_trained, train_job
-from recops_models.training.click_task import ExampleTask
 from small_shop import write_shop
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -52,30 +54,36 @@ def ready(folder: Path, seed: int | None) -> ReadyModel:
     return ready_model(folder, job, model, load(job.data), seed=seed)
 
 
+def rows(model: ReadyModel, user: int, k: int) -> dict[str, list[Any]]:
+    """Return the columns of one user's list; items are indices."""
+    lists = model.lists(model.requests(np.array([user])), k).to_pydict()
+    ids = [model.dataset.item_id(str(item)) for item in lists["item"]]
+    return {**lists, "item": model.dataset.item_vocabulary.index(ids).tolist()}
+
+
 def test_a_list_has_the_highest_exploring_scores(trained: Path) -> None:
     exploring, plain = ready(trained, 3), ready(trained, None)
     assert isinstance(exploring.model, Age)
-    assert isinstance(exploring.task, ExampleTask)
-    candidates = exploring.task.candidates
+    candidates = Candidates(exploring.dataset, exploring.model.schema)
     explored = 0
     for user in range(19):
-        items, scores, plain_scores, marks = exploring.exploring_list(user, 2)
+        listed = rows(exploring, user, 2)
         direct = exploring.model.explore(candidates.shown_to(user), seed=3)
         direct.score[candidates.items_of(user)] = -1
         best = direct.score.sort(descending=True, stable=True)
-        assert torch.equal(items, best.indices[:2])
-        assert torch.equal(scores, best.values[:2])
-        assert torch.equal(plain_scores, direct.y[items])
-        (plain_items, *_), _ = plain.task.recommend(plain.model, user, 2)
-        assert marks.tolist() == [item not in plain_items for item in items]
-        explored += int(marks.sum())
+        assert listed["item"] == best.indices[:2].tolist()
+        assert listed["score"] == best.values[:2].tolist()
+        assert listed["plain_score"] == direct.y[listed["item"]].tolist()
+        plain_items = rows(plain, user, 2)["item"]
+        assert listed["explored"] == [item not in plain_items for item in listed["item"]]
+        explored += sum(listed["explored"])
     assert explored > 0
 
 
 def test_the_seed_decides_what_is_explored(trained: Path) -> None:
     def lists(seed: int) -> list[list[int]]:
         model = ready(trained, seed)
-        return [model.exploring_list(user, 3).items.tolist() for user in range(19)]
+        return [rows(model, user, 3)["item"] for user in range(19)]
 
     assert lists(0) == lists(0)
     assert lists(0) != lists(1)
@@ -90,16 +98,16 @@ def test_the_command_marks_explored_items(
     table = read_table(many)
     names = ["user", "place", "item", "score", "plain_score", "explored"]
     assert table.column_names == names
-    rows = [row for row in table.to_pylist() if row["explored"]]
-    assert 0 < len(rows) < len(table)
+    explored = [row for row in table.to_pylist() if row["explored"]]
+    assert 0 < len(explored) < len(table)
     (tmp_path / "user.txt").write_text("5\n")
     alone = tmp_path / "alone.parquet"
     assert run([*command, "--users", str(tmp_path / "user.txt"), "--out", str(alone)]) == 0
     assert read_table(alone).to_pylist() == [r for r in table.to_pylist() if r["user"] == 5]
     capsys.readouterr()
-    assert run([*command, "--user", str(rows[0]["user"])]) == 0
+    assert run([*command, "--user", str(explored[0]["user"])]) == 0
     lines = capsys.readouterr().out.splitlines()
-    assert any("explored" in line and str(rows[0]["item"]) in line for line in lines)
+    assert any("explored" in line and str(explored[0]["item"]) in line for line in lines)
 
 
 def test_exploring_can_be_switched_off(
@@ -111,9 +119,14 @@ def test_exploring_can_be_switched_off(
     table = read_table(plain)
     assert table.column_names == ["user", "place", "item", "score"]
     model = ready(trained, None)
-    (items, *_), _ = model.task.recommend(model.model, 5, 3)
     listed = [row["item"] for row in table.to_pylist() if row["user"] == 5]
-    assert listed == [model.item_ids[item].as_py() for item in items.tolist()]
+    items = torch.tensor(rows(model, 5, 3)["item"])
+    assert listed == model.item_ids.take(items.numpy()).to_pylist()
+    assert isinstance(model.model, Age)
+    candidates = Candidates(model.dataset, model.model.schema)
+    probability = model.model(candidates.shown_to(5)).sigmoid()
+    probability[candidates.items_of(5)] = 0
+    assert torch.equal(items, probability.topk(3).indices)
     capsys.readouterr()
     assert run([*command, "--user", "5"]) == 0
     assert "explored" not in capsys.readouterr().out
@@ -122,27 +135,32 @@ def test_exploring_can_be_switched_off(
 def test_items_with_many_events_are_not_explored(tmp_path: Path) -> None:
     model = ready(train(tmp_path, max_impressions="1"), 3)
     for user in range(19):
-        _, scores, plain_scores, marks = model.exploring_list(user, 2)
-        assert torch.equal(scores, plain_scores)
-        assert not marks.any()
+        listed = rows(model, user, 2)
+        assert listed["score"] == listed["plain_score"]
+        assert listed["explored"] == [False, False]
 
 
 def test_a_user_who_saw_nearly_all_items_has_a_shorter_list(trained: Path) -> None:
-    items, scores, plain_scores, marks = ready(trained, 3).exploring_list(0, 8)
+    model = ready(trained, 3)
+    assert isinstance(model.model, Age)
+    events = model.requests(np.array([0]))
+    candidates, (seen,) = Candidates(model.dataset, model.model.schema), events.seen_items()
+    items, scores, plain_scores, marks = exploring_list(
+        candidates, model.model, 0, 8, excluded=seen, seed=3
+    )
     assert int((items >= 0).sum()) == 6
     assert scores.isneginf().tolist() == [False] * 6 + [True] * 2
     assert plain_scores.isneginf().tolist() == [False] * 6 + [True] * 2
     assert not marks[6:].any()
-    table = ready(trained, 3).many(np.array([0]), 8, lambda _: None)
-    assert table.num_rows == 6
+    assert model.lists(events, 8).num_rows == 6
 
 
 def test_a_large_catalogue_is_read_in_parts(trained: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    at_once = ready(trained, 3).exploring_list(4, 3)
+    at_once = rows(ready(trained, 3), 4, 3)
     monkeypatch.setattr(age_module, "_ROWS", 7)
-    in_parts = ready(trained, 3).exploring_list(4, 3)
-    assert torch.equal(in_parts.items, at_once.items)
-    torch.testing.assert_close(in_parts.scores, at_once.scores)
+    in_parts = rows(ready(trained, 3), 4, 3)
+    assert in_parts["item"] == at_once["item"]
+    assert in_parts["score"] == pytest.approx(at_once["score"], rel=1e-5)
 
 
 def test_a_user_without_events_is_refused(

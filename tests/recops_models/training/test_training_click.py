@@ -22,7 +22,10 @@ from recops_models.data.storage import read_table, write_table
 from recops_models.evaluation.click_metrics import ClickMetrics
 from recops_models.examples.batch import Batch
 from recops_models.examples.click import ClickData, click_data
+from recops_models.recipes.answers import RequestItems
+from recops_models.recipes.answers_of import answers_of
 from recops_models.recipes.files import load_model, save_model
+from recops_models.recipes.request_events import RequestEvents
 from recops_models.recipes.run import run_job, task_of
 from recops_models.recipes.stage import StageContext
 from recops_models.training.click_task import ClickTask
@@ -186,7 +189,8 @@ def test_ratings_can_be_read_as_implicit_clicks(small: Dataset) -> None:
     model.register_forward_pre_hook(
         lambda _, inputs: lengths.append(inputs[0].lengths["history_item"])
     )
-    task.recommend(model, 3, 5)
+    events = RequestEvents.of_known_users(small, np.array([3]))
+    answers_of(clicks, model, small).rank(events, RequestItems(events.seen_items()), 5)
     user = small.user_vocabulary.ids[3]
     num_events = (small.interactions["user_id"].to_numpy() == user).sum()
     assert (lengths[0] == num_events).all()

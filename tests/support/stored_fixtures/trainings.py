@@ -115,7 +115,7 @@ def _read(folder: Path) -> Values:
         assert isinstance(data, Dataset)
         ready = ready_model(folder, job, model, data)
         users = requested_users("all", ready.dataset)[:_USERS]
-        values["recommended"] = ready.many(users, _RECOMMENDED, lambda _: None).to_pydict()
+        values["recommended"] = ready.lists(ready.requests(users), _RECOMMENDED).to_pydict()
     values["metrics.json"] = read_json(folder / "metrics.json", kind="metrics")
     values["curves.json"] = read_json(folder / "curves.json", kind="curves")
     values["predictions.parquet"] = read_table(folder / "predictions.parquet").num_rows

@@ -1,0 +1,71 @@
+"""Answers of click models, which score every allowed item."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import torch
+from torch import nn
+
+from recops_models.click.model import ClickScorer
+from recops_models.examples.candidates import Candidates
+from recops_models.examples.running_rates import RATES
+from recops_models.generative.ranker import Ranking, top_unseen
+from recops_models.recipes.answers import Answers, RequestItems
+from recops_models.recipes.job import Job
+from recops_models.recipes.request_events import RequestEvents
+from recops_models.training.device import device_of, to_device, to_host
+from recops_models.training.example_config import ExampleConfig
+
+_CANDIDATES = 4096
+"""Candidates per batch; a model may copy the history for each of them."""
+
+
+class ClickAnswers(Answers):
+    """Lists of a click model, by click probability.
+
+    Args:
+        model: the click model.
+        examples: how its examples were built.
+    """
+
+    def __init__(self, model: ClickScorer, examples: ExampleConfig) -> None:
+        self.model, self._examples = model, examples
+        names = [feature.name for feature in model.schema.schema.features]
+        self.keeps_others = RATES[0] in names
+
+    @torch.no_grad()
+    def batches(self, events: RequestEvents, items: RequestItems, k: int) -> Iterator[Ranking]:
+        """See :meth:`Answers.batches`; a batch is one request."""
+        num_items = events.dataset.items.num_rows
+        candidates = self.candidates(events)
+        for row, user in enumerate(events.users.tolist()):
+            allowed = None if items.allowed is None else items.allowed[row].unique()
+            scores = torch.full((num_items,), -torch.inf)
+            if allowed is None or len(allowed):
+                batch = to_device(candidates.shown_to(user, allowed), device_of(self.model))
+                logits = torch.cat([self.model(part) for part in batch.split(_CANDIDATES)])
+                shown = slice(None) if allowed is None else allowed
+                scores[shown] = to_host(logits.float().sigmoid())
+            yield top_unseen(scores[None], [items.banned[row]], k)
+
+    def candidates(self, events: RequestEvents) -> Candidates:
+        """Return the catalogue as inputs of the model, after the events of the requests."""
+        return Candidates(
+            events.dataset,
+            self.model.schema,
+            feedback=self._examples.feedback,
+            positive=self._examples.positive,
+        )
+
+
+def click_answers(job: Job, model: nn.Module) -> ClickAnswers:
+    """Return the answers of a click model.
+
+    Raises:
+        ValueError: the model is no click model.
+    """
+    examples = job.parts.get("examples")
+    if isinstance(model, ClickScorer) and isinstance(examples, ExampleConfig):
+        return ClickAnswers(model, examples)
+    raise ValueError(f"{job.model}: {type(model).__name__} recommends no items")
