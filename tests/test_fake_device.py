@@ -23,9 +23,6 @@ GROUPS = {
     "others": [path for path in MODULES if path.stem != "test_models"],
 }
 """Modules by the process that runs them."""
-OPS = sorted(
-    path.name for path in (TESTS / "recops" / "ops").iterdir() if any(path.glob("test_*.py"))
-)
 
 pytestmark = pytest.mark.skipif(
     not hasattr(backend_registration, "_setup_privateuseone_for_python_backend"),
@@ -42,13 +39,6 @@ def test_on_the_fake_device(group: str) -> None:
 @pytest.mark.slow
 def test_other_settings_on_the_fake_device() -> None:
     run_tests("-m", "slow", *map(str, GROUPS["models"]))
-
-
-@pytest.mark.full
-@pytest.mark.parametrize("family", OPS)
-def test_ops_on_the_fake_device(family: str) -> None:
-    """Op tests that state results run with every op on the fake device, as on a GPU."""
-    run_tests("-p", "fake_device", str(TESTS / "recops" / "ops" / family), "--device", "fake")
 
 
 def run_tests(*arguments: str) -> None:

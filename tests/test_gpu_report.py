@@ -16,6 +16,7 @@ STEPS = [
     "Races in shared memory",
     "Synchronisation",
     "Tuning of the launch table",
+    "Training steps in CUDA graphs",
     "Benchmarks",
 ]
 

@@ -1,31 +1,50 @@
 """Check the pages of results against the evidence protocol.
 
-``python tools/check_evidence.py`` reads ``docs/results/league``. It reports each violation, and
-generated pages that differ from the results.
+``python tools/check_evidence.py`` reads the league and the page of every paper in
+``docs/results``. It reports each violation, and generated text that differs from the results.
 """
 
 from __future__ import annotations
 
 import sys
 
+from render_claims import paper_pages
 from render_league import ROOT, pages
 
+from recops_evidence.claims import papers
+from recops_evidence.harness.page.page_faults import page_faults
 from recops_evidence.league.protocol import faults
 from recops_evidence.league.stored import read_league
+
+WITHOUT_PAGE = {"tiger"}
+"""Papers that are only a rival on another page."""
 
 
 def main() -> None:
     """Print the violations, and exit with status 1 if there are any."""
+    lines = [*_league(), *_papers()]
+    print("\n".join(lines) or "The pages follow the protocol.")
+    sys.exit(1 if lines else 0)
+
+
+def _league() -> list[str]:
     content = pages(ROOT)
     league = ROOT / "docs" / "results" / "league.md"
-    lines = faults(read_league(league.with_suffix("")), content[league])
-    lines += [
+    return faults(read_league(league.with_suffix("")), content[league]) + [
         f"{path.relative_to(ROOT)} must be written again: python tools/render_league.py"
         for path, text in content.items()
         if not path.exists() or path.read_text(encoding="utf-8") != text
     ]
-    print("\n".join(lines) or "The pages follow the protocol.")
-    sys.exit(1 if lines else 0)
+
+
+def _papers() -> list[str]:
+    found = paper_pages(ROOT)
+    missing = {*papers()} - {path.stem for path in found} - WITHOUT_PAGE
+    return [f"docs/results/{paper}.md is missing" for paper in sorted(missing)] + [
+        f"{path.relative_to(ROOT)}: {fault}"
+        for path, runs in found.items()
+        for fault in page_faults(path.read_text(encoding="utf-8"), runs)
+    ]
 
 
 if __name__ == "__main__":

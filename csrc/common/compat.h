@@ -186,6 +186,19 @@ inline std::pair<Tensor, Tensor> sorted(const Tensor& values) {
   return {torch::stable::detail::to<Tensor>(stack[0]), torch::stable::detail::to<Tensor>(stack[1])};
 }
 
+// Reads int64 values from a device, for which the host waits.
+inline std::vector<int64_t> read_values(const Tensor& values) {
+  std::vector<int64_t> result(values.numel());
+  const int64_t size = values.numel(), stride = 1;
+  AtenTensorHandle host;
+  TORCH_ERROR_CODE_CHECK(aoti_torch_create_tensor_from_blob(
+      result.data(), 1, &size, &stride, 0,
+      torch::stable::detail::to<int32_t>(torch::stable::detail::from(ScalarType::Long)), aoti_torch_device_type_cpu(),
+      0, &host));
+  assign(Tensor(host), values);
+  return result;
+}
+
 inline int64_t num_threads() { return torch::stable::get_num_threads(); }
 
 // Makes a tensor's GPU the current device within a scope.
@@ -224,13 +237,15 @@ inline void* current_stream(const Tensor& tensor) {
   return stream;
 }
 
-// Throws the error of the last failed call of an op, as Python's exception says. torch before 2.13 only prints it.
+// Throws the error of the last failed call of an op, as Python's exception says, without its traceback. torch before
+// 2.13 only prints it.
 [[noreturn]] inline void throw_error_of(const char* op) {
   using What = const char* (*)();
   static const auto what = reinterpret_cast<What>(dlsym(RTLD_DEFAULT, "torch_exception_get_what_without_backtrace"));
   const std::string message = what == nullptr ? "" : what();
   const auto colon = message.find(": ");
-  const std::string type = message.substr(0, colon), text = message.substr(colon == std::string::npos ? 0 : colon + 2);
+  const std::string type = message.substr(0, colon), line = message.substr(0, message.find("\n\nAt:\n"));
+  const std::string text = line.substr(colon == std::string::npos ? 0 : colon + 2);
   if (type == "ValueError") throw std::invalid_argument(text);
   if (type == "IndexError") throw std::out_of_range(text);
   throw std::runtime_error(message.empty() ? concat(op, ": failed; torch printed the error") : message);

@@ -147,4 +147,9 @@ class HpmnArguments : public Arguments {
   std::vector<const void*> w_ih_;
 };
 
+// Number of states that a scan keeps: one every `every` steps after the first.
+inline int64_t num_checkpoints(int64_t steps, int64_t every) {
+  return steps > 0 && every > 0 ? (steps - 1) / every : 0;
+}
+
 }  // namespace recops::memory

@@ -78,11 +78,6 @@ Tensor sum_groups(const Kernels& kernels, const Arguments& call, const Plan& pla
   return sums;
 }
 
-// Number of states that a scan keeps: one every `every` steps after the first.
-inline int64_t num_checkpoints(int64_t steps, int64_t every) {
-  return steps > 0 && every > 0 ? (steps - 1) / every : 0;
-}
-
 // Zeroes outputs past each row's length.
 inline void zero_past(const int64_t* lengths, int64_t rows, int64_t steps, int64_t row_bytes, void* outputs) {
   for (int64_t i = 0; lengths != nullptr && i < rows; ++i)

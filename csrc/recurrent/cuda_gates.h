@@ -2,6 +2,7 @@
 #pragma once
 
 #include "common/device.h"
+#include "common/device_activations.h"
 #include "common/device_math.h"
 #include "recurrent/kernel.h"
 
@@ -26,14 +27,6 @@ struct GateMix {
     return {multiply_add(base_attention, attention, base), multiply_add(slope_attention, attention, slope)};
   }
 };
-
-// e^(−scale·x), at most 2^60: the product of two is finite. NaN stays NaN.
-__device__ __forceinline__ float decay(float x, float scale) {
-  const float exponent = x * (scale * 1.4426950408889634f);
-  return power_of_two(exponent < -60.0f ? 60.0f : -exponent);
-}
-
-__device__ __forceinline__ float sigmoid(float x) { return reciprocal(1.0f + decay(x, 1.0f)); }
 
 // z = σ(z_sum) and n = tanh(n_sum), computed with a single division.
 __device__ __forceinline__ void update_gates(float z_sum, float n_sum, float& z, float& n) {

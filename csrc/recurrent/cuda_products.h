@@ -15,24 +15,14 @@
 #include "common/device.h"
 #include "common/device_floats.h"
 #include "common/device_math.h"
+#include "common/device_quads.h"
 #include "recurrent/cuda_block.h"
 
 namespace recops::recurrent::cuda {
 
-constexpr int kQuad = 4;
-
-__host__ __device__ constexpr int num_quads(int hidden) { return (hidden + kQuad - 1) / kQuad; }
-__host__ __device__ constexpr int padded(int hidden) { return num_quads(hidden) * kQuad; }
-
 // Values of packed weights [3·hidden, hidden], also of the transposed ones.
 __host__ __device__ constexpr int64_t packed_values(int hidden, int units) {
   return int64_t{3} * padded(hidden) * units;
-}
-
-__device__ __forceinline__ void load_quad(DevicePointer<const float> from, float (&to)[kQuad]) {
-  const Words16 words = load16<float>(from);
-  RECOPS_UNROLL
-  for (int i = 0; i < kQuad; ++i) to[i] = __uint_as_float(words.words[i]);
 }
 
 // Adds the products of `gates` matrices with the vectors of the thread's rows. `weights` is at the thread's unit.

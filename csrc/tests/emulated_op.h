@@ -67,7 +67,7 @@ struct OnDevice {
 
 // What has happened since recops_begin().
 struct Counts {
-  int launches, on_another_stream, without_guard;
+  int launches, on_another_stream, without_guard, reads;
 };
 inline Counts counts;
 inline int guards = 0;
@@ -113,6 +113,12 @@ inline Tensor zeros(std::initializer_list<int64_t> sizes, ScalarType dtype, cons
 inline std::pair<Tensor, Tensor> sorted(const Tensor& values) {
   const OnDevice on_device;
   return recops::sorted(values);
+}
+
+inline std::vector<int64_t> read_values(const Tensor& values) {
+  ++counts.reads;
+  const OnDevice on_device;
+  return recops::read_values(values);
 }
 
 }  // namespace emulated

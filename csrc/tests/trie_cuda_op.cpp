@@ -5,7 +5,11 @@ namespace recops::trie {
 using emulated::current_stream;
 using emulated::DeviceGuard;
 using emulated::empty;
+using emulated::read_values;
+using emulated::zeros;
 }  // namespace recops::trie
 
 #include "trie/cuda.cu"
+#include "trie/cuda_lookups.cu"
+#include "trie/cuda_lookups_op.cpp"
 #include "trie/cuda_op.cpp"

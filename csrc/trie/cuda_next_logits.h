@@ -90,7 +90,7 @@ class RowWriter {
     for (int i = 0; i < level && node >= 0; ++i) {
       const int64_t token = sequence_[a_.length - level + i];
       const int wanted = 0 <= token && token < a_.width ? a_.trie_tokens[i * a_.width + token] : -1;
-      node = find_child(a_.trie.children(node, is_good), wanted, lane);
+      node = a_.trie.find_child_with_warp(a_.trie.children(node, is_good), wanted, lane);
     }
     if (lane == 0) state_ = {level, node, num_items, !is_good};
   }
@@ -104,22 +104,6 @@ class RowWriter {
     const bool is_start = lane <= a_.depth && lane < a_.length && sequence_[a_.length - 1 - lane] == a_.begin_token;
     const unsigned starts = __ballot_sync(kFullWarp, is_start);
     return starts == 0 ? a_.depth + 1 : __ffs(static_cast<int>(starts)) - 1;
-  }
-
-  // Returns the child with the token, or −1. A warp divides the range by 32 in each step.
-  __device__ int find_child(Range children, int token, int lane) const {
-    int begin = children.begin, end = children.end;
-    while (end - begin > kWarpSize) {
-      const int step = (end - begin + kWarpSize - 1) / kWarpSize, probe = begin + lane * step;
-      const bool is_at_most = probe < end && a_.trie.token(probe) <= token;
-      const int count = __popc(__ballot_sync(kFullWarp, is_at_most));
-      if (count == 0) return -1;
-      begin += (count - 1) * step;
-      end = begin + step < end ? begin + step : end;
-    }
-    const int probe = begin + lane;
-    const unsigned equal = __ballot_sync(kFullWarp, probe < end && a_.trie.token(probe) == token);
-    return equal == 0 ? -1 : begin + __ffs(static_cast<int>(equal)) - 1;
   }
 
   // Marks the tokens of the allowed children. Returns whether this thread marked one.

@@ -40,6 +40,35 @@ struct DeviceTrie {
     return {begin, end};
   }
 
+  // The child with the token, or −1.
+  __device__ int find_child(Range children, int wanted) const {
+    int low = children.begin, high = children.end;
+    while (low < high) {
+      const int middle = low + (high - low) / 2;
+      if (token(middle) < wanted)
+        low = middle + 1;
+      else
+        high = middle;
+    }
+    return low < children.end && token(low) == wanted ? low : -1;
+  }
+
+  // find_child by a warp, which divides the range by 32 in each step.
+  __device__ int find_child_with_warp(Range children, int wanted, int lane) const {
+    int begin = children.begin, end = children.end;
+    while (end - begin > kWarpSize) {
+      const int step = (end - begin + kWarpSize - 1) / kWarpSize, probe = begin + lane * step;
+      const bool is_at_most = probe < end && token(probe) <= wanted;
+      const int count = __popc(__ballot_sync(kFullWarp, is_at_most));
+      if (count == 0) return -1;
+      begin += (count - 1) * step;
+      end = begin + step < end ? begin + step : end;
+    }
+    const int probe = begin + lane;
+    const unsigned equal = __ballot_sync(kFullWarp, probe < end && token(probe) == wanted);
+    return equal == 0 ? -1 : begin + __ffs(static_cast<int>(equal)) - 1;
+  }
+
   __device__ int num_items() const { return first_child[num_nodes] - num_nodes; }
 
   // Item positions below a node. Inconsistent arrays cause no reads outside them and no endless loop.
@@ -51,6 +80,25 @@ struct DeviceTrie {
     }
     begin = clamp(begin - num_nodes, 0, num_items);
     return {begin, clamp(end - num_nodes, begin, num_items)};
+  }
+
+  // items_below for a node whose arrays may be inconsistent, which makes `is_consistent` false.
+  __device__ Range items_below(int node, int depth, int num_items, bool& is_consistent) const {
+    int begin = node, end = node + 1;
+    for (int level = 0; level <= depth && begin < num_nodes; ++level) {
+      const int next = first_child[begin], last = first_child[end];
+      if (next <= begin || last < next || (next < num_nodes && last > num_nodes)) {
+        is_consistent = false;
+        return {0, 0};
+      }
+      begin = next;
+      end = last;
+    }
+    if (begin < num_nodes || end - num_nodes > num_items) {
+      is_consistent = false;
+      return {0, 0};
+    }
+    return {begin - num_nodes, end - num_nodes};
   }
 
  private:

@@ -11,11 +11,12 @@ import torch
 from torch import Tensor
 
 import recops
-from recops.benchmarks.cuda import cases, peers, report
+from recops.benchmarks.cuda import cases, peers, quantization, report
 from recops.benchmarks.cuda.runner import Ceilings, CudaRow, measure_ceilings, run_cuda_case
 from recops.benchmarks.cuda.timer import best_times, cuda_device
 from recops.benchmarks.registry import Case
 from recops.files import read_json
+from recops.ops._composite import COMPOSITES
 
 CPU = torch.device("cpu")
 
@@ -166,6 +167,7 @@ def test_the_report_names_the_card(tmp_path: Path) -> None:
 def test_cases_agree_with_their_peers(monkeypatch: pytest.MonkeyPatch) -> None:
     """The cases are built on the CPU, whose kernels must agree with the eager peer."""
     monkeypatch.setattr(cases, "QUICK_ENCODE_SHAPE", (300, 24, 2, 32))
+    monkeypatch.setattr(quantization, "QUICK_CODE_SHAPE", (300, 24, 2, 32))
     seen = []
     for case in cases.families("residual_quantization")[0](CPU, True):
         case.verify()
@@ -178,6 +180,9 @@ def test_cases_agree_with_their_peers(monkeypatch: pytest.MonkeyPatch) -> None:
         ("rq_encode", "bfloat16"),
         ("rq_encode", "float32"),
         ("nearest_codes", "float32"),
+        ("rq_decode", "float32"),
+        ("rq_decode", "float32"),
+        ("accumulate_codes", "float32"),
     ]
 
 
@@ -198,6 +203,31 @@ def test_a_beam_step_agrees_with_its_peer() -> None:
     case.peers["padded rows"]()
 
 
+def test_next_logits_agree_with_their_peer() -> None:
+    search = cases.Search(cases.Workload(300, 16, 3, batch=2, beams=3, exponent=0.8))
+    case = cases.next_logits_case(search, 7, device=CPU)
+    case.verify()
+    assert case.bytes > 2 * 7 * 151_936
+
+
+def test_recurrent_layers_agree_with_their_peers(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cases, "QUICK_LAYER_SHAPE", (3, 4, 5))
+    directions = []
+    for case in cases.families("recurrent")[0](CPU, True):
+        case.verify()
+        for peer in case.peers.values():
+            peer()
+        directions.append(case.direction)
+    assert directions == ["forward", "backward"]
+
+
+def test_every_family_with_a_kernel_has_cases() -> None:
+    kernels = {op for op, kind in recops.build_info()["backends"].items() if kind != "composite"}
+    families = {COMPOSITES[op] for op in kernels}
+    for family in families:
+        cases.families(family)
+
+
 def test_embedding_bags_agree_with_their_peers(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(cases, "QUICK_LOOKUP_SHAPE", (7, 4, 20, 18))
     seen = []
@@ -210,7 +240,7 @@ def test_embedding_bags_agree_with_their_peers(monkeypatch: pytest.MonkeyPatch) 
 
 
 def test_families_on_a_gpu() -> None:
-    assert len(cases.families()) == 4
+    assert len(cases.families()) == 5
     with pytest.raises(ValueError, match="no family 'dice' on a GPU; there are coaction"):
         cases.families("dice")
 

@@ -168,6 +168,30 @@ _HEADLINE = (
     ),
 )
 
+_control = partial(
+    _claims,
+    group="control",
+    source="ours: a world whose good items begin without clicks, so that exploring must pay",
+    reported=_NOTHING,
+    arms=(_AGE_TS, _AGE_UCB, _GREEDY),
+    worlds=("unlucky",),
+    seeds=10,
+)
+_CONTROL = (
+    *_control(
+        "age-ts-beats-greedy",
+        "Where exploring must pay, AGE-TS earns more than the model alone.",
+        _AGE_TS,
+        _GREEDY,
+    ),
+    *_control(
+        "age-ucb-beats-greedy",
+        "Where exploring must pay, AGE-UCB earns more than the model alone.",
+        _AGE_UCB,
+        _GREEDY,
+    ),
+)
+
 _radius = partial(
     _claims,
     group="radius",
@@ -282,4 +306,4 @@ _LOGGED = (
     ),
 )
 
-CLAIMS = (*_HEADLINE, *_REFINEMENT, *_RADIUS, *_MECHANISM, *_LOGGED)
+CLAIMS = (*_HEADLINE, *_CONTROL, *_REFINEMENT, *_RADIUS, *_MECHANISM, *_LOGGED)

@@ -9,12 +9,13 @@ from recops_evidence.league.row import Grid, Row
 
 _TRAINING: Mapping[str, Setting] = {
     "select": "gauc",
-    "epochs": 3,
-    "patience": 3,
+    "epochs": 10,
+    "patience": 2,
     "batch": 512,
     "warmup_epochs": 0.3,
     "max_len": 50,
 }
+"""Training stops when gAUC on validation falls: on ml-100k it peaks in the fifth or sixth epoch."""
 _NET: Mapping[str, Setting] = {"width": 32, "hidden": "200,80"}
 _ATTENTION: Mapping[str, Setting] = {**_NET, "attention_hidden": "80,40"}
 _RATES: Grid = {"learning_rate": (1e-3, 3e-3, 1e-2), "weight_decay": (0.0, 0.03, 0.3)}

@@ -24,6 +24,9 @@ METRICS: Mapping[Kind, tuple[str, ...]] = {
 }
 """Test metrics of a table; the first one is the headline."""
 
+NOT_STARTED = "not started"
+"""Reason of a missing row without finished runs."""
+
 
 class RowResult(TypedDict):
     """Figures of a row on a set.

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from recops_evidence.league.comparison import Mean
-from recops_evidence.league.figures import LeagueResults, RowResult, SetResult
+from recops_evidence.league.figures import NOT_STARTED, LeagueResults, RowResult, SetResult
 from recops_evidence.league.sets import SETS, Kind
 from recops_models.evaluation.benjamini_hochberg import benjamini_hochberg
 
@@ -52,15 +52,16 @@ _METHOD = """## Method
   both are only in training. Sets with real negatives use them. Elsewhere each event has one
   negative by popularity; in validation and test, a negative is unknown to the model if and only if
   its positive is. GAUC, the mean AUC within users, selects epochs and settings, because a
-  recommender ranks items for one user. *Frozen*: histories and rates end before the user's test
+  recommender ranks items for one user. It selects overconfident epochs: compare logloss before you
+  use scores as probabilities. *Frozen*: histories and rates end before the user's test
   part. Scores that follow a user's recent labels lower the live GAUC by construction, because a
   click raises the scores of all later examples; the frozen columns have no such effect.
 - **Next items.** The last item of each user is the test part, the one before it validation. All
   items that the user has not met are ranked, and equal scores are ordered at random. NDCG@10
   selects.
 - **Tuning.** Each row has 8 trials from its grid under one seed; the best 2 continue under all
-  tuning seeds. While the best value lies at an edge of a grid, the next value beyond it is tried.
-  No trial reads the test part.
+  tuning seeds. While the best value lies at an edge of a grid, the next value beyond it is tried
+  under one seed, and under all seeds if it is better there. No trial reads the test part.
 - **Seeds.** Ten; five if a run exceeds two core-minutes, three if it exceeds ten. A run has one
   thread and at most 30 core-minutes.
 - **Costs.** Computing time on one core. A request scores 100 items for one user (clicks), or finds
@@ -193,14 +194,21 @@ def _interval(ends: tuple[float, float]) -> str:
 
 def _missing(results: LeagueResults) -> str:
     lines = [
-        f"- {set_title(each)}: "
-        + "; ".join(f"{row} ({why})" for row, why in each["missing"].items())
-        for each in results["sets"]
-        if each["missing"]
+        f"- {set_title(each)}: {_reasons(each)}" for each in results["sets"] if each["missing"]
     ]
     measured = {each["name"] for each in results["sets"]}
     lines += [f"- {each.name}: not started" for each in SETS if each.name not in measured]
     return "## Missing\n\n" + ("\n".join(lines) if lines else "Nothing.")
+
+
+def _reasons(each: SetResult) -> str:
+    """Return the missing rows by reason; rows that wait are not listed if none is finished."""
+    waiting = [row for row, why in each["missing"].items() if why == NOT_STARTED]
+    texts = [f"{row} ({why})" for row, why in each["missing"].items() if why != NOT_STARTED]
+    if waiting:
+        rows = f": {'; '.join(waiting)}" if each["rows"] or texts else ""
+        texts.append(f"{NOT_STARTED}{rows}")
+    return "; ".join(texts)
 
 
 def _appendix(results: LeagueResults) -> str:

@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Iterator
 
+from recops_evidence.harness.page.length import length_fault
 from recops_evidence.league.claims import MOST_CLAIMS
 from recops_evidence.league.figures import METRICS, LeagueResults, RowResult, SetResult
 from recops_evidence.league.league_run import LeagueRun
 from recops_evidence.league.plan import LONG_RUNS, MOST_SEEDS
 from recops_models.evaluation.holm import holm
 
-MOST_WORDS = 800
-"""Largest number of words before the appendix, without tables."""
 _MARGIN = 0.5
 """Deviation of a run's computing time from that of the trial that set its number of seeds."""
 
@@ -25,11 +23,12 @@ def faults(results: LeagueResults, page: str) -> list[str]:
         results: the figures.
         page: the page in Markdown.
     """
+    too_long = length_fault(page)
     return [
         *_general(results),
         *(f"{each['name']}: {fault}" for each in results["sets"] for fault in _set_faults(each)),
         *_family(results),
-        *_length(page),
+        *([] if too_long is None else [too_long]),
     ]
 
 
@@ -78,11 +77,3 @@ def _family(results: LeagueResults) -> Iterator[str]:
             yield f"{claim['text']} must have p = {p:.3g} after Holm, got {claim['adjusted_p']:.3g}"
         if claim["difference"]["detectable"] is None:
             yield f"{claim['text']} must have a minimum detectable difference"
-
-
-def _length(page: str) -> Iterator[str]:
-    before = page.partition("## Appendix")[0]
-    prose = [line for line in before.splitlines() if not line.startswith("|")]
-    words = len(re.findall(r"\S+", "\n".join(prose)))
-    if words > MOST_WORDS:
-        yield f"the page must have at most {MOST_WORDS} words before the appendix, got {words}"

@@ -12,7 +12,7 @@ from recops_evidence.harness.user_values import UserValues
 from recops_evidence.league.claims import claim_results
 from recops_evidence.league.comparison import RowValues
 from recops_evidence.league.description import describe
-from recops_evidence.league.figures import METRICS, LeagueResults, RowResult, SetResult
+from recops_evidence.league.figures import METRICS, NOT_STARTED, LeagueResults, RowResult, SetResult
 from recops_evidence.league.league_run import LeagueRun
 from recops_evidence.league.plan import Entry, LeaguePlan
 from recops_evidence.league.sets import LeagueSet
@@ -138,10 +138,10 @@ def _progress(plan: LeaguePlan, entry: Entry, finished: Mapping[Run, Record]) ->
     records = {run.seed: finished[run] for run in runs if run in finished}
     if _failed(records):
         return "a run diverged or exceeded its time"
-    if runs:
+    if records or (runs and entry.row.grid):
         return f"{len(records)} of {len(runs)} seeds measured"
     done = sum(run in finished for run in plan.search(entry, finished).runs)
-    return f"tuning, {done} trial runs finished" if done else "not started"
+    return f"tuning, {done} trial runs finished" if done else NOT_STARTED
 
 
 def _row(

@@ -23,7 +23,7 @@ class Effort:
     Attributes:
         trials: combinations of the grid, under one seed each.
         continued: best combinations that continue under all tuning seeds.
-        widenings: maximum number of trials beyond edges, under all tuning seeds.
+        widenings: maximum number of trials beyond edges.
     """
 
     trials: int = 8
@@ -65,7 +65,8 @@ def search(
 
     All combinations of :meth:`Row.draw` run under the first seed. The best ones continue under all
     seeds. While the best value of a setting lies at an edge of its grid, the next value beyond it
-    (:func:`~recops_evidence.harness.tuning.beyond`) is tried with the best values of the others.
+    (:func:`~recops_evidence.harness.tuning.beyond`) is tried with the best values of the others. It
+    continues under all seeds if it is better than the best settings under the first one.
 
     Args:
         row: the row.
@@ -107,7 +108,12 @@ def search(
             return Search(tuple(needed), best, grid, tuple(edges), trials)
         name, value = next(iter(edges.items()))
         grid[name] = sorted([*grid[name], value], key=float)
-        candidates.append(tuple(sorted({**dict(best), name: str(value)}.items())))
+        wider: ArmSettings = tuple(sorted({**dict(best), name: str(value)}.items()))
+        first_score, level = mean_score(wider, 1), mean_score(best, 1)
+        if first_score is None or level is None:
+            return Search(tuple(needed), None, grid, trials=trials + 1)
+        if first_score > level:
+            candidates.append(wider)
     raise AssertionError("the loop returns")
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,18 +12,39 @@ from recops_models.training.device import AUTO
 
 if TYPE_CHECKING:
     from recops_models.data.dataset import Dataset
+    from recops_models.data.ids import IdKind
+    from recops_models.data.table_options import TimeUnit
 
 
-def load_data(name_or_folder: str | Path) -> Dataset:
+def load_data(
+    name_or_folder: str | Path,
+    *,
+    columns: Mapping[str, str] | None = None,
+    separator: str | None = None,
+    header: Sequence[str] | Mapping[str, Sequence[str]] | None = None,
+    time_unit: TimeUnit = "s",
+    time_format: str | None = None,
+    ids: IdKind = "auto",
+) -> Dataset:
     """Load a data set by name, or from a folder or file of interactions.
 
     Args:
         name_or_folder: a name of ``recops data list``; a folder that ``recops data import`` wrote,
-            or one with ``interactions.parquet`` or ``.csv``; or a file of interactions.
+            or one with ``interactions.parquet``, ``.csv``, ``.tsv`` or ``.csv.gz``; or a file of
+            interactions. All other arguments describe such own files.
+        columns: names in the files by canonical name, such as ``{"item_id": "sku"}``.
+        separator: character between fields; None: found from the suffix and the first line.
+        header: column names of files without a header line: of the interactions, or by table.
+        time_unit: unit of numbers in ``timestamp`` since the epoch; ``"order"`` ignores them, for
+            rows in the order of the events. Files without ``timestamp`` are read so too.
+        time_format: format of text in ``timestamp``, such as ``"%d/%m/%Y %H:%M"``; None reads ISO
+            dates, ``2026/01/31`` and ``31.01.2026``.
+        ids: ``"integer"``, ``"string"``, or ``"auto"``, which chooses by the values.
 
     Raises:
         UnknownDataError: no data set of this name and no such path.
-        DataError: the data is missing, damaged or unsuitable.
+        DataError: the data is missing, damaged or unsuitable; an argument is invalid, or does not
+            apply to a named or imported data set.
 
     Example:
         >>> import tempfile
@@ -36,8 +58,12 @@ def load_data(name_or_folder: str | Path) -> Dataset:
         2
     """
     from recops_models.data.sets import load as load_set
+    from recops_models.data.table_options import TableOptions
 
-    return load_set(name_or_folder)
+    if header is not None and not isinstance(header, Mapping):
+        header = {"interactions": header}
+    options = TableOptions(columns or {}, separator, header or {}, time_unit, time_format)
+    return load_set(name_or_folder, ids=ids, options=None if options == TableOptions() else options)
 
 
 def load(folder_or_repo: str | Path, *, device: str = AUTO) -> Model:

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from enum import Enum
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
 from recops_models.cli.application import app, load_data, make_folder, print_findings
 from recops_models.printable import printable
+
+if TYPE_CHECKING:
+    from recops_models.data.table_options import TableOptions
 
 data = typer.Typer(no_args_is_help=True, help="List, fetch, describe and import data sets.")
 app.add_typer(data, name="data")
@@ -25,6 +28,15 @@ class SourceKind(str, Enum):
     onerec = "onerec"
     caserec = "caserec"
     movielens = "movielens"
+
+
+class TimeUnitChoice(str, Enum):
+    """Units of times."""
+
+    s = "s"
+    ms = "ms"
+    us = "us"
+    order = "order"
 
 
 class Ids(str, Enum):
@@ -121,33 +133,96 @@ def import_data(
             help="Keep integer ids, or map string ids to numbers. auto chooses by the values."
         ),
     ] = Ids.auto,
+    columns: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--map",
+            help="csv: names of columns in the files, as `user_id=uid,item_id=sku,timestamp=ts`.",
+            metavar="NAME=COLUMN",
+            show_default=False,
+        ),
+    ] = None,
+    separator: Annotated[
+        str | None,
+        typer.Option(
+            "--sep",
+            help="csv: character between fields, or `tab`. Default: by suffix and first line.",
+            show_default=False,
+        ),
+    ] = None,
+    header: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--columns",
+            help="csv: column names of `interactions` without a header line, as "
+            "`user_id,item_id,timestamp`; of another table, as `items:item_id,price`.",
+            metavar="NAMES",
+            show_default=False,
+        ),
+    ] = None,
+    time_unit: Annotated[
+        TimeUnitChoice,
+        typer.Option(
+            help="csv: unit of numeric times since the epoch. order: ignore times, the rows are in "
+            "the order of the events.",
+        ),
+    ] = TimeUnitChoice.s,
+    time_format: Annotated[
+        str | None,
+        typer.Option(
+            help="csv: format of times as text, such as `%d/%m/%Y %H:%M`. Default: ISO dates, "
+            "2026/01/31, 31.01.2026.",
+            show_default=False,
+        ),
+    ] = None,
+    index: Annotated[
+        Path | None,
+        typer.Option(help="letter: file of semantic IDs of another name.", show_default=False),
+    ] = None,
 ) -> None:
     """Convert data to the format that all commands read. Invalid rows are counted and reported.
 
     Kinds: `recbole`, atomic files (`NAME.inter`, `NAME.item`, `NAME.user`); `s3rec`, one line per
     user (`user item item …`, with `NAME_item2attributes.json` and `NAME_item2title.json` in the
-    same folder); `csv`, a folder with `interactions.csv` or `.parquet` and optionally `items.*`
-    (item_id, text and attribute columns) and `users.*`, or the file of interactions alone;
-    `letter`, `NAME.inter.json` and `NAME.index.json`; `onerec`, `NAME.item.json`,
-    `NAME.index.json` and `NAME_train|valid|test.csv`; `caserec`, a zip archive of `.dat` files;
-    `movielens`, GroupLens' own `ratings.dat`, `ratings.csv` or `u.data` with films and users.
+    same folder); `csv`, a folder with `interactions.csv`, `.tsv`, `.csv.gz` or `.parquet` and
+    optionally `items.*` (item_id, text and attribute columns) and `users.*`, or the file of
+    interactions alone; `letter`, `NAME.inter.json` and `NAME.index.json`; `onerec`,
+    `NAME.item.json`, `NAME.index.json` and `NAME_train|valid|test.csv`; `caserec`, a zip archive of
+    `.dat` files; `movielens`, GroupLens' own `ratings.dat`, `ratings.csv` or `u.data` with films
+    and users.
 
     Interactions of `csv` have user_id, item_id, timestamp, and optionally rating, label, feedback,
-    weight, position, propensity, domain, scene.
+    weight, position, propensity, domain, scene. `--map` names columns that are called otherwise.
+    Without timestamp, rows are in the order of the events.
 
     Integer columns of items and users are categories if their names end in `_id`, or if they have
     at most 50 values and at least 20 rows per value. Other integers are numbers. The import prints
     the choice per column.
 
     Example: `recops data import csv shop/ --out data/shop && recops data describe data/shop`
+
+    Example: `recops data import csv log.tsv --map user_id=uid,item_id=sku,timestamp=ts --time-unit
+    ms --out data/log`
     """
     from recops_models.cli.stage_bars import StageBars
     from recops_models.data import IMPORTERS, save_dataset
+    from recops_models.data.table_options import TableOptions
     from recops_models.out_folder import out_folder
 
+    tables = _table_options(columns or [], separator, header or [], time_unit.value, time_format)
+    if tables != TableOptions() and kind != SourceKind.csv:
+        names = "--map, --sep, --columns, --time-unit and --time-format"
+        raise typer.BadParameter(f"{names} apply to csv, not to {kind.value}")
+    if index is not None and kind != SourceKind.letter:
+        raise typer.BadParameter(f"--index applies to letter, not to {kind.value}")
+    more: dict[str, object] = {}
+    if kind == SourceKind.csv:
+        more["options"] = tables
+    if index is not None:
+        more["index"] = index
     with StageBars() as bars:
         bars.start("read")
-        dataset = IMPORTERS[kind.value](path, name=name, ids=ids.value)
+        dataset = IMPORTERS[kind.value](path, name=name, ids=ids.value, **more)
         bars.start("write")
         with out_folder(make_folder(out), kind="dataset", source=path) as folder:
             save_dataset(dataset, folder, bars)
@@ -157,3 +232,50 @@ def import_data(
     )
     counts = f"{users:,} users, {items:,} items, {events:,} interactions"
     typer.echo(printable(f"{dataset.name}: {counts} in {out}"))
+
+
+def _table_options(
+    columns: list[str],
+    separator: str | None,
+    header: list[str],
+    time_unit: Literal["s", "ms", "us", "order"],
+    time_format: str | None,
+) -> TableOptions:
+    from recops_models.data.errors import DataError
+    from recops_models.data.table_options import TableOptions
+
+    try:
+        return TableOptions(
+            columns=column_mapping(columns),
+            separator="\t" if separator in ("tab", "\\t") else separator,
+            header=dict(map(_table_header, header)),
+            time_unit=time_unit,
+            time_format=time_format,
+        )
+    except DataError as error:
+        raise typer.BadParameter(str(error)) from error
+
+
+def column_mapping(texts: list[str]) -> dict[str, str]:
+    """Return the pairs of ``--map``; a part without ``=`` belongs to the name before it."""
+    pairs: dict[str, str] = {}
+    for text in texts:
+        last = None
+        for part in text.split(","):
+            name, separator, column = part.partition("=")
+            if separator:
+                last = name.strip()
+                pairs[last] = column.strip()
+            elif last is None:
+                raise typer.BadParameter(f"--map must be name=column, got {text!r}")
+            else:
+                pairs[last] += f",{part}"
+    return pairs
+
+
+def _table_header(text: str) -> tuple[str, list[str]]:
+    """Return a table and its column names, from one ``--columns``."""
+    table, separator, names = text.partition(":")
+    if not separator:
+        table, names = "interactions", text
+    return table.strip(), [name.strip() for name in names.split(",")]

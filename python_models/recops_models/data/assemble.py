@@ -14,6 +14,7 @@ from recops_models.data.errors import DataError
 from recops_models.data.events import OPTIONAL, read_events
 from recops_models.data.ids import IdKind, IdReader
 from recops_models.data.report import ImportReport
+from recops_models.data.times import TimeFormat
 from recops_models.data.vocabulary import distinct
 
 
@@ -26,6 +27,8 @@ def assemble(
     source: str,
     ids: IdKind = "auto",
     time: TimeKind = "seconds",
+    time_format: TimeFormat | None = None,
+    row_order: bool = False,
     extra_columns: tuple[str, ...] = (),
     drop_duplicates: bool = True,
     notes: tuple[str, ...] = (),
@@ -46,8 +49,9 @@ def assemble(
 
     Args:
         name: the data set's name.
-        interactions: ``user_id``, ``item_id``, ``timestamp`` (except with time ``"none"``), and
-            optionally the columns of :data:`~recops_models.data.events.OPTIONAL`.
+        interactions: ``user_id``, ``item_id``, ``timestamp`` (except with time ``"none"`` and
+            with ``row_order``), and optionally the columns of
+            :data:`~recops_models.data.events.OPTIONAL`.
         items: ``item_id`` and any columns; None takes the items of the interactions.
         users: ``user_id`` and any columns.
         source: origin of the files, for the report.
@@ -55,6 +59,8 @@ def assemble(
             strings in ``user_key`` and ``item_key``), or ``"auto"``: integers if more than half of
             the ids are integers.
         time: meaning of ``timestamp``; see :class:`Dataset`.
+        time_format: format of ``timestamp``, if the user can choose it; None: the default format.
+        row_order: with time ``"order"``, ``timestamp`` is the position among the user's rows.
         extra_columns: further columns of ``interactions`` to copy unchecked.
         drop_duplicates: drop exact duplicates; a log of impressions may contain them.
         notes: added to the report.
@@ -62,7 +68,8 @@ def assemble(
     Raises:
         DataError: a column is missing, or no valid row is left.
     """
-    required = ("user_id", "item_id", *(() if time == "none" else ("timestamp",)))
+    is_timed = time != "none" and not row_order
+    required = ("user_id", "item_id", *(("timestamp",) if is_timed else ()))
     interactions = with_columns(interactions, (*required, *extra_columns), OPTIONAL)
     items = items and with_columns(items, ("item_id",))
     users = users and with_columns(users, ("user_id",))
@@ -82,6 +89,8 @@ def assemble(
         item_ids,
         catalogue,
         time=time,
+        time_format=time_format,
+        row_order=row_order,
         extra_columns=extra_columns,
         drop_duplicates=drop_duplicates,
     )
@@ -110,6 +119,7 @@ def assemble(
         users=_entity_table(people, events, "user", user_ids.keys),
         report=report,
         time=time,
+        time_format=time_format or TimeFormat(),
     )
 
 

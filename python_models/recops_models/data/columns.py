@@ -19,17 +19,10 @@ Faults: TypeAlias = list[tuple[str, BoolArray]]
 
 _INTEGER = r"^(0|[1-9][0-9]*)$"  # "007" and "7" are different ids, so "007" is not an integer.
 _NEGATIVE = r"^-[1-9][0-9]*$"
-_NUMBER = r"^[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?$"
+NUMBER = r"^[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?$"
 _NOT_FINITE = r"^(?i)[+-]?(nan|inf|infinity)$"
-_DATE = (
-    r"^(?P<day>[0-9]{4}-[0-9]{2}-[0-9]{2})"
-    r"(?:[T ](?P<clock>[0-9]{2}:[0-9]{2}(?::[0-9]{2})?)(?:\.[0-9]+)?)?"
-    r" ?(?P<zone>Z|UTC|[+-](?:0[0-9]|1[0-4])(?::?[0-5][0-9])?)?$"
-)
-_MOMENT = "%Y-%m-%d %H:%M:%S"
+_BOOLEAN = r"^(?i)(true|false)$"
 _LARGEST = "9223372036854775807"
-_START_OF_TIME = -62_135_596_800  # Year 1 in seconds.
-_END_OF_TIME = 253_402_300_800  # Year 10000 in seconds; times in ms after January 1978 exceed it.
 
 
 def mask(condition: pa.ChunkedArray) -> BoolArray:
@@ -98,8 +91,13 @@ def parse_keys(
     return values, [(f"{name} is missing", mask(pc.equal(text, "")))]
 
 
-def parse_numbers(column: pa.ChunkedArray, name: str) -> tuple[NDArray[np.float64], Faults]:
-    """Parse numbers, or numbers written as text, as finite float64 values."""
+def parse_numbers(
+    column: pa.ChunkedArray, name: str, *, booleans: bool = True
+) -> tuple[NDArray[np.float64], Faults]:
+    """Parse numbers, and numbers written as text, as finite float64 values.
+
+    With ``booleans``, the text ``true`` is 1 and ``false`` is 0, in any case.
+    """
     if pa.types.is_boolean(column.type):
         column = column.cast(pa.int8())
     if (
@@ -113,7 +111,11 @@ def parse_numbers(column: pa.ChunkedArray, name: str) -> tuple[NDArray[np.float6
     else:
         text = as_text(column)
         missing = mask(pc.equal(text, ""))
-        number = mask(pc.match_substring_regex(text, _NUMBER))
+        if booleans:
+            truth = pc.match_substring_regex(text, _BOOLEAN)
+            digits = pc.if_else(pc.equal(pc.ascii_lower(text), "true"), "1", "0")
+            text = pc.if_else(truth, digits, text)
+        number = mask(pc.match_substring_regex(text, NUMBER))
         not_finite = mask(pc.match_substring_regex(text, _NOT_FINITE))
         values = pc.if_else(pa.array(number), text, "0").cast(pa.float64()).to_numpy().copy()
         values[not_finite] = np.nan
@@ -124,42 +126,3 @@ def parse_numbers(column: pa.ChunkedArray, name: str) -> tuple[NDArray[np.float6
         (f"{name} is not a number", unreadable),
         (f"{name} is not finite", ~finite),
     ]
-
-
-def _parse_dates(text: pa.ChunkedArray) -> pa.ChunkedArray:
-    """Parse ISO dates and times as seconds, in UTC unless a zone is given; null if not a date."""
-    parts = pc.extract_regex(text, _DATE)
-    day, clock, zone = (pc.struct_field(parts, [name]) for name in ("day", "clock", "zone"))
-    clock = pc.if_else(pc.equal(clock, ""), "00:00:00", clock)
-    clock = pc.if_else(
-        pc.equal(pc.binary_length(clock), 5), pc.binary_join_element_wise(clock, "00", ":"), clock
-    )
-    moment = pc.binary_join_element_wise(day, clock, " ")
-    seconds = pc.strptime(moment, format=_MOMENT, unit="s", error_is_null=True)
-    # strptime reads February 30th as March 1st.
-    seconds = pc.if_else(pc.equal(pc.strftime(seconds, format=_MOMENT), moment), seconds, None)
-    digits = pc.replace_substring_regex(zone, r"[^0-9]", "")
-    digits = pc.utf8_rpad(digits, 4, "0").cast(pa.int64())
-    ahead = pc.add(
-        pc.multiply(pc.divide(digits, 100), 3600),
-        pc.multiply(pc.subtract(digits, pc.multiply(pc.divide(digits, 100), 100)), 60),
-    )
-    ahead = pc.if_else(pc.starts_with(zone, "-"), pc.negate(ahead), ahead)
-    return pc.subtract(seconds.cast(pa.int64()), ahead)
-
-
-def parse_times(column: pa.ChunkedArray, name: str) -> tuple[NDArray[np.int64], Faults]:
-    """Parse numbers (rounded down), text, ISO dates or timestamps as seconds since the epoch."""
-    kind = column.type
-    if pa.types.is_timestamp(kind) or pa.types.is_date(kind):
-        column = column.cast(pa.timestamp("s"), safe=False).cast(pa.int64())
-    elif pa.types.is_string(kind) or pa.types.is_large_string(kind):
-        column = as_text(column)
-        if not mask(pc.match_substring_regex(column, _NUMBER)).all():
-            column = pc.coalesce(_parse_dates(column).cast(pa.string()), column)
-    values, faults = parse_numbers(column, name)
-    seconds = np.floor(values)
-    late, early = seconds >= _END_OF_TIME, seconds < _START_OF_TIME
-    faults.append((f"{name} is past the year 9999; it must be seconds since the epoch", late))
-    faults.append((f"{name} is before the year 1; it must be seconds since the epoch", early))
-    return np.where(late | early, 0, seconds).astype(np.int64), faults

@@ -13,6 +13,8 @@ import pyarrow.compute as pc
 
 from recops_models.data.errors import DataError
 from recops_models.data.report import ImportReport
+from recops_models.data.table_options import TableOptions, TimeUnit
+from recops_models.data.times import TimeFormat
 from recops_models.data.vocabulary import Vocabulary
 
 if TYPE_CHECKING:
@@ -43,7 +45,8 @@ class Dataset:
             random event.
         library: library of the frames that the data was read from (``"polars"``); results come back
             in it.
-        columns: names of the frames' columns by canonical name (``{"item_id": "sku"}``).
+        columns: names of the source's columns by canonical name (``{"item_id": "sku"}``).
+        time_format: format of the source's times.
 
     Example:
         >>> import recops_models as rm
@@ -61,6 +64,7 @@ class Dataset:
     time: TimeKind = "seconds"
     library: str = "pyarrow"
     columns: Mapping[str, str] = field(default_factory=dict)
+    time_format: TimeFormat = field(default_factory=TimeFormat)
 
     def __post_init__(self) -> None:
         for table, columns in (
@@ -84,6 +88,8 @@ class Dataset:
         users: Frame | None = None,
         *,
         columns: Mapping[str, str] | None = None,
+        time_unit: TimeUnit = "s",
+        time_format: str | None = None,
         name: str = "frames",
     ) -> Dataset:
         """Return a data set from data frames, with the caller's ids.
@@ -93,18 +99,22 @@ class Dataset:
         and ``report`` counts and names them.
 
         Args:
-            interactions: columns ``user_id``, ``item_id`` and ``timestamp`` (seconds since the
-                epoch, a date or a time), and the optional columns of
-                :mod:`recops_models.data.importers.folder`.
+            interactions: columns ``user_id``, ``item_id`` and ``timestamp`` (a number, a date or a
+                time), and the optional columns of :mod:`recops_models.data.importers.folder`.
+                Without ``timestamp``, the rows are in the order of the events.
             items: column ``item_id`` and any text or attributes. It is the catalogue: events of
                 other items are left out. None: the items of the interactions.
             users: column ``user_id`` and any attributes.
             columns: names in the frames by canonical name, such as ``{"item_id": "sku"}``.
+            time_unit: unit of numbers in ``timestamp`` since the epoch; ``"order"`` ignores them,
+                for rows in the order of the events.
+            time_format: format of text in ``timestamp``, such as ``"%d/%m/%Y %H:%M"``; None reads
+                ISO dates, ``2026/01/31`` and ``31.01.2026``.
             name: name of the data set, for reports.
 
         Raises:
-            DataError: a frame is no table, a column is missing or mixes types, or no valid event is
-                left.
+            DataError: a frame is no table, a column is missing or mixes types, no valid event is
+                left, or a unit or format is invalid.
 
         Example:
             >>> import recops_models as rm
@@ -117,7 +127,11 @@ class Dataset:
         # The reader builds data sets, so that an import of it here would be a cycle.
         reader = importlib.import_module("recops_models.data.from_frames")
         dataset: Dataset = reader.dataset_from_frames(
-            interactions, items, users, columns=columns or {}, name=name
+            interactions,
+            items,
+            users,
+            options=TableOptions(columns or {}, time_unit=time_unit, time_format=time_format),
+            name=name,
         )
         return dataset
 

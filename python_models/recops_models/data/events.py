@@ -10,6 +10,7 @@ from recops_models.data import columns
 from recops_models.data.checks import RawTable, RowCheck, repeats
 from recops_models.data.dataset import TimeKind, column_role, is_list
 from recops_models.data.ids import IdReader
+from recops_models.data.times import TimeFormat, parse_times
 
 OPTIONAL = ("rating", "label", "feedback", "weight", "position", "propensity")
 """Optional numbers of an interaction, f32 and finite: feedback 0 (disliked), 1 (neutral) or 2
@@ -41,6 +42,8 @@ def read_events(
     catalogue: pa.Table | None,
     *,
     time: TimeKind,
+    time_format: TimeFormat | None,
+    row_order: bool,
     extra_columns: tuple[str, ...],
     drop_duplicates: bool,
 ) -> pa.Table:
@@ -50,8 +53,10 @@ def read_events(
     bad rows.
     """
     read = {"user_id": user_ids.read(raw, check), "item_id": item_ids.read(raw, check)}
-    if time != "none":
-        read["timestamp"], faults = columns.parse_times(raw.table["timestamp"], "timestamp")
+    if time != "none" and not row_order:
+        read["timestamp"], faults = parse_times(
+            raw.table["timestamp"], "timestamp", time_format, advice=time_format is not None
+        )
         check.reject_faults(faults, "timestamp")
     for name in (name for name in OPTIONAL if name in raw.table.column_names):
         values, faults = columns.parse_numbers(raw.table[name], name)
@@ -70,7 +75,8 @@ def read_events(
     if catalogue is not None:
         unknown = ~np.isin(read["item_id"], catalogue["item_id"].to_numpy())
         check.reject(unknown, "item_id is not among the items", ["item_id"])
-    if drop_duplicates:
+    # In row order, equal rows are repeated events.
+    if drop_duplicates and not row_order:
         shown = [name for name in ("user_id", "item_id", "timestamp") if name in read]
         check.reject(
             repeats(list(read.values()), check.rows), "exact repetition of an earlier row", shown
@@ -78,6 +84,7 @@ def read_events(
     rows = check.rows
     if time == "none":
         rows = np.random.default_rng(0).permutation(rows)
+    if "timestamp" not in read:
         read["timestamp"] = _positions(read["user_id"], rows)
     times = read["timestamp"][rows]
     if time == "seconds":

@@ -7,13 +7,13 @@ from collections.abc import Mapping
 
 import pyarrow as pa
 
-from recops_models.data.assemble import assemble
 from recops_models.data.categories import with_integer_categories
 from recops_models.data.checks import RawTable, plain_text
+from recops_models.data.column_names import renamed
 from recops_models.data.dataset import Dataset
-from recops_models.data.errors import DataError
-from recops_models.data.events import setting_columns
 from recops_models.data.frames import Frame, library_of, to_arrow
+from recops_models.data.own_tables import assemble_own
+from recops_models.data.table_options import TableOptions
 
 
 def dataset_from_frames(
@@ -21,28 +21,18 @@ def dataset_from_frames(
     items: Frame | None = None,
     users: Frame | None = None,
     *,
-    columns: Mapping[str, str],
+    options: TableOptions,
     name: str,
 ) -> Dataset:
     """Return a data set; see :meth:`Dataset.from_frames` for arguments and errors."""
     frames = {"interactions": interactions, "items": items, "users": users}
-    tables = {key: to_arrow(frame, key) for key, frame in frames.items() if frame is not None}
-    known = {column for table in tables.values() for column in table.column_names}
-    for column in columns.values():
-        if column not in known:
-            raise DataError(f"columns: no frame has the column {column!r}")
-    raw = {key: RawTable(key, canonical(table, key, columns)) for key, table in tables.items()}
-    dataset = assemble(
-        name,
-        raw["interactions"],
-        raw.get("items"),
-        raw.get("users"),
-        source="data frames",
-        extra_columns=setting_columns(raw["interactions"].table),
-    )
-    return dataclasses.replace(
-        with_integer_categories(dataset), library=library_of(interactions), columns=dict(columns)
-    )
+    tables = {
+        key: RawTable(key, _plain(to_arrow(frame, key)))
+        for key, frame in frames.items()
+        if frame is not None
+    }
+    dataset = assemble_own(name, tables, options, source="data frames", kind="frame")
+    return dataclasses.replace(with_integer_categories(dataset), library=library_of(interactions))
 
 
 def canonical(frame: Frame, argument: str, columns: Mapping[str, str]) -> pa.Table:
@@ -56,10 +46,8 @@ def canonical(frame: Frame, argument: str, columns: Mapping[str, str]) -> pa.Tab
     Raises:
         DataError: ``frame`` is no table, or has both names of a column.
     """
-    table = to_arrow(frame, argument)
-    renamed = {name: target for target, name in columns.items() if name in table.column_names}
-    for name, target in renamed.items():
-        if name != target and target in table.column_names and target not in renamed:
-            raise DataError(f"{argument}: has both columns {name!r} and {target!r}; remove one")
-    names = [renamed.get(column, column) for column in table.column_names]
-    return pa.table([plain_text(column) for column in table.columns], names=names)
+    return renamed(_plain(to_arrow(frame, argument)), argument, columns)
+
+
+def _plain(table: pa.Table) -> pa.Table:
+    return pa.table([plain_text(column) for column in table.columns], names=table.column_names)

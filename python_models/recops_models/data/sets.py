@@ -14,6 +14,7 @@ from recops_models.data.dataset import Dataset
 from recops_models.data.errors import DataError, UnknownDataError
 from recops_models.data.ids import IdKind
 from recops_models.data.storage import is_saved, load_dataset
+from recops_models.data.table_options import TableOptions
 from recops_models.data.wheels import ML_100K, OPEN_BANDIT
 
 
@@ -203,8 +204,10 @@ def _own(read: Callable[..., Dataset]) -> Callable[..., Dataset]:
     """Return a reader of a user's own data that also detects integer categories."""
 
     @functools.wraps(read)
-    def read_own(path: Path, *, name: str | None = None, ids: IdKind = "auto") -> Dataset:
-        return with_integer_categories(read(path, name=name, ids=ids))
+    def read_own(
+        path: Path, *, name: str | None = None, ids: IdKind = "auto", **options: object
+    ) -> Dataset:
+        return with_integer_categories(read(path, name=name, ids=ids, **options))
 
     return read_own
 
@@ -220,6 +223,8 @@ IMPORTERS: dict[str, Callable[..., Dataset]] = {
 }
 """Kind → reader of a path, for ``recops data import``.
 
+The reader of ``csv`` also takes ``options``, a
+:class:`~recops_models.data.table_options.TableOptions`, and that of ``letter`` takes ``index``.
 These readers detect integer categories, see :mod:`recops_models.data.categories`; named sets do
 not.
 """
@@ -231,18 +236,24 @@ def locate(name: str | Path) -> str:
     return str(Path(name).resolve()) if is_path else str(name)
 
 
-def load(name: str | Path) -> Dataset:
+def load(name: str | Path, *, ids: IdKind = "auto", options: TableOptions | None = None) -> Dataset:
     """Load a data set by name or path.
 
     Args:
         name: one of :data:`NAMED_SETS`; or a folder that ``recops data import`` wrote, or one with
             ``interactions.parquet|csv`` (see :mod:`recops_models.data.importers.folder`); or a file
             of interactions.
+        ids: see :func:`~recops_models.data.assemble.assemble`.
+        options: names, separators, headers and times of a user's own tables; None: the canonical
+            ones.
 
     Raises:
         UnknownDataError: no data set of this name and no such path.
-        DataError: the data is missing, damaged or unsuitable.
+        DataError: the data is missing, damaged or unsuitable; or it is a named set or the output of
+            ``recops data import``, and ``ids`` or ``options`` are given.
     """
+    if (ids != "auto" or options is not None) and _is_imported(name):
+        raise DataError(f"{name}: is imported already; options apply to own files")
     if str(name) in NAMED_SETS:
         return NAMED_SETS[str(name)].read()
     folder = Path(name)
@@ -250,5 +261,11 @@ def load(name: str | Path) -> Dataset:
         raise UnknownDataError(
             f"no data set and no folder {str(name)!r}; data sets: {', '.join(NAMED_SETS)}"
         )
-    saved = folder.is_dir() and is_saved(folder)
-    return load_dataset(folder) if saved else IMPORTERS["csv"](folder)
+    if _is_imported(folder):
+        return load_dataset(folder)
+    return IMPORTERS["csv"](folder, ids=ids, options=options)
+
+
+def _is_imported(name: str | Path) -> bool:
+    """Return whether the data has the format of recops: a named set, or an imported folder."""
+    return str(name) in NAMED_SETS or (Path(name).is_dir() and is_saved(Path(name)))

@@ -6,6 +6,7 @@ refuse the output of an interrupted import.
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,7 @@ from recops_models.data.dataset import Dataset
 from recops_models.data.errors import DataError
 from recops_models.data.frames import ARROW
 from recops_models.data.report import ImportReport
+from recops_models.data.times import TimeFormat
 
 _TABLES = ("interactions", "items", "users")
 _KIND = "dataset"
@@ -97,6 +99,7 @@ def save_dataset(dataset: Dataset, folder: Path, callbacks: Callbacks | None = N
         "report": dataset.report.to_dict(),
         "library": dataset.library,
         "columns": dict(dataset.columns),
+        "time_format": dataclasses.asdict(dataset.time_format),
     }
     write_json(binding, content, kind=_KIND)
 
@@ -133,6 +136,7 @@ def load_dataset(folder: Path) -> Dataset:
         report=ImportReport.from_dict(content["report"]),
         library=content.get("library", ARROW),
         columns=content.get("columns", {}),
+        time_format=TimeFormat(**content.get("time_format", {})),
         **tables,
     )
 

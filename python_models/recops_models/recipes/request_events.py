@@ -16,6 +16,7 @@ from recops_models.data import columns
 from recops_models.data.dataset import Dataset, entity_keys
 from recops_models.data.errors import DataError
 from recops_models.data.histories import Histories, Int64Array
+from recops_models.data.times import parse_times
 from recops_models.examples.feedback import FEEDBACK_COLUMNS
 
 _LIKED = {"label": 1.0, "feedback": 2.0}
@@ -141,7 +142,7 @@ def _events(
         if name in ("user_id", "item_id"):
             continue
         if name == "timestamp":
-            read[name] = _times(histories)
+            read[name] = _times(dataset, histories)
         elif name in histories.column_names:
             read[name] = _cast(histories[name], field)
         else:
@@ -153,10 +154,10 @@ def _events(
     return read
 
 
-def _times(histories: pa.Table) -> Int64Array:
+def _times(dataset: Dataset, histories: pa.Table) -> Int64Array:
     if "timestamp" not in histories.column_names:
         return np.arange(histories.num_rows)
-    times, faults = columns.parse_times(histories["timestamp"], "timestamp")
+    times, faults = parse_times(histories["timestamp"], "timestamp", dataset.time_format)
     for reason, rows in faults:
         if rows.any():
             raise DataError(f"histories: {reason} in row {int(rows.argmax()) + 1}")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from itertools import groupby
 from operator import itemgetter
 from typing import Any
@@ -142,3 +142,30 @@ def clip_gradients(parameters: Iterable[nn.Parameter], limit: float) -> None:
     scale = (limit / (nn.utils.get_total_norm(pieces) + 1e-6)).clamp(max=1.0)
     for piece in pieces:
         piece.mul_(scale)
+
+
+def update_weights(
+    loss: Tensor,
+    optimizers: Sequence[Optimizer],
+    clipped: Iterable[nn.Module],
+    config: TrainingConfig,
+) -> None:
+    """Run the backward pass of a loss, clip the gradients, and update the weights.
+
+    Args:
+        loss: mean loss of a step.
+        optimizers: those of :func:`make_optimizers`.
+        clipped: modules whose gradients are clipped to ``config.clip``, each by its own norm.
+        config: the training settings.
+
+    Raises:
+        ValueError: see :func:`check_gradients`.
+    """
+    for optimizer in optimizers:
+        optimizer.zero_grad()
+    loss.backward()
+    for net in clipped:
+        clip_gradients(net.parameters(), config.clip)
+    check_gradients(optimizers, config)
+    for optimizer in optimizers:
+        optimizer.step()

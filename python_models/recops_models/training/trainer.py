@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.optim import Optimizer
 
 import recops
@@ -32,10 +32,9 @@ from recops_models.training.diverged import DivergedError
 from recops_models.training.interrupted import TrainingInterrupted
 from recops_models.training.losses import EpochLosses
 from recops_models.training.optimizers import (
-    check_gradients,
-    clip_gradients,
     make_optimizers,
     set_learning_rate,
+    update_weights,
 )
 from recops_models.training.step import Step
 from recops_models.training.task import BatchT, ModelT, Task
@@ -196,7 +195,7 @@ def _run_epoch(
             with precision:
                 loss, count = step(batch)
             was_read = losses.add(loss, count)
-            _learn(clipped, optimizers, loss, config)
+            update_weights(loss, optimizers, clipped, config)
             now = time.perf_counter()
             is_save_due = now - saved >= 60 * config.checkpoint_minutes
             if is_save_due:
@@ -222,19 +221,3 @@ def _restore_generators(device: torch.device, states: Mapping[str, Tensor]) -> N
             device.type,
         )
     set_generator_states(device, states)
-
-
-def _learn(
-    clipped: Sequence[nn.Module],
-    optimizers: Sequence[Optimizer],
-    loss: Tensor,
-    config: TrainingConfig,
-) -> None:
-    for optimizer in optimizers:
-        optimizer.zero_grad()
-    loss.backward()
-    for net in clipped:
-        clip_gradients(net.parameters(), config.clip)
-    check_gradients(optimizers, config)
-    for optimizer in optimizers:
-        optimizer.step()

@@ -13,6 +13,7 @@ import recops
 from recops import reference
 from recops.benchmarks.registry import Case, Thunk, register
 
+CPU = torch.device("cpu")
 # rows, steps, hidden size, which is also the width of the input: the paper of DIEN, DIEN in the
 # paper of MIMN, BARS
 SHAPES = [(128, 100, 36), (128, 200, 32), (256, 50, 64), (256, 50, 128)]
@@ -58,6 +59,10 @@ class ScanInputs:
             torch.randn(rows, steps, hidden, generator=random),
         )
 
+    def to(self, device: torch.device) -> ScanInputs:
+        """Return the inputs on a device."""
+        return ScanInputs(*(values.to(device) for values in vars(self).values()))
+
     def leaves(self) -> list[Tensor]:
         tensors = (self.x, self.w_ih, self.w_hh, self.bias, self.attention)
         return [tensor.clone().requires_grad_() for tensor in tensors]
@@ -71,12 +76,13 @@ def layer_case(
     reset: str = "after",
     update: str = "paper",
     backward: bool = False,
+    device: torch.device = CPU,
 ) -> Case:
     """Run an AUGRU layer, forward or forward and backward with the gradients of all inputs.
 
     ``nn.GRU`` has no attention. It does less work, and its results are not compared.
     """
-    inputs = ScanInputs.random(rows, steps, hidden)
+    inputs = ScanInputs.random(rows, steps, hidden).to(device)
 
     def side(function: Callable[..., tuple[Tensor, Tensor]]) -> Thunk:
         def run(x: Tensor, w_ih: Tensor, w_hh: Tensor, bias: Tensor, attention: Tensor) -> Tensor:
@@ -108,6 +114,7 @@ def layer_case(
         op="recurrent_layer",
         shape=f"B={rows} T={steps} H={hidden} augru {reset} {update}",
         direction="backward" if backward else "forward",
+        device=str(device),
         run=run_op,
         peers={"loop": loop, "nn.GRU": _gru(inputs, backward)},
         verify=verify,
@@ -195,7 +202,7 @@ def last_state_case(
 
 def _gru(inputs: ScanInputs, backward: bool, *, last_state: bool = False) -> Thunk:
     hidden = inputs.w_hh.shape[1]
-    gru = nn.GRU(hidden, hidden, batch_first=True)
+    gru = nn.GRU(hidden, hidden, batch_first=True).to(inputs.x.device)
     if not backward:
 
         def infer() -> object:

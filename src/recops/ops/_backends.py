@@ -18,7 +18,6 @@ _PRIMITIVE = "a few torch ops on small tensors; the scans contain their own"
 _MISSING = "not written yet; the composite launches many torch ops"
 
 WITHOUT_KERNEL: dict[str, str] = {
-    "accumulate_codes": _MISSING,
     "code_flips": "one comparison and one sum over the codes",
     "codebook_overlap": _MISSING,
     "codebook_overlap_backward": _MISSING,
@@ -43,17 +42,12 @@ WITHOUT_KERNEL: dict[str, str] = {
     "next_event_loss_backward": _ELEMENTWISE,
     "pack_codes": _ELEMENTWISE,
     "repair_assignment": _MISSING,
-    "rq_decode": _MISSING,
-    "rq_decode_backward": _MISSING,
     "rq_encode_beams": _MISSING,
     "straight_through": _OF_KERNELS,
     "straight_through_backward": _OF_KERNELS,
-    "trie_allowed_tokens": _MISSING,
     "trie_bans": _MISSING,
     "trie_beam_items": _MISSING,
     "trie_build": _MISSING,
-    "trie_find": _MISSING,
-    "trie_items": _MISSING,
     "trie_mask": _MISSING,
     "unpack_codes": _ELEMENTWISE,
 }

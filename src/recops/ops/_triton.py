@@ -28,7 +28,13 @@ TRITON_FAMILIES: dict[str, str] = {
             "coaction_multi",
             "coaction_multi_backward",
         ],
-        "residual_quantization": ["nearest_codes", "rq_encode"],
+        "residual_quantization": [
+            "accumulate_codes",
+            "nearest_codes",
+            "rq_decode",
+            "rq_decode_backward",
+            "rq_encode",
+        ],
     }.items()
     for op in ops
 }

@@ -14,7 +14,7 @@ ROOT = Path(__file__).resolve().parents[3]
 CUDA = {
     op
     for names in re.findall(
-        r"^recops_add_family\([^)]* CUDA ([^)]+)\)", (ROOT / "CMakeLists.txt").read_text(), re.M
+        r"^recops_add_family\([^)]* CUDA ([^A-Z)]+)", (ROOT / "CMakeLists.txt").read_text(), re.M
     )
     for op in names.split()
 }

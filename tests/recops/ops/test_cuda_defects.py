@@ -110,10 +110,10 @@ DEFECTS = [
     ),
     Defect(
         "the last states of a matrix dropped",
-        "recurrent/cuda_products.h",
+        "common/device_quads.h",
         "recurrent_cuda shapes",
         {
-            "return (hidden + kQuad - 1) / kQuad;": "return hidden / kQuad;",
+            "return (count + kQuad - 1) / kQuad;": "return count / kQuad;",
         },
     ),
     Defect(
@@ -429,6 +429,54 @@ DEFECTS = [
         "embedding/cuda_gradient.h",
         "embedding_cuda gradient",
         {"starts_here = true;\n          sum.clear();": "starts_here = true;"},
+    ),
+    Defect(
+        "the last child never found",
+        "trie/cuda_trie.h",
+        "trie_lookups_cuda find",
+        {"return low < children.end && token": "return low + 1 < children.end && token"},
+    ),
+    Defect(
+        "a warp that continues in the next part",
+        "trie/cuda_trie.h",
+        "trie_lookups_cuda find",
+        {"begin += (count - 1) * step;": "begin += count * step;"},
+    ),
+    Defect(
+        "no barrier before the sums of warps are read",
+        "common/device_prefix_sums.h",
+        "trie_lookups_cuda items",
+        {"= through;\n  __syncthreads();": "= through;"},
+    ),
+    Defect(
+        "the sum of all warps taken as that of the earlier ones",
+        "common/device_prefix_sums.h",
+        "trie_lookups_cuda items",
+        {"if (w < warp) before": "before"},
+    ),
+    Defect(
+        "no barrier before the rows of copies",
+        "trie/cuda_items.h",
+        "trie_lookups_cuda items",
+        {"a.count - 1, end - 1);\n  __syncthreads();": "a.count - 1, end - 1);"},
+    ),
+    Defect(
+        "copies that end at their first row",
+        "trie/cuda_items.h",
+        "trie_lookups_cuda items",
+        {"0, a.count - 1, end - 1);": "0, a.count - 1, begin);"},
+    ),
+    Defect(
+        "no bound on nodes of items",
+        "trie/cuda_items.h",
+        "trie_lookups_cuda items",
+        {"&& -1 <= node && node < a.trie.num_nodes": ""},
+    ),
+    Defect(
+        "no bound on allowed tokens",
+        "trie/cuda_allowed_tokens.h",
+        "trie_lookups_cuda tokens",
+        {"0 <= token && token < a.vocab_size": "0 <= token"},
     ),
 ]
 

@@ -23,12 +23,14 @@ RUNS = [
         for cases in ("sums", "gradient")
         for dtype in ("f32", "bf16", "f16")
     ),
+    *(f"trie_lookups_cuda {cases}" for cases in ("find", "items", "tokens")),
     *(f"next_logits_cuda {dtype}" for dtype in ("f32", "bf16", "f16", "f64")),
     *(
         f"recurrent_cuda {cases} {dtype}"
         for cases in ("shapes", "sizes", "errors")
         for dtype in ("f32", "bf16", "f16")
     ),
+    *(f"memory_cuda hpmn {dtype}" for dtype in ("f32", "bf16", "f16")),
 ]
 
 pytestmark = [

@@ -133,9 +133,8 @@ def test_no_run_starts_after_the_time(tmp_path: Path) -> None:
     plan, finished = league(tmp_path, hours=0.0)
     assert not finished
     (result,) = content(plan, finished)["sets"]
-    assert result["missing"] == dict.fromkeys(
-        ("popularity", "item-kNN", "SASRec"), "not started"
-    ) | {"popularity": "0 of 1 seeds measured"}
+    assert result["missing"] == dict.fromkeys(("popularity", "item-kNN", "SASRec"), "not started")
+    assert "- Next items: beauty: not started\n" in league_page(content(plan, finished))
 
 
 def test_long_runs_have_fewer_seeds(tmp_path: Path) -> None:
@@ -186,6 +185,9 @@ def test_the_page_and_the_overview_show_every_row(tmp_path: Path) -> None:
     assert "**+0.1" in rows[0]
     assert "Clicks: ml-100k" not in page.partition("## Missing")[0]
     assert "- clicks:ml-100k: not started" in page
+    results["sets"][0]["missing"] = {"DIN": "2 of 10 seeds measured", "CAN": "not started"}
+    expected = "beauty: DIN (2 of 10 seeds measured); not started: CAN\n"
+    assert expected in league_page(results)
     text = overview(results)
     assert "| **0.5" in next(line for line in text.splitlines() if "SASRec" in line)
     assert "item-kNN (baseline)" in text

@@ -78,6 +78,18 @@ def test_a_grid_grows_until_the_best_value_is_inside() -> None:
     assert state.trials == 6
 
 
+def test_values_beyond_an_edge_continue_only_if_they_are_better_under_the_first_seed() -> None:
+    row = Row("DIN", "din", grid={"learning_rate": (0.001, 0.003)})
+    state, runs = tune(
+        row,
+        lambda settings, _: -abs(math.log(float(settings["learning_rate"]) / 0.01)),
+        Effort(trials=2, continued=1),
+    )
+    assert dict(state.best or ())["learning_rate"] == "0.009"
+    rates = Counter(dict(run.settings)["learning_rate"] for run in runs)
+    assert rates == {"0.001": 1, "0.003": 3, "0.009": 3, "0.027": 1}
+
+
 def test_natural_bounds_and_texts_do_not_grow() -> None:
     row = Row("DIN", "din", grid={"dropout": (0.0, 0.3), "base": ("din", "dien")})
     state, _ = tune(row, lambda settings, _: -float(settings["dropout"]), Effort(), 1)

@@ -115,6 +115,41 @@ def test_the_report_on_leading_zeros_names_the_option_that_keeps_them(
     assert "2 users, 3 items, 4 interactions" in output
 
 
+def test_import_reads_a_shop_of_other_names(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "log.csv").write_text("ann;7,5;1700000000000\nbob;8;1700000001000\n")
+    arguments = ["data", "import", "csv", str(tmp_path / "log.csv"), "--out", str(tmp_path / "o")]
+    options = ["--columns", "uid, sku,when", "--map", "user_id=uid,item_id=sku"]
+    options += ["--map", "timestamp=when", "--sep", ";", "--time-unit", "ms", "--ids", "string"]
+    assert cli.run([*arguments, *options]) == 0
+    assert "log: 2 users, 2 items, 2 interactions" in capsys.readouterr().out
+    data = load(tmp_path / "o")
+    assert data.item_keys == ["7,5", "8"]
+    assert data.interactions["timestamp"].to_pylist() == [1_700_000_000, 1_700_000_001]
+
+
+def test_import_without_times_says_so(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "log.tsv").write_text("user_id\titem_id\na\tx\na\ty\n")
+    arguments = ["data", "import", "csv", str(tmp_path / "log.tsv"), "--out", str(tmp_path / "o")]
+    assert cli.run(arguments) == 0
+    note = "note: log.tsv: no times: events are in the order of the rows"
+    assert note in capsys.readouterr().out
+    assert load(tmp_path / "o").time == "order"
+
+
+def test_names_in_the_mapping_may_have_commas() -> None:
+    from recops_models.cli.data import column_mapping
+
+    mapping = column_mapping(["user_id = uid,item_id=sku, new,price=a", "timestamp=t,s"])
+    assert mapping == {
+        "user_id": "uid",
+        "item_id": "sku, new",
+        "price": "a",
+        "timestamp": "t,s",
+    }
+
+
 @pytest.mark.parametrize("header_tab", ["", "\t"])
 @pytest.mark.parametrize("newline", ["\n", "\r\n"])
 def test_import_reads_rows_that_end_in_a_tab(
@@ -174,6 +209,21 @@ def test_a_row_with_an_extra_tab_is_reported(
         (["data", "describe", "toys"], 1, "toys: set RECOPS_DATA"),
         (["data", "import", "xml", ".", "--out", "x"], 2, "xml"),
         (["data", "import", "csv", "/nowhere", "--out", "x"], 1, "no such folder"),
+        (
+            ["data", "import", "recbole", ".", "--sep", ";", "--out", "x"],
+            2,
+            "--map, --sep, --columns, --time-unit and --time-format apply to csv, not to recbole",
+        ),
+        (
+            ["data", "import", "csv", ".", "--index", "x.json", "--out", "x"],
+            2,
+            "--index applies to letter, not to csv",
+        ),
+        (["data", "import", "csv", ".", "--map", "uid", "--out", "x"], 2, "--map must be name=col"),
+        (["data", "import", "csv", ".", "--sep", "::", "--out", "x"], 2, "got '::'"),
+        (["data", "import", "csv", ".", "--columns", "a:b", "--out", "x"], 2, "got 'a'"),
+        (["data", "import", "csv", ".", "--time-unit", "ns", "--out", "x"], 2, "ns"),
+        (["data", "import", "csv", ".", "--time-format", "%Q", "--out", "x"], 2, "bad directive"),
         (["tokenize", "--out", "x"], 2, "--data"),
         (["tokenize", "--data", "nope", "--out", "x"], 2, "no data set and no folder"),
         (["tokenize", "--vectors", "none.npy", "--out", "x"], 1, "none.npy: no such file"),

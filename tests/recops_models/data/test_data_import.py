@@ -44,6 +44,7 @@ def reasons(dataset: Dataset) -> dict[str, int]:
 
 
 KEEP_TEXT = ", as most are; `recops data import --ids string` keeps every id, as text"
+NO_TIME = "timestamp is neither a number nor a known date; --time-format names its format"
 GOOD = "user_id,item_id,timestamp\n1,10,100\n2,11,90\n1,12,110\n"
 
 
@@ -78,14 +79,15 @@ def test_events_of_one_second_keep_the_order_of_the_file(tmp_path: Path) -> None
         ("1,007,5", f"item_id is not an integer{KEEP_TEXT}"),
         ("1,9223372036854775808,5", "item_id is 2^63 or more"),
         ("99999999999999999999999,10,5", "user_id is 2^63 or more"),
-        ("1,10,soon", "timestamp is not a number"),
-        ("1,10,2023-02-30", "timestamp is not a number"),
-        ("1,10,2023-02-01 25:00:00", "timestamp is not a number"),
+        ("1,10,soon", NO_TIME),
+        ("1,10,2023-02-30", NO_TIME),
+        ("1,10,2023-02-01 25:00:00", NO_TIME),
         ("1,10,nan", "timestamp is not finite"),
         ("1,10,inf", "timestamp is not finite"),
         (
             "1,10,1700000000000",
-            "timestamp is past the year 9999; it must be seconds since the epoch",
+            "timestamp is past the year 9999; it must be in s since the epoch, or --time-unit "
+            "names its unit",
         ),
         ("1,10,100", "exact repetition of an earlier row"),
         ("1,10", "a row has 2 fields, not 3"),
@@ -294,14 +296,17 @@ def test_parquet_with_every_type(tmp_path: Path) -> None:
         ({"interactions": ""}, "interactions.csv: not readable as delimited text"),
         ({"interactions": "user_id,item_id,timestamp\n"}, "no valid interaction is left"),
         ({"interactions": "user_id,item\n1,2\n"}, "no column 'item_id' .columns: user_id, item"),
-        ({"interactions": "user_id,item_id\n1,2\n"}, "no column 'timestamp'"),
+        (
+            {"interactions": "user_id,item_id,day\n1,2,2026-01-31\n"},
+            "no column 'timestamp', but 'day' looks like times: .*--map timestamp=day",
+        ),
         ({"interactions": GOOD, "items": "id\n1\n"}, "items.csv: no column 'item_id'"),
         ({"interactions": GOOD, "items": "item_id,item_key\n1,2\n"}, "item_key is reserved"),
         ({"interactions": GOOD, "items": "item_id,a,a\n1,2,3\n"}, "column names must be unique"),
-        ({"interactions": "user_id;item_id\n1;2\n"}, "no column 'user_id' .columns: user_id;item"),
+        ({"interactions": "user_id;item\n1;2\n"}, "no column 'item_id' .columns: user_id, item.;"),
         (
             {"interactions": "user_id,item_id,timestamp\nx,y,z\n"},
-            "no valid interaction is left .*timestamp is not a number",
+            "no valid interaction is left .*timestamp is neither a number nor a known date",
         ),
     ],
 )

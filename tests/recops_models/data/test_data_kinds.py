@@ -254,7 +254,8 @@ def test_a_missing_path_is_named(kind: str, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("kind", "column"),
-    [(kind, column) for kind in TIMED for column in ("user_id", "item_id", "timestamp")]
+    [(kind, column) for kind in TIMED for column in ("user_id", "item_id")]
+    + [("recbole", "timestamp")]
     + [("onerec", column) for column in ("user_id", "history_item_id", "item_id")],
 )
 def test_a_missing_column_is_named(kind: str, column: str, tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ import pytest
 from recops_models.data import DataError
 from recops_models.data.importers.assist2017 import read_assist2017
 from recops_models.data.importers.folder import read_folder
+from recops_models.data.importers.letter import read_letter
 from recops_models.data.importers.letter_yelp import read_letter_yelp
 from recops_models.data.importers.ml_1m import read_ml_1m
 from recops_models.data.importers.nyc_checkins import read_nyc_checkins
@@ -160,3 +161,46 @@ def test_a_folder_may_have_feedback(tmp_path: Path) -> None:
     dataset = read_folder(tmp_path)
     assert dataset.interactions["feedback"].to_pylist() == [2, 0]
     assert "feedback is not 0, 1 or 2" in str(dataset.report.bad_rows[0])
+
+
+SEQUENCES = json.dumps({"5": [1, 0]})
+SIDS = json.dumps({"0": ["<a_1>", "<b_2>"], "1": ["<a_1>", "<b_3>"]})
+
+
+@pytest.mark.parametrize(
+    ("inter", "index"),
+    [
+        ("shop.inter.json", "shop.index.json"),
+        ("shop.inter.json", "shop.index.epoch10.json"),
+        ("interactions.json", "index.json"),
+        ("inter.json", "inter_index.json"),
+    ],
+)
+def test_letter_finds_files_by_parts_of_their_names(inter: str, index: str, tmp_path: Path) -> None:
+    (tmp_path / inter).write_text(SEQUENCES)
+    (tmp_path / index).write_text(SIDS)
+    dataset = read_letter(tmp_path)
+    assert dataset.interactions["item_id"].to_pylist() == [1, 0]
+    assert dataset.items["sid"].to_pylist() == [[1, 2], [1, 3]]
+    found = [] if index == "shop.index.json" else [f"semantic IDs: {index}"]
+    assert [note for note in dataset.report.notes if "semantic" in note] == found
+
+
+def test_letter_reads_files_of_any_name(tmp_path: Path) -> None:
+    log, sids = tmp_path / "log.txt", tmp_path / "codes.json"
+    log.write_text(SEQUENCES)
+    sids.write_text(SIDS)
+    assert read_letter(log, index=sids).items["sid"].to_pylist() == [[1, 2], [1, 3]]
+    without = read_letter(log)
+    assert "sid" not in without.items.column_names
+    assert "semantic IDs: no file" in without.report.notes
+
+
+def test_letter_refuses_several_files(tmp_path: Path) -> None:
+    for name in ("a.inter.json", "a.index1.json", "a.index2.json"):
+        (tmp_path / name).write_text(SEQUENCES if "inter" in name else SIDS)
+    with pytest.raises(DataError, match=r"one index\*\.json file, got 2; name the one to use"):
+        read_letter(tmp_path)
+    (tmp_path / "b.inter.json").write_text(SEQUENCES)
+    with pytest.raises(DataError, match=r"one \.inter\.json file, got 2; name the file itself"):
+        read_letter(tmp_path)

@@ -1,5 +1,7 @@
 """Importer of LETTER's files: ``NAME.inter.json`` and optionally ``NAME.index.json``.
 
+Files of other names are found by ``inter`` and ``index`` in their names, or given.
+
 ``inter`` maps user ids to the user's items in time order. ``index`` maps item ids to semantic IDs;
 it is the catalogue, and its codes become ``items["sid"]``.
 """
@@ -20,36 +22,60 @@ from recops_models.data.importers.sids import read_sids
 _ID_TYPES = (int, str, type(None))  # None is a missing id; floats and bools are refused.
 
 
-def read_letter(path: Path, *, name: str | None = None, ids: IdKind = "auto") -> Dataset:
-    """Read the files in folder ``path``, or the file ``path`` (``….inter.json``) and its index.
+def read_letter(
+    path: Path, *, name: str | None = None, ids: IdKind = "auto", index: Path | None = None
+) -> Dataset:
+    """Read the files in folder ``path``, or the file ``path`` of interactions and its index.
+
+    Args:
+        path: folder with one ``NAME.inter.json`` or, if there is none, one other ``.json`` file
+            with ``inter`` in its name; or the file of interactions, of any name.
+        name: name of the data set; None: that of the file.
+        ids: see :func:`~recops_models.data.assemble.assemble`.
+        index: file of semantic IDs. None: ``NAME.index.json`` beside the interactions; in a folder
+            otherwise its one ``.json`` file with ``index`` in its name.
 
     Raises:
-        DataError: there is not exactly one ``.inter.json``, or a file does not have the format
-            described above.
+        DataError: there is not exactly one file of interactions, there are several of semantic IDs,
+            or a file does not have the format described above.
     """
-    inter = _inter_file(path)
-    stem = inter.name.removesuffix(".inter.json")
-    index = inter.with_name(f"{stem}.index.json")
+    inter = path if path.is_file() else _only_file(path, "inter")
+    if inter is None:
+        raise DataError(f"{path}: must hold one .inter.json file, got 0; name the file itself")
+    stem = inter.name.removesuffix(".json").removesuffix(".inter")
+    notes = []
+    if index is None:
+        index = inter.with_name(f"{stem}.index.json")
+        if not index.exists():
+            index = None if path.is_file() else _only_file(path, "index")
+            notes = [f"semantic IDs: {'no file' if index is None else index.name}"]
     return assemble(
         name or stem,
         _read_sequences(inter),
-        read_sids(index) if index.exists() else None,
+        None if index is None else read_sids(index),
         source=str(inter.parent),
         ids=ids,
         time="order",
-        notes=(ORDER_NOTE,),
+        notes=(ORDER_NOTE, *notes),
     )
 
 
-def _inter_file(path: Path) -> Path:
-    if path.is_file():
-        return path
-    files = sorted(path.glob("*.inter.json"))
-    if len(files) != 1:
-        raise DataError(
-            f"{path}: must hold one .inter.json file, got {len(files)}; name the file itself"
-        )
-    return files[0]
+def _only_file(folder: Path, part: str) -> Path | None:
+    """Return the folder's ``*.part.json``, or else its ``*part*.json``; None if it has none."""
+    for pattern in (f"*.{part}.json", f"*{part}*.json"):
+        files = [
+            file
+            for file in sorted(folder.glob(pattern))
+            if part == "index" or "index" not in file.name
+        ]
+        if len(files) == 1:
+            return files[0]
+        if files:
+            raise DataError(
+                f"{folder}: must hold one {pattern.lstrip('*')} file, got {len(files)}; "
+                f"name the {'file itself' if part == 'inter' else 'one to use (--index)'}"
+            )
+    return None
 
 
 def _read_sequences(file: Path) -> RawTable:

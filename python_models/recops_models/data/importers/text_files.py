@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import csv
+import gzip
 import io
+import zlib
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +15,7 @@ import pyarrow.compute as pc
 import pyarrow.csv
 
 from recops_models.data.checks import RawTable
+from recops_models.data.column_names import clean_name
 from recops_models.data.errors import DataError
 
 _BLOCK = 1 << 20
@@ -21,20 +25,23 @@ _BLOCK = 1 << 20
 def read_delimited(
     file: Path,
     *,
-    delimiter: str = ",",
+    delimiter: str | None = ",",
     quoting: bool = True,
     only_text: bool = False,
     text: tuple[str, ...] = (),
+    header: Sequence[str] | None = None,
     content: bytes | None = None,
 ) -> RawTable:
-    """Read a delimited file with a header line.
+    """Read a delimited file.
 
     Args:
-        file: path of a UTF-8 file.
-        delimiter: one character.
+        file: path of a UTF-8 file; ``.gz`` is decompressed.
+        delimiter: one character. None: the comma if the first line has one, otherwise its most
+            frequent of ``;``, tab and ``|``.
         quoting: whether ``"…"`` protects delimiters and line breaks.
         only_text: read every column as strings.
         text: columns to read as strings, such as ids, which may exceed the 2^53 of floats.
+        header: column names of a file without a header line; None: the first line has them.
         content: content of a file in an archive; ``file`` is then used in messages only.
 
     Raises:
@@ -43,10 +50,16 @@ def read_delimited(
     if content is None and not file.is_file():
         raise DataError(f"{file}: no such file")
     malformed: list[tuple[int, str]] = []
+    head = _head(file, content)
+    delimiter = delimiter or _likely_delimiter(head)
+    first_row = 1 if header is None else 0
 
     def skip(row: Any) -> str:
         malformed.append(
-            (row.number - 1, f"a row has {row.actual_columns} fields, not {row.expected_columns}")
+            (
+                row.number - first_row,
+                f"a row has {row.actual_columns} fields, not {row.expected_columns}",
+            )
         )
         return "skip"
 
@@ -57,10 +70,11 @@ def read_delimited(
         invalid_row_handler=skip,
     )
     # Arrow numbers malformed rows only with one thread.
-    read = pa.csv.ReadOptions(use_threads=False)
+    read = pa.csv.ReadOptions(use_threads=False, column_names=header)
 
     data = file if content is None else pa.BufferReader(content)
-    as_text = _header(file, content, delimiter, quoting) if only_text else text
+    names = _header(file, head, delimiter, quoting) if header is None else list(header)
+    as_text = names if only_text else [name for name in names if clean_name(name) in text]
     convert = pa.csv.ConvertOptions(
         column_types=dict.fromkeys(as_text, pa.string()), strings_can_be_null=False
     )
@@ -69,7 +83,7 @@ def read_delimited(
             data, read_options=read, parse_options=parse, convert_options=convert
         )
         names = table.column_names
-    except (pa.ArrowInvalid, UnicodeDecodeError) as error:
+    except (pa.ArrowInvalid, UnicodeDecodeError, OSError) as error:
         raise DataError(f"{file}: not readable as delimited text ({error})") from error
     if len(set(names)) < len(names):
         raise DataError(f"{file}: column names must be unique, got {', '.join(names)}")
@@ -80,16 +94,29 @@ def read_delimited(
     return RawTable(file.name, pa.table(filled, names=names), malformed)
 
 
-def _header(file: Path, content: bytes | None, delimiter: str, quoting: bool) -> list[str]:
-    """Return the column names; undecodable bytes are replaced.
+def _head(file: Path, content: bytes | None) -> str:
+    """Return the first block of a file; undecodable bytes are replaced.
 
     Arrow's streaming reader is not used: after an error its thread stays alive and aborts the
     interpreter at exit (pyarrow 26).
     """
     if content is None:
-        with file.open("rb") as opened:
-            content = opened.read(_BLOCK)
-    lines = io.StringIO(content[:_BLOCK].decode("utf-8-sig", "replace"), newline="")
+        try:
+            with gzip.open(file) if file.suffix == ".gz" else file.open("rb") as opened:
+                content = opened.read(_BLOCK)
+        except (OSError, EOFError, zlib.error) as error:
+            raise DataError(f"{file}: not readable as delimited text ({error})") from error
+    return content[:_BLOCK].decode("utf-8-sig", "replace")
+
+
+def _likely_delimiter(head: str) -> str:
+    line = head.partition("\n")[0]
+    return "," if "," in line or not line else max(",;\t|", key=line.count)
+
+
+def _header(file: Path, head: str, delimiter: str, quoting: bool) -> list[str]:
+    """Return the names in the first line."""
+    lines = io.StringIO(head, newline="")
     rows = csv.reader(
         lines, delimiter=delimiter, quoting=csv.QUOTE_MINIMAL if quoting else csv.QUOTE_NONE
     )

@@ -10,6 +10,7 @@ from torch import Tensor
 
 import recops
 from recops.benchmarks.coaction import coaction_case
+from recops.benchmarks.cuda.next_logits import next_logits_case
 from recops.benchmarks.cuda.peers import (
     built_at_first_call,
     cuvs_search,
@@ -17,9 +18,11 @@ from recops.benchmarks.cuda.peers import (
     flash_kmeans_search,
     flashrec_step,
 )
+from recops.benchmarks.cuda.quantization import code_cases
 from recops.benchmarks.embedding import features_case, lookup_case
+from recops.benchmarks.recurrent import layer_case
 from recops.benchmarks.registry import Case, Thunk
-from recops.benchmarks.trie import ONE_REC, TIGER, Search, Workload, bytes_of_children
+from recops.benchmarks.trie import ONE_REC, SMALL, TIGER, Search, Workload, bytes_of_children
 from recops.benchmarks.trie_peers import padded_rows_in
 
 CudaCases = Callable[[torch.device, bool], Iterator[Case]]
@@ -43,6 +46,10 @@ QUICK_COACTION_SHAPE = (128, None, 50)
 # rows of ids, ids per row, rows of the table, width
 LOOKUP_SHAPES = [(4096, 100, 1_000_000, 64), (4096, 100, 1_000_000, 18)]
 QUICK_LOOKUP_SHAPE = (128, 100, 2000, 18)
+# rows, steps, hidden size
+LAYER_SHAPES = [(1024, 100, 128), (256, 100, 36)]
+QUICK_LAYER_SHAPE = (128, 20, 36)
+NEXT_LOGITS_ROWS = [8, 4096]
 SEARCHES = {
     "faiss": faiss_search,
     "cuVS": cuvs_search,
@@ -59,6 +66,7 @@ def _quantization(device: torch.device, quick: bool) -> Iterator[Case]:
     yield encode_case(*shape, device=device, clustered=True)
     rows, dim, _, size = shape
     yield nearest_case(rows, dim, size, device=device)
+    yield from code_cases(device, quick)
 
 
 def _tries(device: torch.device, quick: bool) -> Iterator[Case]:
@@ -66,6 +74,9 @@ def _tries(device: torch.device, quick: bool) -> Iterator[Case]:
         search = Search(workload)
         for dtype in (torch.float32, torch.bfloat16):
             yield step_case(search, 1, device=device, dtype=dtype)
+    search = Search(SMALL if quick else TIGER)
+    for rows in NEXT_LOGITS_ROWS[:1] if quick else NEXT_LOGITS_ROWS:
+        yield next_logits_case(search, rows, device=device)
 
 
 def _coaction(device: torch.device, quick: bool) -> Iterator[Case]:
@@ -74,6 +85,12 @@ def _coaction(device: torch.device, quick: bool) -> Iterator[Case]:
             yield coaction_case(
                 candidates, users, events, backward=backward, compiled=not quick, device=device
             )
+
+
+def _recurrent(device: torch.device, quick: bool) -> Iterator[Case]:
+    for shape in [QUICK_LAYER_SHAPE] if quick else LAYER_SHAPES:
+        for backward in (False, True):
+            yield layer_case(*shape, backward=backward, device=device)
 
 
 def _embeddings(device: torch.device, quick: bool) -> Iterator[Case]:
@@ -88,6 +105,7 @@ def _embeddings(device: torch.device, quick: bool) -> Iterator[Case]:
 _FAMILIES: dict[str, CudaCases] = {
     "coaction": _coaction,
     "embedding": _embeddings,
+    "recurrent": _recurrent,
     "residual_quantization": _quantization,
     "trie": _tries,
 }

@@ -6,8 +6,10 @@ import torch
 from torch import Tensor
 
 from recops._checks import FLOATS, INDICES, check_integer, check_tensor
+from recops._debug import checks_data
 from recops._dtypes import compute_dtype
 from recops._load import ops
+from recops.ops._composite import check_range, first_index
 
 # Pairs (most steps, interval between kept states). Intervals are about the square root of the
 # steps. There are only a few, so that one compiled program serves many lengths.
@@ -72,6 +74,29 @@ def check_contiguous(op: str, *tensors: Tensor) -> None:
     for tensor in tensors:
         if not tensor.is_contiguous():
             raise ValueError(f"{op}: the pool's tensors must be contiguous, got {tensor.stride()}")
+
+
+def check_finite(op: str, x: Tensor) -> None:
+    """Check that all values of ``x`` are finite, which reads data.
+
+    Raises:
+        ValueError: ``x`` contains NaN or infinity.
+    """
+    wrong = first_index(~x.isfinite().all(1))
+    if wrong is not None:
+        raise ValueError(f"{op}: x must be finite, got NaN or infinity in x{wrong}")
+
+
+def check_events_in_debug(op: str, rows: Tensor, x: Tensor, num_rows: int) -> None:
+    """Check rows and inputs of events on a GPU in :func:`recops.debug`; other devices' ops do.
+
+    Raises:
+        IndexError: a row is outside the pool.
+        ValueError: ``x`` contains NaN or infinity.
+    """
+    if x.is_cuda and checks_data(x):
+        check_range(op, "rows", rows, 0, num_rows - 1)
+        check_finite(op, x)
 
 
 def interval(op: str, checkpoint: int | None, steps: int, tensors: list[Tensor]) -> int:

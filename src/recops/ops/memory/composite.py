@@ -17,7 +17,7 @@ from recops._debug import checks_data
 from recops._dtypes import widened
 from recops.ops._composite import check_range, first_index, vector_jacobian
 from recops.ops._shapes import check_dim, check_numel
-from recops.ops.memory._checks import check_contiguous
+from recops.ops.memory._checks import check_contiguous, check_finite
 from recops.ops.memory._shapes import check_events, check_hpmn, check_mimn, mimn_fields
 from recops.reference._padding import without_padding
 from recops.reference.memory.hpmn import updated_memory
@@ -85,12 +85,6 @@ def _check_lengths(op: str, lengths: Tensor | None, x: Tensor) -> Tensor:
     check_numel(op, "lengths", lengths, rows)
     check_range(op, "lengths", lengths, 0, steps, error=ValueError)
     return lengths
-
-
-def _check_finite(op: str, x: Tensor) -> None:
-    wrong = first_index(~x.isfinite().all(1))
-    if wrong is not None:
-        raise ValueError(f"{op}: x must be finite, got NaN or infinity in x{wrong}")
 
 
 def _rounds(rows: Tensor) -> list[Tensor]:
@@ -197,7 +191,7 @@ def hpmn_step_(
     check_events("hpmn_step_", rows, len(x))
     check_hpmn("hpmn_step_", w_ih, w_hh, bias, periods, x.shape[1])
     check_range("hpmn_step_", "rows", rows, 0, len(count) - 1)
-    _check_finite("hpmn_step_", x)
+    check_finite("hpmn_step_", x)
     _check_count("hpmn_step_", count, rows)
     wide = x.to(memory.dtype)
     for events in _rounds(rows):
@@ -376,7 +370,7 @@ def mimn_step_(
     check_mimn("mimn_step_", params, key_memory, x.shape[1], induction_topk)
     state = mimn_fields("mimn_step_", state, params)
     check_range("mimn_step_", "rows", rows, 0, len(count) - 1)
-    _check_finite("mimn_step_", x)
+    check_finite("mimn_step_", x)
     of_step = _mimn_params(params, key_memory, usage_scale)
     wide = x.to(state[0].dtype)
     for events in _rounds(rows):

@@ -10,6 +10,7 @@ from torch import Tensor
 from recops._load import ops
 from recops.ops.memory._checks import (
     check_contiguous,
+    check_events_in_debug,
     check_index,
     check_input,
     check_pool,
@@ -44,6 +45,12 @@ def hpmn_step_(
             contains NaN or infinity, or a count is negative.
         IndexError: a row is outside the pool.
 
+    On CUDA tensors a kernel runs for float32, bfloat16 and float16 inputs up to I = H = 128 and 16
+    slots, and a composite otherwise. The kernel cannot raise errors in data: events of rows outside
+    the pool, or of rows with a negative count, have no effect or make the row NaN, and NaN or
+    infinity in x spreads to the row's memory. :func:`recops.debug` raises instead. The call can be
+    captured in a CUDA graph.
+
     Each event costs one event of the scan. Each row with events is read and written once.
 
     Source: that of :func:`hpmn_scan`.
@@ -64,6 +71,7 @@ def hpmn_step_(
     check_pool(op, pool.memory, x)
     check_index(op, "rows", rows, x.shape[0], x)
     check_contiguous(op, pool.memory, pool.count)
+    check_events_in_debug(op, rows, x, pool.num_rows)
     dtype = pool.memory.dtype
     w_ih = [tensor.detach().to(dtype) for tensor in params.w_ih]
     w_hh, bias = params.w_hh.detach().to(dtype), params.bias.detach().to(dtype)

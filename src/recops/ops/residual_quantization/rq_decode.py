@@ -39,7 +39,8 @@ def rq_decode(codes: Tensor, codebooks: Codebooks) -> Tensor:
         IndexError: a code is neither −1 nor in its codebook.
         TypeError, ValueError: a tensor has an unsupported dtype, or shapes do not match.
 
-    Time is O(N · L · D).
+    Time is O(N · L · D). On a CUDA GPU, a code out of range raises an error only within
+    :func:`recops.debug`; otherwise its row is NaN, and it has no gradient.
 
     Source: that of :func:`rq_encode`; the result is the sum q of DRQ, 2026. The rule that −1 adds
     zero is an addition of this library.

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from emulated_op import COMPILER, build_library, results_of_calls
+from emulated_op import COMPILER, build_library, results_of_calls, run_script
 from recops._load import cuda_library
 
 CALLS = """
@@ -57,6 +57,48 @@ for allowed in ([], mask_tensors("", masks[0], [first])):
         for logits in (torch.randn(4, 21).to(dtype), torch.randn(4, 42).to(dtype)[:, ::2]):
             for op in (torch.ops.recops.trie_next_logits, torch.ops.recops.trie_next_logits_):
                 calls.append((True, op.default, (logits, *arguments)))
+
+root = (first.first_child, first.tokens, 3)
+nodes = torch.randint(-1, first.num_nodes, (20, 2)).T[0]  # not contiguous
+sids = torch.randint(6, (50, 3))
+calls += [(True, torch.ops.recops.trie_find.default, (*root, sids[:, :length].int()))
+          for length in range(4)]
+calls += [
+    (True, torch.ops.recops.trie_find.default, (*root, sids)),
+    (True, torch.ops.recops.trie_items.default, (*root, first.item_ids, nodes)),
+    (False, torch.ops.recops.trie_items.default, (*root, first.item_ids, nodes[:0])),
+    (True, torch.ops.recops.trie_allowed_tokens.default, (*root, nodes.int(), 7)),
+    (False, torch.ops.recops.trie_allowed_tokens.default, (*root, nodes[:0], 7)),
+]
+"""
+
+ERRORS = """
+import sys, torch, recops
+from recops.ops._composite import define_composite
+
+torch.ops.load_library(sys.argv[1])
+trie = recops.SidTrie.from_sids(torch.tensor([[0, 0], [1, 0], [1, 1]]), vocab_sizes=2)
+root = (trie.first_child, trie.tokens, 2)
+calls = {
+    "trie_items": [(*root, trie.item_ids, torch.tensor([0, 6])),
+                   (*root, trie.item_ids, torch.tensor([-2])),
+                   (*root, trie.item_ids[1:], torch.tensor([0]))],
+    "trie_allowed_tokens": [(*root, torch.tensor([6]), 2), (*root, torch.tensor([0, 1]), 1)],
+}
+keys = torch._C.DispatchKeySet(torch._C.DispatchKey.CUDA)
+for name, arguments_of_calls in calls.items():
+    if not hasattr(torch.ops.recops_composite, name):  # this build has no CUDA library
+        define_composite(name)
+    op = getattr(torch.ops.recops, name).default
+    for arguments in arguments_of_calls:
+        messages = []
+        for call in (op, lambda *given: op.redispatch(keys, *given)):
+            try:
+                call(*arguments)
+                messages.append("no error")
+            except (IndexError, ValueError) as error:
+                messages.append(f"{type(error).__name__}: {error}")
+        print("agrees" if messages[0] == messages[1] != "no error" else messages)
 """
 
 
@@ -81,3 +123,9 @@ def test_ops_with_kernels_on_the_host_agree_with_the_cpu(emulated: Path, how: st
     """A capture allows no access of the host to device memory, and only the current stream."""
     results = results_of_calls(CALLS, emulated, how)
     assert results == ["agrees"] * len(results)
+
+
+@pytest.mark.slow
+def test_errors_in_data_that_an_op_reads_are_those_of_the_cpu(emulated: Path) -> None:
+    result = run_script(ERRORS, emulated)
+    assert set(result.stdout.splitlines()) == {"agrees"}, result.stdout + result.stderr

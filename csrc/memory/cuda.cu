@@ -1,0 +1,204 @@
+// Launchers of the CUDA kernels for memory networks. cuda.h has their contract.
+#include "memory/cuda.h"
+
+#include <algorithm>
+#include <type_traits>
+
+#include "common/arena.h"
+#include "common/launch.h"
+#include "memory/cuda_hpmn.h"
+#include "memory/cuda_stream.h"
+
+namespace recops::memory::cuda {
+namespace {
+
+int64_t divided_up(int64_t a, int64_t b) { return (a + b - 1) / b; }
+unsigned blocks_for(int64_t count, int64_t of_block) { return static_cast<unsigned>(divided_up(count, of_block)); }
+
+const float* floats(const void* values) { return static_cast<const float*>(values); }
+float* floats(void* values) { return static_cast<float*>(values); }
+
+// Two blocks per multiprocessor of an H100. A block takes groups of users one after another.
+constexpr int64_t kMostBlocks = 264;
+constexpr int kFewUsers = 2, kManyUsers = 8;
+constexpr size_t kVariables = 4 << 10;  // more than any kernel's variables in shared memory
+
+// Users per block, dynamic shared memory, and whether the weights are in it.
+struct Division {
+  bool is_few, is_resident;
+  size_t bytes;
+  unsigned blocks;
+
+  // `values`: of a user in shared memory.
+  Division(int64_t count, int64_t values, int64_t weights) {
+    const size_t most = most_shared_bytes();
+    const auto bytes_of = [&](int64_t users, bool resident) {
+      return static_cast<size_t>(users * values + (resident ? weights : 0)) * sizeof(float);
+    };
+    const auto fits = [&](int64_t users, bool resident) { return bytes_of(users, resident) + kVariables <= most; };
+    is_few = count <= kFewUsers * kMostBlocks || !fits(kManyUsers, false);
+    const int64_t users = is_few ? kFewUsers : kManyUsers;
+    is_resident = fits(users, true);
+    bytes = bytes_of(users, is_resident);
+    blocks = static_cast<unsigned>(std::min(kMostBlocks, divided_up(count, users)));
+  }
+
+  // Calls f(users, resident) with constants.
+  template <class F>
+  cudaError_t with(const F& f) const {
+    const std::integral_constant<int, kFewUsers> few;
+    const std::integral_constant<int, kManyUsers> many;
+    const std::true_type resident;
+    const std::false_type streamed;
+    if (is_few) return is_resident ? f(few, resident) : f(few, streamed);
+    return is_resident ? f(many, resident) : f(many, streamed);
+  }
+};
+
+Users users_of(const Batch& batch) {
+  Users users{};
+  users.count = batch.count;
+  users.steps = batch.steps;
+  users.lengths = device_pointer(batch.lengths, batch.count);
+  return users;
+}
+
+// The runs of a stream, in workspace.
+struct StreamWorkspace {
+  int* counts;
+  int64_t *starts, *num_starts;
+
+  StreamWorkspace(const Events& events, Arena& arena)
+      : counts(arena.take<int>(divided_up(events.count, kEventsOfBlock))),
+        starts(arena.take<int64_t>(events.count + 1)),
+        num_starts(arena.take<int64_t>(1)) {}
+};
+
+cudaError_t launch_runs(const Events& events, const StreamWorkspace& parts, cudaStream_t stream) {
+  const int64_t blocks = divided_up(events.count, kEventsOfBlock);
+  const RunsArguments a{events.count,
+                        blocks,
+                        device_pointer(events.sorted_rows, events.count),
+                        device_pointer(parts.counts, blocks),
+                        device_pointer(parts.starts, events.count + 1),
+                        device_pointer(parts.num_starts, 1)};
+  const auto grid = static_cast<unsigned>(blocks);
+  const cudaError_t error = launch(count_runs, grid, kThreads, 0, stream, a);
+  return error == cudaSuccess ? launch(write_runs, grid, kThreads, 0, stream, a) : error;
+}
+
+Users users_of(const Events& events, const StreamWorkspace& parts) {
+  Users users{};
+  users.count = events.count;
+  users.pool = events.pool;
+  users.rows = device_pointer(events.sorted_rows, events.count);
+  users.order = device_pointer(events.order, events.count);
+  users.starts = device_pointer<const int64_t>(parts.starts, events.count + 1);
+  users.num_starts = device_pointer<const int64_t>(parts.num_starts, 1);
+  return users;
+}
+
+// ---- HPMN.
+
+cudaError_t launch_pack(const Hpmn& hpmn, float* packed, cudaStream_t stream) {
+  const HpmnLayout layout(hpmn);
+  for (int j = 0; j < layout.layers; ++j) {
+    const GruShape layer = layout.layer(j);
+    const PackArguments a(layer.matrix, hpmn.w_ih[j], layer.inputs,
+                          floats(hpmn.w_hh) + j * 3 * hpmn.hidden * hpmn.hidden, layer.size, packed);
+    const cudaError_t error = launch(pack_matrix, blocks_for(layer.matrix.values(), kThreads), kThreads, 0, stream, a);
+    if (error != cudaSuccess) return error;
+  }
+  return cudaSuccess;
+}
+
+HpmnArguments hpmn_arguments(const Hpmn& hpmn, const Users& users, int64_t inputs, const void* x, const float* packed) {
+  const HpmnLayout layout(hpmn);
+  HpmnArguments a{layout,
+                  users,
+                  DeviceValues(x, inputs * hpmn.inputs, hpmn.dtype),
+                  device_pointer(packed, layout.num_weights()),
+                  device_pointer(floats(hpmn.bias), hpmn.layers * 3 * hpmn.hidden),
+                  nullptr,
+                  nullptr,
+                  nullptr,
+                  nullptr,
+                  nullptr,
+                  1};
+  return a;
+}
+
+cudaError_t launch_hpmn(const HpmnArguments& a, cudaStream_t stream) {
+  const Division division(a.users.count, a.layout.values(), a.layout.num_weights());
+  return division.with([&](auto users, auto resident) {
+    return launch(hpmn_forward<users.value, resident.value>, division.blocks, kThreads, division.bytes, stream, a);
+  });
+}
+
+struct HpmnWorkspace {
+  float* packed;
+  HpmnWorkspace(const Hpmn& hpmn, Arena& arena) : packed(arena.take<float>(HpmnLayout(hpmn).num_weights())) {}
+};
+
+}  // namespace
+
+bool supports(const Batch& batch) { return batch.count <= kMostRows && batch.steps <= kMostSteps; }
+
+bool supports(const Events& events) { return events.count <= kMostEvents; }
+
+bool supports(const Hpmn& hpmn) {
+  return hpmn.dtype != Dtype::f64 && hpmn.inputs <= kMostWidth && hpmn.hidden <= kMostWidth &&
+         hpmn.layers <= kMostLayers;
+}
+
+int64_t hpmn_workspace_bytes(const Hpmn& hpmn) {
+  Arena arena(nullptr);
+  HpmnWorkspace(hpmn, arena);
+  return arena.used();
+}
+
+int hpmn_scan(const Hpmn& hpmn, const Batch& batch, const HpmnForward& with, void* workspace, void* stream_) {
+  auto* const stream = static_cast<cudaStream_t>(stream_);
+  Arena arena(workspace);
+  const HpmnWorkspace parts(hpmn, arena);
+  const cudaError_t error = launch_pack(hpmn, parts.packed, stream);
+  if (error != cudaSuccess) return error;
+  HpmnArguments a = hpmn_arguments(hpmn, users_of(batch), batch.count * batch.steps, with.x, parts.packed);
+  const int64_t states = batch.count * hpmn.layers * hpmn.hidden;
+  a.from = device_pointer(floats(with.from), states);
+  a.to = device_pointer(floats(with.to), states);
+  a.counts = device_pointer(with.counts, batch.count);
+  if (with.kept.states != nullptr) {
+    a.every = with.kept.every;
+    a.kept = device_pointer(floats(with.kept.states), (batch.steps - 1) / a.every * states);
+  }
+  return launch_hpmn(a, stream);
+}
+
+int64_t hpmn_step_workspace_bytes(const Hpmn& hpmn, const Events& events) {
+  Arena arena(nullptr);
+  HpmnWorkspace(hpmn, arena);
+  StreamWorkspace(events, arena);
+  return arena.used();
+}
+
+int hpmn_step(const Hpmn& hpmn, const Events& events, const void* x, void* memory, int64_t* counts, void* workspace,
+              void* stream_) {
+  auto* const stream = static_cast<cudaStream_t>(stream_);
+  if (events.count == 0) return cudaSuccess;
+  Arena arena(workspace);
+  const HpmnWorkspace parts(hpmn, arena);
+  const StreamWorkspace runs(events, arena);
+  cudaError_t error = launch_pack(hpmn, parts.packed, stream);
+  if (error == cudaSuccess) error = launch_runs(events, runs, stream);
+  if (error != cudaSuccess) return error;
+  HpmnArguments a = hpmn_arguments(hpmn, users_of(events, runs), events.count, x, parts.packed);
+  const int64_t states = events.pool * hpmn.layers * hpmn.hidden;
+  a.from = device_pointer<const float>(floats(memory), states);
+  a.to = device_pointer(floats(memory), states);
+  a.counts = device_pointer<const int64_t>(counts, events.pool);
+  a.new_counts = device_pointer(counts, events.pool);
+  return launch_hpmn(a, stream);
+}
+
+}  // namespace recops::memory::cuda

@@ -1,0 +1,48 @@
+// Launchers of the CUDA kernels for memory networks. Free of torch: raw pointers, sizes and a stream.
+//
+// A launcher enqueues its kernels on the stream and returns cudaError_t as an int. It does not wait, allocate or read
+// device memory, so it can be captured in a graph. The caller provides workspace, whose content may be anything.
+//
+// All pointers in the structs of kernel.h are to device memory here. Scans, reads and streams run the same kernel,
+// which treats users independently of each other: streaming in any division gives the bits of a scan.
+//
+// Kernels cannot throw. In a batch, a row with a length or count out of range gets NaN as its results, and adds nothing
+// to the gradients of weights. A read of a row outside the pool is NaN. Events of such rows have no effect.
+#pragma once
+
+#include <cstdint>
+
+#include "memory/kernel.h"
+
+namespace recops::memory::cuda {
+
+// Larger sizes need the composite.
+constexpr int64_t kMostWidth = 128, kMostLayers = 16;
+constexpr int64_t kMostRows = 1 << 24, kMostSteps = 1 << 20, kMostEvents = 1 << 30;
+
+// Rows of a batch.
+struct Batch {
+  int64_t count, steps;
+  const int64_t* lengths;  // [count]; null: all steps
+};
+
+// Events of a pool of users, sorted by row. Those of a row keep their order.
+struct Events {
+  int64_t count, pool;
+  const int64_t* sorted_rows;  // [count], ascending
+  const int64_t* order;        // [count]: the input of each
+};
+
+// Whether the kernels support these sizes and this dtype.
+bool supports(const Hpmn&);
+bool supports(const Batch&);
+bool supports(const Events&);
+
+int64_t hpmn_workspace_bytes(const Hpmn&);
+int hpmn_scan(const Hpmn&, const Batch&, const HpmnForward&, void* workspace, void* stream);
+
+int64_t hpmn_step_workspace_bytes(const Hpmn&, const Events&);
+// Updates memory [pool, layers, H] and counts [pool] in place.
+int hpmn_step(const Hpmn&, const Events&, const void* x, void* memory, int64_t* counts, void* workspace, void* stream);
+
+}  // namespace recops::memory::cuda
