@@ -8,6 +8,7 @@
 #include <cstdint>
 
 #include "common/device.h"
+#include "common/launch.h"
 
 namespace recops {
 
@@ -38,17 +39,16 @@ __device__ T exclusive_sum(T value, WarpSums<T, kThreads>& shared, T& total) {
   return before + through - value;
 }
 
-constexpr int kSumThreads = 512, kSumsPerThread = 4;
+constexpr int kSumsPerThread = 4;
 
 // counts[row, t] = the sum of the row's tiles before t, and totals[row] the sum of all. A block per row.
-template <class T>
-__global__ void __launch_bounds__(kSumThreads)
-    sum_tiles(DevicePointer<T> counts, int64_t tiles, DevicePointer<T> totals) {
-  using Sums = WarpSums<T, kSumThreads>;
+template <class T, int kThreads>
+__global__ void __launch_bounds__(kThreads) sum_row(DevicePointer<T> counts, int64_t tiles, DevicePointer<T> totals) {
+  using Sums = WarpSums<T, kThreads>;
   RECOPS_SHARED(Sums, shared);
   const DevicePointer<T> row = counts + blockIdx.x * tiles;
   T before = 0;
-  for (int64_t first = 0; first < tiles; first += kSumThreads * kSumsPerThread) {
+  for (int64_t first = 0; first < tiles; first += kThreads * kSumsPerThread) {
     const int64_t begin = first + threadIdx.x * kSumsPerThread;
     T values[kSumsPerThread], sum = 0, total;
     RECOPS_UNROLL
@@ -56,7 +56,7 @@ __global__ void __launch_bounds__(kSumThreads)
       values[i] = begin + i < tiles ? row[begin + i] : 0;
       sum += values[i];
     }
-    T next = before + exclusive_sum<T, kSumThreads>(sum, shared, total);
+    T next = before + exclusive_sum<T, kThreads>(sum, shared, total);
     RECOPS_UNROLL
     for (int i = 0; i < kSumsPerThread; ++i) {
       if (begin + i < tiles) row[begin + i] = next;
@@ -65,6 +65,17 @@ __global__ void __launch_bounds__(kSumThreads)
     before += total;
   }
   if (threadIdx.x == 0) totals[blockIdx.x] = before;
+}
+
+// Launches sum_row for each of the rows.
+template <class T>
+cudaError_t sum_tiles(DevicePointer<T> counts, int64_t rows, int64_t tiles, DevicePointer<T> totals,
+                      cudaStream_t stream) {
+  constexpr int kFew = kWarpSize, kMany = 512;
+  constexpr int64_t kMostForFew = 4 * kFew * kSumsPerThread;
+  const auto blocks = static_cast<unsigned>(rows);
+  return tiles <= kMostForFew ? launch(sum_row<T, kFew>, blocks, kFew, 0, stream, counts, tiles, totals)
+                              : launch(sum_row<T, kMany>, blocks, kMany, 0, stream, counts, tiles, totals);
 }
 
 }  // namespace recops

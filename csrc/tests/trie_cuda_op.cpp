@@ -10,6 +10,8 @@ using emulated::zeros;
 }  // namespace recops::trie
 
 #include "trie/cuda.cu"
+#include "trie/cuda_build.cu"
+#include "trie/cuda_build_op.cpp"
 #include "trie/cuda_lookups.cu"
 #include "trie/cuda_lookups_op.cpp"
 #include "trie/cuda_op.cpp"

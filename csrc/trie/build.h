@@ -9,12 +9,10 @@
 #include <algorithm>
 #include <bit>
 #include <cstdint>
-#include <cstring>
 #include <functional>
 #include <numeric>
 #include <stdexcept>
 #include <string>
-#include <type_traits>
 #include <vector>
 
 #include "common/radix_sort.h"
@@ -186,35 +184,5 @@ inline void index_ids(const int64_t* ids, const int32_t* item_rows, int64_t coun
       throw std::invalid_argument("SidTrie.from_sids: item id " + std::to_string(ids[row]) + " is repeated");
   }
 }
-
-// A positive 63-bit hash of the added contents.
-class Fingerprint {
- public:
-  template <class T>
-  void add(const T* values, int64_t count) {
-    static_assert(std::is_trivially_copyable_v<T>);
-    const char* bytes = reinterpret_cast<const char*>(values);
-    int64_t left = count * int64_t{sizeof(T)};
-    mix(static_cast<uint64_t>(left));
-    for (; left >= 8; bytes += 8, left -= 8) {
-      uint64_t word;
-      std::memcpy(&word, bytes, 8);
-      mix(word);
-    }
-    uint64_t rest = 0;
-    std::memcpy(&rest, bytes, static_cast<size_t>(left));
-    mix(rest);
-  }
-
-  int64_t value() const { return static_cast<int64_t>(state_ >> 2 | uint64_t{1} << 62); }
-
- private:
-  void mix(uint64_t word) {
-    state_ = (state_ ^ word) * 0x9e3779b97f4a7c15u;
-    state_ ^= state_ >> 29;
-  }
-
-  uint64_t state_ = 0x243f6a8885a308d3u;
-};
 
 }  // namespace recops::trie

@@ -57,8 +57,7 @@ int find_items(const ItemsCall& call, void* stream) {
   a.first_item = device_pointer(first_items(call), call.count);
   a.report = device_pointer(call.report, 1);
   cudaError_t error = launch(count_items, static_cast<unsigned>(tiles), kItemThreads, 0, on, a);
-  if (error == cudaSuccess)
-    error = launch(sum_tiles<int64_t>, 1, kSumThreads, 0, on, a.tile_sums, tiles, device_pointer(all_items(call), 1));
+  if (error == cudaSuccess) error = sum_tiles(a.tile_sums, 1, tiles, device_pointer(all_items(call), 1), on);
   if (error == cudaSuccess) error = launch(write_offsets, static_cast<unsigned>(tiles), kItemThreads, 0, on, a);
   return error;
 }

@@ -8,6 +8,7 @@
 #include "trie/arguments.h"
 #include "trie/batch.h"
 #include "trie/build.h"
+#include "trie/fingerprint.h"
 #include "trie/tensors.h"
 
 namespace recops::trie {
@@ -24,7 +25,10 @@ T* data(const Tensor& tensor) {
 Tensor fingerprint(const Tensor& first_child, const Tensor& tokens, const Tensor& item_ids) {
   Fingerprint content;
   content.add(data<int32_t>(first_child), first_child.numel());
-  content.add(data<char>(tokens), tokens.numel() * tokens.element_size());
+  if (tokens.scalar_type() == ScalarType::Int)
+    content.add(data<int32_t>(tokens), tokens.numel());
+  else
+    content.add(data<uint16_t>(tokens), tokens.numel());
   content.add(data<int64_t>(item_ids), item_ids.numel());
   const Tensor stamp = empty({}, ScalarType::Long, item_ids);
   *data<int64_t>(stamp) = content.value();

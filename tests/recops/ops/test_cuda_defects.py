@@ -478,6 +478,78 @@ DEFECTS = [
         "trie_lookups_cuda tokens",
         {"0 <= token && token < a.vocab_size": "0 <= token"},
     ),
+    Defect(
+        "no barrier before the counts of digits are read",
+        "common/device_radix_sort.h",
+        "trie_build_cuda",
+        {"uint32_t{1});\n  __syncthreads();\n  a.counts": "uint32_t{1});\n  a.counts"},
+    ),
+    Defect(
+        "no barrier before a warp counts its keys",
+        "common/device_radix_sort.h",
+        "trie_build_cuda",
+        {"__popc(before));\n    __syncwarp();": "__popc(before));"},
+    ),
+    Defect(
+        "no barrier before a warp's next keys",
+        "common/device_radix_sort.h",
+        "trie_build_cuda",
+        {"__popc(equal));\n    __syncwarp();": "__popc(equal));"},
+    ),
+    Defect(
+        "no barrier before keys move",
+        "common/device_radix_sort.h",
+        "trie_build_cuda",
+        {"place += count;\n  }\n  __syncthreads();": "place += count;\n  }"},
+    ),
+    Defect(
+        "a sort that is not stable",
+        "common/device_radix_sort.h",
+        "trie_build_cuda",
+        {"before = equal & ((1u << lane) - 1)": "before = equal & ~((2u << lane) - 1)"},
+    ),
+    Defect(
+        "the keys of earlier tiles not counted",
+        "common/device_radix_sort.h",
+        "trie_build_cuda",
+        {" +\n                   a.counts[digit_of_thread * a.tiles + blockIdx.x];": ";"},
+    ),
+    Defect(
+        "levels sorted in the order of rows",
+        "trie/cuda_build_sids.h",
+        "trie_build_cuda",
+        {"a.starts ? place : a.rows[place]": "place"},
+    ),
+    Defect(
+        "no lower bound on tokens to build from",
+        "trie/cuda_build_sids.h",
+        "trie_build_cuda",
+        {"is_good &= 0 <= token && token": "is_good &= token"},
+    ),
+    Defect(
+        "equal neighbours taken for ascending ids",
+        "trie/cuda_build_sids.h",
+        "trie_build_cuda",
+        {"a.item_ids[row] <= a.item_ids[row - 1]": "a.item_ids[row] < a.item_ids[row - 1]"},
+    ),
+    Defect(
+        "no barrier before the next level's counts",
+        "trie/cuda_build_nodes.h",
+        "trie_build_cuda",
+        {"__syncthreads();  // the next level writes the counts": ""},
+    ),
+    Defect(
+        "the nodes of earlier warps not counted",
+        "trie/cuda_build_nodes.h",
+        "trie_build_cuda",
+        {"for (int w = 0; w < warp; ++w) node += counts.nodes[w];": ""},
+    ),
+    Defect(
+        "negative ids behind positive ones",
+        "trie/cuda_build_nodes.h",
+        "trie_build_cuda",
+        {" ^ uint64_t{1} << 63": ""},
+    ),
 ]
 
 

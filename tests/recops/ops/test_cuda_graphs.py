@@ -15,6 +15,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 import recops
 from device_calls import DeviceCall
+from emulated_op import READS
 from public_calls import BOOKS, CALLS, TRIE, Call, X
 from recops.ops.trie.trie_next_logits import trie_next_logits
 from recops.state.token_map import TokenMap
@@ -51,7 +52,9 @@ class _CalledOps(TorchDispatchMode):
 
 
 def ops_with_kernels() -> set[str]:
-    return {op for op, backend in recops.build_info()["backends"].items() if backend != "composite"}
+    """Return the ops with a GPU kernel, without those whose results the host must read."""
+    backends = recops.build_info()["backends"]
+    return {op for op, kind in backends.items() if kind != "composite"} - READS.keys()
 
 
 @cache

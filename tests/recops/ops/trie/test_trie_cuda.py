@@ -70,6 +70,14 @@ calls += [
     (True, torch.ops.recops.trie_allowed_tokens.default, (*root, nodes.int(), 7)),
     (False, torch.ops.recops.trie_allowed_tokens.default, (*root, nodes[:0], 7)),
 ]
+
+for sizes in ([6, 6, 6], [100000, 2], [2] * 33):
+    for ids in (torch.arange(90), torch.randperm(90) * 7 - 300):
+        sids = torch.stack([torch.randint(size, (90,)) for size in sizes], 1)
+        build = torch.ops.recops.trie_build.default
+        calls += [(len(sizes) < 33, build, (sids, ids, sizes)),
+                  (len(sizes) < 33, build, (sids.int().T.contiguous().T, ids, sizes)),
+                  (False, build, (sids[:0], ids[:0], sizes))]
 """
 
 ERRORS = """
@@ -84,6 +92,9 @@ calls = {
                    (*root, trie.item_ids, torch.tensor([-2])),
                    (*root, trie.item_ids[1:], torch.tensor([0]))],
     "trie_allowed_tokens": [(*root, torch.tensor([6]), 2), (*root, torch.tensor([0, 1]), 1)],
+    "trie_build": [(torch.tensor([[0, 0], [1, 2]]), torch.arange(2), [2, 2]),
+                   (torch.tensor([[0, 0], [1, -1]]), torch.arange(2), [2, 2]),
+                   (torch.tensor([[0, 0], [1, 1], [0, 1]]), torch.tensor([7, 8, 7]), [2, 2])],
 }
 keys = torch._C.DispatchKeySet(torch._C.DispatchKey.CUDA)
 for name, arguments_of_calls in calls.items():

@@ -18,10 +18,7 @@ _INT32_MAX = 2**31 - 1
 def trie_build(
     sids: Tensor, item_ids: Tensor, vocab_sizes: Sequence[int]
 ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]:
-    """Compute ``recops::trie_build`` by one stable sort per level.
-
-    The stamp is another hash than that of the CPU kernel, whose steps depend on each other.
-    """
+    """Compute ``recops::trie_build`` by one stable sort per level."""
     op = "SidTrie.from_sids"
     count, depth, device = item_ids.numel(), len(vocab_sizes), sids.device
     check_depth(op, depth)
@@ -77,7 +74,7 @@ def trie_build(
 
 
 def _stamp(*contents: Tensor) -> Tensor:
-    """Return a positive hash of the contents, from sums of mixed words, which wrap around."""
+    """Return the fingerprint of ``csrc/trie/fingerprint.h``; integers wrap around."""
     state = torch.full((), 0x243F6A8885A308D3, device=contents[0].device)
     for values in contents:
         position = torch.arange(1, len(values) + 1, device=values.device)
