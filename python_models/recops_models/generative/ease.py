@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from scipy import linalg, sparse
 from torch import Tensor
+from torch.nn import functional as F
 
 from recops_models.data.histories import Histories
 from recops_models.generative.history_scorer import HistoryScorer
@@ -128,14 +129,19 @@ class EASE(HistoryScorer):
         return self.config.history
 
     def score_all(self, history: Tensor, lengths: Tensor) -> Tensor:
-        """See :meth:`HistoryScorer.score_all`; an item that occurs twice counts once, as last."""
-        batch, steps = history.shape
-        age = lengths[:, None] - 1 - torch.arange(steps, device=history.device)
-        weight = self.config.decay ** age.clamp(min=0).to(self.weights.dtype)
-        x = torch.zeros(batch, 1 + self.num_items, device=history.device)
-        for step in range(steps):  # Later events overwrite earlier ones.
-            x.scatter_(1, history[:, step : step + 1], weight[:, step : step + 1])
-        return x[:, 1:] @ self.weights
+        """See :meth:`HistoryScorer.score_all`; an item that occurs twice counts once, as last.
+
+        Complexity:
+            O(B T N): the rows of the history's items are summed.
+        """
+        step = torch.arange(history.shape[1], device=history.device)
+        age = (lengths[:, None] - 1 - step).clamp(min=0)
+        last = step.new_zeros(len(history), 1 + self.num_items)
+        last = last.scatter_reduce(1, history, step.expand_as(history), "amax")
+        counts = (history > 0) & (last.gather(1, history) == step)
+        weight = torch.where(counts, self.config.decay ** age.to(self.weights.dtype), 0.0)
+        rows = (history - 1).clamp(min=0)
+        return F.embedding_bag(rows, self.weights, mode="sum", per_sample_weights=weight)
 
     def item_vectors(self) -> Tensor:
         """See :meth:`HistoryScorer.item_vectors`; the weights of an item as input."""

@@ -64,7 +64,7 @@ class HistoryScorer(Recommender):
         """Return the ``k`` best items after each history.
 
         Args:
-            history: ``[B, T]`` i64, 1-based items, right-padded with 0; T is ``window``.
+            history: ``[B, T]`` i64, 1-based items, right-padded with 0; T is at most ``window``.
             lengths: ``[B]`` i64.
             k: number of items.
             excluded: for each of the B histories the items (from 0) to exclude; None: exclude none.
@@ -77,7 +77,8 @@ class HistoryScorer(Recommender):
         size = max(1, min(REQUESTS, _MOST_SCORES // max(1, self.num_items)))
         device, parts = self.device, []
         for batch in in_batches(histories, size):
-            history, lengths = last_windows(batch, self.window)
+            longest = int(batch.lengths.max(initial=1))
+            history, lengths = last_windows(batch, min(self.window, longest))
             excluded = seen_items(batch, device)
             parts.append(self.decode(history.to(device), lengths.to(device), k, excluded))
         return concatenate(parts, k)

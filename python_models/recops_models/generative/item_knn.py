@@ -118,6 +118,8 @@ class ItemKNN(HistoryScorer):
         self.register_buffer("neighbours", neighbours.int())
         self.register_buffer("similarities", similarities.float())
         self.register_buffer("ties", ties.float())
+        positive = similarities[similarities > 0]
+        self._tie_weight = _TIE * float(positive.min()) if len(positive) else 1.0
 
     @classmethod
     def fit(cls, train: Histories, num_items: int, config: ItemKNNConfig, *, seed: int) -> ItemKNN:
@@ -174,7 +176,7 @@ class ItemKNN(HistoryScorer):
         cell = _array(row)[:, None] * self.num_items + near
         is_item = near >= 0
         sums = np.bincount(cell[is_item], share[is_item], batch * self.num_items)
-        ties = self._tie_weight() * _array(self.ties).astype(np.float64)
+        ties = self._tie_weight * _array(self.ties).astype(np.float64)
         scores = sums.reshape(batch, self.num_items) + ties
         device = self.ties.device
         return torch.from_numpy(scores).to(device, widest_dtype(device))
@@ -197,10 +199,6 @@ class ItemKNN(HistoryScorer):
         row, column = (neighbours >= 0).nonzero()
         pairs = (similarities[row, column].astype(np.float64), (row, neighbours[row, column]))
         return sparse.csr_matrix(pairs, shape=(self.num_items, self.num_items))
-
-    def _tie_weight(self) -> float:
-        positive = self.similarities[self.similarities > 0]
-        return _TIE * float(positive.min()) if len(positive) else 1.0
 
 
 def _cooccurrences(train: Histories, num_items: int, config: ItemKNNConfig) -> sparse.csr_matrix:

@@ -47,6 +47,30 @@ def test_scores_sum_the_weights_of_recent_items() -> None:
     torch.testing.assert_close(scores[0], expected)
 
 
+def test_scores_of_a_batch_equal_a_product_with_the_weights() -> None:
+    model, rng = EASE.fit(train(), 7, EASEConfig(l2=2.0, decay=0.5)), np.random.default_rng(1)
+    history = torch.from_numpy(rng.integers(1, 8, size=(20, 6)))
+    lengths = torch.from_numpy(rng.integers(0, 7, size=20))
+    history[torch.arange(6) >= lengths[:, None]] = 0
+    x = torch.zeros(20, 8)
+    for step in range(6):  # Later events overwrite earlier ones.
+        for user in range(20):
+            x[user, history[user, step]] = 0.5 ** float(lengths[user] - 1 - step)
+    torch.testing.assert_close(model.score_all(history, lengths), x[:, 1:] @ model.weights)
+
+
+def test_short_histories_are_not_padded_to_the_window() -> None:
+    model, histories = EASE.fit(train(), 7, EASEConfig(l2=2.0, history=200)), train()
+    items, lengths = histories.last(200)
+    scores = model.score_all(torch.from_numpy(items + 1), torch.from_numpy(lengths))
+    ranking = model.recommend(histories, 3)
+    for user, items_of_user in enumerate(ranking.items):
+        best = scores[user].clone()
+        best[items[user, : lengths[user]]] = -torch.inf
+        listed = items_of_user[items_of_user >= 0]
+        torch.testing.assert_close(best[listed], best.topk(len(listed)).values)
+
+
 def test_a_large_catalogue_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(ease, "MOST_ITEMS", 5)
     with pytest.raises(ValueError, match="ease: the catalogue must have at most 5 items, got 7"):
