@@ -33,6 +33,13 @@ inline size_t most_shared_bytes() {
   return cudaDeviceGetAttribute(&bytes, attribute, device) == cudaSuccess ? static_cast<size_t>(bytes) : 0;
 }
 
+// Multiprocessors of the current device; 1 if CUDA does not say.
+inline int num_multiprocessors() {
+  int device = 0, count = 0;
+  if (cudaGetDevice(&device) != cudaSuccess) return 1;
+  return cudaDeviceGetAttribute(&count, cudaDevAttrMultiProcessorCount, device) == cudaSuccess ? count : 1;
+}
+
 }  // namespace recops
 
 #endif

@@ -147,6 +147,11 @@ class HpmnArguments : public Arguments {
   std::vector<const void*> w_ih_;
 };
 
+// Values of a checkpoint of a row (kernel.h).
+inline int64_t checkpoint_values(const Mimn& mimn) {
+  return mimn.hidden + mimn.inputs + 2 * mimn.slots * mimn.inputs + mimn.slots;
+}
+
 // Number of states that a scan keeps: one every `every` steps after the first.
 inline int64_t num_checkpoints(int64_t steps, int64_t every) {
   return steps > 0 && every > 0 ? (steps - 1) / every : 0;

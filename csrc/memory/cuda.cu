@@ -7,6 +7,7 @@
 #include "common/arena.h"
 #include "common/launch.h"
 #include "memory/cuda_hpmn.h"
+#include "memory/cuda_mimn.h"
 #include "memory/cuda_stream.h"
 
 namespace recops::memory::cuda {
@@ -18,12 +19,11 @@ unsigned blocks_for(int64_t count, int64_t of_block) { return static_cast<unsign
 const float* floats(const void* values) { return static_cast<const float*>(values); }
 float* floats(void* values) { return static_cast<float*>(values); }
 
-// Two blocks per multiprocessor of an H100. A block takes groups of users one after another.
-constexpr int64_t kMostBlocks = 264;
 constexpr int kFewUsers = 2, kManyUsers = 8;
 constexpr size_t kVariables = 4 << 10;  // more than any kernel's variables in shared memory
 
-// Users per block, dynamic shared memory, and whether the weights are in it.
+// Users per block, dynamic shared memory, and whether the weights are in it. A block takes groups of users one after
+// another.
 struct Division {
   bool is_few, is_resident;
   size_t bytes;
@@ -36,11 +36,12 @@ struct Division {
       return static_cast<size_t>(users * values + (resident ? weights : 0)) * sizeof(float);
     };
     const auto fits = [&](int64_t users, bool resident) { return bytes_of(users, resident) + kVariables <= most; };
-    is_few = count <= kFewUsers * kMostBlocks || !fits(kManyUsers, false);
+    const int64_t most_blocks = 2 * int64_t{num_multiprocessors()};
+    is_few = count <= kFewUsers * most_blocks || !fits(kManyUsers, false);
     const int64_t users = is_few ? kFewUsers : kManyUsers;
     is_resident = fits(users, true);
     bytes = bytes_of(users, is_resident);
-    blocks = static_cast<unsigned>(std::min(kMostBlocks, divided_up(count, users)));
+    blocks = static_cast<unsigned>(std::min(most_blocks, divided_up(count, users)));
   }
 
   // Calls f(users, resident) with constants.
@@ -98,6 +99,84 @@ Users users_of(const Events& events, const StreamWorkspace& parts) {
   return users;
 }
 
+Users users_of(const Candidates& candidates) {
+  Users users{};
+  users.count = candidates.count;
+  users.steps = 1;
+  users.pool = candidates.pool;
+  users.rows = device_pointer(candidates.rows, candidates.count);
+  return users;
+}
+
+cudaError_t launch_pack(const PackArguments& a, cudaStream_t stream) {
+  return launch(pack_matrix, blocks_for(a.shape.values(), kThreads), kThreads, 0, stream, a);
+}
+
+// ---- MIMN.
+
+cudaError_t launch_pack(const Mimn& mimn, float* packed, cudaStream_t stream) {
+  const MimnLayout l(mimn);
+  const GruShape controller = l.controller(), induction = l.induction();
+  const PackArguments all[] = {
+      {controller.matrix, mimn.controller.w_ih, 2 * l.d, mimn.controller.w_hh, l.h, packed},
+      {induction.matrix, mimn.induction.w_ih, 2 * l.d, mimn.induction.w_hh, l.d, packed},
+      {l.head_matrix(), mimn.head_w, l.h + l.m, nullptr, 0, packed},
+      {l.out_matrix(), mimn.out_w, l.h + l.d, floats(mimn.out_w) + l.h, l.h + l.d, packed},
+      {l.usage_matrix(), mimn.usage_w, l.m, nullptr, 0, packed},
+  };
+  for (const PackArguments& a : all) {
+    const cudaError_t error = launch_pack(a, stream);
+    if (error != cudaSuccess) return error;
+  }
+  return cudaSuccess;
+}
+
+MimnNet net_of(const Mimn& mimn, const float* packed) {
+  const MimnLayout l(mimn);
+  return {device_pointer(packed, l.num_weights()),      device_pointer(floats(mimn.controller.bias), 3 * l.h),
+          device_pointer(floats(mimn.head_b), l.heads), device_pointer(floats(mimn.induction.bias), 3 * l.d),
+          device_pointer(floats(mimn.out_b), l.h),      device_pointer(floats(mimn.key_memory), int64_t{l.m} * l.d),
+          static_cast<float>(mimn.usage_scale)};
+}
+
+struct MimnWorkspace {
+  float* packed;
+  MimnWorkspace(const Mimn& mimn, Arena& arena) : packed(arena.take<float>(MimnLayout(mimn).num_weights())) {}
+};
+
+// `inputs`, `from` and `to`: numbers of inputs and of rows.
+MimnArguments mimn_arguments(const Mimn& mimn, const Users& users, const MimnForward& with, int64_t inputs,
+                             int64_t from, int64_t to, const float* packed) {
+  const MimnLayout l(mimn);
+  MimnArguments a{l,
+                  net_of(mimn, packed),
+                  users,
+                  DeviceValues(with.x, inputs * l.d, mimn.dtype),
+                  StateRows(l, with.from, from),
+                  StateRows(l, with.to, to),
+                  nullptr,
+                  {},
+                  with.outputs != nullptr,
+                  device_pointer(floats(with.read_weights), to * l.m),
+                  {}};
+  if (a.has_outputs) a.outputs = DeviceOutputs(with.outputs, inputs * l.h, mimn.dtype);
+  return a;
+}
+
+DeviceCheckpoints checkpoints_of(const Mimn& mimn, const Batch& batch, const Checkpoints& kept) {
+  if (kept.states == nullptr) return {nullptr, 0, 1};
+  const int64_t number = (batch.steps - 1) / kept.every;
+  return {device_pointer(floats(kept.states), number * batch.count * MimnLayout(mimn).checkpoint_values()), batch.count,
+          kept.every};
+}
+
+cudaError_t launch_mimn(const MimnArguments& a, cudaStream_t stream) {
+  const Division division(a.users.count, a.layout.values, a.layout.num_weights());
+  return division.with([&](auto users, auto resident) {
+    return launch(mimn_forward<users.value, resident.value>, division.blocks, kThreads, division.bytes, stream, a);
+  });
+}
+
 // ---- HPMN.
 
 cudaError_t launch_pack(const Hpmn& hpmn, float* packed, cudaStream_t stream) {
@@ -106,7 +185,7 @@ cudaError_t launch_pack(const Hpmn& hpmn, float* packed, cudaStream_t stream) {
     const GruShape layer = layout.layer(j);
     const PackArguments a(layer.matrix, hpmn.w_ih[j], layer.inputs,
                           floats(hpmn.w_hh) + j * 3 * hpmn.hidden * hpmn.hidden, layer.size, packed);
-    const cudaError_t error = launch(pack_matrix, blocks_for(layer.matrix.values(), kThreads), kThreads, 0, stream, a);
+    const cudaError_t error = launch_pack(a, stream);
     if (error != cudaSuccess) return error;
   }
   return cudaSuccess;
@@ -146,9 +225,71 @@ bool supports(const Batch& batch) { return batch.count <= kMostRows && batch.ste
 
 bool supports(const Events& events) { return events.count <= kMostEvents; }
 
+bool supports(const Candidates& candidates) { return candidates.count <= kMostEvents; }
+
+bool supports(const Mimn& mimn) {
+  if (mimn.dtype == Dtype::f64 || mimn.inputs > kMostWidth || mimn.hidden > kMostWidth || mimn.slots > kMostSlots)
+    return false;
+  const MimnLayout layout(mimn);
+  return kFewUsers * layout.values * sizeof(float) + kVariables <= most_shared_bytes();
+}
+
 bool supports(const Hpmn& hpmn) {
   return hpmn.dtype != Dtype::f64 && hpmn.inputs <= kMostWidth && hpmn.hidden <= kMostWidth &&
          hpmn.layers <= kMostLayers;
+}
+
+int64_t mimn_workspace_bytes(const Mimn& mimn) {
+  Arena arena(nullptr);
+  MimnWorkspace(mimn, arena);
+  return arena.used();
+}
+
+int mimn_scan(const Mimn& mimn, const Batch& batch, const MimnForward& with, void* workspace, void* stream_) {
+  auto* const stream = static_cast<cudaStream_t>(stream_);
+  Arena arena(workspace);
+  const MimnWorkspace parts(mimn, arena);
+  const cudaError_t error = launch_pack(mimn, parts.packed, stream);
+  if (error != cudaSuccess) return error;
+  MimnArguments a =
+      mimn_arguments(mimn, users_of(batch), with, batch.count * batch.steps, batch.count, batch.count, parts.packed);
+  a.kept = checkpoints_of(mimn, batch, with.kept);
+  return launch_mimn(a, stream);
+}
+
+int mimn_read(const Mimn& mimn, const Candidates& candidates, const MimnForward& with, void* workspace, void* stream_) {
+  auto* const stream = static_cast<cudaStream_t>(stream_);
+  Arena arena(workspace);
+  const MimnWorkspace parts(mimn, arena);
+  const cudaError_t error = launch_pack(mimn, parts.packed, stream);
+  if (error != cudaSuccess) return error;
+  return launch_mimn(mimn_arguments(mimn, users_of(candidates), with, candidates.count, candidates.pool,
+                                    candidates.count, parts.packed),
+                     stream);
+}
+
+int64_t mimn_step_workspace_bytes(const Mimn& mimn, const Events& events) {
+  Arena arena(nullptr);
+  MimnWorkspace(mimn, arena);
+  StreamWorkspace(events, arena);
+  return arena.used();
+}
+
+int mimn_step(const Mimn& mimn, const Events& events, const void* x, const MimnRows& states, int64_t* counts,
+              void* workspace, void* stream_) {
+  auto* const stream = static_cast<cudaStream_t>(stream_);
+  if (events.count == 0) return cudaSuccess;
+  Arena arena(workspace);
+  const MimnWorkspace parts(mimn, arena);
+  const StreamWorkspace runs(events, arena);
+  cudaError_t error = launch_pack(mimn, parts.packed, stream);
+  if (error == cudaSuccess) error = launch_runs(events, runs, stream);
+  if (error != cudaSuccess) return error;
+  const MimnForward with{x, states, states, nullptr, nullptr, {nullptr, 0, 0}};
+  MimnArguments a =
+      mimn_arguments(mimn, users_of(events, runs), with, events.count, events.pool, events.pool, parts.packed);
+  a.counts = device_pointer(counts, events.pool);
+  return launch_mimn(a, stream);
 }
 
 int64_t hpmn_workspace_bytes(const Hpmn& hpmn) {

@@ -6,6 +6,8 @@
 // All pointers in the structs of kernel.h are to device memory here. Scans, reads and streams run the same kernel,
 // which treats users independently of each other: streaming in any division gives the bits of a scan.
 //
+// Checkpoints of MIMN are [checkpoints, rows, values of a row] here, as in the composites.
+//
 // Kernels cannot throw. In a batch, a row with a length or count out of range gets NaN as its results, and adds nothing
 // to the gradients of weights. A read of a row outside the pool is NaN. Events of such rows have no effect.
 #pragma once
@@ -17,7 +19,7 @@
 namespace recops::memory::cuda {
 
 // Larger sizes need the composite.
-constexpr int64_t kMostWidth = 128, kMostLayers = 16;
+constexpr int64_t kMostWidth = 128, kMostSlots = 32, kMostLayers = 16;
 constexpr int64_t kMostRows = 1 << 24, kMostSteps = 1 << 20, kMostEvents = 1 << 30;
 
 // Rows of a batch.
@@ -33,10 +35,30 @@ struct Events {
   const int64_t* order;        // [count]: the input of each
 };
 
-// Whether the kernels support these sizes and this dtype.
+// Candidates that read a row of a pool each.
+struct Candidates {
+  int64_t count, pool;
+  const int64_t* rows;  // [count]
+};
+
+// Whether the kernels support these sizes and this dtype on the current device.
+bool supports(const Mimn&);
 bool supports(const Hpmn&);
 bool supports(const Batch&);
 bool supports(const Events&);
+bool supports(const Candidates&);
+
+// Also writes outputs past the lengths, with zeros.
+int64_t mimn_workspace_bytes(const Mimn&);
+int mimn_scan(const Mimn&, const Batch&, const MimnForward&, void* workspace, void* stream);
+
+// Advances the state of each candidate's row by one step, without a change of `from` [pool]; `to` is [candidates].
+int mimn_read(const Mimn&, const Candidates&, const MimnForward&, void* workspace, void* stream);
+
+int64_t mimn_step_workspace_bytes(const Mimn&, const Events&);
+// Updates the states and counts [pool] in place.
+int mimn_step(const Mimn&, const Events&, const void* x, const MimnRows& states, int64_t* counts, void* workspace,
+              void* stream);
 
 int64_t hpmn_workspace_bytes(const Hpmn&);
 int hpmn_scan(const Hpmn&, const Batch&, const HpmnForward&, void* workspace, void* stream);

@@ -30,6 +30,104 @@ class SortedEvents {
   Maybe rows_, order_;
 };
 
+// The tensors of a state, or of its gradient.
+class StateTensors {
+ public:
+  MimnRows rows;
+
+  StateTensors(const MimnArguments& call, int64_t count, const Tensor& like) {
+    const int64_t m = call.mimn.slots, d = call.mimn.inputs;
+    void* data[kFields];
+    for (int f = 0; f < kFields; ++f) {
+      of.push_back(f == kMemory || f == kChannels ? empty({count, m, d}, call.type, like)
+                                                  : empty({count, call.widths[f]}, call.type, like));
+      data[f] = of[f].data_ptr();
+    }
+    rows = MimnArguments::rows_of(data);
+  }
+
+  std::vector<Tensor> of;
+};
+
+bool has_kernel(const MimnArguments& call, const Tensor& x) {
+  return has_code_for(device_of(x).index) && cuda::supports(call.mimn);
+}
+
+using Scanned = std::tuple<Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor>;
+
+Scanned mimn_scan(Tensor x, std::vector<Tensor> state, std::vector<Tensor> params, Maybe key_memory, double usage_scale,
+                  Maybe lengths, Text utilization, int64_t induction_topk, int64_t checkpoint) {
+  const char* op = "mimn_scan";
+  const DeviceGuard guard(x);
+  MimnArguments call(op, x, params, key_memory, usage_scale, utilization, induction_topk);
+  require_value(x.dim() == 3 && checkpoint >= 0, op, ": x must have 3 dimensions");
+  const int64_t rows = x.size(0), steps = x.size(1);
+  const cuda::Batch batch{rows, steps, integers(call, lengths, rows)};
+  if (!has_kernel(call, x) || !cuda::supports(batch))
+    return call_composite<Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor>(
+        op, x, state, params, key_memory, usage_scale, lengths, utilization, induction_topk, checkpoint);
+  const Tensor outputs = empty({rows, steps, call.mimn.hidden}, x.scalar_type(), x);
+  const StateTensors last(call, rows, x);
+  const Tensor weights = empty({rows, call.mimn.slots}, call.type, x);
+  const Tensor kept = empty({num_checkpoints(steps, checkpoint), rows, checkpoint_values(call.mimn)}, call.type, x);
+  const Tensor workspace = empty({cuda::mimn_workspace_bytes(call.mimn)}, ScalarType::Byte, x);
+  const MimnForward with{call.hold(x, x.numel(), x.scalar_type()),
+                         call.rows_of(state, rows),
+                         last.rows,
+                         outputs.data_ptr(),
+                         weights.data_ptr(),
+                         {kept.numel() > 0 ? kept.data_ptr() : nullptr, rows, checkpoint}};
+  require_launched(op, cuda::mimn_scan(call.mimn, batch, with, workspace.data_ptr(), current_stream(x)));
+  return {outputs, last.of[0], last.of[1], last.of[2], last.of[3], last.of[4], last.of[5], last.of[6], weights, kept};
+}
+
+void mimn_step_(std::vector<Tensor> state, Tensor count, Tensor rows, Tensor x, std::vector<Tensor> params,
+                Maybe key_memory, double usage_scale, Text utilization, int64_t induction_topk) {
+  const char* op = "mimn_step_";
+  const DeviceGuard guard(x);
+  MimnArguments call(op, x, params, key_memory, usage_scale, utilization, induction_topk);
+  const int64_t num_events = x.size(0), pool = count.numel();
+  if (!has_kernel(call, x) || num_events > cuda::kMostEvents) {
+    call_composite<>(op, state, count, rows, x, params, key_memory, usage_scale, utilization, induction_topk);
+    return;
+  }
+  auto* const counts = static_cast<int64_t*>(call.hold_in_place(count, pool, ScalarType::Long));
+  const MimnRows users = call.rows_of(state, pool, true);
+  const SortedEvents sorted(call, rows, num_events, pool);
+  const Tensor workspace = empty({cuda::mimn_step_workspace_bytes(call.mimn, sorted.events)}, ScalarType::Byte, x);
+  require_launched(op, cuda::mimn_step(call.mimn, sorted.events, call.hold(x, x.numel(), x.scalar_type()), users,
+                                       counts, workspace.data_ptr(), current_stream(x)));
+}
+
+std::tuple<Tensor, Tensor, Tensor> mimn_read(std::vector<Tensor> state, Tensor rows, Tensor target,
+                                             std::vector<Tensor> params, Maybe key_memory, double usage_scale,
+                                             Text utilization, int64_t induction_topk) {
+  const char* op = "mimn_read";
+  const DeviceGuard guard(target);
+  MimnArguments call(op, target, params, key_memory, usage_scale, utilization, induction_topk);
+  require_value(state.size() == kFields, op, ": a state has 7 floating tensors");
+  const int64_t count = target.size(0), pool = state[kHidden].size(0);
+  const cuda::Candidates candidates{count, pool, integers(call, rows, count)};
+  if (!has_kernel(call, target) || !cuda::supports(candidates))
+    return call_composite<Tensor, Tensor, Tensor>(op, state, rows, target, params, key_memory, usage_scale, utilization,
+                                                  induction_topk);
+  const Mimn& mimn = call.mimn;
+  const Tensor out = empty({count, mimn.hidden}, target.scalar_type(), target);
+  const Tensor weights = empty({count, mimn.slots}, call.type, target);
+  const Tensor channels = empty({count, mimn.slots, mimn.inputs}, call.type, target);
+  MimnRows to{};
+  to.channels = channels.data_ptr();
+  const Tensor workspace = empty({cuda::mimn_workspace_bytes(mimn)}, ScalarType::Byte, target);
+  const MimnForward with{call.hold(target, target.numel(), target.scalar_type()),
+                         call.rows_of(state, pool),
+                         to,
+                         out.data_ptr(),
+                         weights.data_ptr(),
+                         {nullptr, 0, 0}};
+  require_launched(op, cuda::mimn_read(mimn, candidates, with, workspace.data_ptr(), current_stream(target)));
+  return {out, weights, channels};
+}
+
 std::tuple<Tensor, Tensor> hpmn_scan(Tensor x, Tensor memory, Tensor count, std::vector<Tensor> w_ih, Tensor w_hh,
                                      Tensor bias, std::vector<int64_t> periods, Maybe lengths, int64_t checkpoint) {
   const char* op = "hpmn_scan";
@@ -73,6 +171,9 @@ void hpmn_step_(Tensor memory, Tensor count, Tensor rows, Tensor x, std::vector<
 }  // namespace
 
 STABLE_TORCH_LIBRARY_IMPL(recops, CUDA, m) {
+  m.impl("mimn_scan", TORCH_BOX(&mimn_scan));
+  m.impl("mimn_step_", TORCH_BOX(&mimn_step_));
+  m.impl("mimn_read", TORCH_BOX(&mimn_read));
   m.impl("hpmn_scan", TORCH_BOX(&hpmn_scan));
   m.impl("hpmn_step_", TORCH_BOX(&hpmn_step_));
 }

@@ -48,8 +48,7 @@ Scanned mimn_scan(Tensor x, std::vector<Tensor> state, std::vector<Tensor> param
     last.push_back(f == kMemory || f == kChannels ? empty({rows, m, d}, call.type, x)
                                                   : empty({rows, call.widths[f]}, call.type, x));
   Tensor weights = empty({rows, m}, call.type, x);
-  const int64_t kept_values = h + d + 2 * m * d + m;
-  Tensor kept = empty({num_checkpoints(steps, checkpoint), rows, kept_values}, call.type, x);
+  Tensor kept = empty({num_checkpoints(steps, checkpoint), rows, checkpoint_values(call.mimn)}, call.type, x);
   zero_past(length, rows, steps, h * outputs.element_size(), outputs.data_ptr());
   const MimnForward with{call.hold(x, rows * steps * d, x.scalar_type()),
                          call.rows_of(state, rows),
@@ -90,15 +89,15 @@ std::vector<Tensor> mimn_scan_backward(Tensor grad_outputs, std::vector<Tensor> 
   for (const Tensor& param : params) add_param(param);
   if (key_memory) add_param(*key_memory);
 
-  const int64_t kept_values = h + d + 2 * m * d + m;
-  const MimnBackward with{call.hold(x, rows * steps * d, x.scalar_type()),
-                          call.rows_of(state, rows),
-                          {call.hold(kept, num_checkpoints(steps, checkpoint) * rows * kept_values), rows, checkpoint},
-                          call.hold(grad_outputs, rows * steps * h, x.scalar_type()),
-                          call.hold(grad_read_weights, rows * m),
-                          call.rows_of(grad_state, rows),
-                          grads[0].data_ptr(),
-                          MimnCall::rows_of(from)};
+  const MimnBackward with{
+      call.hold(x, rows * steps * d, x.scalar_type()),
+      call.rows_of(state, rows),
+      {call.hold(kept, num_checkpoints(steps, checkpoint) * rows * checkpoint_values(call.mimn)), rows, checkpoint},
+      call.hold(grad_outputs, rows * steps * h, x.scalar_type()),
+      call.hold(grad_read_weights, rows * m),
+      call.rows_of(grad_state, rows),
+      grads[0].data_ptr(),
+      MimnCall::rows_of(from)};
   const Tensor packed = call.pack(kernels, true, x);
   const int64_t every = std::min(checkpoint, std::max<int64_t>(steps, 1));
   const Tensor sums = sum_groups(kernels, call, plan, kernels.mimn_sum_values(call.mimn), 3 * call.work(plan),

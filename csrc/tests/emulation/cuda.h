@@ -72,10 +72,12 @@ constexpr uint64_t kMaxThreads = 1024, kMaxSharedWithoutRequest = 48 << 10, kMax
 
 // Shared memory that a block may have: an H100's, or after an assignment that of another card.
 inline uint64_t max_shared = 227 << 10;
+inline int multiprocessors = 132;
 
 }  // namespace emulation
 
 inline size_t most_shared_bytes() { return emulation::max_shared; }
+inline int num_multiprocessors() { return emulation::multiprocessors; }
 
 template <class... Parameters, class... Arguments>
 cudaError_t launch(void (*kernel)(Parameters...), dim3 grid, dim3 threads, size_t shared_bytes, cudaStream_t stream,

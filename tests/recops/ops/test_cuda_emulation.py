@@ -31,7 +31,11 @@ RUNS = [
         for cases in ("shapes", "sizes", "errors")
         for dtype in ("f32", "bf16", "f16")
     ),
-    *(f"memory_cuda hpmn {dtype}" for dtype in ("f32", "bf16", "f16")),
+    *(
+        f"memory_cuda {network} {dtype}"
+        for network in ("mimn", "hpmn")
+        for dtype in ("f32", "bf16", "f16")
+    ),
 ]
 
 pytestmark = [

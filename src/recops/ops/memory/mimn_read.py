@@ -7,6 +7,7 @@ from torch import Tensor
 
 from recops._load import ops
 from recops.ops._autocast import autocast_to_float32
+from recops.ops._data_errors import raise_data_errors
 from recops.ops.memory._checks import check_index, check_input, check_pool, rows_of_pool
 from recops.ops.memory._mimn import Utilization, check_options, check_state, op_tensors
 from recops.state._memory import check_kind
@@ -45,6 +46,11 @@ def mimn_read(
         ValueError: shapes, sizes or devices do not match.
         IndexError: a row is outside the pool.
 
+    On CUDA tensors a kernel runs for float32, bfloat16 and float16 targets up to D = H = 128 and 32
+    slots, and a composite otherwise. The kernel cannot raise errors in data: a row outside the pool
+    makes the candidate's results NaN, and raises in :func:`recops.debug`. The call can be captured
+    in a CUDA graph.
+
     Each candidate costs one step of the scan, independent of the length of the history.
 
     Source: that of :func:`mimn_scan`.
@@ -76,7 +82,10 @@ def mimn_read(
             target[:, None], selected, *tensors, None, utilization, induction_topk, 1
         )
         return results[0][:, 0], results[8], results[6]
-    return ops.mimn_read(state, rows.long(), target, *tensors, utilization, induction_topk)
+    arguments = (state, rows.long(), target, *tensors, utilization, induction_topk)
+    out, weights, channels = ops.mimn_read(*arguments)
+    raise_data_errors(op, arguments, out)
+    return out, weights, channels
 
 
 def _fake_read(

@@ -8,6 +8,7 @@ from torch import Tensor
 from recops._load import ops
 from recops.ops.memory._checks import (
     check_contiguous,
+    check_events_in_debug,
     check_index,
     check_input,
     check_pool,
@@ -48,6 +49,11 @@ def mimn_step_(
         ValueError: shapes, sizes or devices do not match, or x contains NaN or infinity.
         IndexError: a row is outside the pool.
 
+    On CUDA tensors a kernel runs for float32, bfloat16 and float16 inputs up to D = H = 128 and 32
+    slots, and a composite otherwise. The kernel cannot raise errors in data: events of rows outside
+    the pool have no effect, and NaN or infinity in x spreads to the row's state.
+    :func:`recops.debug` raises instead. The call can be captured in a CUDA graph.
+
     Each event costs one step of the scan. Each row with events is read and written once.
 
     Source: that of :func:`mimn_scan`: the user interest center.
@@ -68,6 +74,7 @@ def mimn_step_(
     check_pool(op, pool.memory, x)
     check_index(op, "rows", rows, x.shape[0], x)
     check_contiguous(op, *pool.floats(), pool.count)
+    check_events_in_debug(op, rows, x, pool.num_rows)
     ops.mimn_step_(
         pool.floats(),
         pool.count,
