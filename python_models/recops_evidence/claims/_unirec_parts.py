@@ -201,7 +201,7 @@ _SCENES = SceneRuns(SyntheticScenes())
 _OF_SCENES = Rankers({"batch": 64, "epochs": 15, "patience": 4, "task": "scene"}, {})
 CONTROLS = (
     Claim(
-        id="told-of-the-scene-it-finds-more",
+        id="knowing-the-scene-it-finds-more",
         text="If the same users want different items in two scenes, a model that knows the scene "
         "finds more than a model that does not.",
         source="ours: only the scene determines the kind of item",

@@ -182,9 +182,7 @@ _UNORDERED = (
 )
 
 # Positive control: the mechanism exists by construction, so a loss here is a bug.
-_LAGS = SyntheticClicks(
-    tuple((f"what tells lies {lag} events back", SyntheticLags(lag)) for lag in (1, 28))
-)
+_LAGS = SyntheticClicks(tuple((f"signal {lag} events back", SyntheticLags(lag)) for lag in (1, 28)))
 _NEAR, _FAR = (name for name, _ in _LAGS.laws)
 _ON_LAGS: Mapping[str, Setting] = {
     "batch": 64,

@@ -204,7 +204,7 @@ _UNORDERED = (
 # Positive control: the mechanism exists by construction, so a loss here is a bug.
 _SYNTHETIC = SyntheticClicks(
     (
-        ("what tells lies 28 events back", SyntheticLags(28)),
+        ("signal 28 events back", SyntheticLags(28)),
         ("interests visited long ago", SyntheticVisits(100)),
     )
 )
