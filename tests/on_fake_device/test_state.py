@@ -50,6 +50,18 @@ def test_a_search_on_the_device_finds_the_same_items() -> None:
     assert_equal(search(ON_DEVICE, **built), expected)
 
 
+def test_readers_of_a_published_catalogue_do_not_wait() -> None:
+    catalog = recops.SidCatalog([9, 9, 9])
+    catalog.insert(DRAWN.item_ids.numpy(), DRAWN.sids.numpy())
+    catalog.publish(DEVICE)
+    with host_waits() as waits:
+        trie = catalog.published(DEVICE)
+        starts = trie.level_starts()
+    assert waits == []
+    assert starts == TRIE.level_starts()
+    assert torch.equal(trie.item_ids.cpu(), catalog.snapshot().item_ids)
+
+
 def test_several_tries_are_searched_on_the_device() -> None:
     tries = [TRIE, catalogue(items=40, depth=3, vocab=9, seed=1).trie]
     index = torch.tensor([1, 0])

@@ -11,8 +11,9 @@ from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
 from recops._catalog import Catalog
-from recops._checks import INT64_MAX, check_flag, check_integer, check_sizes
+from recops._checks import INT64_MAX, check_device, check_flag, check_integer, check_sizes
 from recops.files import CorruptFileError, load_tensors, save_tensors
+from recops.state._published import PublishedTries
 from recops.state._tokens import refuse_bad_token
 from recops.state.trie import SidTrie
 
@@ -56,6 +57,7 @@ class SidCatalog:
         check_integer("SidCatalog", "history", history, most=4096)
         self._catalog = Catalog(sizes, history)
         self._latest: SidTrie | None = None
+        self._published: dict[torch.device, PublishedTries] = {}
 
     @property
     def vocab_sizes(self) -> tuple[int, ...]:
@@ -138,6 +140,63 @@ class SidCatalog:
         tensors = {name: torch.from_numpy(array) for name, array in arrays.items()}
         trie = _trie(tensors, version, self.vocab_sizes)
         self._latest = trie
+        return trie
+
+    def publish(self, device: torch.device | str) -> int:
+        """Copy the current version to a device, for :meth:`published`.
+
+        On a GPU the copy runs on a stream of its own, from pinned memory, while searches continue.
+        The call waits neither for the copy nor for a search. It does nothing if the device has
+        this version. Time is that of :meth:`snapshot` and of one copy in host memory. The device
+        holds the new trie and those that searches still use.
+
+        Args:
+            device: where searches run.
+
+        Returns:
+            The version.
+
+        Raises:
+            ValueError: torch does not know the device, or nodes and items together exceed
+                2³¹ − 1.
+
+        Examples:
+            >>> catalog = recops.SidCatalog([2, 2])
+            >>> catalog.insert([10], [[0, 1]])
+            >>> catalog.publish("cpu")
+            1
+            >>> catalog.insert([11], [[1, 1]])  # not published yet
+            >>> catalog.published("cpu").item_ids.tolist()
+            [10]
+        """
+        target = check_device("SidCatalog.publish", "device", device)
+        tries = self._published.setdefault(target, PublishedTries(target))
+        with tries.lock:
+            trie = self.snapshot()
+            version = trie.version
+            if tries.version != version:
+                tries.publish(version, trie)
+        return version
+
+    def published(self, device: torch.device | str) -> SidTrie:
+        """Return the trie that :meth:`publish` copied last, without waiting for a publisher.
+
+        Call it once per search, and use the trie, its masks and its bans together. On a GPU, later
+        work on the current stream waits for the copy there; the host does not wait. A search in a
+        CUDA graph keeps the trie with which it was captured.
+
+        Args:
+            device: a device of :meth:`publish`.
+
+        Raises:
+            ValueError: nothing was published to the device.
+        """
+        op = "SidCatalog.published"
+        target = check_device(op, "device", device)
+        tries = self._published.get(target)
+        trie = None if tries is None else tries.latest()
+        if trie is None:
+            raise ValueError(f"{op}: device must be one of SidCatalog.publish, got {target}")
         return trie
 
     def rollback(self, version: int) -> None:
