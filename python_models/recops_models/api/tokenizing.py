@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from recops import SidTrie
@@ -110,9 +111,10 @@ class SemanticIds:
         """Return the codes ``[n, L]`` i32 of vectors ``[n, D]``.
 
         Raises:
+            DataError: the vectors are not numbers.
             ValueError: the vectors have another width, or are not finite.
         """
-        return self.tokenizer.encode(torch.as_tensor(np.asarray(vectors, dtype=np.float32)))
+        return self.tokenizer.encode(torch.from_numpy(_numbers("encode", vectors)))
 
     def save_pretrained(self, folder: str | Path) -> None:
         """Write the semantic IDs and their tokenizer to a folder, which is created if missing.
@@ -235,7 +237,7 @@ def _catalogue(source: Dataset | Frame | VectorsLike, seed: int) -> tuple[Catalo
         return read_catalogue(source, make), source.library
     if is_frame(source):
         return _catalogue_of_frame(source), library_of(source)
-    vectors = array(torch.as_tensor(source).float())
+    vectors = _numbers("tokenize", source)
     if vectors.ndim != 2:
         raise DataError(f"tokenize: vectors must be [N, D], got {list(vectors.shape)}")
     _check_finite(vectors)
@@ -278,6 +280,22 @@ def _catalogue_of_frame(frame: Frame) -> Catalogue:
         ids, keys = np.arange(len(order)), text.take(pa.array(order)).to_pylist()
     items = ItemVectors(ids, np.ascontiguousarray(vectors[order]))
     return Catalogue(items, weights=torch.ones(len(items)), keys=keys)
+
+
+def _numbers(call: str, vectors: VectorsLike) -> NDArray[np.float32]:
+    """Return vectors as an array.
+
+    Raises:
+        DataError: they are not numbers, or rows differ in length.
+    """
+    try:
+        if isinstance(vectors, Tensor):
+            return array(vectors.float())
+        return np.asarray(vectors, dtype=np.float32)
+    except (TypeError, ValueError) as error:
+        raise DataError(
+            f"{call}: vectors must be [N, D] numbers, got {type(vectors).__name__} ({error})"
+        ) from error
 
 
 def _check_finite(vectors: np.ndarray) -> None:

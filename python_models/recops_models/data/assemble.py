@@ -57,7 +57,7 @@ def assemble(
         source: origin of the files, for the report.
         ids: ``"integer"`` (used unchanged), ``"string"`` (numbered in sorted order, with the
             strings in ``user_key`` and ``item_key``), or ``"auto"``: integers if more than half of
-            the ids are integers.
+            the ids are integers. ``"typed"`` is ``"auto"``, but text stays text.
         time: meaning of ``timestamp``; see :class:`Dataset`.
         time_format: format of ``timestamp``, if the user can choose it; None: the default format.
         row_order: with time ``"order"``, ``timestamp`` is the position among the user's rows.

@@ -38,7 +38,7 @@ def to_arrow(frame: Frame, name: str) -> pa.Table:
     """
     try:
         if isinstance(frame, Mapping):
-            return pa.table({str(key): _column(values) for key, values in frame.items()})
+            return pa.table({str(key): _column(key, values) for key, values in frame.items()})
         if library_of(frame) == "pandas":
             return pa.Table.from_pandas(frame, preserve_index=False).replace_schema_metadata(None)
         if isinstance(frame, pa.Table):
@@ -49,7 +49,9 @@ def to_arrow(frame: Frame, name: str) -> pa.Table:
             return frame.with_format("arrow")[:]
     except (pa.ArrowException, TypeError, ValueError) as error:
         reason = ": ".join(str(part) for part in reversed(error.args)).partition("\n")[0]
-        raise DataError(f"{name}: cannot be read as a table ({reason})") from error
+        raise DataError(
+            f"{name}: cannot be read as a table, whose columns hold one type each ({reason})"
+        ) from error
     raise DataError(
         f"{name}: must be a table (pandas, polars, pyarrow, duckdb or a dict of arrays), got "
         f"{type(frame).__name__}"
@@ -91,14 +93,19 @@ def from_arrow(table: pa.Table, library: str) -> Frame:
         return table
 
 
-def _column(values: Frame) -> pa.Array:
+def _column(name: object, values: Frame) -> pa.Array:
     if hasattr(values, "detach"):  # A torch tensor.
         from recops_models.training.device import array
 
         values = array(values)
     if getattr(values, "ndim", 1) > 1:
         return pa.array(list(values))
-    return values if isinstance(values, (pa.Array, pa.ChunkedArray)) else pa.array(values)
+    if isinstance(values, (pa.Array, pa.ChunkedArray)):
+        return values
+    try:
+        return pa.array(values)
+    except (pa.ArrowException, TypeError, ValueError) as error:
+        raise ValueError(f"column {name}: {error}") from error
 
 
 def _to_polars(table: pa.Table) -> Frame:

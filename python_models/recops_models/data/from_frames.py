@@ -31,7 +31,7 @@ def dataset_from_frames(
         for key, frame in frames.items()
         if frame is not None
     }
-    dataset = assemble_own(name, tables, options, source="data frames", kind="frame")
+    dataset = assemble_own(name, tables, options, source="data frames", kind="frame", ids="typed")
     return dataclasses.replace(with_integer_categories(dataset), library=library_of(interactions))
 
 

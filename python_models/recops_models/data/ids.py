@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 from recops_models.data import columns
 from recops_models.data.checks import RawTable, RowCheck
 
-IdKind = Literal["auto", "integer", "string"]
+IdKind = Literal["auto", "integer", "string", "typed"]
+"""Kind of ids; see :func:`~recops_models.data.assemble.assemble`."""
 
 
 _KEEP_TEXT = ", as most are; `recops data import --ids string` keeps every id, as text"
@@ -29,6 +30,9 @@ class IdReader:
     def __init__(self, entity: str, kind: IdKind, files: list[RawTable]) -> None:
         self.column, self._kind = f"{entity}_id", kind
         texts = [columns.id_text(raw.table[self.column]) for raw in files]
+        if kind == "typed":
+            is_text = pa.types.is_string(files[0].table[self.column].type)
+            kind = "string" if is_text else "auto"
         integer = kind == "integer" or (kind == "auto" and columns.mostly_integers(texts[0]))
         self.keys: pa.Array | None = None
         if not integer:

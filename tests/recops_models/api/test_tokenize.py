@@ -68,6 +68,8 @@ def test_a_diagnosis_has_figures_and_a_page(tmp_path: Path) -> None:
     ("vectors", "options", "message"),
     [
         (POINTS[0], {}, r"tokenize: vectors must be \[N, D\], got \[6\]"),
+        ([[1.0, 2.0], [3.0]], {}, r"tokenize: vectors must be \[N, D\] numbers, got list \("),
+        (["a"], {}, r"tokenize: vectors must be \[N, D\] numbers, got list \("),
         (POINTS * np.nan, {}, r"tokenize: vectors must be finite, row 0 is not"),
         ({"item_id": [1]}, {}, r"tokenize: vectors must have item_id and one column of lists"),
         (

@@ -65,10 +65,11 @@ def test_frames_give_the_metrics_of_the_command_line(
     assert to_arrow(top, "top")["rank"].to_pylist() == [1, 2, 3]
 
 
-def test_the_example_of_the_contract_runs(shop: Path, tmp_path: Path) -> None:
-    polars = pytest.importorskip("polars", reason="polars is not installed")
-    frames = frames_of(shop, "polars")
-    sessions = polars.DataFrame({"uid": ["new"] * 2, "sku": ["id-1", "id-2"], "ts": [1, 2]})
+@pytest.mark.parametrize("library", ["pandas", "polars", "pyarrow", "duckdb"])
+def test_the_example_of_the_contract_runs(library: str, shop: Path, tmp_path: Path) -> None:
+    frames = frames_of(shop, library)
+    log = pa.table({"uid": ["new"] * 2, "sku": ["id-1", "id-2"], "ts": [1, 2]})
+    sessions = from_arrow(log, library)
     in_stock = [f"id-{item}" for item in range(3, 20)]
 
     data = rm.Dataset.from_frames(
@@ -84,12 +85,14 @@ def test_the_example_of_the_contract_runs(shop: Path, tmp_path: Path) -> None:
     model.save_pretrained(tmp_path / "m")
     model = rm.load(tmp_path / "m")
 
-    assert isinstance(top, polars.DataFrame)
-    assert top["user_id"].to_list() == ["id-17"] * 10
-    assert {*new["item_id"]} <= {*in_stock}
-    assert new["user_id"].to_list() == ["new"] * 10
-    assert len(near) == 10
-    assert model.recommend(users=["id-17"], k=10).equals(top)
+    assert [type(frame) for frame in (top, new, near)] == [type(sessions)] * 3
+    tables = [to_arrow(frame, "frame").to_pydict() for frame in (top, new, near)]
+    assert tables[0]["user_id"] == ["id-17"] * 10
+    assert {*tables[1]["item_id"]} <= {*in_stock}
+    assert tables[1]["user_id"] == ["new"] * 10
+    assert len(tables[2]["similar_item_id"]) == 10
+    again = model.recommend(users=["id-17"], k=10)
+    assert to_arrow(again, "frame").to_pydict() == tables[0]
 
 
 def test_a_training_without_a_folder_lives_as_long_as_its_model(shop: Path) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+import recops_models as rm
 from jobs import job_of
 from recops_models.cli import run
 from recops_models.data import load
@@ -59,6 +60,8 @@ def test_a_file_has_the_lists_of_single_requests(
     assert table.column_names == ["user", "place", "item", "score"]
     assert table["user"].to_pylist() == [7, 7, 7, 7, 3, 3, 3, 3]
     assert table["place"].to_pylist() == [1, 2, 3, 4] * 2
+    python = rm.load(trained(model)).recommend([7, 3], k=4)
+    assert python.rename_columns(table.column_names).equals(table)
     assert run([*command, "--user", "3"]) == 0
     printed_rows = [line.split()[:3] for line in capsys.readouterr().out.splitlines()[1:]]
     rows = zip(*(table[name].to_pylist()[4:] for name in table.column_names[1:]), strict=True)

@@ -107,11 +107,11 @@ def test_library_and_columns_are_stored_with_the_data(tmp_path: Any) -> None:
         ),
         (
             {"interactions": {**LOG, "uid": ["a", 1, "b", 2, "c"]}, "columns": COLUMNS},
-            r"interactions: cannot be read as a table \(",
+            r"interactions: cannot be read as a table, .* one type each \(column uid: ",
         ),
         (
             {"interactions": {**LOG, "ts": [1]}, "columns": COLUMNS},
-            r"interactions: cannot be read as a table \(",
+            r"interactions: cannot be read as a table, .* \(",
         ),
     ],
 )
@@ -127,3 +127,13 @@ def test_mixed_types_in_pandas_are_refused_in_one_line() -> None:
         Dataset.from_frames(frame, columns=COLUMNS)
     assert "uid" in str(error.value)
     assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("library", ["dict", "pandas", "polars", "pyarrow", "duckdb"])
+def test_ids_keep_their_type(library: str) -> None:
+    log = {"uid": [1, 1, 2, 2], "sku": ["7", "10", "7", "9"], "ts": [1, 2, 3, 4]}
+    data = Dataset.from_frames(frame_of(library, log), columns=COLUMNS)
+    assert (data.user_keys, data.item_keys) == ([1, 2], ["10", "7", "9"])
+    categories = {**log, "sku": pa.array(log["sku"]).dictionary_encode()}
+    data = Dataset.from_frames(pa.table(categories), columns=COLUMNS)
+    assert data.item_keys == ["10", "7", "9"]
