@@ -168,6 +168,7 @@ def test_cases_agree_with_their_peers(monkeypatch: pytest.MonkeyPatch) -> None:
     """The cases are built on the CPU, whose kernels must agree with the eager peer."""
     monkeypatch.setattr(cases, "QUICK_ENCODE_SHAPE", (300, 24, 2, 32))
     monkeypatch.setattr(quantization, "QUICK_CODE_SHAPE", (300, 24, 2, 32))
+    monkeypatch.setattr(quantization, "QUICK_BEAM_SHAPE", (60, 24, 2, 32, 4))
     seen = []
     for case in cases.families("residual_quantization")[0](CPU, True):
         case.verify()
@@ -179,6 +180,8 @@ def test_cases_agree_with_their_peers(monkeypatch: pytest.MonkeyPatch) -> None:
         ("rq_encode", "float32"),
         ("rq_encode", "bfloat16"),
         ("rq_encode", "float32"),
+        ("nearest_codes", "float32"),
+        ("rq_encode_beams", "float32"),
         ("nearest_codes", "float32"),
         ("rq_decode", "float32"),
         ("rq_decode", "float32"),

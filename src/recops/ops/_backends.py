@@ -37,7 +37,6 @@ WITHOUT_KERNEL: dict[str, str] = {
     "next_event_loss_backward": _ELEMENTWISE,
     "pack_codes": _ELEMENTWISE,
     "repair_assignment": _MISSING,
-    "rq_encode_beams": _MISSING,
     "straight_through": _OF_KERNELS,
     "straight_through_backward": _OF_KERNELS,
     "trie_bans": _MISSING,

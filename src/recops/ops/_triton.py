@@ -34,6 +34,7 @@ TRITON_FAMILIES: dict[str, str] = {
             "rq_decode",
             "rq_decode_backward",
             "rq_encode",
+            "rq_encode_beams",
         ],
     }.items()
     for op in ops

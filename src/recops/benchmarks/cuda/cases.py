@@ -18,7 +18,7 @@ from recops.benchmarks.cuda.peers import (
     flash_kmeans_search,
     flashrec_step,
 )
-from recops.benchmarks.cuda.quantization import code_cases
+from recops.benchmarks.cuda.quantization import beam_cases, code_cases
 from recops.benchmarks.embedding import features_case, lookup_case
 from recops.benchmarks.recurrent import layer_case
 from recops.benchmarks.registry import Case, Thunk
@@ -66,6 +66,7 @@ def _quantization(device: torch.device, quick: bool) -> Iterator[Case]:
     yield encode_case(*shape, device=device, clustered=True)
     rows, dim, _, size = shape
     yield nearest_case(rows, dim, size, device=device)
+    yield from beam_cases(device, quick)
     yield from code_cases(device, quick)
 
 

@@ -14,6 +14,9 @@ from recops.benchmarks.registry import Case
 # rows, dimension, levels, codewords per level
 CODE_SHAPES = [(1_000_000, 768, 3, 1024), (1_000_000, 64, 3, 256)]
 QUICK_CODE_SHAPE = (20_000, 64, 3, 256)
+# rows, dimension, levels, codewords per level, paths
+BEAM_SHAPES = [(50_000, 768, 3, 1024, 20), (50_000, 64, 3, 256, 10), (64, 768, 3, 1024, 50)]
+QUICK_BEAM_SHAPE = (2000, 64, 3, 256, 10)
 
 
 def code_cases(device: torch.device, quick: bool) -> Iterator[Case]:
@@ -23,6 +26,70 @@ def code_cases(device: torch.device, quick: bool) -> Iterator[Case]:
         yield decode_case(*shape, device=device, backward=True)
         rows, dim, _, size = shape
         yield accumulate_case(rows, dim, size, device=device)
+
+
+def beam_cases(device: torch.device, quick: bool) -> Iterator[Case]:
+    """Yield the cases of beam search and of the k nearest codewords."""
+    for rows, dim, levels, size, beam in [QUICK_BEAM_SHAPE] if quick else BEAM_SHAPES:
+        yield beam_case(rows, dim, levels, size, beam, device=device)
+        yield beam_case(rows, dim, 1, size, beam, device=device)
+
+
+def search_eagerly(x: Tensor, books: Tensor, beam: int) -> tuple[Tensor, Tensor]:
+    """Search as users write it: residuals of all paths, one matmul and one top-k per level."""
+    residual, paths = x[:, None], x.new_empty((len(x), 1, 0), dtype=torch.int64)
+    for book in books:
+        scores = book.square().sum(1) / 2 - residual @ book.T
+        scores = (scores + residual.square().sum(2, keepdim=True) / 2).flatten(1)
+        best = scores.topk(min(beam, scores.shape[1]), largest=False).indices
+        parents, codes = (best // len(book))[:, :, None], best % len(book)
+        paths = paths.gather(1, parents.expand(-1, -1, paths.shape[2]))
+        paths = torch.cat([paths, codes[:, :, None]], 2)
+        residual = residual.gather(1, parents.expand(-1, -1, x.shape[1])) - book[codes]
+    errors, order = residual.square().sum(2).sort(dim=1, stable=True)
+    return paths.gather(1, order[:, :, None].expand_as(paths)), errors
+
+
+def beam_case(
+    rows: int, dim: int, levels: int, size: int, beam: int, *, device: torch.device
+) -> Case:
+    """Search by beams, or for the nearest codewords of one level; the peer searches eagerly."""
+    random = torch.Generator(device).manual_seed(0)
+    books = torch.randn(levels, size, dim, generator=random, device=device)
+    books /= 2 ** torch.arange(levels, device=device)[:, None, None]
+    x = torch.randn(rows, dim, generator=random, device=device)
+    block = max(1, 2**28 // (beam * (size + dim)))
+
+    def run() -> tuple[Tensor, Tensor]:
+        if levels == 1:
+            return recops.nearest_codes(x, books[0], k=beam)
+        return recops.rq_encode_beams(x, books, beam=beam)
+
+    def eager() -> list[tuple[Tensor, Tensor]]:
+        return [search_eagerly(part, books, beam) for part in x.split(block)]
+
+    def verify() -> None:
+        (codes, errors), again = run(), run()
+        results = eager()
+        expected = torch.cat([paths for paths, _ in results])
+        same = (codes.view(expected.shape) == expected).all(2).float().mean().item()
+        assert same > 0.95, f"{1 - same:.2%} of the paths differ"
+        expected_errors = torch.cat([error for _, error in results])
+        torch.testing.assert_close(errors.mean(), expected_errors.mean(), rtol=1e-4, atol=0)
+        assert torch.equal(codes, again[0])
+        assert torch.equal(errors, again[1])
+
+    return Case(
+        op="nearest_codes" if levels == 1 else "rq_encode_beams",
+        shape=f"N={rows} D={dim} "
+        + (f"K={size} k={beam}" if levels == 1 else f"L={levels} K={size} beam={beam}"),
+        device=str(device),
+        run=run,
+        peers={"eager": eager},
+        verify=verify,
+        flops=2.0 * rows * dim * levels * size,
+        bytes=float(x.nbytes + books.nbytes + rows * beam * (4 * levels + 4)),
+    )
 
 
 def decode_eagerly(codes: Tensor, books: Tensor) -> Tensor:

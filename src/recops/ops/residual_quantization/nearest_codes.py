@@ -49,6 +49,8 @@ def nearest_codes(
 
     Time is O(N · (K · D + k · (D + log k))); the N × K matrix is never made.
 
+    On a CUDA GPU, the scores of blocks of rows are stored if k > 1, and k is at most 1024.
+
     Source: this library. At k = 1 it is one level of :func:`rq_encode`, and the first step of
     Algorithm 1 of UniRec, 2026.
 

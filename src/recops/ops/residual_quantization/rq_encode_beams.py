@@ -39,6 +39,11 @@ def rq_encode_beams(
     are bit-identical at any thread count. ``sq_error`` is computed from the residual, level by
     level, so a perfect fit gives exactly 0.
 
+    On a CUDA GPU of compute capability 8.0 or newer, for beams up to 1024, tables up to 1 GB and
+    except for float64, the table is used. Paths can differ from the CPU's only where their errors
+    differ by their rounding. A codeword that is not finite raises an error only within
+    :func:`recops.debug`; otherwise codes are −1 and errors NaN.
+
     By cosine, the continuations with the smallest Σ_l (1 − cos(r_l, c_l)) are kept; at beam 1 this
     is greedy encoding by cosine. At the end paths are still sorted by ``sq_error``.
 

@@ -11,6 +11,7 @@ No launcher waits for the device, so a call can be captured in a CUDA graph afte
 compiles. Sizes beyond the limits of a launcher use the composite.
 """
 
+from recops.ops.residual_quantization.triton.beams import rq_encode_beams
 from recops.ops.residual_quantization.triton.codes import (
     accumulate_codes,
     rq_decode,
@@ -18,4 +19,11 @@ from recops.ops.residual_quantization.triton.codes import (
 )
 from recops.ops.residual_quantization.triton.launch import nearest_codes, rq_encode
 
-__all__ = ["accumulate_codes", "nearest_codes", "rq_decode", "rq_decode_backward", "rq_encode"]
+__all__ = [
+    "accumulate_codes",
+    "nearest_codes",
+    "rq_decode",
+    "rq_decode_backward",
+    "rq_encode",
+    "rq_encode_beams",
+]

@@ -13,6 +13,7 @@ from recops._debug import checks_data
 from recops.ops._composite import composite
 from recops.ops._triton_device import OLDEST_CAPABILITY, capability, on_device
 from recops.ops.residual_quantization.composite import _check_bits, _Levels
+from recops.ops.residual_quantization.triton import beams
 from recops.ops.residual_quantization.triton.codewords import Codewords, prepare
 from recops.ops.residual_quantization.triton.kernels.exact import (
     NO_KEY,
@@ -54,13 +55,18 @@ def rq_encode(
 
 
 def nearest_codes(x: Tensor, codebook: Tensor, k: int) -> tuple[Tensor, Tensor]:
-    """Compute ``recops::nearest_codes`` as one level of ``rq_encode``. k > 1: the composite."""
-    if k != 1 or not _fits(x, codebook, [len(codebook)]):
+    """Compute ``recops::nearest_codes`` as one level of ``rq_encode``, or of a beam search."""
+    sizes = [len(codebook)]
+    fits = _fits(x, codebook, sizes) if k == 1 else beams.fits(x, codebook, sizes, k)
+    if not fits or k > len(codebook):
         result: tuple[Tensor, Tensor] = composite("nearest_codes")(x, codebook, k)
         return result
-    _check_codewords("nearest_codes", "codebook", x, codebook, [len(codebook)])
-    index, sq_distance = encode(x, codebook, [len(codebook)])
-    return index, sq_distance[:, None]
+    _check_codewords("nearest_codes", "codebook", x, codebook, sizes)
+    if k == 1:
+        index, sq_distance = encode(x, codebook, sizes)
+        return index, sq_distance[:, None]
+    paths, sq_distance = beams.search(x, codebook, sizes, k, k, is_strict=False)
+    return paths[:, :, 0], sq_distance
 
 
 def _check_codewords(
