@@ -25,6 +25,18 @@ def pytest_configure() -> None:
     hypothesis.settings.load_profile("interpreter")
 
 
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Deselect the runs on composites, which would not call the kernels."""
+    composites = [item for item in items if _runs_a_composite(item)]
+    config.hook.pytest_deselected(items=composites)
+    items[:] = [item for item in items if item not in composites]
+
+
+def _runs_a_composite(item: pytest.Item) -> bool:
+    parameters = item.callspec.params if hasattr(item, "callspec") else {}
+    return parameters.get("_implementation") == "composite"
+
+
 @pytest.fixture(autouse=True, scope="session")
 def _triton_kernels() -> Iterator[None]:
     from recops.ops._triton import TRITON_FAMILIES

@@ -107,7 +107,7 @@ def test_histories_of_no_event_and_of_one(time: int) -> None:
     assert_call(make_call(3, time, (4, 3), ragged=False, bias=True, pool="mean"))
 
 
-DIMS_OF = {32: (3, 12, 2), 64: (20, 12, 2), 96: (20, 20, 12, 2)}
+DIMS_OF = {32: (3, 12, 2), 64: (20, 12, 2)}
 
 
 def call_for(launch: Launch) -> Call:
@@ -184,6 +184,18 @@ def test_small_powers_keep_their_digits() -> None:
 
 
 # ---- Values that are not finite, and indices out of range.
+
+
+def test_an_infinite_value_does_not_meet_padding() -> None:
+    """Infinity times a padded weight would be NaN."""
+    call = make_call(1, 3, (3, 3, 2), ragged=False, activation="relu")
+    with torch.no_grad():
+        call.feed.abs_()
+        call.params.abs_()
+        call.feed[0, 1, 2] = torch.inf
+    inputs = inputs_of(call)
+    output = kernels.coaction(inputs.feed, inputs.params, call.dims, *inputs.options)
+    assert output.isposinf().all()
 
 
 @pytest.mark.parametrize("bad", [torch.nan, torch.inf])
