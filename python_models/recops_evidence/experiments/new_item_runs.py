@@ -127,7 +127,7 @@ class ContentNeighbours(Recommender):
         old, new = _content(items, seed)
         self._old, self._new = torch.from_numpy(old), torch.from_numpy(new)
 
-    def recommend(self, histories: Histories, k: int) -> Ranking:
+    def recommend(self, histories: Histories, k: int, *, exclude_seen: bool = True) -> Ranking:
         """See :class:`~recops_models.generative.ranker.Recommender`; items are new ones."""
         last, lengths = histories.last(_LAST, padding=0)
         mask = torch.arange(_LAST) < torch.from_numpy(lengths)[:, None]

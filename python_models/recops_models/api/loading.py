@@ -11,7 +11,7 @@ from recops_models.api.model import Model
 from recops_models.training.device import AUTO
 
 if TYPE_CHECKING:
-    from recops_models.data.dataset import Dataset
+    from recops_models.data.dataset import Dataset, Repeats
     from recops_models.data.ids import IdKind
     from recops_models.data.table_options import TimeUnit
 
@@ -25,13 +25,14 @@ def load_data(
     time_unit: TimeUnit = "s",
     time_format: str | None = None,
     ids: IdKind = "auto",
+    repeats: Repeats | None = None,
 ) -> Dataset:
     """Load a data set by name, or from a folder or file of interactions.
 
     Args:
         name_or_folder: a name of ``recops data list``; a folder that ``recops data import`` wrote,
             or one with ``interactions.parquet``, ``.csv``, ``.tsv`` or ``.csv.gz``; or a file of
-            interactions. All other arguments describe such own files.
+            interactions. The other arguments except ``repeats`` describe such own files.
         columns: names in the files by canonical name, such as ``{"item_id": "sku"}``.
         separator: character between fields; None: found from the suffix and the first line.
         header: column names of files without a header line: of the interactions, or by table.
@@ -40,6 +41,8 @@ def load_data(
         time_format: format of text in ``timestamp``, such as ``"%d/%m/%Y %H:%M"``; None reads ISO
             dates, ``2026/01/31`` and ``31.01.2026``.
         ids: ``"integer"``, ``"string"``, or ``"auto"``, which chooses by the values.
+        repeats: ``"keep"`` if lists may contain items of the history, ``"drop"`` if not. None: as
+            imported; own files keep repeats if they are at least a tenth of the events.
 
     Raises:
         UnknownDataError: no data set of this name and no such path.
@@ -62,8 +65,12 @@ def load_data(
 
     if header is not None and not isinstance(header, Mapping):
         header = {"interactions": header}
-    options = TableOptions(columns or {}, separator, header or {}, time_unit, time_format)
-    return load_set(name_or_folder, ids=ids, options=None if options == TableOptions() else options)
+    options: TableOptions | None = TableOptions(
+        columns or {}, separator, header or {}, time_unit, time_format
+    )
+    if options == TableOptions():
+        options = None
+    return load_set(name_or_folder, ids=ids, options=options, repeats=repeats)
 
 
 def load(folder_or_repo: str | Path, *, device: str = AUTO) -> Model:

@@ -149,7 +149,8 @@ class Model:
         allowed: IdsLike | None = None,
         banned: IdsLike | None = None,
         candidates: Frame | None = None,
-        exclude_seen: bool = True,
+        where: str | None = None,
+        exclude_seen: bool | None = None,
     ) -> Frame:
         """Return the ``k`` best items of each user.
 
@@ -166,14 +167,17 @@ class Model:
             allowed: ids of the only items to recommend, or a frame of ``user_id`` and ``item_id``.
             banned: ids of items not to recommend, or a frame of ``user_id`` and ``item_id``.
             candidates: frame of ``user_id`` and ``item_id``: the items to rank for each user.
-            exclude_seen: leave out the items of the user's history.
+            where: condition on item columns, such as ``"category = 'shoes' and in_stock"``; see
+                :mod:`recops_models.data.where`.
+            exclude_seen: leave out the items of the user's history; None: unless the data keeps
+                repeats.
 
         Returns:
             Frame with ``user_id``, ``rank`` i64 from 1, ``item_id`` and ``score`` f32. The score of
             a click model is a probability, that of a generative model a log-probability.
 
         Raises:
-            DataError: a column is missing, or an id is unknown or unreadable.
+            DataError: a column is missing, an id is unknown or unreadable, or a condition is unfit.
             ValueError: ``k`` is below 1, or a user has no events.
         """
         from recops_models.api.recommending import recommend
@@ -186,6 +190,7 @@ class Model:
             allowed=allowed,
             banned=banned,
             candidates=candidates,
+            where=where,
             exclude_seen=exclude_seen,
         )
 

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from recops_models.api.feature_rows import has_features, score_rows
+from recops_models.api.filters import intersection, items_where
 from recops_models.api.items import Reader, grouped
 from recops_models.click.model import ClickScorer
 from recops_models.data.dataset import Dataset, entity_keys
@@ -56,14 +57,20 @@ def recommend(
     allowed: IdsLike,
     banned: IdsLike,
     candidates: Frame | None,
-    exclude_seen: bool,
+    where: str | None,
+    exclude_seen: bool | None,
 ) -> Frame:
     """Return recommendations; see :meth:`recops_models.api.model.Model.recommend`."""
     if k < 1:
         raise ValueError(f"recommend: k must be 1 or more, got {k}")
+    if exclude_seen is None:
+        exclude_seen = model.data.repeats == "drop"
     reader = Reader("recommend", model.data)
     answers, events = _requests(model, reader, users, histories, candidates)
     chosen = _allowed(reader, allowed, candidates, events.keys)
+    if where is not None:
+        rows = items_where(events.dataset, where)
+        chosen = intersection(chosen, [rows] * len(events.keys))
     refused = (
         [torch.empty(0, dtype=torch.int64)] * len(events.keys)
         if banned is None
@@ -190,9 +197,7 @@ def _allowed(
         return rows
     table = reader.table(candidates, "candidates", "user_id", "item_id")
     ranked = reader.items_of_users(table, "candidates", keys)
-    if rows is None:
-        return ranked
-    return [some[torch.isin(some, other)] for some, other in zip(ranked, rows, strict=True)]
+    return intersection(rows, ranked)
 
 
 def _warn_of_short_lists(
@@ -208,7 +213,7 @@ def _warn_of_short_lists(
     reasons = [f"the catalogue has {num_items:,} items"]
     if items.allowed is not None:
         number = len(items.allowed[user].unique())
-        reasons.append(f"allowed and candidates leave {number:,} of them")
+        reasons.append(f"the filters leave {number:,} of them")
     hidden = len(items.banned[user].unique())
     if hidden:
         seen = "banned or in the history" if exclude_seen else "banned"

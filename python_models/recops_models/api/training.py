@@ -8,7 +8,7 @@ from pathlib import Path
 from recops_models.api.model import Model
 from recops_models.api.temporary_folder import output_folder
 from recops_models.callbacks import CallbackList, Callbacks
-from recops_models.data.dataset import Dataset
+from recops_models.data.dataset import Dataset, Repeats
 from recops_models.data.sets import load, locate
 from recops_models.data.splits import SplitName
 from recops_models.data.storage import save_dataset
@@ -36,6 +36,7 @@ def train(
     preset: str | None = None,
     resume: bool = False,
     force: bool = False,
+    repeats: Repeats | None = None,
 ) -> Model:
     """Train a model, and measure it on validation and test.
 
@@ -54,6 +55,8 @@ def train(
         preset: named settings, such as ``"paper"`` of unirec; ``settings`` override them.
         resume: continue from the last checkpoint in ``out``, also with more ``epochs``.
         force: replace a finished model with other settings in ``out``.
+        repeats: ``"keep"`` if lists may contain items of the history, and sampled negatives any
+            item but the one of their event; ``"drop"`` if not; None: as the data says.
 
     Raises:
         ValueError: an unknown model, setting or device; settings that contradict each other; data
@@ -75,9 +78,19 @@ def train(
         ['user_id', 'rank', 'item_id', 'score']
     """
     name = OWN_DATA if isinstance(data, Dataset) else locate(data)
-    job = Job.of(model, name, settings or {}, seed=seed, quick=quick, split=split, preset=preset)
+    job = Job.of(
+        model,
+        name,
+        settings or {},
+        seed=seed,
+        quick=quick,
+        split=split,
+        preset=preset,
+        repeats=repeats,
+    )
     chosen = resolve_device(device)
     opened = data if isinstance(data, Dataset) else _open(job)
+    job = job.with_repeats_of(opened)
     if isinstance(callbacks, Sequence):
         callbacks = CallbackList(*callbacks)
     folder, owner = output_folder(out)

@@ -103,6 +103,26 @@ class SplitChoice(str, Enum):
     by_user = "by-user"
 
 
+class RepeatsChoice(str, Enum):
+    """Treatments of events that repeat an item of their user."""
+
+    keep = "keep"
+    drop = "drop"
+
+
+RepeatsOption = Annotated[
+    RepeatsChoice | None,
+    typer.Option(
+        "--repeats",
+        help="keep: lists may contain items of the history, as in a shop. drop: they leave them "
+        "out. Default: as in the data set; own files keep repeats if they are at least a tenth of "
+        "the events.",
+        show_default=False,
+    ),
+]
+"""Option of commands that read data."""
+
+
 def load_data(name: str) -> Dataset:
     """Load a data set by name or folder. An unknown name is bad usage."""
     from recops_models.data import UnknownDataError, load

@@ -8,7 +8,13 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from recops_models.cli.application import app, load_data, make_folder, print_findings
+from recops_models.cli.application import (
+    RepeatsOption,
+    app,
+    load_data,
+    make_folder,
+    print_findings,
+)
 from recops_models.printable import printable
 
 if TYPE_CHECKING:
@@ -175,6 +181,7 @@ def import_data(
             show_default=False,
         ),
     ] = None,
+    repeats: RepeatsOption = None,
     index: Annotated[
         Path | None,
         typer.Option(help="letter: file of semantic IDs of another name.", show_default=False),
@@ -222,7 +229,9 @@ def import_data(
         more["index"] = index
     with StageBars() as bars:
         bars.start("read")
-        dataset = IMPORTERS[kind.value](path, name=name, ids=ids.value, **more)
+        dataset = IMPORTERS[kind.value](
+            path, name=name, ids=ids.value, repeats=repeats and repeats.value, **more
+        )
         bars.start("write")
         with out_folder(make_folder(out), kind="dataset", source=path) as folder:
             save_dataset(dataset, folder, bars)

@@ -14,9 +14,11 @@ from recops_models.cli.application import (
     app,
     open_trained,
 )
+from recops_models.cli.request_filters import RequestFilters
 from recops_models.printable import printable
 
 if TYPE_CHECKING:
+    from recops_models.recipes.answers import RequestItems
     from recops_models.recipes.recommending import ReadyModel
     from recops_models.recipes.request_events import RequestEvents
 
@@ -44,6 +46,37 @@ def recommend(
         ),
     ] = None,
     k: Annotated[int, typer.Option("-k", min=1, help="Number of items.")] = 10,
+    allowed: Annotated[
+        str | None,
+        typer.Option(
+            help="The only items to recommend: ids such as `a,b`, or a file with a column "
+            "`item_id`, and `user_id` for items per user; or text with one id per line.",
+            metavar="FILE|IDS",
+            show_default=False,
+        ),
+    ] = None,
+    banned: Annotated[
+        str | None,
+        typer.Option(
+            help="Items not to recommend, as for `--allowed`.",
+            metavar="FILE|IDS",
+            show_default=False,
+        ),
+    ] = None,
+    candidates: Annotated[
+        Path | None,
+        typer.Option(
+            help="File with columns `user_id` and `item_id`: the items to rank for each user.",
+            show_default=False,
+        ),
+    ] = None,
+    where: Annotated[
+        str | None,
+        typer.Option(
+            help="Condition on item columns, such as `category = 'shoes' and in_stock`.",
+            show_default=False,
+        ),
+    ] = None,
     new_items: Annotated[
         Path | None,
         typer.Option(
@@ -97,11 +130,18 @@ def recommend(
     The data set may have more events and users than in training. Rankers, and click models on text
     ids, refuse new items.
 
+    An item must pass all filters. `--where` reads `and`, `or`, `not`, parentheses, `=`, `!=`, `<`,
+    `<=`, `>`, `>=`, `in ('a', 'b')`, `is null`, and `'a' in tags` for columns of lists. Text is in
+    single quotes; names with spaces are in double quotes.
+
     Example: `recops recommend runs/unirec --user 196 -k 10`
 
     Example: `recops recommend runs/unirec --users all --out lists.parquet`
     """
     _check_usage(user, users, out, timing)
+    filters = RequestFilters(allowed, banned, candidates, where)
+    if filters and (new_items is not None or timing):
+        raise typer.BadParameter("filters of items do not go with --new-items or --timing")
     job, model, dataset = open_trained(folder, device=device, data=data)
 
     from recops_models.data.dataset import Dataset
@@ -121,10 +161,11 @@ def recommend(
         assert user is not None
         asked = ready.dataset.user_vocabulary.index([ready.dataset.user_id(user)])
     events = ready.requests(asked)
+    items = filters.items(events) if filters else None
     if out is not None:
-        _write(ready, events, k, out)
+        _write(ready, events, k, out, items)
         return
-    _show(ready, events, k)
+    _show(ready, events, k, items)
     if timing:
         from recops_models.cli.request_timing import request_timing
 
@@ -146,12 +187,12 @@ def _check_usage(user: str | None, users: str | None, out: Path | None, timing: 
         raise typer.BadParameter(f"--out must be a file in an existing folder, got {out}")
 
 
-def _show(ready: ReadyModel, events: RequestEvents, k: int) -> None:
+def _show(ready: ReadyModel, events: RequestEvents, k: int, items: RequestItems | None) -> None:
     """Print one user's list."""
     from rich.console import Console
     from rich.table import Table
 
-    lists = ready.lists(events, k)
+    lists = ready.lists(events, k, items=items)
     titles = ready.titles(lists["item"])
     explores = "explored" in lists.column_names
     table = Table("", "score", "item", "title", box=None, pad_edge=False)
@@ -165,7 +206,9 @@ def _show(ready: ReadyModel, events: RequestEvents, k: int) -> None:
     Console(markup=False).print(table)
 
 
-def _write(ready: ReadyModel, events: RequestEvents, k: int, out: Path) -> None:
+def _write(
+    ready: ReadyModel, events: RequestEvents, k: int, out: Path, items: RequestItems | None
+) -> None:
     """Write the lists of many users to a file."""
     from rich.console import Console
     from rich.progress import Progress
@@ -175,6 +218,8 @@ def _write(ready: ReadyModel, events: RequestEvents, k: int, out: Path) -> None:
     console = Console(stderr=True)
     with Progress(console=console, transient=True, disable=not console.is_terminal) as bars:
         task = bars.add_task("users", total=len(events.users))
-        table = ready.lists(events, k, answered=lambda count: bars.advance(task, count))
+        table = ready.lists(
+            events, k, items=items, answered=lambda count: bars.advance(task, count)
+        )
     write_table(out, table)
     typer.echo(f"{table.num_rows:,} items for {len(events.users):,} users in {out}")

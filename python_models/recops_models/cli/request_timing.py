@@ -31,7 +31,7 @@ def request_timing(ready: ReadyModel, events: RequestEvents, k: int) -> str:
         history,
         lengths,
         beams=beams,
-        banned=to_device(events.seen_items(), model.device),
+        banned=to_device(events.hidden_items(), model.device),
         task=task,
         user=user,
     )

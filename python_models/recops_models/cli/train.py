@@ -11,6 +11,7 @@ from recops_models.cli.application import (
     LARGEST_SEED,
     DeviceOption,
     JsonOption,
+    RepeatsOption,
     SplitChoice,
     app,
     load_job_data,
@@ -43,6 +44,7 @@ def train(
         SplitChoice | None,
         typer.Option(help="Split of the data. The defaults are listed above.", show_default=False),
     ] = None,
+    repeats: RepeatsOption = None,
     settings: Annotated[
         list[str] | None,
         typer.Option("--set", help="Change a setting, such as `--set width=128`. Repeatable."),
@@ -136,10 +138,12 @@ def train(
             quick=quick,
             split=split.value if split else None,
             preset=preset,
+            repeats=repeats.value if repeats else None,
         )
     except ValueError as error:
         raise typer.BadParameter(str(error)) from error
     dataset = load_job_data(job)
+    job = job.with_repeats_of(dataset)
     if isinstance(dataset, Dataset):
         print_findings(dataset.report, err=as_json)
         _warn_of_ratings(dataset, job)

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from recops_models.data.frames import Frame
 
 TimeKind = Literal["seconds", "order", "none"]
+Repeats = Literal["keep", "drop"]
 ColumnRole = Literal["text", "attribute", "number"]
 
 
@@ -47,6 +48,8 @@ class Dataset:
             in it.
         columns: names of the source's columns by canonical name (``{"item_id": "sku"}``).
         time_format: format of the source's times.
+        repeats: whether lists may contain items of the history (``"keep"``), and a sampled negative
+            any item but the one of its event; see :mod:`recops_models.data.repeats`.
 
     Example:
         >>> import recops_models as rm
@@ -65,6 +68,7 @@ class Dataset:
     library: str = "pyarrow"
     columns: Mapping[str, str] = field(default_factory=dict)
     time_format: TimeFormat = field(default_factory=TimeFormat)
+    repeats: Repeats = "drop"
 
     def __post_init__(self) -> None:
         for table, columns in (
@@ -90,6 +94,7 @@ class Dataset:
         columns: Mapping[str, str] | None = None,
         time_unit: TimeUnit = "s",
         time_format: str | None = None,
+        repeats: Repeats | None = None,
         name: str = "frames",
     ) -> Dataset:
         """Return a data set from data frames, with the caller's ids.
@@ -110,11 +115,13 @@ class Dataset:
                 for rows in the order of the events.
             time_format: format of text in ``timestamp``, such as ``"%d/%m/%Y %H:%M"``; None reads
                 ISO dates, ``2026/01/31`` and ``31.01.2026``.
+            repeats: ``"keep"`` if lists may contain items of the history, ``"drop"`` if not; None:
+                keep if at least a tenth of the events repeat an item of their user.
             name: name of the data set, for reports.
 
         Raises:
             DataError: a frame is no table, a column is missing or mixes types, no valid event is
-                left, or a unit or format is invalid.
+                left, or an option is invalid.
 
         Example:
             >>> import recops_models as rm
@@ -131,6 +138,7 @@ class Dataset:
             items,
             users,
             options=TableOptions(columns or {}, time_unit=time_unit, time_format=time_format),
+            repeats=repeats,
             name=name,
         )
         return dataset

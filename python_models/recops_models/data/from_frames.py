@@ -10,9 +10,10 @@ import pyarrow as pa
 from recops_models.data.categories import with_integer_categories
 from recops_models.data.checks import RawTable, plain_text
 from recops_models.data.column_names import renamed
-from recops_models.data.dataset import Dataset
+from recops_models.data.dataset import Dataset, Repeats
 from recops_models.data.frames import Frame, library_of, to_arrow
 from recops_models.data.own_tables import assemble_own
+from recops_models.data.repeats import with_repeats
 from recops_models.data.table_options import TableOptions
 
 
@@ -22,6 +23,7 @@ def dataset_from_frames(
     users: Frame | None = None,
     *,
     options: TableOptions,
+    repeats: Repeats | None,
     name: str,
 ) -> Dataset:
     """Return a data set; see :meth:`Dataset.from_frames` for arguments and errors."""
@@ -32,7 +34,8 @@ def dataset_from_frames(
         if frame is not None
     }
     dataset = assemble_own(name, tables, options, source="data frames", kind="frame", ids="typed")
-    return dataclasses.replace(with_integer_categories(dataset), library=library_of(interactions))
+    dataset = with_repeats(with_integer_categories(dataset), repeats)
+    return dataclasses.replace(dataset, library=library_of(interactions))
 
 
 def canonical(frame: Frame, argument: str, columns: Mapping[str, str]) -> pa.Table:

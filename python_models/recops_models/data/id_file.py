@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from recops.files import read_bounded
-from recops_models.data.checks import with_columns
+from recops_models.data.checks import RawTable, with_columns
 from recops_models.data.columns import BoolArray, id_text
 from recops_models.data.errors import DataError
 from recops_models.data.importers.parquet_files import read_parquet
@@ -42,13 +42,13 @@ class IdFile:
     def read(cls, path: Path, entity: Entity) -> IdFile:
         """Read the ids in ``path``.
 
-        ``.csv`` (with a header line) and ``.parquet`` need a column ``item_id`` or ``user_id``.
-        Any other file has one id per line.
+        ``.csv``, ``.tsv`` (with a header line) and ``.parquet`` need a column ``item_id`` or
+        ``user_id``. Any other file has one id per line.
 
         Raises:
             DataError: the file cannot be read or has no ids.
         """
-        read = _read_table if path.suffix in (".csv", ".parquet") else _read_lines
+        read = _read_table if _is_table(path) else _read_lines
         file = read(path, entity)
         if not len(file.keys):
             raise DataError(f"{path}: has no {entity} ids")
@@ -73,12 +73,48 @@ def _read_lines(path: Path, entity: Entity) -> IdFile:
     return IdFile(path, entity, pa.array(ids.values(), pa.string()), "line", list(ids))
 
 
-def _read_table(path: Path, entity: Entity) -> IdFile:
-    column = f"{entity}_id"
-    raw = read_parquet(path) if path.suffix == ".parquet" else read_delimited(path, text=(column,))
+def read_id_table(path: Path, entity: Entity, *, other: Entity) -> pa.Table:
+    """Return the ids in a file as a table of text; the column of ``other`` is optional.
+
+    ``.csv``, ``.tsv`` (with a header line) and ``.parquet`` need the column of ``entity``. Any
+    other file has one id per line.
+
+    Raises:
+        DataError: the file cannot be read, or an id is missing.
+    """
+    if not _is_table(path):
+        return pa.table({f"{entity}_id": IdFile.read(path, entity).keys})
+    raw = _read_raw(path, (f"{entity}_id", f"{other}_id"))
+    names = [f"{each}_id" for each in (entity, other)]
+    names = [name for name in names if name == names[0] or name in raw.table.column_names]
+    table = with_columns(raw, names).table
+    ids = {name: id_text(table[name]) for name in names}
+    for name, keys in ids.items():
+        row = pc.index(keys, "").as_py()
+        if row >= 0:
+            raise DataError(f"{path}, row {row + 1}: {name} is missing")
+    return pa.table(ids)
+
+
+def _is_table(path: Path) -> bool:
+    return path.suffix in (".csv", ".tsv", ".parquet")
+
+
+def _read_raw(path: Path, text: tuple[str, ...]) -> RawTable:
+    delimiter = "\t" if path.suffix == ".tsv" else ","
+    if path.suffix == ".parquet":
+        raw = read_parquet(path)
+    else:
+        raw = read_delimited(path, delimiter=delimiter, text=text)
     if raw.malformed:
         row, reason = raw.malformed[0]
         raise DataError(f"{path}, row {row}: cannot be read: {reason}")
+    return raw
+
+
+def _read_table(path: Path, entity: Entity) -> IdFile:
+    column = f"{entity}_id"
+    raw = _read_raw(path, (column,))
     keys = id_text(with_columns(raw, (column,)).table[column]).combine_chunks()
     file = IdFile(path, entity, keys, "row", range(1, len(keys) + 1))
     file.refuse(pc.equal(keys, "").to_numpy(zero_copy_only=False), "must have an id")

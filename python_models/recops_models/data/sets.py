@@ -10,9 +10,10 @@ from pathlib import Path
 
 from recops_models.data.cache import WheelFiles, data_folder
 from recops_models.data.categories import with_integer_categories
-from recops_models.data.dataset import Dataset
+from recops_models.data.dataset import Dataset, Repeats
 from recops_models.data.errors import DataError, UnknownDataError
 from recops_models.data.ids import IdKind
+from recops_models.data.repeats import with_repeats
 from recops_models.data.storage import is_saved, load_dataset
 from recops_models.data.table_options import TableOptions
 from recops_models.data.wheels import ML_100K, OPEN_BANDIT
@@ -201,13 +202,19 @@ NAMED_SETS = {
 
 
 def _own(read: Callable[..., Dataset]) -> Callable[..., Dataset]:
-    """Return a reader of a user's own data that also detects integer categories."""
+    """Return a reader of own data that chooses integer categories and the treatment of repeats."""
 
     @functools.wraps(read)
     def read_own(
-        path: Path, *, name: str | None = None, ids: IdKind = "auto", **options: object
+        path: Path,
+        *,
+        name: str | None = None,
+        ids: IdKind = "auto",
+        repeats: Repeats | None = None,
+        **options: object,
     ) -> Dataset:
-        return with_integer_categories(read(path, name=name, ids=ids, **options))
+        dataset = with_integer_categories(read(path, name=name, ids=ids, **options))
+        return with_repeats(dataset, repeats)
 
     return read_own
 
@@ -225,8 +232,8 @@ IMPORTERS: dict[str, Callable[..., Dataset]] = {
 
 The reader of ``csv`` also takes ``options``, a
 :class:`~recops_models.data.table_options.TableOptions`, and that of ``letter`` takes ``index``.
-These readers detect integer categories, see :mod:`recops_models.data.categories`; named sets do
-not.
+These readers choose integer categories, see :mod:`recops_models.data.categories`, and the treatment
+of repeats, see :mod:`recops_models.data.repeats`. Named sets do not.
 """
 
 
@@ -236,7 +243,13 @@ def locate(name: str | Path) -> str:
     return str(Path(name).resolve()) if is_path else str(name)
 
 
-def load(name: str | Path, *, ids: IdKind = "auto", options: TableOptions | None = None) -> Dataset:
+def load(
+    name: str | Path,
+    *,
+    ids: IdKind = "auto",
+    options: TableOptions | None = None,
+    repeats: Repeats | None = None,
+) -> Dataset:
     """Load a data set by name or path.
 
     Args:
@@ -246,6 +259,8 @@ def load(name: str | Path, *, ids: IdKind = "auto", options: TableOptions | None
         ids: see :func:`~recops_models.data.assemble.assemble`.
         options: names, separators, headers and times of a user's own tables; None: the canonical
             ones.
+        repeats: see :func:`~recops_models.data.repeats.with_repeats`; None: as imported, or chosen
+            for own tables.
 
     Raises:
         UnknownDataError: no data set of this name and no such path.
@@ -255,15 +270,19 @@ def load(name: str | Path, *, ids: IdKind = "auto", options: TableOptions | None
     if (ids != "auto" or options is not None) and _is_imported(name):
         raise DataError(f"{name}: is imported already; options apply to own files")
     if str(name) in NAMED_SETS:
-        return NAMED_SETS[str(name)].read()
+        return _treated(NAMED_SETS[str(name)].read(), repeats)
     folder = Path(name)
     if not folder.exists():
         raise UnknownDataError(
             f"no data set and no folder {str(name)!r}; data sets: {', '.join(NAMED_SETS)}"
         )
     if _is_imported(folder):
-        return load_dataset(folder)
-    return IMPORTERS["csv"](folder, ids=ids, options=options)
+        return _treated(load_dataset(folder), repeats)
+    return IMPORTERS["csv"](folder, ids=ids, options=options, repeats=repeats)
+
+
+def _treated(dataset: Dataset, repeats: Repeats | None) -> Dataset:
+    return dataset if repeats is None else with_repeats(dataset, repeats)
 
 
 def _is_imported(name: str | Path) -> bool:

@@ -99,6 +99,7 @@ def save_dataset(dataset: Dataset, folder: Path, callbacks: Callbacks | None = N
         "report": dataset.report.to_dict(),
         "library": dataset.library,
         "columns": dict(dataset.columns),
+        "repeats": dataset.repeats,
         "time_format": dataclasses.asdict(dataset.time_format),
     }
     write_json(binding, content, kind=_KIND)
@@ -136,6 +137,7 @@ def load_dataset(folder: Path) -> Dataset:
         report=ImportReport.from_dict(content["report"]),
         library=content.get("library", ARROW),
         columns=content.get("columns", {}),
+        repeats=content.get("repeats", "drop"),
         time_format=TimeFormat(**content.get("time_format", {})),
         **tables,
     )

@@ -9,6 +9,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from recops_models.data.dataset import Dataset, is_list
+from recops_models.data.repeats import repeat_share
 
 _PERCENTILES = (0, 10, 50, 90, 99, 100)
 
@@ -37,6 +38,7 @@ def summarize(dataset: Dataset) -> dict[str, str]:
         "history length": ", ".join(
             f"p{p} {int(q):,}" for p, q in zip(_PERCENTILES, quantiles, strict=True)
         ),
+        "repeats": f"{repeat_share(dataset):.1%} of the events ({dataset.repeats})",
         "time": _time_range(dataset),
     }
     for name in ("interactions", "items", "users"):

@@ -7,9 +7,12 @@ from typing import NamedTuple
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from recops_models.evaluation.click_metrics import ClickMetrics
+from recops_models.examples.batch import Batch
 from recops_models.examples.click import ClickData
+from recops_models.examples.features import FeatureSchema, Sequence
 from recops_models.examples.known import known_candidates
 from recops_models.examples.running_rates import RATES
 from recops_models.training.device import array
@@ -19,11 +22,12 @@ Float64Array = NDArray[np.float64]
 _BATCH = 8192
 _FOLDS = 5
 _STRENGTH = 10
+_BOUGHT = ("bought before", "bought last")
 _USER_RATE, _ITEM_RATE = RATES.index("user_rate"), RATES.index("item_rate")
 
 
 def floors(data: ClickData, seed: int = 0) -> dict[str, dict[str, float]]:
-    """Return the test metrics of five counting baselines, by name.
+    """Return the test metrics of counting baselines, by name.
 
     - ``"popularity"``: number of positive training examples of the item, calibrated by logistic
       regression;
@@ -31,7 +35,10 @@ def floors(data: ClickData, seed: int = 0) -> dict[str, dict[str, float]]:
     - ``"item and user rate"``: ``logit = logit(item rate) + logit(user rate) − logit(p)``, with p
       the training part's share of positives;
     - ``"boosted counts"``: scikit-learn's gradient boosting on both rates and both counts, with a
-      tenth of the training part for early stopping.
+      tenth of the training part for early stopping;
+    - if the data keeps repeats, ``"bought before"``: number of the user's recent events with the
+      item, and ``"bought last"``: one over the number of events since the last of them (0 without
+      one). Both are calibrated by logistic regression.
 
     If the examples have running rates
     (:class:`~recops_models.examples.running_rates.RunningRates`), the rates and counts are these
@@ -71,6 +78,11 @@ def floors(data: ClickData, seed: int = 0) -> dict[str, dict[str, float]]:
     with threadpool_limits(limits=1):  # OpenMP's threads wait for each other on a busy machine.
         regression = LogisticRegression().fit(train_popularity, train.label)
         popularity = regression.predict_proba(test_popularity)
+        bought = {}
+        if data.repeats == "keep":
+            for name, of_train, of_test in zip(_BOUGHT, train.bought, test.bought, strict=True):
+                regression = LogisticRegression().fit(of_train[:, None], train.label)
+                bought[name] = regression.predict_proba(of_test[:, None])[:, 1]
         trees = HistGradientBoostingClassifier(early_stopping=True, random_state=seed)
         boosted = trees.fit(train_counts, train.label).predict_proba(test_counts)
     probabilities = {
@@ -81,17 +93,29 @@ def floors(data: ClickData, seed: int = 0) -> dict[str, dict[str, float]]:
             _logit(item_rate) + _logit(user_rate) - _logit(train.label.mean())
         ),
         "boosted counts": boosted[:, 1],
+        **bought,
     }
     return {name: test.measure(probability) for name, probability in probabilities.items()}
 
 
 class _Part(NamedTuple):
-    """Columns of the examples of one part; ``rates [N, 4]`` are :data:`RATES`, if available."""
+    """Columns of the examples of one part.
+
+    Attributes:
+        item: ``[N]`` i64.
+        user: ``[N]`` i64.
+        label: ``[N]`` bool.
+        known: ``[N]`` bool, whether the item is in the training vocabulary.
+        bought: number of earlier events with the item, and one over the number of events since the
+            last of them, ``[2, N]`` f64.
+        rates: ``[N, 4]`` f64, :data:`RATES`, if available.
+    """
 
     item: NDArray[np.int64]
     user: NDArray[np.int64]
     label: NDArray[np.bool_]
     known: NDArray[np.bool_]
+    bought: Float64Array
     rates: Float64Array | None
 
     @classmethod
@@ -105,21 +129,40 @@ class _Part(NamedTuple):
         for batch in getattr(data, part).batches(_BATCH, seed=seed):
             rates = [batch.features[name] for name in RATES] if has_rates else []
             is_known = known_candidates(schema, batch)
-            rows.append([batch.features[candidate], batch.group, batch.label > 0, is_known, *rates])
+            bought = _bought(schema, batch, is_known)
+            row = [batch.features[candidate], batch.group, batch.label > 0, is_known, *bought]
+            rows.append([*row, *rates])
         columns = [array(torch.cat(column)) for column in zip(*rows, strict=True)]
         item, user, label, known = columns[:4]
         running_rates = None
         if has_rates:
             moments = np.array([data.fitted.moments[name] for name in RATES])
-            standardised = np.stack(columns[4:], 1).astype(np.float64)
+            standardised = np.stack(columns[6:], 1).astype(np.float64)
             running_rates = standardised * moments[:, 1] + moments[:, 0]
-        return cls(item, user, label, known, running_rates)
+        return cls(item, user, label, known, np.stack(columns[4:6]), running_rates)
 
     def measure(self, probability: Float64Array) -> dict[str, float]:
         metrics = ClickMetrics(logits=False)
         columns = (np.clip(probability, 0, 1), self.label, self.user, self.known)
         metrics.update(*(torch.from_numpy(column) for column in columns))
         return metrics.compute()
+
+
+def _bought(schema: FeatureSchema, batch: Batch, known: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the columns of :attr:`_Part.bought`, from the history of the candidate."""
+    assert schema.candidate is not None
+    history = next(
+        feature.name
+        for feature in schema.of_type(Sequence)
+        if feature.share_embedding == schema.candidate
+    )
+    events, length = batch.features[history], batch.lengths[history]
+    position = torch.arange(1, events.shape[1] + 1)
+    is_item = (events == batch.features[schema.candidate][:, None]) & known[:, None]
+    is_item &= position <= length[:, None]
+    last = (is_item * position).amax(1)
+    since = torch.where(last > 0, 1 / (length - last + 1).double(), 0)
+    return is_item.sum(1).double(), since
 
 
 def _counts(train: _Part, test: _Part, seed: int) -> tuple[Float64Array, Float64Array]:

@@ -35,16 +35,20 @@ RANKING_METRICS = ("hr@10", "hr@50", "ndcg@10", "coverage")
 """Names of the metrics of :func:`ranking_metrics`."""
 
 
-def evaluate(model: Recommender, examples: Examples, num_items: int) -> Evaluation:
+def evaluate(
+    model: Recommender, examples: Examples, num_items: int, *, exclude_seen: bool = True
+) -> Evaluation:
     """Recommend 50 items to each user, and compute ranking metrics of the held-out item.
 
-    Items in the user's history are excluded for every model. In data with at most one event per
-    user and item, such as ml-100k, they are never the target.
+    With ``exclude_seen``, the lists leave out the items of the user's history, so a held-out event
+    with such an item is a miss. In data with at most one event per user and item, such as ml-100k,
+    there are none.
 
     Args:
         model: any recommender.
         examples: one held-out event per user, as from leave-one-out.
         num_items: size of the catalogue, for coverage.
+        exclude_seen: see :meth:`~recops_models.generative.ranker.Recommender.recommend`.
 
     Raises:
         ValueError: a user has more than one held-out event.
@@ -52,7 +56,9 @@ def evaluate(model: Recommender, examples: Examples, num_items: int) -> Evaluati
     if (examples.targets.lengths != 1).any():
         raise ValueError("evaluate: each user must have one held-out event, as in leave-one-out")
     keep_freed_memory()
-    items = model.recommend(examples.histories, LIST_LENGTH).items
+    # A recommender that always excludes them need not have the option.
+    options = {} if exclude_seen else {"exclude_seen": False}
+    items = model.recommend(examples.histories, LIST_LENGTH, **options).items
     ranks = target_ranks(items, torch.from_numpy(examples.targets.items))
     return Evaluation(items, ranks, ranking_metrics(items, ranks, num_items))
 

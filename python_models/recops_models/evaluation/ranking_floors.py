@@ -1,9 +1,10 @@
-"""Counting baselines of ranking metrics: popularity, and co-occurrence with the last item."""
+"""Counting baselines of ranking metrics: popularity, co-occurrence, and items bought before."""
 
 from __future__ import annotations
 
 from recops_models.data.splits import Split
 from recops_models.evaluation.metrics import evaluate
+from recops_models.generative.bought_items import BoughtItems
 from recops_models.generative.last_item import LastItem
 from recops_models.generative.popularity import Popularity, item_counts
 from recops_models.generative.ranker import Recommender
@@ -11,6 +12,9 @@ from recops_models.generative.ranker import Recommender
 
 def ranking_floors(split: Split) -> dict[str, dict[str, float]]:
     """Return the test metrics of ``"popularity"`` and ``"last item"``, fitted to the training part.
+
+    If the data set keeps repeats, also those of ``"bought before"`` (the items of the history by
+    count) and ``"bought last"`` (by recency).
 
     Args:
         split: any split; the target is each user's first test event.
@@ -24,4 +28,11 @@ def ranking_floors(split: Split) -> dict[str, dict[str, float]]:
         "popularity": Popularity(item_counts(train, num_items)),
         "last item": LastItem(train, num_items),
     }
-    return {name: evaluate(floor, examples, num_items).metrics for name, floor in floors.items()}
+    exclude_seen = split.dataset.repeats == "drop"
+    if not exclude_seen:
+        floors["bought before"] = BoughtItems(train, num_items, by="count")
+        floors["bought last"] = BoughtItems(train, num_items, by="recency")
+    return {
+        name: evaluate(floor, examples, num_items, exclude_seen=exclude_seen).metrics
+        for name, floor in floors.items()
+    }

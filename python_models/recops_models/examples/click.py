@@ -47,6 +47,8 @@ def click_data(
     - Training negatives are items of the training part without a training event of the user. They
       are redrawn in each epoch.
     - Validation and test negatives are items without any event of the user, drawn once.
+    - If the data set keeps repeats, all negatives are items other than that of the event, see
+      :func:`~recops_models.examples.negatives.other_items`.
 
     Args:
         dataset: the data.

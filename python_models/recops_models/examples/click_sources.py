@@ -10,13 +10,19 @@ from typing import TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from recops_models.data.dataset import Repeats
 from recops_models.data.histories import Histories, Int64Array
 from recops_models.examples.events import Events
 from recops_models.examples.features import FittedSchema
 from recops_models.examples.feedback import Feedback, rating_warning
 from recops_models.examples.loader import MemorySource, Source
 from recops_models.examples.maker import ExampleMaker
-from recops_models.examples.negatives import Law, evaluation_sampler, training_sampler
+from recops_models.examples.negatives import (
+    Law,
+    evaluation_sampler,
+    other_items,
+    training_sampler,
+)
 
 Impressions: TypeAlias = tuple[Int64Array, Int64Array, NDArray[np.float32]]
 """Rows of the events, the items shown at them, and the labels: ``[n]`` each."""
@@ -42,6 +48,7 @@ class ClickData:
         histories: returns one history per training user, up to the end of the training part; items
             are rows of the candidate's table. None if only examples are available.
         positives: share of positive training examples; None if unknown before reading.
+        repeats: treatment of repeats in the data set.
         files: files that the examples are streamed from; empty for tables in memory.
     """
 
@@ -55,6 +62,7 @@ class ClickData:
     negatives: str = "given"
     histories: Callable[[], Histories] | None = None
     positives: float | None = None
+    repeats: Repeats = "drop"
     files: tuple[Path, ...] = ()
 
 
@@ -85,6 +93,8 @@ def click_examples(
     def draw_of(part: int) -> Draw:
         if feedback == "explicit":
             return _labelled(events, part)
+        if dataset.repeats == "keep":
+            return _with_other_items(events, part, negatives, negatives_law)
         return _with_negatives(events, part, negatives, negatives_law)
 
     draw_train = draw_of(0)
@@ -105,10 +115,13 @@ def click_examples(
             len(events.part(0)) * (1 + negatives),
             lambda seed, epoch: maker.block(*draw_train((seed or 0, epoch))),
         )
-        notes.append(
-            f"negatives: {origin} per event; in training, items without a training event of the "
-            "user; in validation and test, items without any event of the user"
-        )
+        drawn = "items other than that of the event"
+        if dataset.repeats == "drop":
+            drawn = (
+                "in training, items without a training event of the user; in validation and test, "
+                "items without any event of the user"
+            )
+        notes.append(f"negatives: {origin} per event; {drawn}")
     return ClickData(
         dataset.name,
         maker.fitted,
@@ -120,7 +133,30 @@ def click_examples(
         origin,
         maker.training_histories,
         share,
+        repeats=dataset.repeats,
     )
+
+
+def _with_other_items(events: Events, part: int, negatives: int, law: Law) -> Draw:
+    """Return the draw of each event of a part with ``negatives`` items other than its own.
+
+    Training draws items of the training part only: another one would reveal its label.
+    """
+    num_items = events.dataset.items.num_rows
+    counts = np.bincount(events.item[events.part(0)], minlength=num_items)
+    drawn = np.flatnonzero(counts) if part == 0 else np.arange(num_items)
+    rows = events.part(part)
+    target = drawn.searchsorted(events.item[rows])
+
+    def draw(seed: tuple[int, int]) -> Impressions:
+        number = int(np.random.default_rng(seed).integers(2**62))
+        others = other_items(target, counts[drawn], negatives, law=law, seed=number)
+        item = np.column_stack([events.item[rows], drawn[others]])
+        label = np.zeros(item.shape, dtype=np.float32)
+        label[:, 0] = 1
+        return np.repeat(rows, 1 + negatives), item.ravel(), label.ravel()
+
+    return draw
 
 
 def _labelled(events: Events, part: int) -> Draw:

@@ -1,4 +1,4 @@
-"""Sampling of negatives: items without an event of the user.
+"""Sampling of negatives: items without an event of the user, or items other than a given one.
 
 Sampling is exact and needs no rejection. The items that a user may get form an interval in which
 each item has the length of its mass. A number drawn from the interval is shifted past the items to
@@ -67,6 +67,42 @@ def evaluation_sampler(train: Histories, others: Histories, num_items: int, law:
     return lambda counts, seed: sample_negatives(
         train, num_items, counts, law=law, power=_POWER, seed=seed, exclude=others
     )
+
+
+def other_items(
+    targets: Int64Array, counts: Int64Array, draws: int, *, law: Law, seed: int
+) -> Int64Array:
+    """Draw ``draws`` items for each target that differ from it, independently, with replacement.
+
+    ``P(item) = w(item) / Σ_{j ≠ target} w(j)``, with the count of an item as weight w, or 1 with
+    ``"uniform"``. Against such negatives the best score of an item is, up to a constant, the
+    logarithm of its probability to be the next one over its weight.
+
+    Args:
+        targets: ``[n]`` i64, items in ``[0, N)``.
+        counts: ``[N]`` i64, events of each item. With ``"uniform"``, items with 0 are drawn too.
+        draws: number of items per target.
+        law: distribution of the items.
+        seed: seed of the draws.
+
+    Returns:
+        ``[n, draws]`` i64.
+
+    Raises:
+        DataError: a target is the only item that can be drawn.
+
+    Complexity:
+        O(N + n draws log N).
+    """
+    mass = np.ones_like(counts) if law == "uniform" else counts
+    after = np.cumsum(mass)
+    free = (after[-1] - mass[targets])[:, None]
+    if (free == 0).any():
+        raise DataError("other_items: no item is left to draw, because only one has events")
+    draw = np.random.default_rng(seed).integers(0, free, size=(len(targets), draws))
+    before = (after - mass)[targets][:, None]
+    draw += np.where(draw >= before, mass[targets][:, None], 0)
+    return np.searchsorted(after, draw, side="right")
 
 
 def sample_negatives(

@@ -48,11 +48,12 @@ class Ensemble(Recommender):
         self.members, self.depth = nn.ModuleList(members), depth
 
     @torch.no_grad()
-    def recommend(self, histories: Histories, k: int) -> Ranking:
+    def recommend(self, histories: Histories, k: int, *, exclude_seen: bool = True) -> Ranking:
         """Return the ``k`` best of the n listed items, in O(n log n) per user."""
         depth = max(k, self.depth)
         members = cast(Sequence[Recommender], self.members)
-        lists = [member.recommend(histories, depth) for member in members]
+        options = {} if exclude_seen else {"exclude_seen": False}
+        lists = [member.recommend(histories, depth, **options) for member in members]
         items = torch.cat([ranking.items for ranking in lists], 1)
         gains = torch.cat([_above_last(ranking.scores) for ranking in lists], 1)
         return _best_sums(items, gains, k)

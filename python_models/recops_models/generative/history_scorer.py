@@ -72,13 +72,13 @@ class HistoryScorer(Recommender):
         return top_unseen(self.score_all(history, lengths), excluded, k)
 
     @torch.no_grad()
-    def recommend(self, histories: Histories, k: int) -> Ranking:
+    def recommend(self, histories: Histories, k: int, *, exclude_seen: bool = True) -> Ranking:
         """See :meth:`Recommender.recommend`."""
         size = max(1, min(REQUESTS, _MOST_SCORES // max(1, self.num_items)))
         device, parts = self.device, []
         for batch in in_batches(histories, size):
             longest = int(batch.lengths.max(initial=1))
             history, lengths = last_windows(batch, min(self.window, longest))
-            excluded = seen_items(batch, device)
+            excluded = seen_items(batch, device) if exclude_seen else None
             parts.append(self.decode(history.to(device), lengths.to(device), k, excluded))
         return concatenate(parts, k)

@@ -52,8 +52,8 @@ class LastItem(Recommender):
         # Ranks lie below 1 and counts are integers, so ranks only decide ties.
         self._ranks = popularity_ranks(item_counts(train, num_items))
 
-    def recommend(self, histories: Histories, k: int) -> Ranking:
-        """Return the ``k`` best items that are not in each history.
+    def recommend(self, histories: Histories, k: int, *, exclude_seen: bool = True) -> Ranking:
+        """Return the ``k`` best items after each history; see :meth:`Recommender.recommend`.
 
         Raises:
             ValueError: a history is empty.
@@ -63,5 +63,6 @@ class LastItem(Recommender):
             check_lengths("LastItem", torch.from_numpy(batch.lengths))
             last = batch.items[batch.offsets[1:] - 1]
             scores = torch.from_numpy(self._follows[last].toarray()) + self._ranks
-            parts.append(top_unseen(scores, seen_items(batch), k))
+            excluded = seen_items(batch) if exclude_seen else None
+            parts.append(top_unseen(scores, excluded, k))
         return concatenate(parts, k)

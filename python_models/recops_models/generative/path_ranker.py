@@ -282,7 +282,14 @@ class Requests(Recommender):
         self.model, self.task, self.user = model, task, user
 
     @torch.no_grad()
-    def recommend(self, histories: Histories, k: int, *, batch: int = REQUESTS) -> Ranking:
+    def recommend(
+        self,
+        histories: Histories,
+        k: int,
+        *,
+        exclude_seen: bool = True,
+        batch: int = REQUESTS,
+    ) -> Ranking:
         """See :meth:`Recommender.recommend`."""
         model, device = self.model, self.model.device
         tasks, users = (
@@ -292,7 +299,7 @@ class Requests(Recommender):
         parts = []
         for part, task, user in zip(in_batches(histories, batch), tasks, users, strict=True):
             history, lengths = last_windows(part, model.window)
-            excluded = seen_items(part, device)
+            excluded = seen_items(part, device) if exclude_seen else None
             parts.append(
                 model.decode(history.to(device), lengths.to(device), k, excluded, task, user=user)
             )

@@ -39,11 +39,13 @@ class Popularity(Recommender):
         super().__init__()
         self.register_buffer("counts", counts.float())
 
-    def recommend(self, histories: Histories, k: int) -> Ranking:
-        """Return the ``k`` most popular items that are not in each history; ties by item index."""
+    def recommend(self, histories: Histories, k: int, *, exclude_seen: bool = True) -> Ranking:
+        """Return the ``k`` most popular items; ties by index. See :meth:`Recommender.recommend`."""
         device = self.counts.device
+        nothing = torch.empty(0, dtype=torch.int64, device=device)
         parts = [
-            self.decode(seen_items(batch, device), k) for batch in in_batches(histories, REQUESTS)
+            self.decode(seen_items(batch, device) if exclude_seen else [nothing] * len(batch), k)
+            for batch in in_batches(histories, REQUESTS)
         ]
         return concatenate(parts, k)
 

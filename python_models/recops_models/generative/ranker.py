@@ -48,9 +48,9 @@ class Recommender(nn.Module, ABC):
         >>> from recops_models.data.histories import Histories
         >>> from recops_models.generative.ranker import Recommender, seen_items, top_unseen
         >>> class Newest(Recommender):
-        ...     def recommend(self, histories, k):
+        ...     def recommend(self, histories, k, *, exclude_seen=True):
         ...         scores = torch.arange(5.0).expand(len(histories), -1)
-        ...         return top_unseen(scores, seen_items(histories), k)
+        ...         return top_unseen(scores, seen_items(histories) if exclude_seen else None, k)
         >>> one_user = Histories(np.array([0, 1]), items=np.array([4]), rows=np.array([0]))
         >>> Newest().recommend(one_user, k=2).items
         tensor([[3, 2]])
@@ -63,8 +63,14 @@ class Recommender(nn.Module, ABC):
         return next((tensor.device for tensor in tensors), torch.get_default_device())
 
     @abstractmethod
-    def recommend(self, histories: Histories, k: int) -> Ranking:
-        """Return the ``k`` best items that are not in each history."""
+    def recommend(self, histories: Histories, k: int, *, exclude_seen: bool = True) -> Ranking:
+        """Return the ``k`` best items after each history.
+
+        Args:
+            histories: U histories.
+            k: number of items.
+            exclude_seen: leave out the items of each history.
+        """
 
 
 class Ranker(Recommender):
@@ -123,8 +129,15 @@ class Ranker(Recommender):
         raise NotImplementedError(f"{type(self).__name__} has no item vectors")
 
     @torch.no_grad()
-    def recommend(self, histories: Histories, k: int, *, batch: int = REQUESTS) -> Ranking:
-        """Return the ``k`` best items that are not in each history.
+    def recommend(
+        self,
+        histories: Histories,
+        k: int,
+        *,
+        exclude_seen: bool = True,
+        batch: int = REQUESTS,
+    ) -> Ranking:
+        """Return the ``k`` best items after each history; see :meth:`Recommender.recommend`.
 
         The mode of the module is kept: call :meth:`eval` first to switch dropout off. The result is
         on the host.
@@ -133,7 +146,7 @@ class Ranker(Recommender):
         parts = []
         for part in in_batches(histories, batch):
             history, lengths = last_windows(part, self.window)
-            excluded = seen_items(part, device)
+            excluded = seen_items(part, device) if exclude_seen else None
             parts.append(self.decode(history.to(device), lengths.to(device), k, excluded))
         return concatenate(parts, k)
 

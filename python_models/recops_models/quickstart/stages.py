@@ -12,7 +12,6 @@ from torch import Tensor
 from recops.files import load_tensors, save_tensors
 from recops_models.callbacks import Callbacks
 from recops_models.data.dataset import Dataset
-from recops_models.evaluation.metrics import evaluate
 from recops_models.generative.ranker import Recommender
 from recops_models.quickstart.run_folder import RunFolder
 from recops_models.quickstart.settings import Settings
@@ -87,7 +86,7 @@ class Stages:
                 self.callbacks.advance(number / len(results), name)
                 assert isinstance(result.model, Recommender)
                 assert isinstance(result.task, RankingTask)
-                lists[name] = evaluate(result.model, result.task.test, result.task.num_items).items
+                lists[name] = result.task.evaluated(result.model, result.task.test).items
             return lists
 
         self.callbacks.start("test")

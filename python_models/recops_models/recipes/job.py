@@ -18,6 +18,7 @@ from recops_models.settings import from_json, replace_checked
 from recops_models.training.config import TrainingConfig
 
 if TYPE_CHECKING:
+    from recops_models.data.dataset import Repeats
     from recops_models.data.splits import SplitName
 
 CONFIG = "config.json"
@@ -35,6 +36,7 @@ class Job:
         data: a named data set, a folder, or :data:`OWN_DATA`.
         seed: seed of every random draw.
         split: how the data is split; None: see :func:`recops_models.data.splits.named_split`.
+        repeats: treatment of repeats; None: that of the data.
         parts: all settings by part, including the recipe's defaults.
     """
 
@@ -43,6 +45,7 @@ class Job:
     seed: int = 0
     split: SplitName | None = None
     parts: Parts = field(default_factory=dict)
+    repeats: Repeats | None = None
 
     @classmethod
     def of(
@@ -55,6 +58,7 @@ class Job:
         quick: bool,
         split: SplitName | None = None,
         preset: str | None = None,
+        repeats: Repeats | None = None,
     ) -> Job:
         """Return a job with the model's default settings, changed by ``settings``.
 
@@ -67,6 +71,7 @@ class Job:
             quick: train for two epochs.
             split: see :class:`Job`.
             preset: name of one of the recipe's presets.
+            repeats: see :class:`Job`.
 
         Raises:
             ValueError: an unknown model, preset or setting; a value of another type or out of
@@ -88,7 +93,15 @@ class Job:
             part, field_name = find_setting(recipe, parts, name)
             chosen.setdefault(part, {})[field_name] = value
         parts |= {part: replace_checked(parts[part], values) for part, values in chosen.items()}
-        return cls(model, data, seed, split, parts)
+        return cls(model, data, seed, split, parts, repeats)
+
+    def with_repeats_of(self, data: object) -> Job:
+        """Return the job with the treatment of repeats of a data set, if it has none itself."""
+        from recops_models.data.dataset import Dataset
+
+        if self.repeats is not None or not isinstance(data, Dataset):
+            return self
+        return dataclasses.replace(self, repeats=data.repeats)
 
     @property
     def recipe(self) -> Recipe:
@@ -108,6 +121,7 @@ class Job:
             "data": self.data,
             "seed": self.seed,
             "split": self.split,
+            "repeats": self.repeats,
             **parts,
         }
 
@@ -174,6 +188,8 @@ def load_job(folder: Path) -> Job:
         recipe = recipe_of(config["model"])
         kinds = {**recipe.defaults(), **recipe.nets(config.get("sizes") or {})}
         parts = {name: from_json(type(kind), config[name]) for name, kind in kinds.items()}
-        return Job(config["model"], config["data"], config["seed"], config["split"], parts)
+        # Earlier versions dropped repeats.
+        repeats = config.get("repeats", "drop")
+        return Job(config["model"], config["data"], config["seed"], config["split"], parts, repeats)
     except (KeyError, TypeError, ValueError) as error:
         raise other_version(path, "a training", error) from error

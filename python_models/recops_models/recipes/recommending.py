@@ -107,10 +107,11 @@ class ReadyModel:
         Args:
             events: the requests.
             k: number of items.
-            items: the items of each request; None: those without an event of the user.
+            items: the items of each request; None: all, without
+                :meth:`~.request_events.RequestEvents.hidden_items`.
             answered: receives the number of users of each finished batch.
         """
-        items = items or RequestItems(events.seen_items())
+        items = items or RequestItems(events.hidden_items())
         k = min(k, len(self.item_ids))
         if self.seed is not None:
             from recops_models.recipes.click_answers import ClickAnswers

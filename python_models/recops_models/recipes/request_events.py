@@ -61,6 +61,15 @@ class RequestEvents:
         lengths = self.histories.lengths.tolist()
         return list(torch.from_numpy(self.histories.items).split(lengths))
 
+    def hidden_items(self) -> list[Tensor]:
+        """Return the items that each request leaves out: those of its events, or none.
+
+        A data set that keeps repeats leaves out none.
+        """
+        if self.dataset.repeats == "drop":
+            return self.seen_items()
+        return [torch.empty(0, dtype=torch.int64)] * len(self.users)
+
     @classmethod
     def of_known_users(cls, dataset: Dataset, users: Int64Array) -> RequestEvents:
         """Return the requests of users of ``dataset``, given by index, with all their events."""

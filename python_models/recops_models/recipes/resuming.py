@@ -75,6 +75,7 @@ def _settings(job: Job) -> Mapping[str, object]:
         "data": locate(job.data),
         "seed": job.seed,
         "split": job.split,
+        "repeats": job.repeats or "drop",
     }
     for part, values in job.parts.items():
         prefix = "" if part in own else f"{part}."

@@ -21,7 +21,13 @@ from recops_models.recipes.recipe import Recipe
 from recops_models.recipes.registry import recipe_of
 from recops_models.recipes.resuming import check_resumable
 from recops_models.recipes.stage import CURVES, Data, StageContext, TrainResult
-from recops_models.recipes.trained import load_trained, open_data, own_data, task_of
+from recops_models.recipes.trained import (
+    load_trained,
+    open_data,
+    own_data,
+    task_of,
+    with_repeats_of_job,
+)
 from recops_models.training.curve import finite
 from recops_models.training.device import AUTO, resolve_device
 from recops_models.training.tensorboard import figure_events
@@ -71,6 +77,8 @@ def train_job(
         KeyboardInterrupt: the training was stopped; the folder has the last checkpoint.
     """
     device = resolve_device(device)
+    job = job.with_repeats_of(data)
+    data = with_repeats_of_job(data, job)
     resume = resume and (folder / CONFIG).exists()
     if resume:
         check_resumable(folder, job)

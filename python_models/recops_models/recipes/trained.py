@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import torch
 from torch import nn
 
+from recops_models.data.dataset import Dataset
 from recops_models.data.errors import DataError
 from recops_models.data.sets import load
 from recops_models.data.storage import load_dataset
@@ -58,7 +60,7 @@ def open_data(job: Job, model: nn.Module | None = None, folder: Path | None = No
     if job.data == OWN_DATA:
         if folder is None:
             raise DataError(f"{job.model}: its data is in the folder of its training")
-        return load_dataset(own_data(folder))
+        return with_repeats_of_job(load_dataset(own_data(folder)), job)
     if job.data_kind == "click":
         from recops_models.click.model import ClickScorer
         from recops_models.examples.open_click import open_events
@@ -67,7 +69,9 @@ def open_data(job: Job, model: nn.Module | None = None, folder: Path | None = No
         data: Data = open_events(job.data, fitted=fitted)
     else:
         data = load(job.data)
-    return data if folder is None else checked_data(folder, job, data)
+    if folder is None:
+        return with_repeats_of_job(data, job)
+    return checked_data(folder, job, data)
 
 
 def checked_data(folder: Path, job: Job, data: Data) -> Data:
@@ -81,9 +85,16 @@ def checked_data(folder: Path, job: Job, data: Data) -> Data:
     Raises:
         DataError: the data does not fit the model.
     """
-    data = with_recorded_categories(folder, data)
+    data = with_repeats_of_job(with_recorded_categories(folder, data), job)
     check_catalogue(folder, job, data)
     return data
+
+
+def with_repeats_of_job(data: Data, job: Job) -> Data:
+    """Return a data set with the job's treatment of repeats; examples have none."""
+    if job.repeats is None or not isinstance(data, Dataset):
+        return data
+    return dataclasses.replace(data, repeats=job.repeats)
 
 
 def own_data(folder: Path) -> Path:

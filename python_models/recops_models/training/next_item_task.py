@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import numpy as np
 from torch import Tensor
 
-from recops_models.evaluation.metrics import RANKING_METRICS, evaluate
+from recops_models.evaluation.metrics import RANKING_METRICS
 from recops_models.generative.ranker import Ranker
 from recops_models.generative.windows import Windows, items_at, window_batches
 from recops_models.training.ranking_task import RankingTask
@@ -40,4 +40,4 @@ class NextItemTask(RankingTask[Ranker, Windows]):
         return model.loss(history, target, rows=batch.rows), len(batch.rows)
 
     def evaluate(self, model: Ranker) -> dict[str, float]:
-        return evaluate(model, self.epoch_validation, self.num_items).metrics
+        return self.evaluated(model, self.epoch_validation).metrics

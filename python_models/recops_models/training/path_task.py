@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from recops_models.data.dataset import Dataset
 from recops_models.data.errors import DataError
 from recops_models.data.splits import Examples, SplitName
-from recops_models.evaluation.metrics import Evaluation, evaluate
+from recops_models.evaluation.metrics import Evaluation
 from recops_models.examples.engagement import Engagement, EngagementConfig, levels_of
 from recops_models.examples.scenes import SceneConfig, Scenes
 from recops_models.generative.path_losses import check_reward_weights, next_token_loss
@@ -120,14 +120,14 @@ class PathTask(RankingTask[PathRanker, PathWindows]):
 
     def evaluate(self, model: PathRanker) -> dict[str, float]:
         events = self.epoch_events
-        result = evaluate(events.requests(model), events.examples, self.num_items)
+        result = self.evaluated(events.requests(model), events.examples)
         return {**result.metrics, **events.engaged(result.ranks)}
 
     def evaluation(self, model: nn.Module, part: str) -> Evaluation:
         """See :meth:`RankingTask.evaluation`; each request has the scene and user of its event."""
         assert isinstance(model, PathRanker)
         events = self.held_out(part)
-        return evaluate(events.requests(model), events.examples, self.num_items)
+        return self.evaluated(events.requests(model), events.examples)
 
     def summary(self, evaluation: Evaluation, part: str) -> tuple[dict[str, float], pa.Table]:
         """See :meth:`RankingTask.summary`.

@@ -18,7 +18,9 @@ if TYPE_CHECKING:
 
 
 class RankingTask(RecommenderTask[ModelT, BatchT]):
-    """Prediction of the next item among the whole catalogue, without the items of the history.
+    """Prediction of the next item among the whole catalogue.
+
+    If the data set drops repeats, lists leave out the items of the history.
 
     Args:
         dataset: the data set.
@@ -69,7 +71,12 @@ class RankingTask(RecommenderTask[ModelT, BatchT]):
     def evaluation(self, model: nn.Module, part: str) -> Evaluation:
         """Return recommendations of ``model`` to the users of ``"validation"`` or ``"test"``."""
         assert isinstance(model, Recommender)
-        return evaluate(model, getattr(self, part), self.num_items)
+        return self.evaluated(model, getattr(self, part))
+
+    def evaluated(self, model: Recommender, examples: Examples) -> Evaluation:
+        """Return recommendations of ``model`` after the histories of ``examples``."""
+        exclude_seen = self.dataset.repeats == "drop"
+        return evaluate(model, examples, self.num_items, exclude_seen=exclude_seen)
 
     def summary(self, evaluation: Evaluation, part: str) -> tuple[dict[str, float], pa.Table]:
         """Return the metrics and predictions of :meth:`measure` from :meth:`evaluation`."""

@@ -102,7 +102,7 @@ def test_candidates_and_allowed_items_hold_together(popular: rm.Model) -> None:
 def test_a_short_list_states_why(popular: rm.Model) -> None:
     reason = (
         r"recommend: 1 of 1 users have fewer than 10 items; user 'u-1' has 1: the catalogue has 12 "
-        r"items, allowed and candidates leave 3 of them, 6 are banned or in the history"
+        r"items, the filters leave 3 of them, 6 are banned or in the history"
     )
     with pytest.warns(UserWarning, match=reason):
         popular.recommend(["u-1"], allowed=[ITEMS[1], ITEMS[8], ITEMS[9]], banned=[ITEMS[9]])
@@ -256,3 +256,15 @@ def test_a_user_without_events_is_refused() -> None:
     model = rm.train("popularity", data)
     with pytest.raises(ValueError, match="recommend: user 'nobody' has no events"):
         model.recommend(["nobody"])
+
+
+def test_a_condition_filters_items() -> None:
+    log = {"user_id": list("aabb"), "item_id": ["w", "x", "w", "x"], "timestamp": [0, 1, 2, 3]}
+    items = {"item_id": ["w", "x", "y", "z"], "price": [1, 2, 3, 4]}
+    log = {name: values * 2 for name, values in log.items()} | {"timestamp": list(range(8))}
+    data = rm.Dataset.from_frames(log, items, repeats="drop")
+    model = rm.train("popularity", data)
+    assert model.recommend(["a"], k=1, where="price > 3")["item_id"].tolist() == ["z"]
+    assert model.recommend(["a"], k=1, where="item_id = 'y'")["item_id"].tolist() == ["y"]
+    with pytest.raises(DataError, match=r"no column 'cost' of items \(columns: item_id, price\)"):
+        model.recommend(["a"], k=1, where="cost < 3")

@@ -155,3 +155,95 @@ def test_bad_usage_is_refused_before_reading_the_model(
     monkeypatch.chdir(tmp_path)
     assert run(["recommend", "nowhere", *arguments]) == 2
     assert message in capsys.readouterr().err
+
+
+@pytest.fixture
+def lists_of(
+    trained: Callable[[str], str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> Callable[..., dict[int, list[int]]]:
+    """Return a function from a model and options to the items of users 3 and 7."""
+
+    def make(model: str, *options: str) -> dict[int, list[int]]:
+        (tmp_path / "asked.txt").write_text("3\n7\n")
+        command = ["recommend", trained(model), "--users", str(tmp_path / "asked.txt"), "-k", "30"]
+        assert run([*command, "--out", str(tmp_path / "lists.parquet"), *options]) == 0
+        table = read_table(tmp_path / "lists.parquet")
+        lists: dict[int, list[int]] = {3: [], 7: []}
+        for user, item in zip(table["user"].to_pylist(), table["item"].to_pylist(), strict=True):
+            lists[user].append(item)
+        return lists
+
+    return make
+
+
+SEEN = {3: set(range(4, 15)), 7: set(range(8, 18))}
+"""Items of the histories of users 3 and 7; see :func:`write_shop`."""
+
+
+@pytest.mark.parametrize("model", ["popularity", "unirec", "din"])
+def test_lists_have_only_items_that_pass_all_filters(
+    model: str, lists_of: Callable[..., dict[int, list[int]]], tmp_path: Path
+) -> None:
+    everything = lists_of(model)
+    (tmp_path / "allowed.tsv").write_text("item_id\n" + "\n".join(map(str, range(1, 25))) + "\n")
+    (tmp_path / "banned.csv").write_text("user_id,item_id\n3,1\n3,2\n7,20\n")
+    filters = ["--allowed", str(tmp_path / "allowed.tsv"), "--banned", str(tmp_path / "banned.csv")]
+    lists = lists_of(model, *filters, "--where", "genre = 'Comedy' and item_id != 22")
+    for user, banned in ((3, {1, 2}), (7, {20})):
+        passing = {i for i in range(1, 25) if i % 2 == 0} - banned - {22} - SEEN[user]
+        assert set(everything[user]) == set(range(1, 31)) - SEEN[user]
+        assert lists[user] == [item for item in everything[user] if item in passing]
+        assert lists[user]
+
+
+def test_candidates_are_ranked_for_each_user(
+    lists_of: Callable[..., dict[int, list[int]]], tmp_path: Path
+) -> None:
+    everything = lists_of("din")
+    (tmp_path / "c.csv").write_text("user_id,item_id\n3,30\n3,1\n3,4\n7,1\n7,2\n7,999\n")
+    lists = lists_of("din", "--candidates", str(tmp_path / "c.csv"))
+    assert lists == {
+        3: [item for item in everything[3] if item in (1, 30)],
+        7: [item for item in everything[7] if item in (1, 2)],
+    }
+
+
+def test_a_single_list_is_filtered(
+    trained: Callable[[str], str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    command = ["recommend", trained("popularity"), "--user", "3", "-k", "30"]
+    assert run([*command, "--allowed", "1, 2,4,x"]) == 0
+    output = capsys.readouterr()
+    assert {line.split()[2] for line in output.out.splitlines()[1:]} == {"1", "2"}
+    assert output.err == "note: --allowed: 1 of 4 ids are not in the catalogue\n"
+
+
+@pytest.mark.parametrize(
+    ("options", "code", "message"),
+    [
+        (["--where", "color = 'red'"], 1, "where: no column 'color' of items (columns: item_id,"),
+        (["--where", "genre ="], 1, "must have a value ('text' in single quotes, or a number)"),
+        (["--candidates", "nowhere.csv"], 1, "--candidates: no such file: nowhere.csv"),
+        (["--candidates", "ids.txt"], 2, "ids.txt must have the columns user_id and item_id"),
+        (["--banned", "bad.csv"], 1, "bad.csv: no column 'item_id' (columns: user_id, item)"),
+        (["--banned", "gap.csv"], 1, "gap.csv, row 2: item_id is missing"),
+        (["--banned", "1", "--new-items", "x"], 2, "filters of items do not go with --new-items"),
+    ],
+)
+def test_unfit_filters_are_one_line(
+    options: list[str],
+    code: int,
+    message: str,
+    trained: Callable[[str], str],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "ids.txt").write_text("1\n2\n")
+    (tmp_path / "bad.csv").write_text("user_id,item\n1,2\n")
+    (tmp_path / "gap.csv").write_text("user_id,item_id\n1,2\n1,\n")
+    assert run(["recommend", trained("popularity"), "--user", "3", *options]) == code
+    error = capsys.readouterr().err
+    assert message in error
+    assert error.count("\n") == 1
