@@ -76,17 +76,17 @@ def _items_of_users(reader: Reader, value: str, option: str, keys: pa.ChunkedArr
 
     path = Path(value)
     if path.is_file():
-        given = read_id_table(path, "item", other="user")
+        named = read_id_table(path, "item", other="user")
     elif option == "--candidates":
         raise FileNotFoundError(f"{option}: no such file: {value}")
     else:
         ids = [item.strip() for item in value.split(",") if item.strip()]
         import pyarrow as pa
 
-        given = pa.table({"item_id": pa.array(ids, pa.string())})
-    if option == "--candidates" and "user_id" not in given.column_names:
+        named = pa.table({"item_id": pa.array(ids, pa.string())})
+    if option == "--candidates" and "user_id" not in named.column_names:
         raise typer.BadParameter(f"--candidates: {path} must have the columns user_id and item_id")
-    table = reader.table(given, option, "item_id")
+    table = reader.table(named, option, "item_id")
     known = len(reader.known_items(reader.ids(table, option, "item_id")))
     if known < table.num_rows:
         typer.echo(

@@ -1,17 +1,16 @@
 """Conditions on item columns, such as ``category = 'shoes' and in_stock``.
 
-Grammar, with the words in any case::
+A condition combines tests by ``and``, ``or``, ``not`` and parentheses; ``and`` binds more tightly
+than ``or``. The words may be in any case. Tests:
 
-    condition   = conjunction { "or" conjunction }
-    conjunction = negation { "and" negation }
-    negation    = "not" negation | "(" condition ")" | test
-    test        = column                                  a boolean column
-                | column ("=" | "!=" | "<" | "<=" | ">" | ">=") value
-                | column ["not"] "in" "(" value { "," value } ")"
-                | column "is" ["not"] "null"
-                | value ["not"] "in" column               a column of lists
-    column      = name | '"' name '"'
-    value       = "'" text "'" | number | "true" | "false"
+- ``in_stock``: a column of booleans is true.
+- ``price < 50``: comparison with a value by ``=``, ``!=``, ``<``, ``<=``, ``>`` or ``>=``.
+- ``brand in ('a', 'b')``, ``brand not in ('a', 'b')``: one of several values.
+- ``brand is null``, ``brand is not null``: the value is missing.
+- ``'red' in colors``, ``'red' not in colors``: a column of lists has a value.
+
+Text is in single quotes, which are doubled within text (``'it''s'``). Other values are numbers,
+``true`` and ``false``. A column name with spaces is in double quotes.
 
 As in SQL, a comparison with a missing value is neither true nor false, and its item is left out.
 """
@@ -126,9 +125,9 @@ class _Parser:
             raise self._error(f"must have {text!r}")
 
     def _error(self, what: str) -> DataError:
-        rest = self._condition[self._token.position :]
-        place = f"before {rest!r}" if rest else "at its end"
-        return DataError(f"where: {self._condition!r} {what} {place}")
+        following = self._condition[self._token.position :]
+        position = f"before {following!r}" if following else "at its end"
+        return DataError(f"where: {self._condition!r} {what} {position}")
 
     def _or(self) -> pa.Array:
         mask = self._and()

@@ -55,9 +55,9 @@ def test_own_data_with_many_repeats_keeps_them(tmp_path: Path) -> None:
     save_dataset(data, tmp_path)
     assert load_dataset(tmp_path).repeats == "keep"
     assert rm.load_data(tmp_path, repeats="drop").repeats == "drop"
-    dropped = Dataset.from_frames(log(), repeats="drop")
-    assert dropped.repeats == "drop"
-    assert any("lists leave out items of the history" in note for note in dropped.report.notes)
+    without = Dataset.from_frames(log(), repeats="drop")
+    assert without.repeats == "drop"
+    assert any("lists leave out items of the history" in note for note in without.report.notes)
 
 
 def test_own_data_with_few_repeats_drops_them() -> None:
@@ -91,42 +91,44 @@ def recommended(model: rm.Model, **options: bool) -> set[str]:
 @pytest.mark.parametrize("model", ["popularity", "item-knn", "sasrec"])
 def test_lists_contain_items_of_the_history_if_repeats_are_kept(model: str) -> None:
     settings = {"epochs": 1, "width": 8} if model == "sasrec" else {}
-    met = {item for user, item, _ in events() if user == "u-3"}
+    history = {item for user, item, _ in events() if user == "u-3"}
     for repeats in ("keep", "drop"):
         trained = rm.train(model, Dataset.from_frames(log(), repeats=repeats), settings)
         assert trained.config["repeats"] == repeats
         items = recommended(trained)
-        assert (met <= items) == (repeats == "keep")
-        assert (met & items == set()) == (repeats == "drop")
+        assert (history <= items) == (repeats == "keep")
+        assert (history & items == set()) == (repeats == "drop")
         other = recommended(trained, exclude_seen=repeats == "keep")
-        assert (met <= other) == (repeats == "drop")
+        assert (history <= other) == (repeats == "drop")
 
 
 def test_training_can_override_the_data() -> None:
     trained = rm.train("popularity", Dataset.from_frames(log()), repeats="drop")
     assert trained.config["repeats"] == "drop"
     assert rm.load(trained.folder).data.repeats == "drop"
-    kept = rm.train("popularity", Dataset.from_frames(log()))
-    assert kept.metrics["test"]["hr@50"] > trained.metrics["test"]["hr@50"], "repeats are misses"
+    with_repeats = rm.train("popularity", Dataset.from_frames(log()))
+    assert with_repeats.metrics["test"]["hr@50"] > trained.metrics["test"]["hr@50"], (
+        "repeats are misses"
+    )
 
 
 def test_bought_before_is_a_floor_of_rankers() -> None:
-    kept, dropped = (
+    with_repeats, without = (
         ranking_floors(named_split(Dataset.from_frames(log(), repeats=repeats))[1])
         for repeats in ("keep", "drop")
     )
-    assert list(dropped) == ["popularity", "last item"]
-    assert list(kept) == [*dropped, "bought before", "bought last"]
+    assert list(without) == ["popularity", "last item"]
+    assert list(with_repeats) == [*without, "bought before", "bought last"]
     for name in ("bought before", "bought last"):
-        assert kept[name]["hr@10"] > 0.6 > kept["popularity"]["hr@10"]
+        assert with_repeats[name]["hr@10"] > 0.6 > with_repeats["popularity"]["hr@10"]
 
 
 def test_bought_before_is_a_floor_of_click_models() -> None:
-    dropped = floors(click_data(Dataset.from_frames(log(), repeats="drop")))
-    assert "bought before" not in dropped
-    kept = floors(click_data(Dataset.from_frames(log(), repeats="keep")))
+    without = floors(click_data(Dataset.from_frames(log(), repeats="drop")))
+    assert "bought before" not in without
+    with_repeats = floors(click_data(Dataset.from_frames(log(), repeats="keep")))
     for name in ("bought before", "bought last"):
-        assert 0.6 < kept[name]["auc"] < 1
+        assert 0.6 < with_repeats[name]["auc"] < 1
 
 
 @pytest.mark.parametrize("law", ["uniform", "popularity"])
@@ -135,12 +137,12 @@ def test_negatives_may_be_items_of_the_history(law: Law) -> None:
     shares = {}
     for repeats in ("keep", "drop"):
         data = click_data(Dataset.from_frames(log(), repeats=repeats), negatives_law=law)
-        met = []
+        is_seen = []
         for batch in data.test.batches(1024, seed=None):
             history, item = batch.features["history_item"], batch.features["item"]
-            is_met = (history == item[:, None]).any(1) & (item > 1)
-            met.append(is_met[batch.label == 0])
-        shares[repeats] = float(np.concatenate(met).mean())
+            in_history = (history == item[:, None]).any(1) & (item > 1)
+            is_seen.append(in_history[batch.label == 0])
+        shares[repeats] = float(np.concatenate(is_seen).mean())
     assert shares["drop"] == 0
     assert shares["keep"] > 0.05
 
