@@ -165,6 +165,7 @@ def tokenize(
     device: str = AUTO,
     settings: Mapping[str, object] | None = None,
     out: str | Path | None = None,
+    force: bool = False,
     callbacks: Callbacks | Sequence[Callbacks] = (),
 ) -> SemanticIds:
     """Compute a semantic ID for every item: a few codes, of which similar items share the first.
@@ -182,10 +183,12 @@ def tokenize(
         settings: values by the names of ``recops tokenize --set``.
         out: folder for the files, created if missing; None: a temporary one that lives as long as
             the result.
+        force: replace finished semantic IDs with other settings in ``out``.
         callbacks: receive stages and progress.
 
     Raises:
-        ValueError: an unknown method or setting, or too few vectors for the codes.
+        ValueError: an unknown method or setting, too few vectors for the codes, or ``out`` has
+            semantic IDs with other settings.
         DataError: vectors are missing or not finite, or an id is repeated.
 
     Example:
@@ -220,6 +223,8 @@ def tokenize(
         callbacks = CallbackList(*callbacks)
     folder, owner = output_folder(out)
     with out_folder(folder, kind=sid_folder.CONFIG_KIND):
+        if not force:
+            sid_folder.check_replaceable(folder, config)
         sid_folder.start(folder, config, catalogue.items, resume=False)
         started = time.perf_counter()
         catalogue.fit(tokenizer, seed=seed, callbacks=callbacks, folder=folder, device=chosen)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from enum import Enum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
@@ -186,6 +187,9 @@ def import_data(
         Path | None,
         typer.Option(help="letter: file of semantic IDs of another name.", show_default=False),
     ] = None,
+    force: Annotated[
+        bool, typer.Option("--force", help="Replace a data set with other options in --out.")
+    ] = False,
 ) -> None:
     """Convert data to the format that all commands read. Invalid rows are counted and reported.
 
@@ -213,6 +217,7 @@ def import_data(
     """
     from recops_models.cli.stage_bars import StageBars
     from recops_models.data import IMPORTERS, save_dataset
+    from recops_models.data.storage import check_replaceable
     from recops_models.data.table_options import TableOptions
     from recops_models.out_folder import out_folder
 
@@ -227,6 +232,16 @@ def import_data(
         more["options"] = tables
     if index is not None:
         more["index"] = index
+    record = {
+        "kind": kind.value,
+        "path": str(path.resolve()),
+        "name": name,
+        "ids": ids.value,
+        **dataclasses.asdict(tables),
+        "index": None if index is None else str(index.resolve()),
+    }
+    if not force:
+        check_replaceable(out, record)
     with StageBars() as bars:
         bars.start("read")
         dataset = IMPORTERS[kind.value](
@@ -234,7 +249,7 @@ def import_data(
         )
         bars.start("write")
         with out_folder(make_folder(out), kind="dataset", source=path) as folder:
-            save_dataset(dataset, folder, bars)
+            save_dataset(dataset, folder, bars, options=record)
     print_findings(dataset.report)
     users, items, events = (
         table.num_rows for table in (dataset.users, dataset.items, dataset.interactions)

@@ -96,6 +96,9 @@ def tokenize(
     resume: Annotated[
         bool, typer.Option("--resume", help="Continue from the finished levels.")
     ] = False,
+    force: Annotated[
+        bool, typer.Option("--force", help="Replace semantic IDs with other settings in --out.")
+    ] = False,
     as_json: JsonOption = False,
     device: DeviceOption = "auto",
     seed: Annotated[
@@ -160,6 +163,8 @@ def tokenize(
         **tokenizer.config(),
         **sid_folder.digests(dataset, vectors, pairs, row_ids),
     }
+    if not (resume or force):
+        sid_folder.check_replaceable(out, config)
     resume = resume and sid_folder.holds_run(out, config)
     catalogue: Catalogue | StreamedCatalogue
     catalogue = _stream(vectors) if stream else _catalogue(config, dataset, out if resume else None)

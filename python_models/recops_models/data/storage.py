@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
+import json
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ from recops_models.data.errors import DataError
 from recops_models.data.frames import ARROW
 from recops_models.data.report import ImportReport
 from recops_models.data.times import TimeFormat
+from recops_models.settings import JsonObject
 
 _TABLES = ("interactions", "items", "users")
 _KIND = "dataset"
@@ -69,7 +71,13 @@ def _parse(data: bytes) -> pa.Table:
     )
 
 
-def save_dataset(dataset: Dataset, folder: Path, callbacks: Callbacks | None = None) -> None:
+def save_dataset(
+    dataset: Dataset,
+    folder: Path,
+    callbacks: Callbacks | None = None,
+    *,
+    options: JsonObject | None = None,
+) -> None:
     """Write ``dataset`` into ``folder``, which is created if missing; replace a stored data set.
 
     If the write is interrupted, readers refuse the folder.
@@ -78,6 +86,7 @@ def save_dataset(dataset: Dataset, folder: Path, callbacks: Callbacks | None = N
         dataset: the data set.
         folder: where to write it.
         callbacks: receive the share of tables that are written.
+        options: options of the import, for :func:`check_replaceable`.
     """
     callbacks = callbacks or Callbacks()
     folder.mkdir(parents=True, exist_ok=True)
@@ -101,8 +110,29 @@ def save_dataset(dataset: Dataset, folder: Path, callbacks: Callbacks | None = N
         "columns": dict(dataset.columns),
         "repeats": dataset.repeats,
         "time_format": dataclasses.asdict(dataset.time_format),
+        **({} if options is None else {"import": options}),
     }
     write_json(binding, content, kind=_KIND)
+
+
+def check_replaceable(folder: Path, options: JsonObject) -> None:
+    """Check that an import into ``folder`` replaces only an import with the same options.
+
+    Data sets that were saved without options may be replaced, and so may unfinished ones.
+
+    Raises:
+        CorruptFileError: ``dataset.json`` is damaged or not a file of recops.
+        ValueError: the folder holds a data set that was imported with other options.
+    """
+    if not is_saved(folder):
+        return
+    stored = read_json(folder / "dataset.json", kind=_KIND).get("import")
+    for name, value in json.loads(json.dumps(options)).items():
+        if stored is not None and stored.get(name) != value:
+            raise ValueError(
+                f"{folder} holds a data set that was imported with {name} {stored.get(name)}, not "
+                f"{value}: name another folder, or replace it with --force"
+            )
 
 
 def is_saved(folder: Path) -> bool:

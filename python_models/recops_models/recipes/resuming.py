@@ -45,7 +45,7 @@ def check_replaceable(folder: Path, job: Job) -> None:
     if _has_other_model(folder, job):
         raise ValueError(
             f"{folder} holds a trained {load_job(folder).model} with other settings: name another "
-            "folder, or replace the model by force"
+            "folder, or replace the model (--force, force=True)"
         )
 
 

@@ -22,6 +22,9 @@ CONFIG, METRICS, SIDS = "config.json", "metrics.json", "sids.parquet"
 TOKENIZER, VECTORS = "tokenizer.safetensors", "item_vectors.safetensors"
 CONFIG_KIND = "tokenizer-config"
 
+_DIGEST = "_sha256"
+"""End of the keys of :func:`digests`."""
+
 
 class Tokenized(Protocol):
     """Catalogue, in memory or streamed, on which a fitted tokenizer is evaluated."""
@@ -70,6 +73,25 @@ def holds_run(folder: Path, config: Mapping[str, object]) -> bool:
                 "omit --resume to start again, or choose another folder with --out"
             )
     return True
+
+
+def check_replaceable(folder: Path, config: Mapping[str, object]) -> None:
+    """Check that a new run loses no finished semantic IDs of another configuration.
+
+    Newer data of the same name is no other configuration.
+
+    Raises:
+        ValueError: the folder has finished semantic IDs of another configuration.
+    """
+    if not (folder / CONFIG).exists() or not (folder / METRICS).exists():
+        return
+    stored = read_json(folder / CONFIG, kind=CONFIG_KIND)
+    for key in config:
+        if not key.endswith(_DIGEST) and config[key] != stored.get(key):
+            raise ValueError(
+                f"{folder} holds semantic IDs with {key} {stored.get(key)}, not {config[key]}: "
+                "name another folder, or replace them (--force, force=True)"
+            )
 
 
 def start(

@@ -45,6 +45,21 @@ def test_the_command_line_gives_the_same_codes(tmp_path: Path) -> None:
     assert torch.equal(rm.SemanticIds(tmp_path / "cli").codes, ids.codes)
 
 
+def test_other_semantic_ids_are_not_overwritten(tmp_path: Path) -> None:
+    np.save(tmp_path / "v.npy", POINTS)
+    out = tmp_path / "ids"
+    first = rm.tokenize(POINTS, levels=1, codes=2, out=out).codes
+    with pytest.raises(ValueError, match=r"holds semantic IDs with codes \[2\], not \[3\].*force=True"):
+        rm.tokenize(POINTS, levels=1, codes=3, out=out)
+    assert torch.equal(rm.SemanticIds(out).codes, first)
+    rm.tokenize(POINTS[:-1], levels=1, codes=2, out=out)  # Newer data with the same settings.
+    rm.tokenize(POINTS, levels=1, codes=3, out=out, force=True)
+    command = f"tokenize --vectors {tmp_path}/v.npy --levels 1 --codes 2 --out {out}"
+    assert run(command.split()) == 1
+    assert run([*command.split(), "--force"]) == 0
+    assert run(command.split()) == 0
+
+
 def test_frames_keep_their_ids_and_library() -> None:
     polars = pytest.importorskip("polars", reason="polars is not installed")
     frame = polars.DataFrame({"item_id": ["b", "a", "c"], "vector": POINTS[:3].tolist()})

@@ -109,7 +109,7 @@ def test_the_report_on_leading_zeros_names_the_option_that_keeps_them(
     assert "1 × item_id is not an integer" in output
     assert "--ids string" in output
     assert "3 interactions" in output
-    assert cli.run([*arguments, "--ids", "string"]) == 0
+    assert cli.run([*arguments, "--ids", "string", "--force"]) == 0
     output = capsys.readouterr().out
     assert "left out" not in output
     assert "2 users, 3 items, 4 interactions" in output
@@ -348,3 +348,29 @@ def test_help_starts_without_torch() -> None:
         "sys.exit('torch' in sys.modules or 'pyarrow' in sys.modules)"
     )
     assert subprocess.run([sys.executable, "-c", code], capture_output=True).returncode == 0
+
+
+def test_another_import_is_not_overwritten(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rows = ["user_id,item_id,timestamp", "1,7,1", "1,8,2"]
+    for name in ("a", "b"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "interactions.csv").write_text("\n".join(rows))
+    out = tmp_path / "out"
+    command = ["data", "import", "csv", str(tmp_path / "a"), "--out", str(out)]
+    other = ["data", "import", "csv", str(tmp_path / "b"), "--out", str(out)]
+    assert cli.run(command) == 0
+    (tmp_path / "a" / "interactions.csv").write_text("\n".join([*rows, "1,9,3"]))
+    assert cli.run(command) == 0  # Newer data from the same place.
+    before = {path.name: path.read_bytes() for path in out.iterdir()}
+    capsys.readouterr()
+    for changed, option in ((other, "path"), ([*command, "--ids", "string"], "ids")):
+        assert cli.run(changed) == 1
+        message = capsys.readouterr().err
+        assert f"holds a data set that was imported with {option}" in message
+        assert message.endswith("name another folder, or replace it with --force\n")
+    assert {path.name: path.read_bytes() for path in out.iterdir()} == before
+    assert cli.run([*other, "--force"]) == 0
+    assert cli.run(other) == 0
+    assert load(str(out)).interactions.num_rows == 2

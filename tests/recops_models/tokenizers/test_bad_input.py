@@ -136,7 +136,7 @@ def test_an_error_does_not_change_an_earlier_run(
     command = ["tokenize", "--vectors", "v.npy", "--levels", "2", "--codes", "4", "--out", "out"]
     assert cli.run(command) == 0
     before = contents(Path("out"))
-    assert cli.run([*command, *arguments.split()]) != 0
+    assert cli.run([*command, "--force", *arguments.split()]) != 0
     assert message in line()
     assert contents(Path("out")) == before
 
@@ -175,7 +175,7 @@ def test_an_infeasible_capacity_names_settings_to_change(tmp_path: Path, line: L
     arguments += ["--out", f"{tmp_path}/out"]
     assert cli.run(arguments) == 0
     before = contents(tmp_path / "out")
-    assert cli.run([*arguments, "--set", "clip=0"]) == 1
+    assert cli.run([*arguments, "--set", "clip=0", "--force"]) == 1
     message = line()
     assert "level 0 cannot hold items of these weights, the heaviest has 3.4" in message
     assert message.endswith("use more slack, less clip or fewer codes")
