@@ -49,7 +49,8 @@ def test_other_semantic_ids_are_not_overwritten(tmp_path: Path) -> None:
     np.save(tmp_path / "v.npy", POINTS)
     out = tmp_path / "ids"
     first = rm.tokenize(POINTS, levels=1, codes=2, out=out).codes
-    with pytest.raises(ValueError, match=r"holds semantic IDs with codes \[2\], not \[3\].*force=True"):
+    message = r"holds semantic IDs with codes \[2\], not \[3\]: .*force=True"
+    with pytest.raises(ValueError, match=message):
         rm.tokenize(POINTS, levels=1, codes=3, out=out)
     assert torch.equal(rm.SemanticIds(out).codes, first)
     rm.tokenize(POINTS[:-1], levels=1, codes=2, out=out)  # Newer data with the same settings.
