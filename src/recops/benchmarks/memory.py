@@ -14,6 +14,7 @@ from recops import HpmnParams, HpmnState, MimnParams, MimnState, reference
 from recops.benchmarks.registry import Case, Thunk, register
 from recops.reference.memory.mimn import step
 
+CPU = torch.device("cpu")
 # rows, steps, width of inputs and state, slots, utilization, updated channels: Taobao of the
 # paper, without and with utilization and induction
 MIMN = [(256, 200, 32, 4, "none", 0), (256, 200, 32, 8, "code", 1)]
@@ -59,10 +60,11 @@ def mimn_case(
     *,
     backward: bool = False,
     compiled: bool = False,
+    device: torch.device = CPU,
 ) -> Case:
     """Run MIMN, forward or forward and backward with the gradients of x and all weights."""
-    params = MimnParams.random(input_size=width, hidden_size=width, num_slots=slots)
-    x = torch.randn(rows, steps, width, generator=torch.Generator().manual_seed(0))
+    params = MimnParams.random(input_size=width, hidden_size=width, num_slots=slots).to(device)
+    x = torch.randn(rows, steps, width, generator=torch.Generator().manual_seed(0)).to(device)
     weights = _leaves(params)
     if backward:
         for leaf in (x, *weights):
@@ -99,6 +101,7 @@ def mimn_case(
         op="mimn_scan",
         shape=f"B={rows} T={steps} D=H={width} m={slots} {utilization} topk={topk}",
         direction="backward" if backward else "forward",
+        device=str(device),
         run=run,
         peers=peers,
         verify=verify,
@@ -106,13 +109,15 @@ def mimn_case(
     )
 
 
-def stream_case(users: int, events: int, width: int = 32, slots: int = 8) -> Case:
+def stream_case(
+    users: int, events: int, width: int = 32, slots: int = 8, *, device: torch.device = CPU
+) -> Case:
     """Apply events of random users to a pool; the peer gathers, runs one step and scatters."""
-    params = MimnParams.random(input_size=width, hidden_size=width, num_slots=slots)
+    params = MimnParams.random(input_size=width, hidden_size=width, num_slots=slots).to(device)
     random = torch.Generator().manual_seed(0)
     pool, other = MimnState.zeros(params, users), MimnState.zeros(params, users)
-    rows = torch.randperm(users, generator=random)[:events]
-    x = torch.randn(events, width, generator=random)
+    rows = torch.randperm(users, generator=random)[:events].to(device)
+    x = torch.randn(events, width, generator=random).to(device)
 
     def run_op() -> None:
         recops.mimn_step_(pool, rows, x, params, utilization="code")
@@ -131,6 +136,7 @@ def stream_case(users: int, events: int, width: int = 32, slots: int = 8) -> Cas
     return Case(
         op="mimn_step_",
         shape=f"N={users} E={events} D=H={width} m={slots} code topk=1",
+        device=str(device),
         run=run_op,
         peers={"gather, step, scatter": gathered},
         verify=verify,
@@ -146,6 +152,7 @@ def hpmn_case(
     periods: tuple[int, ...],
     *,
     backward: bool = False,
+    device: torch.device = CPU,
 ) -> Case:
     """Run HPMN, forward or forward and backward with the gradients of x and all weights.
 
@@ -154,12 +161,12 @@ def hpmn_case(
     rounded down to a multiple of the last period.
     """
     slots, steps = len(periods), steps // periods[-1] * periods[-1]
-    params = HpmnParams.random(input_size=inputs, hidden_size=hidden, num_slots=slots)
-    x = torch.randn(rows, steps, inputs, generator=torch.Generator().manual_seed(0))
+    params = HpmnParams.random(input_size=inputs, hidden_size=hidden, num_slots=slots).to(device)
+    x = torch.randn(rows, steps, inputs, generator=torch.Generator().manual_seed(0)).to(device)
     strides = [b // a for a, b in zip((1, *periods), periods, strict=False)]
     grus = nn.ModuleList(
         nn.GRU(hidden if j else inputs, hidden, batch_first=True) for j in range(slots)
-    )
+    ).to(device)
     weights = [*params.w_ih, params.w_hh, params.bias]
     if backward:
         for leaf in (x, *weights):
@@ -197,6 +204,7 @@ def hpmn_case(
         op="hpmn_scan",
         shape=f"B={rows} T={steps} I={inputs} H={hidden} periods={periods}",
         direction="backward" if backward else "forward",
+        device=str(device),
         run=side(run_op, [x, *weights]),
         peers={"strided nn.GRU": side(stack, [x, *grus.parameters()])},
         verify=verify,

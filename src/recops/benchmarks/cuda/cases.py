@@ -20,6 +20,7 @@ from recops.benchmarks.cuda.peers import (
 )
 from recops.benchmarks.cuda.quantization import beam_cases, code_cases
 from recops.benchmarks.embedding import features_case, lookup_case
+from recops.benchmarks.memory import HPMN, MIMN, hpmn_case, mimn_case, stream_case
 from recops.benchmarks.recurrent import layer_case
 from recops.benchmarks.registry import Case, Thunk
 from recops.benchmarks.trie import ONE_REC, SMALL, TIGER, Search, Workload, bytes_of_children
@@ -50,6 +51,11 @@ QUICK_LOOKUP_SHAPE = (128, 100, 2000, 18)
 LAYER_SHAPES = [(1024, 100, 128), (256, 100, 36)]
 QUICK_LAYER_SHAPE = (128, 20, 36)
 NEXT_LOGITS_ROWS = [8, 4096]
+# as in recops.benchmarks.memory
+QUICK_MIMN = (8, 20, 32, 8, "code", 1)
+QUICK_HPMN = (8, 24, 32, 32, (1, 2, 4, 8))
+QUICK_STREAM = (100, 50)
+STREAM = (1_000_000, 200_000)
 SEARCHES = {
     "faiss": faiss_search,
     "cuVS": cuvs_search,
@@ -94,6 +100,13 @@ def _recurrent(device: torch.device, quick: bool) -> Iterator[Case]:
             yield layer_case(*shape, backward=backward, device=device)
 
 
+def _memory(device: torch.device, quick: bool) -> Iterator[Case]:
+    for backward in (False, True):
+        yield mimn_case(*(QUICK_MIMN if quick else MIMN[-1]), backward=backward, device=device)
+        yield hpmn_case(*(QUICK_HPMN if quick else HPMN[0]), backward=backward, device=device)
+    yield stream_case(*(QUICK_STREAM if quick else STREAM), device=device)
+
+
 def _embeddings(device: torch.device, quick: bool) -> Iterator[Case]:
     compiled = not quick
     for shape in [QUICK_LOOKUP_SHAPE] if quick else LOOKUP_SHAPES:
@@ -106,6 +119,7 @@ def _embeddings(device: torch.device, quick: bool) -> Iterator[Case]:
 _FAMILIES: dict[str, CudaCases] = {
     "coaction": _coaction,
     "embedding": _embeddings,
+    "memory": _memory,
     "recurrent": _recurrent,
     "residual_quantization": _quantization,
     "trie": _tries,

@@ -35,7 +35,7 @@ def test_kernels_in_the_interpreter() -> None:
 
 @pytest.mark.full
 def test_op_tests_on_interpreted_kernels() -> None:
-    chosen = "(rq_encode or nearest or equal_codewords or ties or finite) and not composite"
+    chosen = "(rq_encode or nearest or equal_codewords or ties or finite)"
     assert_interpreted(FOLDER, "-p", "triton_on_cpu", "-k", chosen, *OP_TESTS)
 
 
