@@ -199,6 +199,17 @@ def test_cases_of_co_action_agree_with_their_peers() -> None:
     assert directions == ["forward", "backward"]
 
 
+def test_cases_of_overlap_agree_with_their_peers(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cases, "QUICK_OVERLAP_SHAPE", (40, 8))
+    directions = []
+    for case in cases.families("codebook_overlap")[0](CPU, True):
+        case.verify()
+        case.peers["dense"]()
+        assert case.bytes > 0
+        directions.append(case.direction)
+    assert directions == ["forward", "backward", "forward"]
+
+
 def test_a_beam_step_agrees_with_its_peer() -> None:
     search = cases.Search(cases.Workload(3000, 64, 3, batch=2, beams=10, exponent=0.8))
     case = cases.step_case(search, 1, device=CPU, dtype=torch.bfloat16)
@@ -256,7 +267,7 @@ def test_embedding_bags_agree_with_their_peers(monkeypatch: pytest.MonkeyPatch) 
 
 
 def test_families_on_a_gpu() -> None:
-    assert len(cases.families()) == 6
+    assert len(cases.families()) == 7
     with pytest.raises(ValueError, match="no family 'dice' on a GPU; there are coaction"):
         cases.families("dice")
 

@@ -44,11 +44,12 @@ def overlap_case(
     kernel: OverlapKernel = "bhattacharyya",
     backward: bool = False,
     compiled: bool = False,
+    device: torch.device | str = "cpu",
 ) -> Case:
     """Run the overlap, forward or forward and backward with the gradient of the codebook."""
     random = torch.Generator().manual_seed(0)
-    codebook = torch.randn(size, dim, generator=random)
-    usage = torch.rand(size, generator=random)
+    codebook = torch.randn(size, dim, generator=random).to(device)
+    usage = torch.rand(size, generator=random).to(device)
     usage /= usage.sum()
     sigma = 1.0
 
@@ -80,4 +81,6 @@ def overlap_case(
         peers=peers,
         verify=verify,
         flops=3.0 * size * size * dim * passes,
+        bytes=float((codebook.nbytes + usage.nbytes) * passes),
+        device=str(device),
     )

@@ -19,8 +19,6 @@ _MISSING = "not written yet; the composite launches many torch ops"
 
 WITHOUT_KERNEL: dict[str, str] = {
     "code_flips": "one comparison and one sum over the codes",
-    "codebook_overlap": _MISSING,
-    "codebook_overlap_backward": _MISSING,
     "cosine_nearest_codes": _OF_KERNELS,
     "cosine_rq_encode": _OF_KERNELS,
     "dice": _ELEMENTWISE,

@@ -28,6 +28,7 @@ TRITON_FAMILIES: dict[str, str] = {
             "coaction_multi",
             "coaction_multi_backward",
         ],
+        "codebook_overlap": ["codebook_overlap", "codebook_overlap_backward"],
         "residual_quantization": [
             "accumulate_codes",
             "nearest_codes",

@@ -10,6 +10,7 @@ from torch import Tensor
 
 import recops
 from recops.benchmarks.coaction import coaction_case
+from recops.benchmarks.codebook_overlap import overlap_case
 from recops.benchmarks.cuda.next_logits import next_logits_case
 from recops.benchmarks.cuda.peers import (
     built_at_first_call,
@@ -43,6 +44,9 @@ COACTION_SHAPES: list[tuple[int, int | None, int]] = [
     (128, None, 100),
     (1000, 1, 50),
 ]
+# codewords, dimension
+OVERLAP_SHAPES = [(4096, 64), (1024, 768)]
+QUICK_OVERLAP_SHAPE = (1024, 64)
 QUICK_COACTION_SHAPE = (128, None, 50)
 # rows of ids, ids per row, rows of the table, width
 LOOKUP_SHAPES = [(4096, 100, 1_000_000, 64), (4096, 100, 1_000_000, 18)]
@@ -107,6 +111,13 @@ def _memory(device: torch.device, quick: bool) -> Iterator[Case]:
     yield stream_case(*(QUICK_STREAM if quick else STREAM), device=device)
 
 
+def _overlaps(device: torch.device, quick: bool) -> Iterator[Case]:
+    for shape in [QUICK_OVERLAP_SHAPE] if quick else OVERLAP_SHAPES:
+        yield overlap_case(*shape, compiled=not quick, device=device)
+        yield overlap_case(*shape, backward=True, device=device)
+    yield overlap_case(*QUICK_OVERLAP_SHAPE, kernel="minimum", device=device)
+
+
 def _embeddings(device: torch.device, quick: bool) -> Iterator[Case]:
     compiled = not quick
     for shape in [QUICK_LOOKUP_SHAPE] if quick else LOOKUP_SHAPES:
@@ -118,6 +129,7 @@ def _embeddings(device: torch.device, quick: bool) -> Iterator[Case]:
 
 _FAMILIES: dict[str, CudaCases] = {
     "coaction": _coaction,
+    "codebook_overlap": _overlaps,
     "embedding": _embeddings,
     "memory": _memory,
     "recurrent": _recurrent,

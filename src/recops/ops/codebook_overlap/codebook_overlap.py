@@ -55,7 +55,9 @@ def codebook_overlap(
         ValueError: shapes do not match, there are no codewords, values are not finite, sigma is out
             of range, or the kernel is unknown.
 
-    Time is O(K² · D) and memory O(K · D): the K × K matrix is never made.
+    Time is O(K² · D) and memory O(K · D): the K × K matrix is never made. On a CUDA GPU, the
+    backward pass stores blocks of rows of it, at most 64 MB. There, a value that is not finite
+    raises an error only within :func:`recops.debug`; otherwise the results that it reaches are NaN.
 
     Source: O_π of "Decoupled residual quantization for robust semantic IDs" (DRQ), 2026. The paper
     defines the perturbation as an isotropic Gaussian but no kernel; the kernels are our
