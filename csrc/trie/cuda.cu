@@ -4,6 +4,7 @@
 #include <algorithm>
 
 #include "common/launch.h"
+#include "trie/cuda_beam_items.h"
 #include "trie/cuda_beam_step.h"
 #include "trie/cuda_merge_tiles.h"
 #include "trie/cuda_next_logits.h"
@@ -39,6 +40,17 @@ struct Workspace {
   Workspace(int64_t batch, const Tiling& tiling) : tiles(batch * tiling.tiles), keys(tiles * tiling.keep) {}
   int64_t bytes() const { return keys * int64_t{sizeof(Key)} + tiles * int64_t{sizeof(TileResult)}; }
 };
+
+void set_batch(BatchArguments& a, const Batch& batch) {
+  for (int64_t t = 0; t < batch.num_tries; ++t) a.tries[t] = device_trie(batch.tries[t], batch.batch);
+  a.num_tries = static_cast<int>(batch.num_tries);
+  a.depth = static_cast<int>(batch.depth);
+  a.trie_index = device_integers(batch.trie_index, batch.batch);
+  a.bans = device_pointer(batch.bans.positions, batch.bans.count);
+  a.ban_offsets = device_pointer(batch.bans.offsets, batch.batch + 1);
+  a.ban_stamps = device_pointer(batch.bans.stamps, batch.num_tries);
+  a.num_bans = batch.bans.count;
+}
 
 template <class S>
 cudaError_t launch_step(const BeamStepArguments& arguments, const BeamStepCall& call, const Tiling& tiling,
@@ -82,9 +94,7 @@ int beam_step(const BeamStepCall& call, void* workspace, void* stream) {
   const Tiling tiling(call.batch, call.beams, call.vocab, call.num_beams);
   const Workspace parts(call.batch, tiling);
   BeamStepArguments a{};
-  for (int64_t t = 0; t < call.num_tries; ++t) a.tries[t] = device_trie(call.tries[t], call.batch);
-  a.num_tries = static_cast<int>(call.num_tries);
-  a.depth = static_cast<int>(call.depth);
+  set_batch(a, call);
   a.beams = static_cast<int>(call.beams);
   a.vocab = static_cast<int>(call.vocab);
   a.num_beams = static_cast<int>(call.num_beams);
@@ -93,12 +103,7 @@ int beam_step(const BeamStepCall& call, void* workspace, void* stream) {
   a.beams_per_tile = static_cast<int>(tiling.beams_per_tile);
   a.normalize = call.normalize;
   a.nodes = device_integers(call.nodes, call.batch * call.beams);
-  a.trie_index = device_integers(call.trie_index, call.batch);
   a.scores = device_pointer(call.scores, call.batch * call.beams);
-  a.bans = device_pointer(call.bans.positions, call.bans.count);
-  a.ban_offsets = device_pointer(call.bans.offsets, call.batch + 1);
-  a.ban_stamps = device_pointer(call.bans.stamps, call.num_tries);
-  a.num_bans = call.bans.count;
   auto* keys = static_cast<Key*>(workspace);
   a.tile_keys = device_pointer(keys, parts.keys);
   a.tile_results = device_pointer(reinterpret_cast<TileResult*>(keys + parts.keys), parts.tiles);
@@ -109,6 +114,40 @@ int beam_step(const BeamStepCall& call, void* workspace, void* stream) {
   a.new_nodes = device_pointer(call.new_nodes, outputs);
   return with_device_type(
       call.dtype, [&](auto s) { return launch_step<decltype(s)>(a, call, tiling, static_cast<cudaStream_t>(stream)); });
+}
+
+bool supports_beam_items(int64_t batch, int64_t beams, int64_t num_beams, int64_t num_tries) {
+  return batch <= kMostRows && beams <= kMostBeams && num_beams <= kMostBeams && num_tries <= kMostTries;
+}
+
+int64_t beam_items_workspace_bytes(int64_t batch, int64_t num_beams) {
+  return batch * num_beams * int64_t{sizeof(int32_t)};
+}
+
+int beam_items(const BeamItemsCall& call, void* workspace, void* stream) {
+  const auto on = static_cast<cudaStream_t>(stream);
+  const int64_t inputs = call.batch * call.beams, outputs = call.batch * call.num_beams;
+  BeamItemsArguments a{};
+  set_batch(a, call);
+  for (int64_t t = 0; t < call.num_tries; ++t) {
+    const ItemArrays& items = call.items[t];
+    a.items[t] = {device_pointer(items.ids, items.num_items), device_pointer(items.rows, items.num_items),
+                  device_pointer(items.priors, items.num_items), static_cast<int>(items.num_items)};
+  }
+  a.beams = static_cast<int>(call.beams);
+  a.num_beams = static_cast<int>(call.num_beams);
+  a.has_priors = call.has_priors;
+  a.nodes = device_integers(call.nodes, inputs);
+  a.scores = device_pointer(call.scores, inputs);
+  a.leaves = device_pointer(static_cast<int32_t*>(workspace), outputs);
+  a.item_ids = device_pointer(call.item_ids, outputs);
+  a.sids = device_pointer(call.sids, outputs * call.depth);
+  a.new_scores = device_pointer(call.new_scores, outputs);
+  const cudaError_t error = launch(choose_items, static_cast<unsigned>(call.batch), kChooseThreads,
+                                   static_cast<size_t>(ItemChooser::shared_bytes(a)), on, a);
+  if (error != cudaSuccess) return error;
+  return launch(write_sids, static_cast<unsigned>(divided_up(outputs, kPathWarps)), kPathWarps * kWarpSize, 0, on, a,
+                outputs);
 }
 
 bool supports_next_logits(int64_t rows, int64_t vocab, int64_t depth, int64_t num_end_tokens) {

@@ -46,19 +46,24 @@ struct Bans {
   const int64_t* stamps;   // [num_tries]
 };
 
-struct BeamStepCall {
+// Tries and filters of the rows of a batch.
+struct Batch {
+  int64_t batch, depth;
+  Indices trie_index;  // [batch]; null: the first trie
+  TrieArrays tries[kMostTries];
+  int64_t num_tries;
+  Bans bans;
+};
+
+struct BeamStepCall : Batch {
   Dtype dtype;  // of the logits: f32, bf16 or f16
   Normalize normalize;
-  int64_t batch, beams, vocab, num_beams, depth;
+  int64_t beams, vocab, num_beams;
   const void* logits;               // element (b, m, v) at b · row_stride + m · beam_stride + v
   int64_t row_stride, beam_stride;  // at least 0
   Indices nodes;                    // [batch, beams]
   const float* scores;              // [batch, beams]
-  Indices trie_index;               // [batch]; null: the first trie
-  TrieArrays tries[kMostTries];
-  int64_t num_tries;
-  Bans bans;
-  float* new_scores;  // [batch, num_beams], like the other outputs
+  float* new_scores;                // [batch, num_beams], like the other outputs
   int32_t *new_tokens, *parents, *new_nodes;
 };
 
@@ -66,6 +71,31 @@ struct BeamStepCall {
 bool supports_beam_step(Dtype, int64_t batch, int64_t beams, int64_t vocab, int64_t num_beams, int64_t num_tries);
 int64_t beam_step_workspace_bytes(int64_t batch, int64_t beams, int64_t vocab, int64_t num_beams);
 int beam_step(const BeamStepCall&, void* workspace, void* stream);
+
+// Items of a trie, by position, and their priors by row. Null priors: none.
+struct ItemArrays {
+  const int64_t* ids;   // [num_items]
+  const int32_t* rows;  // [num_items]
+  const float* priors;  // [num_items]
+  int64_t num_items;
+};
+
+struct BeamItemsCall : Batch {
+  int64_t beams, num_beams;
+  Indices nodes;        // [batch, beams]: leaves, or −1
+  const float* scores;  // [batch, beams]
+  ItemArrays items[kMostTries];
+  bool has_priors;
+  int64_t* item_ids;  // [batch, num_beams]
+  int32_t* sids;      // [batch, num_beams, depth]
+  float* new_scores;  // [batch, num_beams]
+};
+
+// Whether the kernels support such a call.
+bool supports_beam_items(int64_t batch, int64_t beams, int64_t num_beams, int64_t num_tries);
+int64_t beam_items_workspace_bytes(int64_t batch, int64_t num_beams);
+// The items of the best leaves: items_of_leaves of lookup.h for each row, and the SIDs and scores of their leaves.
+int beam_items(const BeamItemsCall&, void* workspace, void* stream);
 
 struct NextLogitsCall {
   Dtype dtype;

@@ -8,8 +8,8 @@
 
 #include "common/device.h"
 #include "trie/cuda.h"
+#include "trie/cuda_batch.h"
 #include "trie/cuda_selection.h"
-#include "trie/cuda_trie.h"
 
 namespace recops::trie::cuda {
 
@@ -20,17 +20,12 @@ struct TileResult {
   int is_wrong;  // whether the data of the tile has an error
 };
 
-struct BeamStepArguments {
-  DeviceTrie tries[kMostTries];
-  int num_tries, depth;
+struct BeamStepArguments : BatchArguments {
   int beams, vocab, num_beams, keep;  // keep: candidates that a tile keeps
   int tiles, beams_per_tile;          // of a row of the batch
   Normalize normalize;
-  DeviceIntegers nodes, trie_index;
+  DeviceIntegers nodes;
   DevicePointer<const float> scores;
-  DevicePointer<const int32_t> bans;
-  DevicePointer<const int64_t> ban_offsets, ban_stamps;  // null: no bans
-  int64_t num_bans;
   DevicePointer<Key> tile_keys;            // [batch, tiles, keep]
   DevicePointer<TileResult> tile_results;  // [batch, tiles]
   DevicePointer<float> new_scores;

@@ -17,10 +17,14 @@ static_assert(kMostBeams == 1 << kParentBits && kMostVocab == 1 << kChildBits);
 // Instead of a key: a child whose logit is NaN or +inf. No candidate has it.
 constexpr Key kBadLogit = 1;
 
+// Bits that ascend as the values do.
+__device__ __forceinline__ uint32_t ordered_bits(float value) {
+  const uint32_t bits = __float_as_uint(value + 0.0f);  // −0 becomes 0: they compare equal but have different bits
+  return (bits >> 31) != 0 ? ~bits : bits | 0x80000000u;
+}
+
 __device__ __forceinline__ Key key_of(float score, int parent, int child) {
-  const uint32_t bits = __float_as_uint(score + 0.0f);  // −0 becomes 0: they compare equal but have different bits
-  const uint32_t ordered = (bits >> 31) != 0 ? ~bits : bits | 0x80000000u;
-  return Key{ordered} << 32 | Key(kMostBeams - 1 - parent) << kChildBits | Key(kMostVocab - 1 - child);
+  return Key{ordered_bits(score)} << 32 | Key(kMostBeams - 1 - parent) << kChildBits | Key(kMostVocab - 1 - child);
 }
 
 __device__ __forceinline__ float score_of(Key key) {

@@ -16,6 +16,33 @@ namespace {
 
 using Outputs = std::tuple<Tensor, Tensor, Tensor, Tensor>;
 
+// Sets the tries and filters of a batch, with a row for each of `nodes`. `tries`: first_child, tokens and stamp of
+// each.
+void set_batch(const char* op, cuda::Batch& call, DeviceTensors& tensors, const std::vector<Tensor>& tries,
+               int64_t depth, const Tensor& nodes, const std::optional<Tensor>& trie_index, const MaybeTensors& allowed,
+               const MaybeTensors& bans) {
+  require_tries(op, tries);
+  call.batch = nodes.size(0);
+  call.depth = depth;
+  call.num_tries = static_cast<int64_t>(tries.size() / kPerTrie);
+  if (trie_index) {
+    require_numel(op, "trie_index", *trie_index, call.batch);
+    call.trie_index = tensors.contiguous_indices(op, "trie_index", *trie_index);
+  }
+  const std::vector<Tensor> masks = resolved(op, "allowed", allowed, nodes);
+  if (allowed) require_masks(op, masks, call.num_tries);
+  for (int64_t t = 0; t < call.num_tries; ++t) {
+    const Tensor* trie = &tries[t * kPerTrie];
+    call.tries[t] = tensors.trie(op, trie[0], trie[1], trie[2], depth);
+    if (!masks.empty()) tensors.add_mask(op, masks[2 * t], masks[2 * t + 1], call.batch, call.tries[t]);
+  }
+  if (const std::vector<Tensor> banned = resolved(op, "banned", bans, nodes); !banned.empty()) {
+    require_bans(op, banned, call.num_tries, call.batch);
+    call.bans = {tensors.contiguous<int32_t>(banned[0]), banned[0].numel(), tensors.contiguous<int64_t>(banned[1]),
+                 tensors.contiguous<int64_t>(banned[2])};
+  }
+}
+
 Outputs trie_beam_step(Tensor logits_in, Tensor first_child, Tensor tokens, Tensor stamp, int64_t depth, Tensor nodes,
                        Tensor scores, int64_t num_beams, Text normalize,
                        std::optional<std::vector<int64_t>> vocab_sizes, std::optional<Tensor> trie_index,
@@ -38,35 +65,16 @@ Outputs trie_beam_step(Tensor logits_in, Tensor first_child, Tensor tokens, Tens
   cuda::BeamStepCall call{};
   call.dtype = dtype;
   call.normalize = normalize_of(op, normalize);
-  call.batch = batch;
   call.beams = beams;
   call.vocab = vocab;
   call.num_beams = num_beams;
-  call.depth = depth;
   call.logits = logits.data_ptr();
   call.row_stride = logits.stride(0);
   call.beam_stride = logits.stride(1);
   call.nodes = tensors.contiguous_indices(op, "nodes", nodes);
   call.scores = tensors.contiguous<float>(scores);
-  if (trie_index) {
-    require_numel(op, "trie_index", *trie_index, batch);
-    call.trie_index = tensors.contiguous_indices(op, "trie_index", *trie_index);
-  }
   const std::vector<Tensor> tries = joined({first_child, tokens, stamp}, resolved(op, "trie", more_tries, logits_in));
-  require_tries(op, tries);
-  const std::vector<Tensor> masks = resolved(op, "allowed", allowed, logits_in);
-  if (allowed) require_masks(op, masks, num_tries);
-  for (int64_t t = 0; t < num_tries; ++t) {
-    const Tensor* trie = &tries[t * kPerTrie];
-    call.tries[t] = tensors.trie(op, trie[0], trie[1], trie[2], depth);
-    if (!masks.empty()) tensors.add_mask(op, masks[2 * t], masks[2 * t + 1], batch, call.tries[t]);
-  }
-  call.num_tries = num_tries;
-  if (const std::vector<Tensor> banned = resolved(op, "banned", bans, logits_in); !banned.empty()) {
-    require_bans(op, banned, num_tries, batch);
-    call.bans = {tensors.contiguous<int32_t>(banned[0]), banned[0].numel(), tensors.contiguous<int64_t>(banned[1]),
-                 tensors.contiguous<int64_t>(banned[2])};
-  }
+  set_batch(op, call, tensors, tries, depth, nodes, trie_index, allowed, bans);
 
   const Tensor new_scores = empty({batch, num_beams}, ScalarType::Float, logits);
   const auto output = [&] { return empty({batch, num_beams}, ScalarType::Int, logits); };
@@ -79,6 +87,60 @@ Outputs trie_beam_step(Tensor logits_in, Tensor first_child, Tensor tokens, Tens
       empty({cuda::beam_step_workspace_bytes(batch, beams, vocab, num_beams)}, ScalarType::Byte, logits);
   require_launched(op, cuda::beam_step(call, workspace.data_ptr(), current_stream(logits)));
   return {new_scores, new_tokens, parents, new_nodes};
+}
+
+std::tuple<Tensor, Tensor, Tensor> trie_beam_items(Tensor first_child, Tensor tokens, Tensor stamp, Tensor item_ids,
+                                                   Tensor item_rows, int64_t depth, Tensor nodes, Tensor scores,
+                                                   int64_t num_beams, std::optional<Tensor> trie_index,
+                                                   MaybeTensors more_tries, MaybeTensors more_items,
+                                                   MaybeTensors allowed, MaybeTensors bans, MaybeTensors item_priors) {
+  const char* op = "constrained_beam_search";
+  require_dim(op, "nodes", nodes, 2);
+  const int64_t batch = nodes.size(0), beams = nodes.size(1);
+  const std::vector<Tensor> tries = joined({first_child, tokens, stamp}, resolved(op, "trie", more_tries, nodes));
+  const std::vector<Tensor> items = joined({item_ids, item_rows}, resolved(op, "items", more_items, nodes));
+  const std::vector<Tensor> priors = resolved(op, "item_prior", item_priors, nodes);
+  const auto num_tries = static_cast<int64_t>(tries.size() / kPerTrie);
+  const bool is_double = scores.scalar_type() == ScalarType::Double ||
+                         std::any_of(priors.begin(), priors.end(),
+                                     [](const Tensor& prior) { return prior.scalar_type() == ScalarType::Double; });
+  if (is_double || !has_code_for(device_of(nodes).index) ||
+      !cuda::supports_beam_items(batch, beams, num_beams, num_tries))
+    return call_composite<Tensor, Tensor, Tensor>("trie_beam_items", first_child, tokens, stamp, item_ids, item_rows,
+                                                  depth, nodes, scores, num_beams, trie_index, more_tries, more_items,
+                                                  allowed, bans, item_priors);
+  const DeviceGuard guard(nodes);
+  require_beams(op, nodes, scores, ScalarType::Float, num_beams);
+  const auto count = static_cast<size_t>(num_tries);
+  require_value(items.size() == 2 * count && (!item_priors || priors.size() == count), op,
+                ": item_ids, item_rows and item_prior must have an entry for each of ", count, " tries, got ",
+                items.size(), " and ", priors.size(), " tensors");
+  DeviceTensors tensors;
+  cuda::BeamItemsCall call{};
+  set_batch(op, call, tensors, tries, depth, nodes, trie_index, allowed, bans);
+  call.beams = beams;
+  call.num_beams = num_beams;
+  call.nodes = tensors.contiguous_indices(op, "nodes", nodes);
+  call.scores = tensors.contiguous<float>(scores);
+  call.has_priors = item_priors.has_value();
+  for (size_t t = 0; t < count; ++t) {
+    require_items(op, items[2 * t], "item_rows", items[2 * t + 1]);
+    cuda::ItemArrays& of_trie = call.items[t];
+    of_trie = {tensors.contiguous<int64_t>(items[2 * t]), tensors.contiguous<int32_t>(items[2 * t + 1]), nullptr,
+               items[2 * t].numel()};
+    if (!item_priors) continue;
+    require_prior(op, priors[t], of_trie.num_items);
+    of_trie.priors = tensors.contiguous<float>(priors[t]);
+  }
+  const Tensor ids = empty({batch, num_beams}, ScalarType::Long, nodes);
+  const Tensor sids = empty({batch, num_beams, depth}, ScalarType::Int, nodes);
+  const Tensor new_scores = empty({batch, num_beams}, ScalarType::Float, nodes);
+  call.item_ids = static_cast<int64_t*>(ids.data_ptr());
+  call.sids = static_cast<int32_t*>(sids.data_ptr());
+  call.new_scores = static_cast<float*>(new_scores.data_ptr());
+  const Tensor workspace = empty({cuda::beam_items_workspace_bytes(batch, num_beams)}, ScalarType::Byte, nodes);
+  require_launched(op, cuda::beam_items(call, workspace.data_ptr(), current_stream(nodes)));
+  return {ids, sids, new_scores};
 }
 
 // Arguments of next logits, apart from the logits.
@@ -176,6 +238,7 @@ void trie_next_logits_(Tensor logits, Tensor sequences, int64_t prompt_length, i
 
 STABLE_TORCH_LIBRARY_IMPL(recops, CUDA, m) {
   m.impl("trie_beam_step", TORCH_BOX(&trie_beam_step));
+  m.impl("trie_beam_items", TORCH_BOX(&trie_beam_items));
   m.impl("trie_next_logits", TORCH_BOX(&trie_next_logits));
   m.impl("trie_next_logits_", TORCH_BOX(&trie_next_logits_));
 }

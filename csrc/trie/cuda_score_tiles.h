@@ -7,6 +7,7 @@
 
 #include "common/device.h"
 #include "common/device_floats.h"
+#include "trie/cuda_batch.h"
 #include "trie/cuda_beam_step.h"
 #include "trie/cuda_candidate.h"
 #include "trie/cuda_log_sum_exp.h"
@@ -21,14 +22,6 @@ using TileSelection = Selection<kTileThreads, kTilePerThread>;
 // Blocks per multiprocessor. With a warp per beam, four blocks have enough loads in flight for its bandwidth. With a
 // block per beam the grid is small, and registers matter more.
 constexpr int blocks_per_processor(int warps_per_beam) { return warps_per_beam == 1 ? 4 : 2; }
-
-// What all beams of a row of the batch share.
-struct RowContext {
-  int trie;  // index of its trie
-  int num_items;
-  Range banned;
-  bool is_wrong;
-};
 
 // A beam whose children are offered.
 struct BeamState {
@@ -46,24 +39,6 @@ struct TileState {
   int is_wrong;
 };
 
-__device__ inline RowContext read_row(const BeamStepArguments& a, int b) {
-  RowContext row{0, 0, {0, 0}, false};
-  const int64_t index = a.trie_index.is_null() ? 0 : a.trie_index[b];
-  row.is_wrong = index < 0 || index >= a.num_tries;
-  row.trie = row.is_wrong ? 0 : static_cast<int>(index);
-  const DeviceTrie& trie = a.tries[row.trie];
-  row.num_items = trie.num_items();
-  row.is_wrong |= row.num_items < 0;
-  if (!(trie.mask == nullptr))
-    row.is_wrong |= trie.mask_words != (row.num_items + 63) / 64 || trie.mask_stamp[0] != trie.stamp[0];
-  if (!(a.ban_offsets == nullptr)) {
-    const int64_t begin = a.ban_offsets[b], end = a.ban_offsets[b + 1];
-    row.is_wrong |= begin < 0 || end < begin || end > a.num_bans || a.ban_stamps[row.trie] != trie.stamp[0];
-    if (!row.is_wrong) row.banned = {static_cast<int>(begin), static_cast<int>(end)};
-  }
-  return row;
-}
-
 template <class S, int kWarpsPerBeam>
 class TileScorer {
  public:
@@ -79,10 +54,7 @@ class TileScorer {
         b_(b),
         shared_(shared),
         selection_(shared.selection, keys, a.keep) {
-    filter_.mask =
-        trie_.mask == nullptr || !trie_.mask_per_row ? trie_.mask : trie_.mask + int64_t{b} * trie_.mask_words;
-    filter_.bans = a.bans;
-    filter_.banned = shared.row.banned;
+    filter_ = filter_of(a, shared.row, b);
   }
 
   __device__ void run(int first_beam, int end_beam) {

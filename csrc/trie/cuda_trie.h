@@ -14,6 +14,22 @@ struct Range {
   __device__ int count() const { return end - begin; }
 };
 
+// The last number of the range with a property that all earlier ones have too, or range.begin − 1. A warp divides the
+// range by 32 in each step.
+template <class Property>
+__device__ int last_with_warp(Range range, int lane, const Property& has_property) {
+  int begin = range.begin, end = range.end;
+  while (end - begin > kWarpSize) {
+    const int step = (end - begin + kWarpSize - 1) / kWarpSize, probe = begin + lane * step;
+    const int count = __popc(__ballot_sync(kFullWarp, probe < end && has_property(probe)));
+    if (count == 0) return range.begin - 1;
+    begin += (count - 1) * step;
+    end = begin + step < end ? begin + step : end;
+  }
+  const int probe = begin + lane;
+  return begin + __popc(__ballot_sync(kFullWarp, probe < end && has_property(probe))) - 1;
+}
+
 struct DeviceTrie {
   DevicePointer<const int32_t> first_child;
   DevicePointer<const uint16_t> narrow_tokens;  // null if tokens are int32
@@ -53,20 +69,16 @@ struct DeviceTrie {
     return low < children.end && token(low) == wanted ? low : -1;
   }
 
-  // find_child by a warp, which divides the range by 32 in each step.
+  // find_child by a warp.
   __device__ int find_child_with_warp(Range children, int wanted, int lane) const {
-    int begin = children.begin, end = children.end;
-    while (end - begin > kWarpSize) {
-      const int step = (end - begin + kWarpSize - 1) / kWarpSize, probe = begin + lane * step;
-      const bool is_at_most = probe < end && token(probe) <= wanted;
-      const int count = __popc(__ballot_sync(kFullWarp, is_at_most));
-      if (count == 0) return -1;
-      begin += (count - 1) * step;
-      end = begin + step < end ? begin + step : end;
-    }
-    const int probe = begin + lane;
-    const unsigned equal = __ballot_sync(kFullWarp, probe < end && token(probe) == wanted);
-    return equal == 0 ? -1 : begin + __ffs(static_cast<int>(equal)) - 1;
+    const int child = last_with_warp(children, lane, [&](int node) { return token(node) <= wanted; });
+    return child >= children.begin && token(child) == wanted ? child : -1;
+  }
+
+  // The node whose child a node is, by a warp. first_child ascends.
+  __device__ int parent_with_warp(int node, int lane) const {
+    const int parent = last_with_warp({0, num_nodes}, lane, [&](int other) { return first_child[other] <= node; });
+    return parent < 0 ? 0 : parent;
   }
 
   __device__ int num_items() const { return first_child[num_nodes] - num_nodes; }
@@ -129,6 +141,30 @@ struct DeviceFilter {
 
   __device__ bool allows_all() const { return mask == nullptr && banned.begin == banned.end; }
 
+  // Allowed items of the interval, but at most `most`.
+  __device__ int count(Range items, int most) const {
+    if (allows_all()) return items.count() < most ? items.count() : most;
+    int total = 0;
+    for (int word = items.begin / 64; word * 64 < items.end && total < most; ++word)
+      total += __popcll(allowed_bits(word, items));
+    return total < most ? total : most;
+  }
+
+  // The allowed item of a rank that is below their count.
+  __device__ int select(Range items, int rank) const {
+    if (allows_all()) return items.begin + rank;
+    for (int word = items.begin / 64; word * 64 < items.end; ++word) {
+      uint64_t bits = allowed_bits(word, items);
+      const int count = __popcll(bits);
+      if (rank < count) {
+        for (; rank > 0; --rank) bits &= bits - 1;
+        return word * 64 + __popcll((bits & -bits) - 1);
+      }
+      rank -= count;
+    }
+    return items.begin;
+  }
+
   __device__ bool allows_any(Range items) const {
     int ban = first_ban_from(items.begin);
     for (; ban != banned.end && bans[ban] < items.end; ++ban) {
@@ -141,6 +177,17 @@ struct DeviceFilter {
   }
 
  private:
+  // Allowed items of the interval among those of a word of the mask.
+  __device__ uint64_t allowed_bits(int word, Range items) const {
+    const int first = word * 64;
+    uint64_t bits = mask == nullptr ? ~uint64_t{0} : mask[word];
+    if (items.begin > first) bits &= ~uint64_t{0} << (items.begin - first);
+    if (items.end < first + 64) bits &= ~uint64_t{0} >> (first + 64 - items.end);
+    for (int ban = first_ban_from(first); ban != banned.end && bans[ban] < first + 64; ++ban)
+      if (bans[ban] >= first) bits &= ~(uint64_t{1} << (bans[ban] - first));
+    return bits;
+  }
+
   __device__ int first_ban_from(int position) const {
     int begin = banned.begin, end = banned.end;
     while (begin < end) {

@@ -86,6 +86,7 @@ inline int __all_sync(uint32_t mask, int value, std::source_location site = std:
 }
 
 inline int __popc(uint32_t bits) { return std::popcount(bits); }
+inline int __popcll(uint64_t bits) { return std::popcount(bits); }
 inline int __ffs(int bits) { return __builtin_ffs(bits); }
 inline uint32_t __float_as_uint(float value) { return std::bit_cast<uint32_t>(value); }
 inline float __uint_as_float(uint32_t bits) { return std::bit_cast<float>(bits); }

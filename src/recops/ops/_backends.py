@@ -38,7 +38,6 @@ WITHOUT_KERNEL: dict[str, str] = {
     "straight_through": _OF_KERNELS,
     "straight_through_backward": _OF_KERNELS,
     "trie_bans": _MISSING,
-    "trie_beam_items": _MISSING,
     "trie_mask": _MISSING,
     "unpack_codes": _ELEMENTWISE,
 }

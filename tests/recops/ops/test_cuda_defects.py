@@ -256,7 +256,7 @@ DEFECTS = [
         "trie/cuda_candidate.h",
         "trie_cuda shapes",
         {
-            "__float_as_uint(score + 0.0f)": "__float_as_uint(score)",
+            "__float_as_uint(value + 0.0f)": "__float_as_uint(value)",
         },
     ),
     Defect(
@@ -549,6 +549,72 @@ DEFECTS = [
         "trie/cuda_build_nodes.h",
         "trie_build_cuda",
         {" ^ uint64_t{1} << 63": ""},
+    ),
+    Defect(
+        "items counted without the mask",
+        "trie/cuda_trie.h",
+        "trie_beam_items_cuda",
+        {"mask == nullptr ? ~uint64_t{0} : mask[word];": "~uint64_t{0};"},
+    ),
+    Defect(
+        "the items of the next leaf counted too",
+        "trie/cuda_trie.h",
+        "trie_beam_items_cuda",
+        {"if (items.end < first + 64) bits &=": "if (items.end < first) bits &="},
+    ),
+    Defect(
+        "a rank that counts from one",
+        "trie/cuda_trie.h",
+        "trie_beam_items_cuda",
+        {"for (; rank > 0; --rank) bits": "for (; rank > 1; --rank) bits"},
+    ),
+    Defect(
+        "equal priors resolved to the highest position",
+        "trie/cuda_beam_items.h",
+        "trie_beam_items_cuda",
+        {"(of_other == prior && other < position)": "(of_other == prior && other > position)"},
+    ),
+    Defect(
+        "large leaves left out",
+        "trie/cuda_beam_items.h",
+        "trie_beam_items_cuda",
+        {"for (int i = 0; i < num_large; ++i)": "for (int i = 1; i < num_large; ++i)"},
+    ),
+    Defect(
+        "no barrier before the large leaves are read",
+        "trie/cuda_beam_items.h",
+        "trie_beam_items_cuda",
+        {"before += total;\n    }\n    __syncthreads();": "before += total;\n    }"},
+    ),
+    Defect(
+        "no barrier before the next large leaf",
+        "trie/cuda_beam_items.h",
+        "trie_beam_items_cuda",
+        {"__syncthreads();  // the next leaf uses the same memory": ""},
+    ),
+    Defect(
+        "no barrier before an error is read",
+        "trie/cuda_beam_items.h",
+        "trie_beam_items_cuda",
+        {"leaves();\n    }\n    __syncthreads();\n    if": "leaves();\n    }\n    if"},
+    ),
+    Defect(
+        "an inner node taken for a leaf",
+        "trie/cuda_beam_items.h",
+        "trie_beam_items_cuda",
+        {"&& trie_.first_child[node] >= trie_.num_nodes": ""},
+    ),
+    Defect(
+        "no check of the rows of items",
+        "trie/cuda_beam_items.h",
+        "trie_beam_items_cuda",
+        {"0 <= row && row < items_.count": "0 <= row"},
+    ),
+    Defect(
+        "the token of a leaf on all levels",
+        "trie/cuda_beam_items.h",
+        "trie_beam_items_cuda",
+        {"node = trie.parent_with_warp(node, lane);": ";"},
     ),
 ]
 

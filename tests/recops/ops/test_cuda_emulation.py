@@ -23,6 +23,7 @@ RUNS = [
         for cases in ("sums", "gradient")
         for dtype in ("f32", "bf16", "f16")
     ),
+    "trie_beam_items_cuda",
     "trie_build_cuda",
     *(f"trie_lookups_cuda {cases}" for cases in ("find", "items", "tokens")),
     *(f"next_logits_cuda {dtype}" for dtype in ("f32", "bf16", "f16", "f64")),

@@ -16,7 +16,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 import recops
 from device_calls import DeviceCall
 from emulated_op import READS
-from public_calls import BOOKS, CALLS, TRIE, Call, X
+from public_calls import BOOKS, CALLS, TRIE, Call, X, step
 from recops.ops.trie.trie_next_logits import trie_next_logits
 from recops.state.token_map import TokenMap
 
@@ -33,6 +33,10 @@ ALL_CALLS = [
     *CALLS,
     Call(recops.rq_encode, {"x": X, "codebooks": BOOKS}),
     Call(recops.nearest_codes, {"x": X, "codebook": BOOKS[0]}),
+    Call(
+        recops.constrained_beam_search,
+        {"step": step, "trie": TRIE, "batch_size": 2, "num_beams": 3},
+    ),
     Call(trie_next_logits, NEXT_LOGITS),
     Call(trie_next_logits, {**NEXT_LOGITS, "in_place": True}),
 ]

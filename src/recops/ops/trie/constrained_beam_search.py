@@ -18,6 +18,7 @@ from recops._checks import (
 )
 from recops._dtypes import widened
 from recops._load import ops
+from recops.ops._data_errors import raise_data_errors
 from recops.ops.trie._batch import (
     Bans,
     Masks,
@@ -141,25 +142,16 @@ def constrained_beam_search(
         )
 
     first, *others = tries
-    return BeamResult(
-        *ops.trie_beam_items(
-            first.first_child,
-            first.tokens,
-            first.stamp,
-            first.item_ids,
-            first.item_rows,
-            depth,
-            nodes,
-            scores,
-            num_beams,
-            trie_index,
-            trie_tensors(others) if others else None,
-            [t for each in others for t in (each.item_ids, each.item_rows)] if others else None,
-            masks,
-            bans,
-            priors,
-        )
+    arguments = (
+        *(first.first_child, first.tokens, first.stamp, first.item_ids, first.item_rows),
+        *(depth, nodes, scores, num_beams, trie_index),
+        trie_tensors(others) if others else None,
+        [t for each in others for t in (each.item_ids, each.item_rows)] if others else None,
+        *(masks, bans, priors),
     )
+    result = BeamResult(*ops.trie_beam_items(*arguments))
+    raise_data_errors("trie_beam_items", arguments, result.scores)
+    return result
 
 
 def _priors(op: str, item_prior: Tensor | Sequence[Tensor], tries: list[SidTrie]) -> list[Tensor]:

@@ -71,6 +71,24 @@ calls += [
     (False, torch.ops.recops.trie_allowed_tokens.default, (*root, nodes[:0], 7)),
 ]
 
+beam_items = torch.ops.recops.trie_beam_items.default
+leaves = first.num_nodes - 1 - torch.randint(first.num_leaves, (6, 3)).int().T[:, ::2]
+leaves[0, 1] = -1
+of_first = (first.first_child, first.tokens, first.stamp, first.item_ids, first.item_rows, 3)
+more_items = [more[0].item_ids, more[0].item_rows]
+both = (index, trie_tensors(more), more_items, mask_tensors("", masks, tries),
+        ban_tensors("", bans, tries))
+for dtype in (torch.float32, torch.float64):
+    for priors in (None, [torch.rand(40).to(dtype) for _ in range(2)]):
+        has_kernel = dtype == torch.float32
+        scores = torch.rand(3, 3).to(dtype)
+        calls.append((has_kernel, beam_items, (*of_first, leaves, scores, 8, *[None] * 5,
+                                               priors and priors[:1])))
+        shared = leaves.clamp(max=more[0].num_nodes - 1)
+        is_leaf = shared >= more[0].num_nodes - more[0].num_leaves
+        calls.append((has_kernel, beam_items, (*of_first, shared.where(is_leaf, -1), scores, 8,
+                                               *both, priors)))
+
 for sizes in ([6, 6, 6], [100000, 2], [2] * 33):
     for ids in (torch.arange(90), torch.randperm(90) * 7 - 300):
         sids = torch.stack([torch.randint(size, (90,)) for size in sizes], 1)
