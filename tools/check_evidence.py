@@ -1,7 +1,7 @@
 """Check the pages of results against the evidence protocol.
 
-``python tools/check_evidence.py`` reads the league and the page of every paper in
-``docs/results``. It reports each violation, and generated text that differs from the results.
+``python tools/check_evidence.py`` reads the league, the memory question and the page of every paper
+in ``docs/results``. It reports each violation, and generated text that differs from the results.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ import sys
 
 from render_claims import paper_pages
 from render_league import ROOT, pages
+from render_memory import PAGE, STORED, page_of
 
 from recops_evidence.claims import papers
 from recops_evidence.harness.page.page_faults import page_faults
@@ -22,7 +23,7 @@ WITHOUT_PAGE = {"tiger"}
 
 def main() -> None:
     """Print the violations, and exit with status 1 if there are any."""
-    lines = [*_league(), *_papers()]
+    lines = [*_league(), *_memory(), *_papers()]
     print("\n".join(lines) or "The pages follow the protocol.")
     sys.exit(1 if lines else 0)
 
@@ -35,6 +36,12 @@ def _league() -> list[str]:
         for path, text in content.items()
         if not path.exists() or path.read_text(encoding="utf-8") != text
     ]
+
+
+def _memory() -> list[str]:
+    if STORED.exists() and page_of(STORED) == PAGE.read_text(encoding="utf-8"):
+        return []
+    return [f"{PAGE.relative_to(ROOT)} must be written again: python tools/render_memory.py"]
 
 
 def _papers() -> list[str]:

@@ -8,6 +8,7 @@ import pytest
 from recops_evidence.experiments.training import job_of
 from recops_evidence.harness.run_store import Record
 from recops_evidence.harness.user_values import UserValues
+from recops_evidence.league.memory_page import memory_page
 from recops_evidence.league.memory_question import (
     METRICS,
     RIVAL,
@@ -58,3 +59,17 @@ def test_gains_are_paired_by_user() -> None:
     low, high = gain["users"]
     assert low < gain["mean"] < high < low + 0.005
     assert mimn["gain_over_din"]["gauc_frozen"]["mean"] == pytest.approx(gain["mean"], abs=1e-3)
+
+
+def test_the_page_states_the_decomposition_of_the_lead() -> None:
+    runs, rng = memory_runs(0.5, seeds=1), np.random.default_rng(0)
+    base = rng.random(50)
+    levels = {RIVAL: 0.0, "MIMN": 0.09, "MIMN, labels hidden": -0.01, "DIN + recent rates": 0.05}
+    finished = {some[0]: record(0.5, base + levels.get(name, -0.02)) for name, some in runs.items()}
+    page = memory_page({"share": 0.5, "rows": summary(runs, finished)})
+    for text in ("is +0.0900 in GAUC", "gains +0.0500", "differs from DIN by -0.0100", "50% of"):
+        assert text in page
+    assert page.count("\n| ") == 2 + len(ROWS)
+    del finished[runs["MIMN"][0]]
+    with pytest.raises(ValueError, match=r"rows must be finished, missing \['MIMN'\]"):
+        memory_page({"share": 0.5, "rows": summary(runs, finished)})

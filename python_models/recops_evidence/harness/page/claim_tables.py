@@ -38,7 +38,7 @@ _HEAD = (
     "data",
     "difference",
     "measured",
-    "95 %, seeds and users",
+    "95 % interval",
     "95 %, users alone",
     "difference in GAUC",
     "difference in logloss",
@@ -188,7 +188,10 @@ def _deviations(block: Block) -> list[str]:
     if edges:
         texts.append(f"{edges} of {len(arms)} tuned arms have a best value at an edge of its grid")
     count = len(block.content["claims"])
-    lines = [f"p-values are adjusted for all {count} verdicts of these runs (Holm)."]
+    lines = [
+        "Intervals are over seeds, and over users where the data has them.",
+        f"p-values are adjusted for all {count} verdicts of these runs (Holm).",
+    ]
     if texts:
         protocol = "[protocol](../guide/evidence.md#the-league)"
         lines.append(f"Differences from the {protocol}: {'; '.join(texts)}.")
