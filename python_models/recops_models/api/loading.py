@@ -26,6 +26,7 @@ def load_data(
     time_format: str | None = None,
     ids: IdKind = "auto",
     repeats: Repeats | None = None,
+    schema: str | Path | None = None,
 ) -> Dataset:
     """Load a data set by name, or from a folder or file of interactions.
 
@@ -43,6 +44,8 @@ def load_data(
         ids: ``"integer"``, ``"string"``, or ``"auto"``, which chooses by the values.
         repeats: ``"keep"`` if lists may contain items of the history, ``"drop"`` if not. None: as
             imported; own files keep repeats if they are at least a tenth of the events.
+        schema: file of the roles of columns, see :mod:`recops_models.data.column_schema`; None:
+            ``schema.yaml`` in the folder, if it has this file.
 
     Raises:
         UnknownDataError: no data set of this name and no such path.
@@ -60,6 +63,7 @@ def load_data(
         ...     rm.load_data(file.name).interactions.num_rows
         2
     """
+    from recops_models.data.column_schema import ColumnSchema
     from recops_models.data.sets import load as load_set
     from recops_models.data.table_options import TableOptions
 
@@ -70,7 +74,8 @@ def load_data(
     )
     if options == TableOptions():
         options = None
-    return load_set(name_or_folder, ids=ids, options=options, repeats=repeats)
+    roles = None if schema is None else ColumnSchema.read(Path(schema))
+    return load_set(name_or_folder, ids=ids, options=options, repeats=repeats, schema=roles)
 
 
 def load(folder_or_repo: str | Path, *, device: str = AUTO) -> Model:

@@ -105,14 +105,24 @@ def describe(
     name: Annotated[
         str, typer.Argument(help="A name from `recops data list`, or a folder.", show_default=False)
     ],
+    schema: Annotated[
+        Path | None,
+        typer.Option(help="File to write the roles of columns to.", show_default=False),
+    ] = None,
 ) -> None:
     """Print counts, sparsity, history lengths, time range, columns and excluded rows.
 
-    Examples: `recops data describe ml-100k`, `recops data describe my/folder`
+    `--schema shop/schema.yaml` writes the role of each column of the events, items and users:
+    category, number, list, text, or skip. Edit the file to change roles. All commands read it from
+    the folder of the tables, and `recops data import --schema` from any place.
+
+    Examples: `recops data describe ml-100k`, `recops data describe shop --schema shop/schema.yaml`
     """
     from rich.console import Console
     from rich.table import Table
 
+    from recops.files import write_file
+    from recops_models.data.column_schema import ColumnSchema
     from recops_models.data.summary import summarize
 
     dataset = load_data(name)
@@ -121,6 +131,11 @@ def describe(
         table.add_row(label, printable(value))
     Console(markup=False).print(table)
     print_findings(dataset.report)
+    if schema is not None:
+        if schema.exists():
+            raise FileExistsError(f"{schema} exists; remove it, or name another file")
+        write_file(schema, f"{ColumnSchema.of(dataset).text()}\n".encode())
+        typer.echo(f"roles of columns in {schema}")
 
 
 @data.command("import")
@@ -183,6 +198,14 @@ def import_data(
         ),
     ] = None,
     repeats: RepeatsOption = None,
+    schema: Annotated[
+        Path | None,
+        typer.Option(
+            help="File of the roles of columns, as `recops data describe --schema` writes it. "
+            "Default: `schema.yaml` in the folder, if it has this file.",
+            show_default=False,
+        ),
+    ] = None,
     index: Annotated[
         Path | None,
         typer.Option(help="letter: file of semantic IDs of another name.", show_default=False),
@@ -217,6 +240,7 @@ def import_data(
     """
     from recops_models.cli.stage_bars import StageBars
     from recops_models.data import IMPORTERS, save_dataset
+    from recops_models.data.column_schema import ColumnSchema
     from recops_models.data.storage import check_replaceable
     from recops_models.data.table_options import TableOptions
     from recops_models.out_folder import out_folder
@@ -227,7 +251,8 @@ def import_data(
         raise typer.BadParameter(f"{names} apply to csv, not to {kind.value}")
     if index is not None and kind != SourceKind.letter:
         raise typer.BadParameter(f"--index applies to letter, not to {kind.value}")
-    more: dict[str, object] = {}
+    roles = None if schema is None else ColumnSchema.read(schema)
+    more: dict[str, object] = {"schema": roles}
     if kind == SourceKind.csv:
         more["options"] = tables
     if index is not None:
@@ -238,6 +263,8 @@ def import_data(
         "name": name,
         "ids": ids.value,
         **dataclasses.asdict(tables),
+        "repeats": repeats and repeats.value,
+        "schema": roles and roles.text(),
         "index": None if index is None else str(index.resolve()),
     }
     if not force:

@@ -79,6 +79,11 @@ def plain_text(column: pa.ChunkedArray) -> pa.ChunkedArray:
     return column
 
 
+def plain_table(table: pa.Table) -> pa.Table:
+    """Return ``table`` with :func:`plain_text` columns."""
+    return pa.table([plain_text(column) for column in table.columns], names=table.column_names)
+
+
 def _is_text(kind: pa.DataType) -> bool:
     return str(kind) in ("string_view", "large_string")
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
@@ -95,6 +96,7 @@ class Dataset:
         time_unit: TimeUnit = "s",
         time_format: str | None = None,
         repeats: Repeats | None = None,
+        schema: str | Path | None = None,
         name: str = "frames",
     ) -> Dataset:
         """Return a data set from data frames, with the caller's ids.
@@ -117,6 +119,7 @@ class Dataset:
                 ISO dates, ``2026/01/31`` and ``31.01.2026``.
             repeats: ``"keep"`` if lists may contain items of the history, ``"drop"`` if not; None:
                 keep if at least a tenth of the events repeat an item of their user.
+            schema: file of the roles of columns, see :mod:`recops_models.data.column_schema`.
             name: name of the data set, for reports.
 
         Raises:
@@ -139,6 +142,7 @@ class Dataset:
             users,
             options=TableOptions(columns or {}, time_unit=time_unit, time_format=time_format),
             repeats=repeats,
+            schema=schema,
             name=name,
         )
         return dataset
@@ -222,9 +226,10 @@ def column_role(column: pa.ChunkedArray) -> ColumnRole | None:
     """Return the role of a column that describes items or users.
 
     - ``"number"``: integers, floats and decimals.
+    - ``"text"``: large strings, the type of columns that a user's schema declares as text, and
+      string columns with more than half of their values distinct (titles).
     - ``"attribute"``: booleans, dictionary-encoded columns, lists of strings or integers, and
       string columns with at most half of their values distinct (brands).
-    - ``"text"``: string columns with more than half of their values distinct (titles).
     - None: types that no model reads (nested lists, dates, bytes).
     """
     kind = column.type
@@ -240,7 +245,9 @@ def column_role(column: pa.ChunkedArray) -> ColumnRole | None:
             or pa.types.is_integer(value)
         )
         return "attribute" if flat else None
-    if pa.types.is_string(kind) or pa.types.is_large_string(kind):
+    if pa.types.is_large_string(kind):
+        return "text"
+    if pa.types.is_string(kind):
         present = len(column) - column.null_count
         return "text" if 2 * pc.count_distinct(column).as_py() > present else "attribute"
     return None

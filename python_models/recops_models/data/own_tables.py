@@ -6,7 +6,7 @@ import dataclasses
 from collections.abc import Mapping
 
 from recops_models.data.assemble import assemble
-from recops_models.data.checks import RawTable
+from recops_models.data.checks import RawTable, plain_table
 from recops_models.data.column_names import (
     TableSource,
     check_mapped,
@@ -51,7 +51,9 @@ def assemble_own(
     """
     check_mapped(options.columns, [raw.table.column_names for raw in tables.values()], kind)
     tables = {
-        table: dataclasses.replace(raw, table=renamed(raw.table, raw.file, options.columns))
+        table: dataclasses.replace(
+            raw, table=plain_table(renamed(raw.table, raw.file, options.columns))
+        )
         for table, raw in tables.items()
     }
     for table, raw in tables.items():

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from recops_models.data.cache import WheelFiles, data_folder
 from recops_models.data.categories import with_integer_categories
+from recops_models.data.column_schema import SCHEMA_FILE, ColumnSchema
 from recops_models.data.dataset import Dataset, Repeats
 from recops_models.data.errors import DataError, UnknownDataError
 from recops_models.data.ids import IdKind
@@ -202,7 +203,10 @@ NAMED_SETS = {
 
 
 def _own(read: Callable[..., Dataset]) -> Callable[..., Dataset]:
-    """Return a reader of own data that chooses integer categories and the treatment of repeats."""
+    """Return a reader of own data that chooses categories and the treatment of repeats.
+
+    It applies the roles of a schema: the argument, or the file ``schema.yaml`` in the folder.
+    """
 
     @functools.wraps(read)
     def read_own(
@@ -211,9 +215,13 @@ def _own(read: Callable[..., Dataset]) -> Callable[..., Dataset]:
         name: str | None = None,
         ids: IdKind = "auto",
         repeats: Repeats | None = None,
+        schema: ColumnSchema | None = None,
         **options: object,
     ) -> Dataset:
         dataset = with_integer_categories(read(path, name=name, ids=ids, **options))
+        if schema is None and (path / SCHEMA_FILE).is_file():
+            schema = ColumnSchema.read(path / SCHEMA_FILE)
+        dataset = dataset if schema is None else schema.applied(dataset)
         return with_repeats(dataset, repeats)
 
     return read_own
@@ -249,6 +257,7 @@ def load(
     ids: IdKind = "auto",
     options: TableOptions | None = None,
     repeats: Repeats | None = None,
+    schema: ColumnSchema | None = None,
 ) -> Dataset:
     """Load a data set by name or path.
 
@@ -261,13 +270,16 @@ def load(
             ones.
         repeats: see :func:`~recops_models.data.repeats.with_repeats`; None: as imported, or chosen
             for own tables.
+        schema: roles of columns of a user's own tables; None: those of ``schema.yaml`` in the
+            folder, if it has this file.
 
     Raises:
         UnknownDataError: no data set of this name and no such path.
         DataError: the data is missing, damaged or unsuitable; or it is a named set or the output of
-            ``recops data import``, and ``ids`` or ``options`` are given.
+            ``recops data import``, and ``ids``, ``options`` or
+            ``schema`` are given.
     """
-    if (ids != "auto" or options is not None) and _is_imported(name):
+    if (ids != "auto" or options is not None or schema is not None) and _is_imported(name):
         raise DataError(f"{name}: is imported already; options apply to own files")
     if str(name) in NAMED_SETS:
         return _treated(NAMED_SETS[str(name)].read(), repeats)
@@ -278,7 +290,7 @@ def load(
         )
     if _is_imported(folder):
         return _treated(load_dataset(folder), repeats)
-    return IMPORTERS["csv"](folder, ids=ids, options=options, repeats=repeats)
+    return IMPORTERS["csv"](folder, ids=ids, options=options, repeats=repeats, schema=schema)
 
 
 def _treated(dataset: Dataset, repeats: Repeats | None) -> Dataset:

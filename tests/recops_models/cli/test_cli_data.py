@@ -129,6 +129,30 @@ def test_import_reads_a_shop_of_other_names(
     assert data.interactions["timestamp"].to_pylist() == [1_700_000_000, 1_700_000_001]
 
 
+def test_describe_writes_a_schema_that_import_reads(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shop, file = tmp_path / "shop", tmp_path / "shop/schema.yaml"
+    shop.mkdir()
+    (shop / "interactions.csv").write_text("user_id,item_id,timestamp\n1,7,0\n1,8,1\n")
+    (shop / "items.csv").write_text("item_id,shelf,price\n7,1,10\n8,2,20\n")
+    assert cli.run(["data", "describe", str(shop), "--schema", str(file)]) == 0
+    assert f"roles of columns in {file}" in capsys.readouterr().out
+    assert file.read_text() == "item:\n  shelf: number\n  price: number\n"
+    code, error = failure(capsys, "data", "describe", str(shop), "--schema", str(file))
+    assert (code, "schema.yaml exists; remove it" in error) == (1, True)
+    file.write_text("item:\n  shelf: category\n  price: skip\n")
+    assert cli.run(["data", "import", "csv", str(shop), "--out", str(tmp_path / "o")]) == 0
+    assert "note: skipped by the schema: price (items)" in capsys.readouterr().out
+    data = load(tmp_path / "o")
+    assert data.item_columns("attribute") == ["shelf"]
+    assert "price" not in data.items.column_names
+    file.rename(tmp_path / "mine.yaml")
+    arguments = ["data", "import", "csv", str(shop), "--schema", str(tmp_path / "mine.yaml")]
+    assert cli.run([*arguments, "--out", str(tmp_path / "o2")]) == 0
+    assert load(tmp_path / "o2").items.equals(data.items)
+
+
 def test_import_without_times_says_so(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "log.tsv").write_text("user_id\titem_id\na\tx\na\ty\n")
     arguments = ["data", "import", "csv", str(tmp_path / "log.tsv"), "--out", str(tmp_path / "o")]

@@ -1,0 +1,224 @@
+"""Roles of the columns of a user's own tables, in a file that the user can edit.
+
+::
+
+    item:
+      title: text
+      category_id: category
+      price: number
+      tags: list
+      internal_note: skip
+
+Sections are ``event``, ``item`` and ``user``. The file is YAML, of which only such lines, comments
+and quoted names are read. A column that is not listed keeps the role that its type and values give.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, cast, get_args
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from recops.files import read_bounded
+from recops_models.data.columns import as_text, parse_numbers
+from recops_models.data.dataset import Dataset, column_role, is_list
+from recops_models.data.errors import DataError
+
+Role = Literal["category", "number", "list", "text", "skip"]
+
+SCHEMA_FILE = "schema.yaml"
+"""Name of the file in a folder of own tables."""
+
+_TABLES = {"event": "interactions", "item": "items", "user": "users"}
+_OWN = {
+    "interactions": (
+        *("user_id", "item_id", "timestamp", "rating", "label", "feedback", "weight"),
+        *("position", "propensity", "domain", "scene"),
+    ),
+    "items": ("item_id", "item_key"),
+    "users": ("user_id", "user_key", "held_out"),
+}
+"""Columns with a fixed meaning."""
+
+_LINE = re.compile(
+    r"""(?P<indent>\s*)(?P<name>"(?:[^"\\]|\\.)*"|[^\s"#:][^:#]*):\s*(?P<role>\S*)$"""
+)
+
+
+@dataclass(frozen=True)
+class ColumnSchema:
+    """Roles of columns by table and name.
+
+    Attributes:
+        roles: table (``"interactions"``, ``"items"`` or ``"users"``) → column → role.
+
+    Example:
+        >>> import recops_models as rm
+        >>> log = {"user_id": [1, 1], "item_id": [5, 6], "timestamp": [0, 1]}
+        >>> items = {"item_id": [5, 6], "title": ["Up", "Heat"], "price": [9, 7]}
+        >>> print(ColumnSchema.of(rm.Dataset.from_frames(log, items)).text())
+        item:
+          title: text
+          price: number
+    """
+
+    roles: Mapping[str, Mapping[str, Role]]
+
+    @classmethod
+    def of(cls, dataset: Dataset) -> ColumnSchema:
+        """Return the roles that the columns of a data set have."""
+        roles: dict[str, dict[str, Role]] = {}
+        for table, own in _OWN.items():
+            columns: pa.Table = getattr(dataset, table)
+            others = [name for name in columns.column_names if name not in own]
+            roles[table] = {name: _role(columns[name]) for name in others}
+        return cls(roles)
+
+    @classmethod
+    def read(cls, path: Path) -> ColumnSchema:
+        """Read a file of roles.
+
+        Raises:
+            DataError: the file cannot be read; the message names the line.
+        """
+        try:
+            lines = read_bounded(path).decode("utf-8-sig").splitlines()
+        except FileNotFoundError:
+            raise DataError(f"{path}: no such file") from None
+        except (OSError, ValueError) as error:
+            raise DataError(f"{path}: not readable as text ({error})") from error
+        roles: dict[str, dict[str, Role]] = {}
+        section: dict[str, Role] | None = None
+        for number, line in enumerate(lines, 1):
+            content = re.sub(r"(^|\s)#.*$", "", line).rstrip()
+            if not content:
+                continue
+            match = _LINE.fullmatch(content)
+            if match is None:
+                raise DataError(f"{path}, line {number}: must be `name: role`, got {content!r}")
+            name = match["name"].strip()
+            name = json.loads(name) if name.startswith('"') else name
+            if not match["indent"]:
+                if name not in _TABLES or match["role"]:
+                    raise DataError(
+                        f"{path}, line {number}: must be {', '.join(_TABLES)}, got {content!r}"
+                    )
+                section = roles.setdefault(_TABLES[name], {})
+                continue
+            if match["role"] not in get_args(Role):
+                raise DataError(
+                    f"{path}, line {number}: role must be {', '.join(get_args(Role))}, got "
+                    f"{match['role']!r}"
+                )
+            if section is None:
+                raise DataError(f"{path}, line {number}: a column must follow {', '.join(_TABLES)}")
+            section[name] = cast(Role, match["role"])
+        return cls(roles)
+
+    def text(self) -> str:
+        """Return the content of a file for :meth:`read`."""
+        lines = []
+        for section, table in _TABLES.items():
+            columns = self.roles.get(table, {})
+            lines += [f"{section}:"] if columns else []
+            for name, role in columns.items():
+                is_plain = re.fullmatch(r"\w[\w ./-]*\w|\w", name)
+                lines.append(f"  {name if is_plain else json.dumps(name)}: {role}")
+        return "\n".join(lines)
+
+    def applied(self, dataset: Dataset) -> Dataset:
+        """Return ``dataset`` with columns of these roles, and one note on skipped columns.
+
+        Raises:
+            DataError: a column is missing, has a fixed meaning, or does not fit its role.
+        """
+        tables, skipped = {}, []
+        chosen = tuple(f"{table}: {name}: " for table in self.roles for name in self.roles[table])
+        notes = [note for note in dataset.report.notes if not note.startswith(chosen)]
+        for table, columns in self.roles.items():
+            content: pa.Table = getattr(dataset, table)
+            for name, role in columns.items():
+                if name in _OWN[table]:
+                    raise DataError(f"schema: column {name!r} of {table} has a fixed meaning")
+                if name not in content.column_names:
+                    if role == "skip":
+                        continue
+                    present = ", ".join(content.column_names)
+                    raise DataError(f"schema: {table} have no column {name!r} (columns: {present})")
+                index = content.column_names.index(name)
+                if role == "skip":
+                    content = content.remove_column(index)
+                    skipped.append(f"{name} ({table})")
+                else:
+                    column, unfit = _converted(content[name], role, f"{table}: {name}")
+                    if table == "interactions" and role == "category":
+                        column = column.cast(pa.string())
+                    content = content.set_column(index, name, column)
+                    if unfit:
+                        notes.append(
+                            f"{table}: {name}: {unfit:,} values are no numbers; set to null"
+                        )
+            tables[table] = content
+        if skipped:
+            notes.append(f"skipped by the schema: {', '.join(skipped)}")
+        report = dataclasses.replace(dataset.report, notes=tuple(notes))
+        return dataclasses.replace(dataset, **tables, report=report)
+
+
+def _role(column: pa.ChunkedArray) -> Role:
+    role = column_role(column)
+    if role == "attribute":
+        return "list" if is_list(column.type) else "category"
+    return role or "skip"
+
+
+def _converted(column: pa.ChunkedArray, role: Role, name: str) -> tuple[pa.ChunkedArray, int]:
+    """Return a column of a role, and the number of its values that became null."""
+    kind = column.type
+    if pa.types.is_dictionary(kind):
+        column, kind = column.cast(kind.value_type), kind.value_type
+    if is_list(kind):
+        if role == "list":
+            return column, 0
+        raise DataError(f"schema: {name} must have the role list or skip, got {role}")
+    if pa.types.is_nested(kind) or "binary" in str(kind):
+        raise DataError(f"schema: {name} must have the role skip, because it holds {kind}")
+    if role == "category":
+        return (column if pa.types.is_boolean(kind) else _whole(column).dictionary_encode()), 0
+    if role == "number":
+        if pa.types.is_integer(kind) or pa.types.is_floating(kind):
+            return column, 0
+        values, faults = parse_numbers(column, name)
+        is_bad = np.any([rows for _, rows in faults], axis=0)
+        missing = faults[0][1]
+        return pa.chunked_array([pa.array(values, mask=is_bad)]), int((is_bad & ~missing).sum())
+    text = as_text(column)
+    text = pc.if_else(pc.equal(text, ""), None, text)
+    if role == "text":
+        return text.cast(pa.large_string()), 0
+    return pc.split_pattern_regex(text, rf"\s*{re.escape(_separator(text))}\s*"), 0
+
+
+def _whole(column: pa.ChunkedArray) -> pa.ChunkedArray:
+    """Return floats with integer values as integers; other columns unchanged."""
+    if not pa.types.is_floating(column.type):
+        return column
+    column = pc.if_else(pc.is_nan(column), None, column)
+    try:
+        return column.cast(pa.int64())
+    except pa.ArrowInvalid:
+        return column.cast(pa.string())
+
+
+def _separator(text: pa.ChunkedArray) -> str:
+    """Return the character that separates the values of lists in text: the most frequent one."""
+    counts = {mark: pc.sum(pc.count_substring(text, mark)).as_py() or 0 for mark in "|;,"}
+    return max(counts, key=lambda mark: counts[mark])
