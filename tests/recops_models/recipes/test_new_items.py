@@ -41,6 +41,9 @@ def _one_thread(set_threads: Callable[[int], None]) -> None:
     set_threads(1)  # The models are too small for a second thread.
 
 
+ALIGNED = {"align": "both", "engagement": "timestamp", "level_edges": "4"}
+
+
 @pytest.fixture(scope="module")
 def shop(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return a folder with data in ``shop`` and models trained on it in ``run`` and ``own``."""
@@ -55,10 +58,12 @@ def shop(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (root / "shop").mkdir()
     (root / "shop/interactions.csv").write_text("\n".join(rows) + "\n")
     (root / "shop/items.csv").write_text("\n".join(["item_id,title,genre", *titles]) + "\n")
+    ages = [f"{user},{'young' if user % 3 else 'old'}" for user in range(40)]
+    (root / "shop/users.csv").write_text("\n".join(["user_id,age", *ages]) + "\n")
     vectors = np.random.default_rng(0).normal(size=(30, 6)).astype(np.float32)
     np.save(root / "vectors.npy", vectors)
     for name, extra in (
-        ("run", {"align": "both", "task": "scene", "engagement": "timestamp", "level_edges": "4"}),
+        ("run", {**ALIGNED, "task": "scene", "user_fields": "age"}),
         ("own", {"vectors": str(root / "vectors.npy"), "vectors_order": "id"}),
     ):
         pairs = [f"--set={key}={value}" for key, value in {**SETTINGS, **extra}.items()]
