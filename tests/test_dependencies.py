@@ -27,6 +27,7 @@ EXTRAS = {
     "src/recops/benchmarks": ("bench", "hf", "peers"),
     "src/recops/benchmarks/cuda": ("bench", "peers", "test"),
     "src/recops/integrations": ("bench", "hf"),
+    "src/recops/ops/balance_assignment/triton": ("test",),
     "src/recops/ops/coaction/triton": ("test",),
     "src/recops/ops/codebook_overlap/triton": ("test",),
     "src/recops/ops/embedding/triton": ("test",),

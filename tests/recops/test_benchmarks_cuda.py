@@ -199,6 +199,13 @@ def test_cases_of_co_action_agree_with_their_peers() -> None:
     assert directions == ["forward", "backward"]
 
 
+def test_the_case_of_balanced_assignment_agrees_with_its_peer() -> None:
+    (case,) = cases.families("balance_assignment")[0](CPU, True)
+    case.verify()
+    case.run()
+    case.peers["nearest_codes"]()
+
+
 def test_cases_of_overlap_agree_with_their_peers(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(cases, "QUICK_OVERLAP_SHAPE", (40, 8))
     directions = []
@@ -267,8 +274,10 @@ def test_embedding_bags_agree_with_their_peers(monkeypatch: pytest.MonkeyPatch) 
 
 
 def test_families_on_a_gpu() -> None:
-    assert len(cases.families()) == 7
-    with pytest.raises(ValueError, match="no family 'dice' on a GPU; there are coaction"):
+    assert len(cases.families()) == 8
+    with pytest.raises(
+        ValueError, match="no family 'dice' on a GPU; there are balance_assignment, coaction"
+    ):
         cases.families("dice")
 
 

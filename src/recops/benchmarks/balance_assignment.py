@@ -33,10 +33,11 @@ def _inputs(rows: int, dim: int, size: int) -> tuple[Tensor, Tensor]:
     return x, x[torch.randperm(rows, generator=random)[:size]].clone()
 
 
-def balance_case(rows: int, dim: int, size: int) -> Case:
+def balance_case(rows: int, dim: int, size: int, *, device: torch.device | str = "cpu") -> Case:
     """Balance rows of very different weights at 1.05 times the mean load; the peer only assigns."""
-    x, codebook = _inputs(rows, dim, size)
+    x, codebook = (values.to(device) for values in _inputs(rows, dim, size))
     weight = torch.rand(rows, generator=torch.Generator().manual_seed(1)) ** 4 + 0.01
+    weight = weight.to(device)
     capacity = 1.05 * weight.double().sum().item() / size
 
     def verify() -> None:
@@ -53,6 +54,8 @@ def balance_case(rows: int, dim: int, size: int) -> Case:
         peers={"nearest_codes": lambda: recops.nearest_codes(x, codebook)},
         verify=verify,
         flops=2.0 * rows * dim * size,
+        bytes=float(x.nbytes + codebook.nbytes + weight.nbytes + 4 * rows),
+        device=str(device),
     )
 
 

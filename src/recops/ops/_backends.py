@@ -34,7 +34,6 @@ WITHOUT_KERNEL: dict[str, str] = {
     "next_event_loss": "its time is in the matrix products, which torch computes",
     "next_event_loss_backward": _ELEMENTWISE,
     "pack_codes": _ELEMENTWISE,
-    "repair_assignment": _MISSING,
     "straight_through": _OF_KERNELS,
     "straight_through_backward": _OF_KERNELS,
     "trie_bans": _MISSING,

@@ -19,6 +19,7 @@ from recops.ops._composite import tensors_of
 TRITON_FAMILIES: dict[str, str] = {
     op: family
     for family, ops in {
+        "balance_assignment": ["repair_assignment"],
         "coaction": [
             "coaction",
             "coaction_backward",

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 import recops
+from recops.benchmarks.balance_assignment import balance_case
 from recops.benchmarks.coaction import coaction_case
 from recops.benchmarks.codebook_overlap import overlap_case
 from recops.benchmarks.cuda.next_logits import next_logits_case
@@ -44,6 +45,9 @@ COACTION_SHAPES: list[tuple[int, int | None, int]] = [
     (128, None, 100),
     (1000, 1, 50),
 ]
+# rows, dimension, codewords
+ASSIGNMENT_SHAPE = (100_000, 64, 1024)
+QUICK_ASSIGNMENT_SHAPE = (2000, 16, 32)
 # codewords, dimension
 OVERLAP_SHAPES = [(4096, 64), (1024, 768)]
 QUICK_OVERLAP_SHAPE = (1024, 64)
@@ -111,6 +115,10 @@ def _memory(device: torch.device, quick: bool) -> Iterator[Case]:
     yield stream_case(*(QUICK_STREAM if quick else STREAM), device=device)
 
 
+def _assignments(device: torch.device, quick: bool) -> Iterator[Case]:
+    yield balance_case(*(QUICK_ASSIGNMENT_SHAPE if quick else ASSIGNMENT_SHAPE), device=device)
+
+
 def _overlaps(device: torch.device, quick: bool) -> Iterator[Case]:
     for shape in [QUICK_OVERLAP_SHAPE] if quick else OVERLAP_SHAPES:
         yield overlap_case(*shape, compiled=not quick, device=device)
@@ -128,6 +136,7 @@ def _embeddings(device: torch.device, quick: bool) -> Iterator[Case]:
 
 
 _FAMILIES: dict[str, CudaCases] = {
+    "balance_assignment": _assignments,
     "coaction": _coaction,
     "codebook_overlap": _overlaps,
     "embedding": _embeddings,

@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 
 _TYPES = {
+    torch.float64: "*fp64",
     torch.float32: "*fp32",
     torch.bfloat16: "*bf16",
     torch.float16: "*fp16",

@@ -9,6 +9,7 @@ items without room. Each round makes the same moves in the same order as the ker
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import NamedTuple, TypeAlias
 
 import torch
 from torch import Tensor
@@ -24,6 +25,22 @@ _WINDOW = 4096
 """Number of items that a round of :func:`_heaviest_first` considers."""
 
 
+class Problem(NamedTuple):
+    """Rows and codewords, and their weights and capacities in the same dtype."""
+
+    x: Tensor
+    codebook: Tensor
+    weight: Tensor
+    capacity: Tensor
+
+
+Search: TypeAlias = Callable[[Problem, Tensor, Tensor, Tensor], Tensor]
+"""Function that returns the nearest open code with room for each item, or −1.
+
+Its arguments are the problem, the items, the loads, and which codes are open.
+"""
+
+
 def repair_assignment(
     x: Tensor, codebook: Tensor, weight: Tensor, capacity: Tensor, nearest: Tensor
 ) -> tuple[Tensor, Tensor, Tensor]:
@@ -32,6 +49,34 @@ def repair_assignment(
     Much slower than a dedicated kernel, and it reads from the device several times per round. With
     equal weights there are at most about K rounds; with different weights there can be many more.
     """
+    return repair(x, codebook, weight, capacity, nearest, nearest_with_room)
+
+
+def nearest_with_room(problem: Problem, items: Tensor, load: Tensor, is_open: Tensor) -> Tensor:
+    """Return the nearest open code with room for each item at these loads, or −1."""
+    x, codebook, weight, capacity = problem
+    codes = []
+    block = max(1, _BLOCK_VALUES // max(1, codebook.numel()))
+    for some in items.split(block):
+        distance = (x[some, None] - codebook).square().sum(2)
+        limit = torch.finfo(distance.dtype).max
+        fits = is_open & (load + weight[some, None] <= capacity)
+        distance = distance.clamp(max=limit).where(fits, torch.inf)
+        code = distance.argmin(1)
+        has_room = distance.gather(1, code[:, None])[:, 0] < torch.inf
+        codes.append(code.where(has_room, -1))
+    return torch.cat(codes) if codes else items
+
+
+def repair(
+    x: Tensor,
+    codebook: Tensor,
+    weight: Tensor,
+    capacity: Tensor,
+    nearest: Tensor,
+    search: Search,
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Check the arguments and move items, with a function that finds codes with room."""
     op = "balance_assignment"
     check_dim(op, "x", x, 2)
     check_dim(op, "codebook", codebook, 2)
@@ -54,41 +99,23 @@ def repair_assignment(
     index = nearest.long()
     weight = weight.where(index >= 0, 0)
 
-    def nearest_with_room(items: Tensor, load: Tensor, is_open: Tensor) -> Tensor:
-        """Return the nearest open code with room for each item at these loads, or −1."""
-        codes = []
-        block = max(1, _BLOCK_VALUES // max(1, codebook.numel()))
-        for some in items.split(block):
-            distance = (x[some, None] - codebook).square().sum(2)
-            limit = torch.finfo(distance.dtype).max
-            fits = is_open & (load + weight[some, None] <= capacity)
-            distance = distance.clamp(max=limit).where(fits, torch.inf)
-            code = distance.argmin(1)
-            has_room = distance.gather(1, code[:, None])[:, 0] < torch.inf
-            codes.append(code.where(has_room, -1))
-        return torch.cat(codes) if codes else items
+    problem = Problem(x, codebook, weight, capacity)
 
     loads = _loads(index, weight, size)
     if not bool((loads <= capacity).all()):
-        index = _by_regret(x, codebook, weight, capacity, index, nearest_with_room)
+        index = _by_regret(problem, index, search)
         loads = _loads(index, weight, size)
         may_fit = (weight.max() <= capacity.max()) & (weight.sum() <= capacity.sum() * (1 + 1e-12))
         if not bool((loads <= capacity).all()) and bool(may_fit):
-            assigned = _heaviest_first(weight, capacity, index, nearest_with_room)
+            assigned = _heaviest_first(problem, index, search)
             index = index if assigned is None else assigned
             loads = _loads(index, weight, size)
     return index.int(), _rounded(loads, capacity, x.dtype), (loads <= capacity).all()
 
 
-def _by_regret(
-    x: Tensor,
-    codebook: Tensor,
-    weight: Tensor,
-    capacity: Tensor,
-    index: Tensor,
-    nearest_with_room: Callable[[Tensor, Tensor, Tensor], Tensor],
-) -> Tensor:
+def _by_regret(problem: Problem, index: Tensor, search: Search) -> Tensor:
     """Move items from codes above capacity to others, by added distance per unit of weight."""
+    x, codebook, weight, capacity = problem
     loads = _loads(index, weight, len(codebook))
     is_receiver = loads <= capacity
     index = index.clone()
@@ -102,7 +129,7 @@ def _by_regret(
         stale = is_stale.nonzero()[:, 0]
         if len(stale):
             searched = items[stale]
-            target[stale] = nearest_with_room(searched, loads, is_receiver)
+            target[stale] = search(problem, searched, loads, is_receiver)
             target_distance[stale] = _distance(x, codebook, searched, target[stale].clamp(min=0))
         regret = (target_distance - own_distance).to(weight.dtype) / weight[items]
         regret = regret.where(~regret.isnan(), torch.inf)  # both distances overflow: moves last
@@ -132,19 +159,15 @@ def _by_regret(
     return index
 
 
-def _heaviest_first(
-    weight: Tensor,
-    capacity: Tensor,
-    index: Tensor,
-    nearest_with_room: Callable[[Tensor, Tensor, Tensor], Tensor],
-) -> Tensor | None:
+def _heaviest_first(problem: Problem, index: Tensor, search: Search) -> Tensor | None:
     """Assign items to their nearest code with room, heaviest first; None if one does not fit."""
+    weight, capacity = problem.weight, problem.capacity
     order = weight.sort(descending=True, stable=True).indices
     order = order[index[order] >= 0]
     index, loads = index.clone(), torch.zeros_like(capacity)
     while len(order):
         items = order[:_WINDOW]
-        target = nearest_with_room(items, loads, torch.ones_like(capacity, dtype=torch.bool))
+        target = search(problem, items, loads, torch.ones_like(capacity, dtype=torch.bool))
         if bool(target[0] < 0):
             return None
         codes = target.clamp(min=0)
