@@ -7,6 +7,7 @@
 #include "common/arena.h"
 #include "common/launch.h"
 #include "memory/cuda_hpmn.h"
+#include "memory/cuda_hpmn_backward.h"
 #include "memory/cuda_mimn.h"
 #include "memory/cuda_stream.h"
 
@@ -219,6 +220,43 @@ struct HpmnWorkspace {
   HpmnWorkspace(const Hpmn& hpmn, Arena& arena) : packed(arena.take<float>(HpmnLayout(hpmn).num_weights())) {}
 };
 
+// Blocks of a backward pass. Each has a part of the gradients of weights. A number that does not depend on the card
+// makes the bits of their sums the same on all cards.
+constexpr int64_t kMostParts = 128;
+int64_t num_parts(const Batch& batch) { return std::min(kMostParts, divided_up(batch.count, kBackwardUsers)); }
+
+// Steps that a block recomputes at once.
+int64_t segment_steps(const Batch& batch, int64_t every) { return std::min(every, std::max<int64_t>(batch.steps, 1)); }
+
+struct HpmnBackwardWorkspace {
+  float *packed, *frames, *parts;
+
+  HpmnBackwardWorkspace(const Hpmn& hpmn, const Batch& batch, int64_t every, Arena& arena) {
+    const HpmnBackwardLayout layout{HpmnLayout(hpmn)};
+    packed = arena.take<float>(layout.forward.num_weights());
+    frames = arena.take<float>(num_parts(batch) * segment_steps(batch, every) * kBackwardUsers * layout.frame);
+    parts = arena.take<float>(num_parts(batch) * layout.part_values());
+  }
+};
+
+// Adds the parts of a matrix, to one or two arrays of rows.
+cudaError_t launch_sum(const MatrixShape& shape, int64_t parts, int64_t part_values, const float* from, void* first,
+                       int first_stride, int first_count, void* second, int second_stride, int second_count,
+                       cudaStream_t stream) {
+  const auto size = [&](int stride, int count) { return int64_t{shape.rows - 1} * stride + count; };
+  const UnpackArguments a{shape,
+                          parts,
+                          part_values,
+                          device_pointer(from, parts * part_values),
+                          device_pointer(floats(first), size(first_stride, first_count)),
+                          device_pointer(floats(second), size(second_stride, second_count)),
+                          first_stride,
+                          second_stride,
+                          first_count,
+                          second_count};
+  return launch(sum_parts, blocks_for(shape.values(), kThreads), kThreads, 0, stream, a);
+}
+
 }  // namespace
 
 bool supports(const Batch& batch) { return batch.count <= kMostRows && batch.steps <= kMostSteps; }
@@ -314,6 +352,56 @@ int hpmn_scan(const Hpmn& hpmn, const Batch& batch, const HpmnForward& with, voi
     a.kept = device_pointer(floats(with.kept.states), (batch.steps - 1) / a.every * states);
   }
   return launch_hpmn(a, stream);
+}
+
+int64_t hpmn_backward_workspace_bytes(const Hpmn& hpmn, const Batch& batch, int64_t every) {
+  Arena arena(nullptr);
+  HpmnBackwardWorkspace(hpmn, batch, every, arena);
+  return arena.used();
+}
+
+int hpmn_scan_backward(const Hpmn& hpmn, const Batch& batch, const HpmnBackward& from, const HpmnGradients& to,
+                       void* workspace, void* stream_) {
+  auto* const stream = static_cast<cudaStream_t>(stream_);
+  Arena arena(workspace);
+  const HpmnBackwardWorkspace memory(hpmn, batch, from.kept.every, arena);
+  const HpmnBackwardLayout layout{HpmnLayout(hpmn)};
+  const HpmnLayout& l = layout.forward;
+  const int64_t parts = num_parts(batch), every = segment_steps(batch, from.kept.every),
+                states = batch.count * l.layers * l.hidden, inputs = batch.count * batch.steps * l.inputs;
+  cudaError_t error = launch_pack(hpmn, memory.packed, stream);
+  if (error != cudaSuccess) return error;
+  const HpmnBackwardArguments a{
+      layout,
+      users_of(batch),
+      DeviceValues(from.x, inputs, hpmn.dtype),
+      device_pointer<const float>(memory.packed, l.num_weights()),
+      device_pointer(floats(hpmn.bias), int64_t{l.layers} * 3 * l.hidden),
+      device_pointer(floats(from.from), states),
+      device_pointer<const float>(floats(from.kept.states), batch.steps > 0 ? (batch.steps - 1) / every * states : 0),
+      device_pointer(from.counts, batch.count),
+      every,
+      device_pointer(floats(from.grad_to), states),
+      device_pointer(floats(from.grad_x), inputs),
+      device_pointer(floats(from.grad_from), states),
+      device_pointer(memory.frames, parts * every * kBackwardUsers * layout.frame),
+      device_pointer(memory.parts, parts * layout.part_values())};
+  size_t bytes = kBackwardUsers * layout.values * sizeof(float);
+  const size_t weights = l.num_weights() * sizeof(float);
+  const bool is_resident = bytes + weights + kVariables <= most_shared_bytes();
+  if (is_resident) bytes += weights;
+  const auto grid = static_cast<unsigned>(parts);
+  error = is_resident ? launch(hpmn_backward<true>, grid, kThreads, bytes, stream, a)
+                      : launch(hpmn_backward<false>, grid, kThreads, bytes, stream, a);
+  for (int j = 0; j < l.layers && error == cudaSuccess; ++j) {
+    const GruShape layer = l.layer(j);
+    error = launch_sum(layer.matrix, parts, layout.part_values(), memory.parts, to.w_ih[j], layer.inputs, layer.inputs,
+                       floats(to.w_hh) + j * 3 * l.hidden * l.hidden, l.hidden, l.hidden, stream);
+    if (error == cudaSuccess)
+      error = launch_sum(layout.bias(j), parts, layout.part_values(), memory.parts, floats(to.bias) + j * 3 * l.hidden,
+                         1, 1, nullptr, 0, 0, stream);
+  }
+  return error;
 }
 
 int64_t hpmn_step_workspace_bytes(const Hpmn& hpmn, const Events& events) {

@@ -63,6 +63,11 @@ int mimn_step(const Mimn&, const Events&, const void* x, const MimnRows& states,
 int64_t hpmn_workspace_bytes(const Hpmn&);
 int hpmn_scan(const Hpmn&, const Batch&, const HpmnForward&, void* workspace, void* stream);
 
+// All gradients are written. Values of `kept` of rows that have ended are not read.
+int64_t hpmn_backward_workspace_bytes(const Hpmn&, const Batch&, int64_t every);
+int hpmn_scan_backward(const Hpmn&, const Batch&, const HpmnBackward&, const HpmnGradients&, void* workspace,
+                       void* stream);
+
 int64_t hpmn_step_workspace_bytes(const Hpmn&, const Events&);
 // Updates memory [pool, layers, H] and counts [pool] in place.
 int hpmn_step(const Hpmn&, const Events&, const void* x, void* memory, int64_t* counts, void* workspace, void* stream);

@@ -150,6 +150,42 @@ std::tuple<Tensor, Tensor> hpmn_scan(Tensor x, Tensor memory, Tensor count, std:
   return {last, kept};
 }
 
+std::vector<Tensor> hpmn_scan_backward(Tensor grad_memory, Tensor x, Tensor memory, Tensor count,
+                                       std::vector<Tensor> w_ih, Tensor w_hh, Tensor bias, std::vector<int64_t> periods,
+                                       Maybe lengths, int64_t checkpoint, Tensor kept) {
+  const char* op = "hpmn_scan";
+  const DeviceGuard guard(x);
+  HpmnArguments call(op, x, w_ih, w_hh, bias, periods);
+  require_dim(op, "x", x, 3);
+  require_value(checkpoint >= 1, op, ": checkpoint must be at least 1, got ", checkpoint);
+  const cuda::Batch batch{x.size(0), x.size(1), integers(call, lengths, x.size(0))};
+  if (!has_code_for(device_of(x).index) || !cuda::supports(call.hpmn) || !cuda::supports(batch))
+    return std::get<0>(call_composite<std::vector<Tensor>>("hpmn_scan_backward", grad_memory, x, memory, count, w_ih,
+                                                           w_hh, bias, periods, lengths, checkpoint, kept));
+  const int64_t rows = batch.count, layers = call.hpmn.layers, h = call.hpmn.hidden, inputs = call.hpmn.inputs;
+  std::vector<Tensor> grads{empty({rows, batch.steps, inputs}, call.type, x), empty({rows, layers, h}, call.type, x)};
+  std::vector<void*> of_w_ih;
+  for (int64_t j = 0; j < layers; ++j) {
+    grads.push_back(empty({3 * h, j == 0 ? inputs : h}, call.type, x));
+    of_w_ih.push_back(grads.back().data_ptr());
+  }
+  grads.push_back(empty({layers, 3 * h, h}, call.type, x));
+  grads.push_back(empty({layers, 3 * h}, call.type, x));
+  const HpmnBackward from{
+      call.hold(x, x.numel(), x.scalar_type()),
+      call.hold(memory, rows * call.width()),
+      integers(call, count, rows),
+      {call.hold(kept, num_checkpoints(batch.steps, checkpoint) * rows * call.width()), rows, checkpoint},
+      call.hold(grad_memory, rows * call.width()),
+      grads[0].data_ptr(),
+      grads[1].data_ptr()};
+  const HpmnGradients to{of_w_ih.data(), grads[layers + 2].data_ptr(), grads[layers + 3].data_ptr()};
+  const Tensor workspace =
+      empty({cuda::hpmn_backward_workspace_bytes(call.hpmn, batch, checkpoint)}, ScalarType::Byte, x);
+  require_launched(op, cuda::hpmn_scan_backward(call.hpmn, batch, from, to, workspace.data_ptr(), current_stream(x)));
+  return grads;
+}
+
 void hpmn_step_(Tensor memory, Tensor count, Tensor rows, Tensor x, std::vector<Tensor> w_ih, Tensor w_hh, Tensor bias,
                 std::vector<int64_t> periods) {
   const char* op = "hpmn_step_";
@@ -175,6 +211,7 @@ STABLE_TORCH_LIBRARY_IMPL(recops, CUDA, m) {
   m.impl("mimn_step_", TORCH_BOX(&mimn_step_));
   m.impl("mimn_read", TORCH_BOX(&mimn_read));
   m.impl("hpmn_scan", TORCH_BOX(&hpmn_scan));
+  m.impl("hpmn_scan_backward", TORCH_BOX(&hpmn_scan_backward));
   m.impl("hpmn_step_", TORCH_BOX(&hpmn_step_));
 }
 

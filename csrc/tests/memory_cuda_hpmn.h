@@ -37,6 +37,7 @@ class HpmnProblem {
         w_hh(random_values(c.layers() * 3 * c.hidden * c.hidden, 1 / std::sqrt(static_cast<float>(c.hidden)))),
         bias(random_values(c.layers() * 3 * c.hidden, 1)),
         from(random_values(c.rows * c.width(), 1)),
+        grad_to(random_values(c.rows * c.width(), 1)),
         lengths(c.rows, c.steps),
         counts(c.rows) {
     for (int64_t j = 0; j < c.layers(); ++j)
@@ -61,6 +62,10 @@ class HpmnProblem {
     Buffers b(c);
     std::vector<char> workspace(hpmn_workspace_bytes(net), '\xff');
     check(hpmn_scan(net, batch, b.forward(*this), workspace.data(), nullptr));
+    if (c.every > 0) {
+      workspace.assign(hpmn_backward_workspace_bytes(net, batch, c.every), '\xff');
+      check(hpmn_scan_backward(net, batch, b.backward(*this), b.gradients(), workspace.data(), nullptr));
+    }
     return b.results(c);
   }
 
@@ -74,6 +79,19 @@ class HpmnProblem {
     std::vector<char> scratch(kernels.hpmn_scratch_bytes(net, false, 0));
     for (int64_t i = 0; i < plan.num_blocks(); ++i)
       kernels.hpmn_forward(net, plan.block(i), scratch.data(), b.forward(*this));
+    if (c.every > 0) {
+      std::vector<char> packed(kernels.hpmn_packed_bytes(net));
+      scratch.resize(kernels.hpmn_scratch_bytes(net, true, c.every));
+      kernels.hpmn_pack(net, packed.data());
+      const std::vector<float> sums =
+          sums_of_groups(plan, kernels.hpmn_sum_values(net), [&](const Block& block, float* to) {
+            kernels.hpmn_backward(net, packed.data(), block, scratch.data(), b.backward(*this), to);
+          });
+      kernels.hpmn_unpack(net, sums.data(), b.gradients());
+      for (int64_t i = 0; i < c.rows; ++i)
+        std::fill(b.grad_x.begin() + (i * c.steps + lengths[i]) * c.inputs,
+                  b.grad_x.begin() + (i + 1) * c.steps * c.inputs, 0.0f);
+    }
     return b.results(c);
   }
 
@@ -115,26 +133,47 @@ class HpmnProblem {
   Stored x;
   std::vector<std::vector<float>> w_ih;
   std::vector<const void*> w_ih_data;
-  std::vector<float> w_hh, bias, from;
+  std::vector<float> w_hh, bias, from, grad_to;
   std::vector<int64_t> lengths, counts;
 
  private:
   // Outputs, full of NaN at first.
   struct Buffers {
-    std::vector<float> memory, kept;
+    std::vector<float> memory, kept, grad_x, grad_from, w_hh, bias;
+    std::vector<std::vector<float>> w_ih;
+    std::vector<void*> w_ih_data;
 
     explicit Buffers(const HpmnCase& c)
-        : memory(nans(c.rows * c.width())), kept(nans(c.checkpoints() * c.rows * c.width())) {}
-
-    HpmnForward forward(const HpmnProblem& p) {
-      return {p.x.data(),
-              p.from.data(),
-              memory.data(),
-              p.counts.data(),
-              {kept.empty() ? nullptr : kept.data(), p.c.rows, p.c.every}};
+        : memory(nans(c.rows * c.width())),
+          kept(nans(c.checkpoints() * c.rows * c.width())),
+          grad_x(nans(c.rows * c.steps * c.inputs)),
+          grad_from(nans(c.rows * c.width())),
+          w_hh(nans(c.layers() * 3 * c.hidden * c.hidden)),
+          bias(nans(c.layers() * 3 * c.hidden)) {
+      for (int64_t j = 0; j < c.layers(); ++j) w_ih.push_back(nans(3 * c.hidden * (j == 0 ? c.inputs : c.hidden)));
+      for (std::vector<float>& each : w_ih) w_ih_data.push_back(each.data());
     }
 
-    Results results(const HpmnCase& c) const { return {{"memory", memory, c.width()}, {"kept", kept, 0, false, true}}; }
+    Checkpoints checkpoints(const HpmnCase& c) { return {kept.empty() ? nullptr : kept.data(), c.rows, c.every}; }
+    HpmnForward forward(const HpmnProblem& p) {
+      return {p.x.data(), p.from.data(), memory.data(), p.counts.data(), checkpoints(p.c)};
+    }
+    HpmnBackward backward(const HpmnProblem& p) {
+      return {p.x.data(),       p.from.data(), p.counts.data(), checkpoints(p.c),
+              p.grad_to.data(), grad_x.data(), grad_from.data()};
+    }
+    HpmnGradients gradients() { return {w_ih_data.data(), w_hh.data(), bias.data()}; }
+
+    Results results(const HpmnCase& c) const {
+      Results all{{"memory", memory, c.width()}, {"kept", kept, 0, false, true}};
+      if (c.every == 0) return all;
+      all.push_back({"grad_x", grad_x, c.steps * c.inputs});
+      all.push_back({"grad_from", grad_from, c.width()});
+      all.push_back({"grad_w_hh", w_hh});
+      all.push_back({"grad_bias", bias});
+      for (const std::vector<float>& each : w_ih) all.push_back({"grad_w_ih", each});
+      return all;
+    }
   };
 };
 
@@ -151,16 +190,19 @@ inline bool run(const HpmnCase& c) {
   return true;
 }
 
-// An error in the data of row 1 makes its memory NaN and leaves the other rows as they are.
+// An error in the data of row 1 makes its results NaN and leaves the other rows as they are. The row adds nothing to
+// the gradients of weights.
 inline bool is_noticed(const char* what, const HpmnCase& c, const std::function<void(HpmnProblem&)>& damage) {
   c.describe();
-  HpmnProblem problem(c);
-  const Results before = problem.run_cpu();
+  HpmnProblem problem(c), without(problem);
   damage(problem);
   Results after;
   if (!run_orders([&] { return problem.run_cuda(); }, after)) return false;
-  if (!is_nan(after[0], 1)) return fails(std::string(what) + " was not noticed");
-  return agree(c.dtype, {after[0]}, {before[0]}, 1) || fails(std::string(what) + " changed another row");
+  for (const Result& result : after)
+    if (result.row_values > 0 && !is_nan(result, 1))
+      return fails(std::string(what) + " was not noticed in " + result.name);
+  without.lengths[1] = 0;
+  return agree(c.dtype, after, without.run_cpu(), 1) || fails(std::string(what) + " changed another row");
 }
 
 // Events of rows outside the pool have no effect.
@@ -210,7 +252,7 @@ inline bool run_hpmn(Dtype dtype) {
   emulation::max_shared = 227 << 10;
   emulation::multiprocessors = 132;
 
-  HpmnCase c{3, 4, 5, 6, {1, 2}};
+  HpmnCase c{3, 4, 5, 6, {1, 2}, true, 2};
   c.dtype = dtype;
   good &= is_noticed("a negative length", c, [](HpmnProblem& p) { p.lengths[1] = -1; });
   good &= is_noticed("a length past the steps", c, [](HpmnProblem& p) { p.lengths[1] = 5; });

@@ -81,6 +81,15 @@ inline bool agree(Dtype dtype, const Results& actual, const Results& expected, i
   return true;
 }
 
+// The sums of a backward pass on the CPU. `add(block, sums)` adds those of a block.
+template <class F>
+std::vector<float> sums_of_groups(const Plan& plan, int64_t values, const F& add) {
+  std::vector<float> sums(plan.num_groups() * values);
+  for (int64_t b = 0; b < plan.num_blocks(); ++b) add(plan.block(b), sums.data() + b % plan.num_groups() * values);
+  RECOPS_SELECT_KERNELS().add_groups(Dtype::f32, sums.data(), plan.num_groups(), values, 0, values);
+  return sums;
+}
+
 // Whether all values of a row are NaN.
 inline bool is_nan(const Result& result, int64_t row) {
   const auto begin = result.values.begin() + row * result.row_values;

@@ -23,7 +23,6 @@ WITHOUT_KERNEL: dict[str, str] = {
     "cosine_rq_encode": _OF_KERNELS,
     "dice": _ELEMENTWISE,
     "dice_backward": _ELEMENTWISE,
-    "hpmn_scan_backward": _MISSING,
     "memory_address": _PRIMITIVE,
     "memory_covariance": _PRIMITIVE,
     "memory_read": _PRIMITIVE,

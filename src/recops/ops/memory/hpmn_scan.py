@@ -71,8 +71,8 @@ def hpmn_scan(
 
     On CUDA tensors a kernel runs for float32, bfloat16 and float16 inputs up to I = H = 128 and 16
     slots, and a composite otherwise. The kernel cannot raise errors in data: a length or count out
-    of range makes the row's memory NaN, and raises in :func:`recops.debug`. The scan can be
-    captured in a CUDA graph.
+    of range makes the row's memory and gradients NaN, adds nothing to gradients of parameters, and
+    raises in :func:`recops.debug`. The scan and its gradients can be captured in a CUDA graph.
 
     An event costs O(H (I + H)) multiplications for the lowest GRU and O(H²) for each other slot
     that is updated: less than two GRUs on average if periods double. ``T / checkpoint`` memories

@@ -35,6 +35,11 @@ for dtype in (torch.float32, torch.bfloat16, torch.float16, torch.float64):
         for options in ((None, 2), (lengths, 0)):
             arguments = (x, memory, count, *weights, *options)
             calls.append((has_kernel, ops.hpmn_scan.default, arguments))
+        kept = ops.hpmn_scan(x, memory, count, *weights, None, 2)[1]
+        for lengths in (None, lengths):
+            arguments = (values(4, 2, hidden), x, memory, count, *weights, lengths, 2, kept)
+            calls.append((has_kernel, ops.hpmn_scan_backward.default, arguments))
+
         rows = torch.tensor([2, 0, 2, 2, 3, 0])
         arguments = (memory, count, rows, x[0], *weights)
         calls.append((has_kernel, ops.hpmn_step_.default, arguments))
