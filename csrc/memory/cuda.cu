@@ -9,6 +9,7 @@
 #include "memory/cuda_hpmn.h"
 #include "memory/cuda_hpmn_backward.h"
 #include "memory/cuda_mimn.h"
+#include "memory/cuda_mimn_backward.h"
 #include "memory/cuda_stream.h"
 
 namespace recops::memory::cuda {
@@ -239,6 +240,17 @@ struct HpmnBackwardWorkspace {
   }
 };
 
+struct MimnBackwardWorkspace {
+  float *packed, *frames, *parts;
+
+  MimnBackwardWorkspace(const Mimn& mimn, const Batch& batch, int64_t every, Arena& arena) {
+    const MimnBackwardLayout layout{MimnLayout(mimn)};
+    packed = arena.take<float>(layout.forward.num_weights());
+    frames = arena.take<float>(num_parts(batch) * segment_steps(batch, every) * kBackwardUsers * layout.frame());
+    parts = arena.take<float>(num_parts(batch) * layout.part_values());
+  }
+};
+
 // Adds the parts of a matrix, to one or two arrays of rows.
 cudaError_t launch_sum(const MatrixShape& shape, int64_t parts, int64_t part_values, const float* from, void* first,
                        int first_stride, int first_count, void* second, int second_stride, int second_count,
@@ -255,6 +267,43 @@ cudaError_t launch_sum(const MatrixShape& shape, int64_t parts, int64_t part_val
                           first_count,
                           second_count};
   return launch(sum_parts, blocks_for(shape.values(), kThreads), kThreads, 0, stream, a);
+}
+
+// Adds the parts of MIMN's gradients of weights.
+cudaError_t launch_sums(const Mimn& mimn, const MimnBackwardLayout& layout, int64_t parts, const float* from,
+                        const MimnGradients& to, cudaStream_t stream) {
+  const MimnLayout& l = layout.forward;
+  cudaError_t error = cudaSuccess;
+  const auto sum = [&](const MatrixShape& shape, int64_t count, void* first, int first_stride, int first_count,
+                       void* second = nullptr, int second_stride = 0, int second_count = 0) {
+    if (error == cudaSuccess)
+      error = launch_sum(shape, count, layout.part_values(), from, first, first_stride, first_count, second,
+                         second_stride, second_count, stream);
+  };
+  sum(l.controller().matrix, parts, to.controller.w_ih, 2 * l.d, 2 * l.d, to.controller.w_hh, l.h, l.h);
+  sum(layout.controller_bias(), parts, to.controller.bias, 1, 1);
+  sum(l.induction().matrix, parts, to.induction.w_ih, 2 * l.d, 2 * l.d, to.induction.w_hh, l.d, l.d);
+  sum(layout.induction_bias(), parts, to.induction.bias, 1, 1);
+  sum(l.head_matrix(), parts, to.head_w, l.h + l.m, l.head_columns());
+  sum(layout.head_bias(), parts, to.head_b, 1, 1);
+  sum(l.out_matrix(), parts, to.out_w, l.h + l.d, l.h, floats(to.out_w) + l.h, l.h + l.d, l.d);
+  sum(layout.out_bias(), parts, to.out_b, 1, 1);
+  // Sums of no part are zeros, for weights that the network does not use.
+  if (l.utilization == Utilization::none) sum({0, l.heads, l.m, 0}, 0, floats(to.head_w) + l.h, l.h + l.m, l.m);
+  if (l.utilization == Utilization::paper)
+    sum(l.usage_matrix(), parts, to.usage_w, l.m, l.m);
+  else
+    sum({0, l.m, l.m, 0}, 0, to.usage_w, l.m, l.m);
+  if (to.key_memory == nullptr || error != cudaSuccess) return error;
+  const int64_t count = int64_t{l.m} * l.d;
+  const StaticSlotsArguments a{layout.static_slots(),
+                               layout.static_norms(),
+                               parts,
+                               layout.part_values(),
+                               device_pointer(from, parts * layout.part_values()),
+                               device_pointer(floats(mimn.key_memory), count),
+                               device_pointer(floats(to.key_memory), count)};
+  return launch(sum_static_slots, blocks_for(count, kThreads), kThreads, 0, stream, a);
 }
 
 }  // namespace
@@ -293,6 +342,55 @@ int mimn_scan(const Mimn& mimn, const Batch& batch, const MimnForward& with, voi
       mimn_arguments(mimn, users_of(batch), with, batch.count * batch.steps, batch.count, batch.count, parts.packed);
   a.kept = checkpoints_of(mimn, batch, with.kept);
   return launch_mimn(a, stream);
+}
+
+bool supports_backward(const Mimn& mimn) {
+  if (!supports(mimn)) return false;
+  const MimnBackwardLayout layout{MimnLayout(mimn)};
+  return kBackwardUsers * layout.values * sizeof(float) + kVariables <= most_shared_bytes();
+}
+
+int64_t mimn_backward_workspace_bytes(const Mimn& mimn, const Batch& batch, int64_t every) {
+  Arena arena(nullptr);
+  MimnBackwardWorkspace(mimn, batch, every, arena);
+  return arena.used();
+}
+
+int mimn_scan_backward(const Mimn& mimn, const Batch& batch, const MimnBackward& from, const MimnGradients& to,
+                       void* workspace, void* stream_) {
+  auto* const stream = static_cast<cudaStream_t>(stream_);
+  Arena arena(workspace);
+  const MimnBackwardWorkspace memory(mimn, batch, from.kept.every, arena);
+  const MimnBackwardLayout layout{MimnLayout(mimn)};
+  const MimnLayout& l = layout.forward;
+  const int64_t parts = num_parts(batch), every = segment_steps(batch, from.kept.every), rows = batch.count,
+                inputs = rows * batch.steps;
+  cudaError_t error = launch_pack(mimn, memory.packed, stream);
+  if (error != cudaSuccess) return error;
+  Checkpoints kept = from.kept;
+  kept.every = every;
+  const MimnBackwardArguments a{layout,
+                                net_of(mimn, memory.packed),
+                                users_of(batch),
+                                DeviceValues(from.x, inputs * l.d, mimn.dtype),
+                                StateRows(l, from.from, rows),
+                                checkpoints_of(mimn, batch, kept),
+                                every,
+                                DeviceValues(from.grad_outputs, inputs * l.h, mimn.dtype),
+                                device_pointer(floats(from.grad_weights), rows * l.m),
+                                StateRows(l, from.grad_to, rows),
+                                StateRows(l, from.grad_from, rows),
+                                device_pointer(floats(from.grad_x), inputs * l.d),
+                                device_pointer(memory.frames, parts * every * kBackwardUsers * layout.frame()),
+                                device_pointer(memory.parts, parts * layout.part_values())};
+  size_t bytes = kBackwardUsers * layout.values * sizeof(float);
+  const size_t weights = l.num_weights() * sizeof(float);
+  const bool is_resident = bytes + weights + kVariables <= most_shared_bytes();
+  if (is_resident) bytes += weights;
+  const auto grid = static_cast<unsigned>(parts);
+  error = is_resident ? launch(mimn_backward<true>, grid, kThreads, bytes, stream, a)
+                      : launch(mimn_backward<false>, grid, kThreads, bytes, stream, a);
+  return error == cudaSuccess ? launch_sums(mimn, layout, parts, memory.parts, to, stream) : error;
 }
 
 int mimn_read(const Mimn& mimn, const Candidates& candidates, const MimnForward& with, void* workspace, void* stream_) {

@@ -52,6 +52,12 @@ bool supports(const Candidates&);
 int64_t mimn_workspace_bytes(const Mimn&);
 int mimn_scan(const Mimn&, const Batch&, const MimnForward&, void* workspace, void* stream);
 
+// All gradients are written. Values of `kept` of rows that have ended are not read.
+bool supports_backward(const Mimn&);
+int64_t mimn_backward_workspace_bytes(const Mimn&, const Batch&, int64_t every);
+int mimn_scan_backward(const Mimn&, const Batch&, const MimnBackward&, const MimnGradients&, void* workspace,
+                       void* stream);
+
 // Advances the state of each candidate's row by one step, without a change of `from` [pool]; `to` is [candidates].
 int mimn_read(const Mimn&, const Candidates&, const MimnForward&, void* workspace, void* stream);
 

@@ -81,6 +81,56 @@ Scanned mimn_scan(Tensor x, std::vector<Tensor> state, std::vector<Tensor> param
   return {outputs, last.of[0], last.of[1], last.of[2], last.of[3], last.of[4], last.of[5], last.of[6], weights, kept};
 }
 
+std::vector<Tensor> mimn_scan_backward(Tensor grad_outputs, std::vector<Tensor> grad_state, Tensor grad_read_weights,
+                                       Tensor x, std::vector<Tensor> state, std::vector<Tensor> params,
+                                       Maybe key_memory, double usage_scale, Maybe lengths, Text utilization,
+                                       int64_t induction_topk, int64_t checkpoint, Tensor kept) {
+  const char* op = "mimn_scan";
+  const DeviceGuard guard(x);
+  MimnArguments call(op, x, params, key_memory, usage_scale, utilization, induction_topk);
+  require_dim(op, "x", x, 3);
+  require_value(checkpoint >= 1, op, ": checkpoint must be at least 1, got ", checkpoint);
+  const int64_t rows = x.size(0), steps = x.size(1);
+  const cuda::Batch batch{rows, steps, integers(call, lengths, rows)};
+  if (!has_kernel(call, x) || !cuda::supports_backward(call.mimn) || !cuda::supports(batch))
+    return std::get<0>(call_composite<std::vector<Tensor>>("mimn_scan_backward", grad_outputs, grad_state,
+                                                           grad_read_weights, x, state, params, key_memory, usage_scale,
+                                                           lengths, utilization, induction_topk, checkpoint, kept));
+  std::vector<Tensor> grads{empty({rows, steps, call.mimn.inputs}, call.type, x)};
+  StateTensors from(call, rows, x);
+  for (int f : {kHidden, kRead, kMemory, kUsage, kChannels}) grads.push_back(from.of[f]);
+  from.rows.added = from.rows.pooled = nullptr;
+  std::vector<void*> of_params;
+  const auto add_param = [&](const Tensor& param) {
+    grads.push_back(param.dim() == 1 ? empty({param.size(0)}, call.type, x)
+                                     : empty({param.size(0), param.size(1)}, call.type, x));
+    of_params.push_back(grads.back().data_ptr());
+  };
+  for (const Tensor& param : params) add_param(param);
+  if (key_memory) add_param(*key_memory);
+  const int64_t kept_values = num_checkpoints(steps, checkpoint) * rows * checkpoint_values(call.mimn);
+  const MimnBackward with{call.hold(x, x.numel(), x.scalar_type()),
+                          call.rows_of(state, rows),
+                          {kept_values > 0 ? call.hold(kept, kept_values) : nullptr, rows, checkpoint},
+                          call.hold(grad_outputs, rows * steps * call.mimn.hidden, x.scalar_type()),
+                          call.hold(grad_read_weights, rows * call.mimn.slots),
+                          call.rows_of(grad_state, rows),
+                          grads[0].data_ptr(),
+                          from.rows};
+  const MimnGradients to{{of_params[0], of_params[1], of_params[2]},
+                         of_params[3],
+                         of_params[4],
+                         key_memory ? of_params[11] : nullptr,
+                         of_params[5],
+                         {of_params[6], of_params[7], of_params[8]},
+                         of_params[9],
+                         of_params[10]};
+  const Tensor workspace =
+      empty({cuda::mimn_backward_workspace_bytes(call.mimn, batch, checkpoint)}, ScalarType::Byte, x);
+  require_launched(op, cuda::mimn_scan_backward(call.mimn, batch, with, to, workspace.data_ptr(), current_stream(x)));
+  return grads;
+}
+
 void mimn_step_(std::vector<Tensor> state, Tensor count, Tensor rows, Tensor x, std::vector<Tensor> params,
                 Maybe key_memory, double usage_scale, Text utilization, int64_t induction_topk) {
   const char* op = "mimn_step_";
@@ -208,6 +258,7 @@ void hpmn_step_(Tensor memory, Tensor count, Tensor rows, Tensor x, std::vector<
 
 STABLE_TORCH_LIBRARY_IMPL(recops, CUDA, m) {
   m.impl("mimn_scan", TORCH_BOX(&mimn_scan));
+  m.impl("mimn_scan_backward", TORCH_BOX(&mimn_scan_backward));
   m.impl("mimn_step_", TORCH_BOX(&mimn_step_));
   m.impl("mimn_read", TORCH_BOX(&mimn_read));
   m.impl("hpmn_scan", TORCH_BOX(&hpmn_scan));

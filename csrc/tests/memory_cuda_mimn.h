@@ -65,7 +65,10 @@ class MimnProblem {
   explicit MimnProblem(const MimnCase& c)
       : c(c),
         x(c.dtype, random_values(c.rows * c.steps * c.inputs, 1)),
+        grad_outputs(c.dtype, random_values(c.rows * c.steps * c.hidden, 1)),
         from(c, c.rows, 0.5f),
+        grad_to(c, c.rows, 1),
+        grad_weights(random_values(c.rows * c.slots, 1)),
         lengths(c.rows, c.steps) {
     const int64_t d = c.inputs, h = c.hidden, m = c.slots;
     for (int64_t count : {3 * h * 2 * d, 3 * h * h, 3 * h, c.heads() * (h + m), c.heads(), m * m, 3 * d * 2 * d,
@@ -104,6 +107,11 @@ class MimnProblem {
     Buffers b(c, c.rows, c.steps);
     std::vector<char> workspace(mimn_workspace_bytes(net), '\xff');
     check(mimn_scan(net, batch, b.forward(*this), workspace.data(), nullptr));
+    if (c.every > 0) {
+      if (!supports_backward(net)) throw emulation::KernelError("the backward pass was refused");
+      workspace.assign(mimn_backward_workspace_bytes(net, batch, c.every), '\xff');
+      check(mimn_scan_backward(net, batch, b.backward(*this), b.gradients(c), workspace.data(), nullptr));
+    }
     return b.results(c);
   }
 
@@ -113,6 +121,21 @@ class MimnProblem {
     for (int64_t i = 0; i < c.rows; ++i)
       for (int64_t v = lengths[i] * c.hidden; v < c.steps * c.hidden; ++v) b.outputs.set(i * c.steps * c.hidden + v, 0);
     run_cpu(plan, b.forward(*this));
+    if (c.every > 0) {
+      const Kernels& kernels = RECOPS_SELECT_KERNELS();
+      const Mimn net = mimn();
+      std::vector<char> packed(kernels.mimn_packed_bytes(net, true)),
+          scratch(kernels.mimn_scratch_bytes(net, true, c.every));
+      kernels.mimn_pack(net, true, packed.data());
+      const std::vector<float> sums =
+          sums_of_groups(plan, kernels.mimn_sum_values(net), [&](const Block& block, float* to) {
+            kernels.mimn_backward(net, packed.data(), block, scratch.data(), b.backward(*this), to);
+          });
+      kernels.mimn_unpack(net, packed.data(), sums.data(), b.gradients(c));
+      for (int64_t i = 0; i < c.rows; ++i)
+        std::fill(b.grad_x.begin() + (i * c.steps + lengths[i]) * c.inputs,
+                  b.grad_x.begin() + (i + 1) * c.steps * c.inputs, 0.0f);
+    }
     b.kept = by_rows(b.kept);
     return b.results(c);
   }
@@ -166,8 +189,9 @@ class MimnProblem {
   }
 
   MimnCase c;
-  Stored x;
-  MimnFields from;
+  Stored x, grad_outputs;
+  MimnFields from, grad_to;
+  std::vector<float> grad_weights;
   std::vector<int64_t> lengths;
   std::vector<std::vector<float>> weights;
 
@@ -175,14 +199,41 @@ class MimnProblem {
   // Outputs, full of NaN at first.
   struct Buffers {
     Stored outputs;
-    MimnFields to;
-    std::vector<float> read_weights, kept;
+    MimnFields to, grad_from;
+    std::vector<float> read_weights, kept, grad_x;
+    std::vector<std::vector<float>> grad_params;
 
     Buffers(const MimnCase& c, int64_t rows, int64_t steps)
         : outputs(c.dtype, rows * steps * c.hidden),
           to(c, rows, 0),
+          grad_from(c, rows, 0),
           read_weights(nans(rows * c.slots)),
-          kept(nans(c.checkpoints() * rows * c.checkpoint_values())) {}
+          kept(nans(c.checkpoints() * rows * c.checkpoint_values())),
+          grad_x(nans(rows * steps * c.inputs)) {
+      const int64_t d = c.inputs, h = c.hidden, m = c.slots;
+      for (int64_t count : {3 * h * 2 * d, 3 * h * h, 3 * h, c.heads() * (h + m), c.heads(), m * m, 3 * d * 2 * d,
+                            3 * d * d, 3 * d, h * (h + d), h, m * d})
+        grad_params.push_back(nans(count));
+    }
+
+    Checkpoints checkpoints(const MimnCase& c) { return {kept.empty() ? nullptr : kept.data(), c.rows, c.every}; }
+    MimnBackward backward(const MimnProblem& p) {
+      MimnRows from = grad_from.rows();
+      from.added = from.pooled = nullptr;
+      return {p.x.data(),
+              p.from.rows(),
+              checkpoints(p.c),
+              p.grad_outputs.data(),
+              p.grad_weights.data(),
+              p.grad_to.rows(),
+              grad_x.data(),
+              from};
+    }
+    MimnGradients gradients(const MimnCase& c) {
+      const auto at = [&](int i) { return grad_params[i].data(); };
+      return {{at(0), at(1), at(2)}, at(3), at(4), c.has_keys ? at(11) : nullptr, at(5),
+              {at(6), at(7), at(8)}, at(9), at(10)};
+    }
 
     MimnForward forward(const MimnProblem& p) {
       return {p.x.data(),     p.from.rows(),       to.rows(),
@@ -199,6 +250,12 @@ class MimnProblem {
       all.push_back({"outputs", outputs.values(), c.steps * c.hidden, true});
       all.push_back({"read_weights", read_weights, c.slots});
       all.push_back({"kept", kept, 0, false, true});
+      if (c.every == 0) return all;
+      all.push_back({"grad_x", grad_x, c.steps * c.inputs});
+      for (int f : {0, 1, 2, 3, 5})
+        all.push_back({std::string("grad of ") + MimnFields::kNames[f], grad_from.of[f], grad_from.widths[f]});
+      for (int i = 0; i < 11 + c.has_keys; ++i)
+        all.push_back({"grad of parameter " + std::to_string(i), grad_params[i]});
       return all;
     }
     Results results_of_read(const MimnCase& c) const {
@@ -261,18 +318,19 @@ inline bool run(const MimnCase& c) {
   return run_read(problem);
 }
 
-// An error in the data of row 1 makes its results NaN and leaves the other rows as they are.
+// An error in the data of row 1 makes its results NaN and leaves the other rows as they are. The row adds nothing to
+// the gradients of weights.
 inline bool is_noticed(const char* what, const MimnCase& c, const std::function<void(MimnProblem&)>& damage) {
   c.describe();
-  MimnProblem problem(c);
-  const Results before = problem.run_cpu();
+  MimnProblem problem(c), without(problem);
   damage(problem);
   Results after;
   if (!run_orders([&] { return problem.run_cuda(); }, after)) return false;
   for (const Result& result : after)
     if (result.row_values > 0 && !is_nan(result, 1))
       return fails(std::string(what) + " was not noticed in " + result.name);
-  return agree(c.dtype, after, before, 1) || fails(std::string(what) + " changed another row");
+  without.lengths[1] = 0;
+  return agree(c.dtype, after, without.run_cpu(), 1) || fails(std::string(what) + " changed another row");
 }
 
 // A read of a row outside the pool is NaN, and events of such rows have no effect.
@@ -310,8 +368,8 @@ inline bool run_mimn(Dtype dtype) {
       {9, 5, 5, 6, 3, kCode, 2, true, true, 2},
       {5, 6, 6, 5, 4, kPaper, 1, false, false, 4},
       {5, 4, 3, 4, 2, kNone, 5, true, true, 1},
-      {3, 3, 34, 9, 32, kCode, 0, false, false},
-      {2, 2, 100, 20, 6, kPaper, 2, true, false},  // weights outside of shared memory
+      {3, 3, 34, 9, 32, kCode, 0, false, false, 3},
+      {2, 2, 100, 20, 6, kPaper, 2, true, false, 1},  // weights outside of shared memory
   };
   bool good = true;
   for (MimnCase& c : cases) {
@@ -332,7 +390,7 @@ inline bool run_mimn(Dtype dtype) {
   emulation::max_shared = 227 << 10;
   emulation::multiprocessors = 132;
 
-  MimnCase c{3, 4, 5, 6, 3};
+  MimnCase c{3, 4, 5, 6, 3, kCode, 1, true, true, 2};
   c.dtype = dtype;
   good &= is_noticed("a negative length", c, [](MimnProblem& p) { p.lengths[1] = -1; });
   good &= is_noticed("a length past the steps", c, [](MimnProblem& p) { p.lengths[1] = 5; });

@@ -29,7 +29,6 @@ WITHOUT_KERNEL: dict[str, str] = {
     "memory_rows": "a comparison and a copy of the rows",
     "memory_utilization": _PRIMITIVE,
     "memory_write": _PRIMITIVE,
-    "mimn_scan_backward": _MISSING,
     "next_event_loss": "its time is in the matrix products, which torch computes",
     "next_event_loss_backward": _ELEMENTWISE,
     "pack_codes": _ELEMENTWISE,

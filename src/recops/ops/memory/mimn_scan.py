@@ -91,8 +91,8 @@ def mimn_scan(
 
     On CUDA tensors a kernel runs for float32, bfloat16 and float16 inputs up to D = H = 128 and 32
     slots, and a composite otherwise. The kernel cannot raise errors in data: a length out of range
-    makes the row's results NaN, and raises in :func:`recops.debug`. The scan can be captured in a
-    CUDA graph.
+    makes the row's results and gradients NaN, adds nothing to gradients of parameters, and raises
+    in :func:`recops.debug`. The scan and its gradients can be captured in a CUDA graph.
 
     A step costs O(H (D + H) + m D + topk · D²) multiplications per row. ``T / checkpoint`` states
     are kept for the backward pass.

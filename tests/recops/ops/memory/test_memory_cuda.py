@@ -72,6 +72,12 @@ for dtype in (torch.float32, torch.bfloat16, torch.float16, torch.float64):
         for options in ((None, utilization, 1, 0), (lengths, utilization, 2, 0)):
             calls.append((has_kernel, ops.mimn_scan.default, (x, state, *network, *options)))
 
+        grads = (values(4, 6, h).to(dtype), [values(4, *shape) for shape in shapes], values(4, m))
+        kept = values(0, 4, h + d + 2 * m * d + m)
+        options = (lengths, utilization, 2, 6, kept)
+        arguments = (*grads, x, state, *network, *options)
+        calls.append((has_kernel, ops.mimn_scan_backward.default, arguments))
+
         rows, count = torch.tensor([2, 0, 2, 2, 3, 0]), torch.arange(4)
         events = (state, count, rows, x[0], *network, utilization, 1)
         calls.append((has_kernel, ops.mimn_step_.default, events))
