@@ -135,11 +135,13 @@ struct IdArguments {
   int64_t count;
 };
 
+constexpr uint64_t kSignBit = uint64_t{1} << 63;
+
 // Keys that ascend as the ids do.
 __global__ void __launch_bounds__(kBuildThreads) pack_ids(const __grid_constant__ IdArguments a) {
   const int64_t row = int64_t{blockIdx.x} * kBuildThreads + threadIdx.x;
   if (row >= a.count) return;
-  a.keys[row] = static_cast<uint64_t>(a.item_ids[row]) ^ uint64_t { 1 } << 63;
+  a.keys[row] = static_cast<uint64_t>(a.item_ids[row]) ^ kSignBit;
   a.rows[row] = static_cast<int32_t>(row);
 }
 

@@ -1,9 +1,12 @@
 // Launchers of the CUDA kernels of lookups in a trie. cuda_lookups.h has their contract.
 #include "trie/cuda_lookups.h"
 
+#include <algorithm>
+
 #include "common/launch.h"
 #include "trie/cuda_allowed_tokens.h"
 #include "trie/cuda_find.h"
+#include "trie/cuda_item_sets.h"
 #include "trie/cuda_items.h"
 
 namespace recops::trie::cuda {
@@ -29,6 +32,15 @@ int launch_find(const FindCall& call, void* stream) {
   a.nodes = device_pointer(call.nodes, call.count);
   return launch(find_nodes<kLanes>, blocks_of(call.count * kLanes, kFindThreads), kFindThreads, 0,
                 static_cast<cudaStream_t>(stream), a);
+}
+
+IdIndex id_index(const IndexedIds& items) {
+  return {device_pointer(items.ids, items.count), device_pointer(items.order, items.count),
+          static_cast<int>(items.count)};
+}
+
+RaggedIds ragged_ids(const RowsOfIds& ids) {
+  return {device_pointer(ids.ids, ids.count), device_pointer(ids.offsets, ids.rows + 1), ids.count, ids.rows};
 }
 
 }  // namespace
@@ -81,6 +93,36 @@ int allowed_tokens(const AllowedTokensCall& call, void* stream) {
   a.allowed = device_pointer(call.allowed, call.count * call.vocab_size);
   a.report = device_pointer(call.report, 1);
   return launch(mark_tokens, static_cast<unsigned>(call.count), kTokenThreads, 0, static_cast<cudaStream_t>(stream), a);
+}
+
+int mask_items(const MaskCall& call, void* stream) {
+  const auto on = static_cast<cudaStream_t>(stream);
+  MaskArguments a{};
+  a.index = id_index(call.items);
+  a.ids = ragged_ids(call.ids);
+  a.keep = call.keep;
+  a.missing_ok = call.missing_ok;
+  a.width = 2 * ((call.items.count + 63) / 64);
+  a.words = device_pointer(static_cast<uint32_t*>(call.words), call.ids.rows * a.width);
+  a.report = device_pointer(call.report, 1);
+  const cudaError_t error =
+      launch(fill_masks<kSetThreads>, blocks_of(call.ids.rows * a.width, kSetThreads), kSetThreads, 0, on, a);
+  if (error != cudaSuccess) return error;
+  const int64_t threads = std::max(call.ids.count, call.ids.rows + 1);
+  return launch(mark_items<kSetThreads>, blocks_of(threads, kSetThreads), kSetThreads, 0, on, a);
+}
+
+int ban_items(const BansCall& call, void* stream) {
+  BanArguments a{};
+  for (int64_t t = 0; t < call.num_tries; ++t) a.tries[t] = id_index(call.tries[t]);
+  a.num_tries = static_cast<int>(call.num_tries);
+  a.trie_index = device_integers(call.trie_index, call.ids.rows);
+  a.ids = ragged_ids(call.ids);
+  a.positions = device_pointer(call.positions, call.ids.count);
+  a.report = device_pointer(call.report, 1);
+  const int64_t most = std::min<int64_t>(call.ids.count, kMostSharedBans);
+  return launch(find_bans<kSetThreads>, static_cast<unsigned>(call.ids.rows), kSetThreads,
+                static_cast<size_t>(most) * sizeof(int32_t), static_cast<cudaStream_t>(stream), a);
 }
 
 }  // namespace recops::trie::cuda

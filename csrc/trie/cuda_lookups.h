@@ -54,4 +54,40 @@ struct AllowedTokensCall {
 
 int allowed_tokens(const AllowedTokensCall&, void* stream);
 
+// Items of a trie: `order` holds the positions in ascending order of ids.
+struct IndexedIds {
+  const int64_t* ids;    // [count]
+  const int32_t* order;  // [count]
+  int64_t count;
+};
+
+// Ids of `rows` rows: row b has those from offsets[b] on.
+struct RowsOfIds {
+  const int64_t* ids;      // [count]
+  const int64_t* offsets;  // [rows + 1]
+  int64_t count, rows;
+};
+
+struct MaskCall {
+  IndexedIds items;
+  RowsOfIds ids;
+  bool keep, missing_ok;
+  void* words;  // [rows, ⌈items.count / 64⌉] of 64 bits
+  Report* report;
+};
+
+// Sets the bits of the ids (keep), or of all other items. Reports a missing id unless missing_ok.
+int mask_items(const MaskCall&, void* stream);
+
+struct BansCall {
+  IndexedIds tries[kMostTries];
+  int64_t num_tries;
+  Indices trie_index;  // [rows]; null: the first trie
+  RowsOfIds ids;
+  int32_t* positions;  // [ids.count]: ascending in each row; −1 for ids that the trie lacks
+  Report* report;
+};
+
+int ban_items(const BansCall&, void* stream);
+
 }  // namespace recops::trie::cuda

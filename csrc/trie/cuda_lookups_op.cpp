@@ -1,6 +1,8 @@
 // Lookups in a trie on the GPU: checks, memory and registration. An error in data makes the composite run, which raises
 // it.
+#include <optional>
 #include <tuple>
+#include <vector>
 
 #include "common/compat.h"
 #include "common/cuda_device.h"
@@ -104,12 +106,74 @@ Tensor trie_allowed_tokens(Tensor first_child, Tensor tokens, int64_t depth, Ten
   return report.read().is_wrong != 0 ? composite() : allowed;
 }
 
+// The ids of rows as the launchers take them.
+cuda::RowsOfIds rows_of_ids(DeviceTensors& tensors, const Tensor& ids, const Tensor& offsets) {
+  return {tensors.contiguous<int64_t>(ids), tensors.contiguous<int64_t>(offsets), ids.numel(), offsets.numel() - 1};
+}
+
+cuda::IndexedIds indexed_ids(const char* op, DeviceTensors& tensors, const Tensor& item_ids, const Tensor& id_order) {
+  require_items(op, item_ids, "id_order", id_order);
+  return {tensors.contiguous<int64_t>(item_ids), tensors.contiguous<int32_t>(id_order), item_ids.numel()};
+}
+
+Tensor trie_mask(Tensor item_ids, Tensor id_order, Tensor ids, Tensor offsets, bool keep, bool missing_ok) {
+  const char* op = "SidTrie.mask";
+  const auto composite = [&] {
+    return std::get<0>(call_composite<Tensor>("trie_mask", item_ids, id_order, ids, offsets, keep, missing_ok));
+  };
+  if (!has_code_for(device_of(item_ids).index)) return composite();
+  const DeviceGuard guard(item_ids);
+  require_ragged(op, ids, offsets);
+  DeviceTensors tensors;
+  const Tensor words = empty({offsets.numel() - 1, (item_ids.numel() + 63) / 64}, ScalarType::Long, item_ids);
+  const DeviceReport report(item_ids);
+  const cuda::MaskCall call{indexed_ids(op, tensors, item_ids, id_order),
+                            rows_of_ids(tensors, ids, offsets),
+                            keep,
+                            missing_ok,
+                            words.data_ptr(),
+                            report.data()};
+  require_launched(op, cuda::mask_items(call, current_stream(item_ids)));
+  return report.read().is_wrong != 0 ? composite() : words;
+}
+
+Tensor trie_bans(std::vector<Tensor> item_ids, std::vector<Tensor> id_order, std::optional<Tensor> trie_index,
+                 Tensor ids, Tensor offsets) {
+  const char* op = "item_bans";
+  const auto composite = [&] {
+    return std::get<0>(call_composite<Tensor>("trie_bans", item_ids, id_order, trie_index, ids, offsets));
+  };
+  const auto num_tries = static_cast<int64_t>(item_ids.size());
+  if (!has_code_for(device_of(ids).index) || num_tries > cuda::kMostTries || offsets.numel() < 2) return composite();
+  const DeviceGuard guard(ids);
+  require_value(num_tries >= 1 && id_order.size() == item_ids.size(), op,
+                ": item_ids and id_order must have an entry for each trie, got ", num_tries, " and ", id_order.size());
+  require_ragged(op, ids, offsets);
+  DeviceTensors tensors;
+  cuda::BansCall call{};
+  for (int64_t t = 0; t < num_tries; ++t) call.tries[t] = indexed_ids(op, tensors, item_ids[t], id_order[t]);
+  call.num_tries = num_tries;
+  call.ids = rows_of_ids(tensors, ids, offsets);
+  if (trie_index) {
+    require_numel(op, "trie_index", *trie_index, call.ids.rows);
+    call.trie_index = tensors.contiguous_indices(op, "trie_index", *trie_index);
+  }
+  const Tensor positions = empty({ids.numel()}, ScalarType::Int, ids);
+  const DeviceReport report(ids);
+  call.positions = static_cast<int32_t*>(positions.data_ptr());
+  call.report = report.data();
+  require_launched(op, cuda::ban_items(call, current_stream(ids)));
+  return report.read().is_wrong != 0 ? composite() : positions;
+}
+
 }  // namespace
 
 STABLE_TORCH_LIBRARY_IMPL(recops, CUDA, m) {
   m.impl("trie_find", TORCH_BOX(&trie_find));
   m.impl("trie_items", TORCH_BOX(&trie_items));
   m.impl("trie_allowed_tokens", TORCH_BOX(&trie_allowed_tokens));
+  m.impl("trie_mask", TORCH_BOX(&trie_mask));
+  m.impl("trie_bans", TORCH_BOX(&trie_bans));
 }
 
 }  // namespace recops::trie

@@ -26,7 +26,13 @@ COMPILER = os.environ.get("CXX") or "c++"
 _CUDA = torch._C.DispatchKeySet(torch._C.DispatchKey.CUDA)
 _RUN = "\nimport sys, emulated_op\nemulated_op.print_results(calls, *sys.argv[1:])\n"
 
-READS: dict[str, int] = {"trie_allowed_tokens": 1, "trie_build": 2, "trie_items": 1}
+READS: dict[str, int] = {
+    "trie_allowed_tokens": 1,
+    "trie_bans": 1,
+    "trie_build": 2,
+    "trie_items": 1,
+    "trie_mask": 1,
+}
 """Number of reads of the device by an op whose result has a size, or an error, that only the data
 gives. No graph can capture such an op."""
 

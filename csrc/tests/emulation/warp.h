@@ -108,6 +108,11 @@ T atomicMax(T* to, T value) {
 }
 
 template <class T>
+T atomicAnd(T* to, T value) {
+  return std::exchange(*to, *to & value);
+}
+
+template <class T>
 T atomicOr(T* to, T value) {
   return std::exchange(*to, *to | value);
 }

@@ -34,8 +34,6 @@ WITHOUT_KERNEL: dict[str, str] = {
     "pack_codes": _ELEMENTWISE,
     "straight_through": _OF_KERNELS,
     "straight_through_backward": _OF_KERNELS,
-    "trie_bans": _MISSING,
-    "trie_mask": _MISSING,
     "unpack_codes": _ELEMENTWISE,
 }
 """Reason of each op without a kernel. Remove an op here when it gets one: a test compares them."""

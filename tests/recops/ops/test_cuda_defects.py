@@ -491,12 +491,6 @@ DEFECTS = [
         {"__popc(before));\n    __syncwarp();": "__popc(before));"},
     ),
     Defect(
-        "no barrier before a warp's next keys",
-        "common/device_radix_sort.h",
-        "trie_build_cuda",
-        {"__popc(equal));\n    __syncwarp();": "__popc(equal));"},
-    ),
-    Defect(
         "no barrier before keys move",
         "common/device_radix_sort.h",
         "trie_build_cuda",
@@ -533,12 +527,6 @@ DEFECTS = [
         {"a.item_ids[row] <= a.item_ids[row - 1]": "a.item_ids[row] < a.item_ids[row - 1]"},
     ),
     Defect(
-        "no barrier before the next level's counts",
-        "trie/cuda_build_nodes.h",
-        "trie_build_cuda",
-        {"__syncthreads();  // the next level writes the counts": ""},
-    ),
-    Defect(
         "the nodes of earlier warps not counted",
         "trie/cuda_build_nodes.h",
         "trie_build_cuda",
@@ -548,7 +536,7 @@ DEFECTS = [
         "negative ids behind positive ones",
         "trie/cuda_build_nodes.h",
         "trie_build_cuda",
-        {" ^ uint64_t{1} << 63": ""},
+        {" ^ kSignBit": ""},
     ),
     Defect(
         "items counted without the mask",
@@ -615,6 +603,36 @@ DEFECTS = [
         "trie/cuda_beam_items.h",
         "trie_beam_items_cuda",
         {"node = trie.parent_with_warp(node, lane);": ";"},
+    ),
+    Defect(
+        "items past the end of a mask",
+        "trie/cuda_item_sets.h",
+        "trie_lookups_cuda sets",
+        {"left >= 32 ? ~0u : (1u << left) - 1;": "~0u;"},
+    ),
+    Defect(
+        "a mask of the row after",
+        "trie/cuda_items.h",
+        "trie_lookups_cuda sets",
+        {"if (offsets[middle] <= entry)": "if (offsets[middle] <= entry + 1)"},
+    ),
+    Defect(
+        "no barrier between the steps of the sort of bans",
+        "trie/cuda_item_sets.h",
+        "trie_lookups_cuda sets",
+        {"distance);\n      }\n      __syncthreads();": "distance);\n      }"},
+    ),
+    Defect(
+        "no barrier before bans are sorted",
+        "trie/cuda_item_sets.h",
+        "trie_lookups_cuda sets",
+        {"__syncthreads();\n  sort_with_block": "sort_with_block"},
+    ),
+    Defect(
+        "an offset past the ids accepted",
+        "trie/cuda_item_sets.h",
+        "trie_lookups_cuda sets",
+        {" && (i < rows || offsets[rows] == count)": ""},
     ),
 ]
 

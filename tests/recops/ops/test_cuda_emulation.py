@@ -25,7 +25,7 @@ RUNS = [
     ),
     "trie_beam_items_cuda",
     "trie_build_cuda",
-    *(f"trie_lookups_cuda {cases}" for cases in ("find", "items", "tokens")),
+    *(f"trie_lookups_cuda {cases}" for cases in ("find", "items", "sets", "tokens")),
     *(f"next_logits_cuda {dtype}" for dtype in ("f32", "bf16", "f16", "f64")),
     *(
         f"recurrent_cuda {cases} {dtype}"

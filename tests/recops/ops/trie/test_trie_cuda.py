@@ -71,6 +71,17 @@ calls += [
     (False, torch.ops.recops.trie_allowed_tokens.default, (*root, nodes[:0], 7)),
 ]
 
+ids, offsets = torch.randint(45, (30,)), torch.tensor([0, 12, 12, 30])
+orders = ([each.item_ids for each in tries], [each.id_order for each in tries])
+for keep in (True, False):
+    calls.append((True, torch.ops.recops.trie_mask.default,
+                  (first.item_ids, first.id_order, ids, offsets, keep, True)))
+calls += [
+    (True, torch.ops.recops.trie_bans.default, (*orders, index, ids, offsets)),
+    (True, torch.ops.recops.trie_bans.default, (orders[0][:1], orders[1][:1], None, ids, offsets)),
+    (False, torch.ops.recops.trie_bans.default, (*orders, index[:0], ids[:0], offsets[:1])),
+]
+
 beam_items = torch.ops.recops.trie_beam_items.default
 leaves = first.num_nodes - 1 - torch.randint(first.num_leaves, (6, 3)).int().T[:, ::2]
 leaves[0, 1] = -1
@@ -110,6 +121,13 @@ calls = {
                    (*root, trie.item_ids, torch.tensor([-2])),
                    (*root, trie.item_ids[1:], torch.tensor([0]))],
     "trie_allowed_tokens": [(*root, torch.tensor([6]), 2), (*root, torch.tensor([0, 1]), 1)],
+    "trie_mask": [
+        (trie.item_ids, trie.id_order, torch.tensor([7]), torch.tensor([0, 1]), True, False),
+        (trie.item_ids, trie.id_order, torch.tensor([1]), torch.tensor([1, 1]), True, True)],
+    "trie_bans": [
+        ([trie.item_ids], [trie.id_order], torch.tensor([1]), torch.tensor([1]),
+         torch.tensor([0, 1])),
+        ([trie.item_ids], [trie.id_order], None, torch.tensor([1]), torch.tensor([0, 2, 1]))],
     "trie_build": [(torch.tensor([[0, 0], [1, 2]]), torch.arange(2), [2, 2]),
                    (torch.tensor([[0, 0], [1, -1]]), torch.arange(2), [2, 2]),
                    (torch.tensor([[0, 0], [1, 1], [0, 1]]), torch.tensor([7, 8, 7]), [2, 2])],
