@@ -11,6 +11,9 @@
 
 Sections are ``event``, ``item`` and ``user``. The file is YAML, of which only such lines, comments
 and quoted names are read. A column that is not listed keeps the role that its type and values give.
+
+A column of the events that is listed as one of the items or users becomes theirs: a log often
+repeats the category of the item in every row. Each item gets the value of its last event.
 """
 
 from __future__ import annotations
@@ -137,12 +140,21 @@ class ColumnSchema:
     def applied(self, dataset: Dataset) -> Dataset:
         """Return ``dataset`` with columns of these roles, and one note on skipped columns.
 
+        Columns of the events that are listed under items or users move there.
+
         Raises:
             DataError: a column is missing, has a fixed meaning, or does not fit its role.
         """
         tables, skipped = {}, []
         chosen = tuple(f"{table}: {name}: " for table in self.roles for name in self.roles[table])
         notes = [note for note in dataset.report.notes if not note.startswith(chosen)]
+        for table, columns in self.roles.items():
+            moved = [name for name in columns if _belongs_elsewhere(dataset, table, name)]
+            for name in moved:
+                dataset, different = _moved(dataset, table, name)
+                if different:
+                    values = f"{different:,} {table} have events with different values"
+                    notes.append(f"{table}: {name}: {values}; the last one is used")
         for table, columns in self.roles.items():
             content: pa.Table = getattr(dataset, table)
             for name, role in columns.items():
@@ -152,7 +164,10 @@ class ColumnSchema:
                     if role == "skip":
                         continue
                     present = ", ".join(content.column_names)
-                    raise DataError(f"schema: {table} have no column {name!r} (columns: {present})")
+                    raise DataError(
+                        f"schema: {table} have no column {name!r} (columns: {present}); events "
+                        "keep columns of numbers and of repeated text only"
+                    )
                 index = content.column_names.index(name)
                 if role == "skip":
                     content = content.remove_column(index)
@@ -171,6 +186,36 @@ class ColumnSchema:
             notes.append(f"skipped by the schema: {', '.join(skipped)}")
         report = dataclasses.replace(dataset.report, notes=tuple(notes))
         return dataclasses.replace(dataset, **tables, report=report)
+
+
+def _belongs_elsewhere(dataset: Dataset, table: str, name: str) -> bool:
+    """Return whether a column of the items or users is in the events only."""
+    return (
+        table != "interactions"
+        and name not in getattr(dataset, table).column_names
+        and name in dataset.interactions.column_names
+        and name not in _OWN["interactions"]
+    )
+
+
+def _moved(dataset: Dataset, table: str, name: str) -> tuple[Dataset, int]:
+    """Move a column of the events to items or users.
+
+    Returns:
+        the data set, and the number of items or users with events of different values.
+    """
+    events, owners = dataset.interactions, getattr(dataset, table)
+    is_items = table == "items"
+    vocabulary = dataset.item_vocabulary if is_items else dataset.user_vocabulary
+    owner = vocabulary.index(events["item_id" if is_items else "user_id"].to_numpy())
+    last = np.full(len(vocabulary), -1)
+    np.maximum.at(last, owner, np.arange(len(owner)))  # Events are in time order.
+    values = events[name].combine_chunks()
+    codes = values.dictionary_encode().indices.fill_null(-1).to_numpy()
+    different = np.unique(owner[codes != codes[last[owner]]])
+    column = values.take(pa.array(last, mask=last < 0))
+    moved = {table: owners.append_column(name, column), "interactions": events.drop_columns([name])}
+    return dataclasses.replace(dataset, **moved), len(different)
 
 
 def _role(column: pa.ChunkedArray) -> Role:

@@ -100,6 +100,22 @@ user:
     assert stored.item_columns("text") == ["brand"]
 
 
+def test_columns_of_events_become_columns_of_items_and_users(tmp_path: Path) -> None:
+    """A log repeats the category of its item in each row; a click model reads it from the items."""
+    log = LOG | {"category": ["x", "y", "x", "y"], "plan": ["a", "b", "a", "a"]}
+    (tmp_path / "s.yaml").write_text("item:\n  category: category\nuser:\n  plan: category\n")
+    items = {"item_id": [6, 7, 8, 9]}
+    data = Dataset.from_frames(log, items, schema=tmp_path / "s.yaml")
+    assert data.items["category"].to_pylist() == [None, "x", "y", "y"]
+    assert data.users["plan"].to_pylist() == ["b", "a"]
+    assert {"category", "plan"}.isdisjoint(data.interactions.column_names)
+    assert "users: plan: 1 users have events with different values; the last one is used" in (
+        data.report.notes
+    )
+    assert not any(note.startswith("items: category: ") for note in data.report.notes)
+    assert data.item_columns("attribute") == ["category"]
+
+
 def test_a_folder_has_its_schema(tmp_path: Path) -> None:
     (tmp_path / "interactions.csv").write_text("user_id,item_id,timestamp\n1,7,0\n1,8,1\n")
     (tmp_path / "items.csv").write_text("item_id,shelf no,price\n7,1,10\n8,2,20\n")
