@@ -15,7 +15,6 @@ NO_LIBRARY = "its kernel is in the CUDA library, which this build lacks"
 _ELEMENTWISE = "a few elementwise torch ops, which torch.compile fuses"
 _OF_KERNELS = "calls ops with kernels, and a few elementwise torch ops"
 _PRIMITIVE = "a few torch ops on small tensors; the scans contain their own"
-_MISSING = "not written yet; the composite launches many torch ops"
 
 WITHOUT_KERNEL: dict[str, str] = {
     "code_flips": "one comparison and one sum over the codes",
