@@ -41,7 +41,7 @@ def build_info() -> BuildInfo:
         >>> recops.build_info()["backends"]["coaction"]
         'triton'
         >>> recops.build_info()["without_kernel"]["code_flips"]
-        'one comparison and one sum over the codes'
+        'a diagnosis: noise by elementwise torch ops, and matrix products'
     """
     cuda = cuda_library()
     cuda_ops = cuda.ops if cuda else []

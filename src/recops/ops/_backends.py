@@ -17,7 +17,7 @@ _OF_KERNELS = "calls ops with kernels, and a few elementwise torch ops"
 _PRIMITIVE = "a few torch ops on small tensors; the scans contain their own"
 
 WITHOUT_KERNEL: dict[str, str] = {
-    "code_flips": "one comparison and one sum over the codes",
+    "code_flips": "a diagnosis: noise by elementwise torch ops, and matrix products",
     "cosine_nearest_codes": _OF_KERNELS,
     "cosine_rq_encode": _OF_KERNELS,
     "dice": _ELEMENTWISE,

@@ -56,7 +56,7 @@ def codebook_overlap(
             of range, or the kernel is unknown.
 
     Time is O(K² · D) and memory O(K · D): the K × K matrix is never made. On a CUDA GPU, the
-    backward pass stores blocks of rows of it, at most 64 MB. There, a value that is not finite
+    backward pass stores blocks of rows of it, at most 67 MB. There, a value that is not finite
     raises an error only within :func:`recops.debug`; otherwise the results that it reaches are NaN.
 
     Source: O_π of "Decoupled residual quantization for robust semantic IDs" (DRQ), 2026. The paper
