@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,11 @@ from recops_models.evaluation.floors import floors
 from recops_models.evaluation.ranking_floors import ranking_floors
 from recops_models.examples.click import click_data
 from recops_models.examples.negatives import Law, other_items
+
+
+@pytest.fixture(autouse=True)
+def _one_thread(set_threads: Callable[[int], None]) -> None:
+    set_threads(1)  # The models are too small for a second thread.
 
 
 def events() -> Iterator[tuple[str, str, int]]:
