@@ -10,7 +10,7 @@ namespace recops::memory::cuda {
 
 struct GruShape {
   int inputs, size;
-  MatrixShape matrix;  // [3·size, inputs | size]: W of r, z and n, beside U
+  MatrixShape matrix;  // [3·size, inputs | size]: W of r, z and n, and after them U
 };
 
 __host__ __device__ constexpr GruShape gru_shape(int inputs, int size, int64_t offset) {
