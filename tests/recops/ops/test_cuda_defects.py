@@ -269,10 +269,10 @@ DEFECTS = [
     ),
     Defect(
         "one mask for all rows",
-        "trie/cuda_score_tiles.h",
+        "trie/cuda_batch.h",
         "trie_cuda shapes",
         {
-            "trie_.mask + int64_t{b} * trie_.mask_words": "trie_.mask",
+            "trie.mask + int64_t{b} * trie.mask_words": "trie.mask",
         },
     ),
     Defect(
@@ -301,7 +301,7 @@ DEFECTS = [
     ),
     Defect(
         "no check of a mask's version",
-        "trie/cuda_score_tiles.h",
+        "trie/cuda_batch.h",
         "trie_cuda errors",
         {
             "|| trie.mask_stamp[0] != trie.stamp[0]": "",

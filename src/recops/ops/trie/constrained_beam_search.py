@@ -84,6 +84,9 @@ def constrained_beam_search(
         ValueError: ``step`` returns another shape, a shape or number is invalid, or a prior of an
             item at a leaf of the result is NaN; also the errors of :func:`recops.trie_beam_step`.
 
+    The CUDA kernels raise no errors in data: the row has scores of NaN and items of −1.
+    :func:`recops.debug` raises them.
+
     Time is that of L calls of ``step`` and of :func:`recops.trie_beam_step`. Looking up the SIDs
     adds O(K · L · log num_nodes) per row, with K = ``num_beams``. The n items at the leaves of the
     result add O(n), with bans O(n · log bans), and with a prior O(n · log K) more. A 16-bit prior
