@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -18,7 +19,7 @@ from recops_models.recipes.job import OWN_DATA, Job
 from recops_models.recipes.resuming import check_replaceable
 from recops_models.recipes.run import run_job
 from recops_models.recipes.stage import Data
-from recops_models.recipes.trained import own_data
+from recops_models.recipes.trained import own_data, repeats_of
 from recops_models.training.device import AUTO, resolve_device
 
 
@@ -90,7 +91,7 @@ def train(
     )
     chosen = resolve_device(device)
     opened = data if isinstance(data, Dataset) else _open(job)
-    job = job.with_repeats_of(opened)
+    job = dataclasses.replace(job, repeats=job.repeats or repeats_of(opened))
     if isinstance(callbacks, Sequence):
         callbacks = CallbackList(*callbacks)
     folder, owner = output_folder(out)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -128,6 +129,7 @@ def train(
     from recops_models.recipes.resuming import check_replaceable, free_folder, holds
     from recops_models.recipes.run import run_job
     from recops_models.recipes.setting_text import parse_settings
+    from recops_models.recipes.trained import repeats_of
 
     try:
         job = Job.of(
@@ -143,7 +145,7 @@ def train(
     except ValueError as error:
         raise typer.BadParameter(str(error)) from error
     dataset = load_job_data(job)
-    job = job.with_repeats_of(dataset)
+    job = dataclasses.replace(job, repeats=job.repeats or repeats_of(dataset))
     if isinstance(dataset, Dataset):
         print_findings(dataset.report, err=as_json)
         _warn_of_ratings(dataset, job)

@@ -95,14 +95,6 @@ class Job:
         parts |= {part: replace_checked(parts[part], values) for part, values in chosen.items()}
         return cls(model, data, seed, split, parts, repeats)
 
-    def with_repeats_of(self, data: object) -> Job:
-        """Return the job with the treatment of repeats of a data set, if it has none itself."""
-        from recops_models.data.dataset import Dataset
-
-        if self.repeats is not None or not isinstance(data, Dataset):
-            return self
-        return dataclasses.replace(self, repeats=data.repeats)
-
     @property
     def recipe(self) -> Recipe:
         """Recipe of the model."""

@@ -25,6 +25,7 @@ from recops_models.recipes.trained import (
     load_trained,
     open_data,
     own_data,
+    repeats_of,
     task_of,
     with_repeats_of_job,
 )
@@ -77,7 +78,7 @@ def train_job(
         KeyboardInterrupt: the training was stopped; the folder has the last checkpoint.
     """
     device = resolve_device(device)
-    job = job.with_repeats_of(data)
+    job = dataclasses.replace(job, repeats=job.repeats or repeats_of(data))
     data = with_repeats_of_job(data, job)
     resume = resume and (folder / CONFIG).exists()
     if resume:

@@ -19,6 +19,7 @@ from recops_models.recipes.job import OWN_DATA, Job, load_job
 from recops_models.training.device import HOST, resolve_device
 
 if TYPE_CHECKING:
+    from recops_models.data.dataset import Repeats
     from recops_models.recipes.stage import Data
     from recops_models.training.task import AnyTask
 
@@ -88,6 +89,11 @@ def checked_data(folder: Path, job: Job, data: Data) -> Data:
     data = with_repeats_of_job(with_recorded_categories(folder, data), job)
     check_catalogue(folder, job, data)
     return data
+
+
+def repeats_of(data: Data) -> Repeats | None:
+    """Return the treatment of repeats of a data set; None for examples."""
+    return data.repeats if isinstance(data, Dataset) else None
 
 
 def with_repeats_of_job(data: Data, job: Job) -> Data:

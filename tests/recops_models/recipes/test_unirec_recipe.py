@@ -73,7 +73,7 @@ def test_training_with_shuffled_attributes_and_user_fields(small: Dataset, tmp_p
     assert job.parts["inputs"] == InputConfig(("class", "release_year"), True, ("gender", "age"))
     train_job(job, small, tmp_path)
     loaded_job, model = load_trained(tmp_path)
-    assert loaded_job == job.with_repeats_of(small)
+    assert loaded_job == replace(job, repeats=small.repeats)
     assert isinstance(model, UniRec)
     assert model.config.num_attributes == 2
     assert len(model.vocab_sizes) == 4
@@ -93,7 +93,7 @@ def test_the_paper_preset_becomes_plain_settings_of_the_job(small: Dataset, tmp_
     assert job == Job.of("unirec", "small", named, seed=0, quick=False)
     train_job(job, small, tmp_path)
     loaded_job, model = load_trained(tmp_path)
-    assert loaded_job == job.with_repeats_of(small)
+    assert loaded_job == replace(job, repeats=small.repeats)
     assert isinstance(model, UniRec)
     assert model.scores is None
     assert model.config.num_attributes == 2
@@ -162,7 +162,7 @@ def test_collaborative_codes_encode_the_vectors_of_a_sasrec(
     )
     assert torch.equal(semantic_ids.tokenizer.encode(rows), semantic_ids.codes)
     loaded_job, model = load_trained(tmp_path)
-    assert loaded_job == job.with_repeats_of(small)
+    assert loaded_job == replace(job, repeats=small.repeats)
     assert isinstance(model, Ranker)
     weights = model.state_dict()
     train_job(job, small, tmp_path, resume=True)
