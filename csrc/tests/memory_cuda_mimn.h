@@ -19,6 +19,7 @@ struct MimnCase {
   bool has_keys = true, ragged = true;
   int64_t every = 0;  // steps between checkpoints; 0: none
   Dtype dtype = Dtype::f32;
+  bool clips = false;  // head values and outputs are clipped
 
   int64_t heads() const { return 4 * inputs + 6; }
   int64_t checkpoints() const { return every > 0 && steps > 0 ? (steps - 1) / every : 0; }
@@ -74,6 +75,8 @@ class MimnProblem {
     for (int64_t count : {3 * h * 2 * d, 3 * h * h, 3 * h, c.heads() * (h + m), c.heads(), m * m, 3 * d * 2 * d,
                           3 * d * d, 3 * d, h * (h + d), h, m * d})
       weights.push_back(random_values(count, 0.3f));
+    if (c.clips)
+      for (int bias : {4, 10}) weights[bias] = random_values(static_cast<int64_t>(weights[bias].size()), 30);
     for (int64_t i = 0; i < c.rows; ++i) {
       if (c.ragged) lengths[i] = next_bits() % (c.steps + 1);
       // Padding is not read.
@@ -368,6 +371,7 @@ inline bool run_mimn(Dtype dtype) {
       {9, 5, 5, 6, 3, kCode, 2, true, true, 2},
       {5, 6, 6, 5, 4, kPaper, 1, false, false, 4},
       {5, 4, 3, 4, 2, kNone, 5, true, true, 1},
+      {4, 2, 6, 8, 3, kCode, 1, true, false, 2, Dtype::f32, true},
       {3, 3, 34, 9, 32, kCode, 0, false, false, 3},
       {2, 2, 100, 20, 6, kPaper, 2, true, false, 1},  // weights outside of shared memory
   };

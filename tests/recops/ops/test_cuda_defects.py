@@ -634,6 +634,118 @@ DEFECTS = [
         "trie_lookups_cuda sets",
         {" && (i < rows || offsets[rows] == count)": ""},
     ),
+    Defect(
+        "no barrier before the candidates of a slot",
+        "memory/cuda_hpmn.h",
+        "memory_cuda hpmn",
+        {
+            "(t + 1);\n      }\n      __syncthreads();": "(t + 1);\n      }",
+        },
+    ),
+    Defect(
+        "a slot updated at every event",
+        "memory/cuda_hpmn.h",
+        "memory_cuda hpmn",
+        {
+            "if (j < block_.updated[t % 2][u]) slot": "slot",
+        },
+    ),
+    Defect(
+        "runs of events off by a warp",
+        "memory/cuda_stream.h",
+        "memory_cuda hpmn",
+        {
+            "if (w < warp) before": "if (w <= warp) before",
+        },
+    ),
+    Defect(
+        "no lower bound on rows of events",
+        "memory/cuda_users.h",
+        "memory_cuda hpmn",
+        {
+            "if (row < 0 || row >= pool) return": "if (row >= pool) return",
+        },
+    ),
+    Defect(
+        "a length past the steps of a memory accepted",
+        "memory/cuda_users.h",
+        "memory_cuda mimn",
+        {
+            "0 <= length && length <= steps ?": "0 <= length ?",
+        },
+    ),
+    Defect(
+        "no barrier after the head",
+        "memory/cuda_mimn_step.h",
+        "memory_cuda mimn",
+        {
+            "find_head();\n    __syncthreads();": "find_head();",
+        },
+    ),
+    Defect(
+        "no barrier after the weights of slots",
+        "memory/cuda_mimn_step.h",
+        "memory_cuda mimn",
+        {
+            "find_weights();\n    __syncthreads();": "find_weights();",
+        },
+    ),
+    Defect(
+        "a shift past the last slot",
+        "memory/cuda_mimn_step.h",
+        "memory_cuda mimn",
+        {
+            "content, (lane + 1) % l_.m);": "content, lane + 1);",
+        },
+    ),
+    Defect(
+        "clipping without effect on gradients",
+        "memory/cuda_mimn_step_backward.h",
+        "memory_cuda mimn",
+        {
+            "return x < -20.0f || x > 20.0f ? 0.0f : grad;": "return x == x ? grad : 0.0f;",
+        },
+    ),
+    Defect(
+        "no barrier after a frame is stored",
+        "memory/cuda_mimn_backward.h",
+        "memory_cuda mimn",
+        {
+            "next_hidden + i); });\n      __syncthreads();": "next_hidden + i); });",
+        },
+    ),
+    Defect(
+        "r·h taken for the state in a gradient",
+        "memory/cuda_gradients.h",
+        "memory_cuda mimn",
+        {
+            "row < product.last_row ? product.second :": "false ? product.second :",
+        },
+    ),
+    Defect(
+        "one part of the gradients dropped",
+        "memory/cuda_gradients.h",
+        "memory_cuda mimn",
+        {
+            "for (int64_t part = 0; part < a.parts;": "for (int64_t part = 1; part < a.parts;",
+        },
+    ),
+    Defect(
+        "gradients of a slot that no event updated",
+        "memory/cuda_hpmn_backward.h",
+        "memory_cuda hpmn",
+        {
+            "if (is_updated(u)) grad.at(u, unit) = value;": "grad.at(u, unit) = value;",
+        },
+    ),
+    Defect(
+        "final gradients taken over too early",
+        "memory/cuda_mimn_backward.h",
+        "memory_cuda mimn",
+        {
+            "if (user.length == t) values_": "if (user.length <= t) values_",
+        },
+    ),
 ]
 
 
