@@ -47,8 +47,9 @@ DEFECTS: dict[str, tuple[str, str, str]] = {
         "2 without a guard",
     ),
     "a host read of an input": (
-        "call.num_tries = num_tries;",
-        "call.num_tries = num_tries + (stamp.const_data_ptr<int64_t>()[0] == 0);",
+        "call.num_tries = static_cast<int64_t>(tries.size() / kPerTrie);",
+        "call.num_tries = static_cast<int64_t>(tries.size() / kPerTrie) + "
+        "(tries[2].const_data_ptr<int64_t>()[0] == 0);",
         "Segmentation fault",
     ),
     "a host read of an output": (
@@ -68,6 +69,12 @@ def test_a_read_of_device_memory_ends_the_process(tmp_path: Path) -> None:
     assert "Segmentation fault" in result.stderr
 
 
+@pytest.mark.parametrize("defect", DEFECTS)
+def test_a_defect_changes_the_source(defect: str) -> None:
+    before, _, _ = DEFECTS[defect]
+    assert (CSRC / "trie/cuda_op.cpp").read_text().count(before) == 1
+
+
 @needs_compiler
 @pytest.mark.full
 @pytest.mark.parametrize("defect", DEFECTS)
@@ -75,9 +82,7 @@ def test_a_planted_defect_is_found(defect: str, tmp_path: Path) -> None:
     before, after, symptom = DEFECTS[defect]
     shutil.copytree(CSRC, tmp_path / "csrc")
     path = tmp_path / "csrc/trie/cuda_op.cpp"
-    code = path.read_text()
-    assert code.count(before) == 1
-    path.write_text(code.replace(before, after))
+    path.write_text(path.read_text().replace(before, after))
     result = run_script(STEP, build_library("trie_cuda_op", tmp_path, tmp_path / "csrc"))
     assert result.stdout == "started\n"
     assert symptom in result.stderr
