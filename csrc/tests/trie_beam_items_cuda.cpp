@@ -203,12 +203,16 @@ bool run(const Case& c) {
 // Errors in the data of row 1 make that row NaN. The other rows stay unchanged.
 template <class Damage>
 bool is_noticed(const char* what, const Damage& damage, bool has_priors = false) {
-  Case c{3, 9, 20, 300, 5, has_priors, true, 3, 2, true};
+  // With priors, some leaves are large.
+  Case c{3, 9, has_priors ? 200 : 20, 300, has_priors ? 2 : 5, has_priors, true, 3, 2, true};
   Search search(c);
   search.trie_index = {0, 1, 0};
   for (int64_t b = 0; b < 3; ++b)
-    for (int64_t m = 0; m < c.beams; ++m)
-      search.nodes[b * c.beams + m] = search.trie_of(b).level_starts[kDepth] + 3 * m;
+    for (int64_t m = 0; m < c.beams; ++m) {
+      const Trie& trie = search.trie_of(b);
+      const int64_t first = trie.level_starts[kDepth];
+      search.nodes[b * c.beams + m] = first + 3 * m % (trie.num_nodes - first);
+    }
   const Result before = search.run_cpu();
   damage(search);
   return in_orders(search, [&](const Result& actual) {

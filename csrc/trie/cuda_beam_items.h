@@ -173,7 +173,6 @@ class ItemChooser {
       selection.sort();
       for (int rank = threadIdx.x; rank < chosen; rank += kChooseThreads)
         write_item(first + rank, beam, items.end - 1 - static_cast<int>(selection[rank] & 0xffffffff));
-      __syncthreads();  // the next leaf uses the same memory
     }
   }
 

@@ -574,12 +574,6 @@ DEFECTS = [
         {"before += total;\n    }\n    __syncthreads();": "before += total;\n    }"},
     ),
     Defect(
-        "no barrier before the next large leaf",
-        "trie/cuda_beam_items.h",
-        "trie_beam_items_cuda",
-        {"__syncthreads();  // the next leaf uses the same memory": ""},
-    ),
-    Defect(
         "no barrier before an error is read",
         "trie/cuda_beam_items.h",
         "trie_beam_items_cuda",
