@@ -14,7 +14,7 @@ from recops_models.examples.click import ClickData
 from recops_models.examples.loader import Source
 
 
-class NewItems(NamedTuple):
+class DelayedItems(NamedTuple):
     """Items without training events.
 
     Attributes:
@@ -77,7 +77,7 @@ class SyntheticDelays:
             draw=lambda size, part: self._clicks(rng, quality, size),
         )
 
-    def draw_new(self, seed: int) -> NewItems:
+    def draw_new(self, seed: int) -> DelayedItems:
         """Draw the new items that belong to :meth:`draw` of the same seed."""
         quality = self._quality(np.random.default_rng(seed))
         rng = np.random.default_rng((seed, 1))
@@ -88,7 +88,7 @@ class SyntheticDelays:
         offsets = np.arange(len(histories) + 1) * self.events
         flat = histories.ravel() + 2
         shown = self._clicks(rng, quality, self.examples // 2, new=True).source()
-        return NewItems(number, Histories(offsets, flat, np.arange(len(flat))), shown)
+        return DelayedItems(number, Histories(offsets, flat, np.arange(len(flat))), shown)
 
     def domain(self) -> Int64Array:
         """Return ``[V]``, the domain of each known item; item i has row 2 + i of the table."""

@@ -13,7 +13,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from recops_evidence.experiments.synthetic_delays import NewItems
+from recops_evidence.experiments.synthetic_delays import DelayedItems
 from recops_evidence.harness.experiment import Metrics
 from recops_models.click.model import ClickModel
 from recops_models.data.dataset import Dataset
@@ -96,7 +96,7 @@ def categories(dataset: Dataset, data: ClickData) -> Int64Array:
     return category
 
 
-def new_figures(folder: Path, model: ClickModel, new: NewItems) -> Metrics:
+def new_figures(folder: Path, model: ClickModel, new: DelayedItems) -> Metrics:
     """Return ``auc_new``, the AUC on items without training events.
 
     Their vectors are the centre of their neighbours in the new histories, or the unknown row if the

@@ -60,7 +60,7 @@ CLAIMS = (
 )
 
 
-class ClaimResult(TypedDict):
+class ClaimFigures(TypedDict):
     """Outcome of a claim.
 
     Attributes:
@@ -86,7 +86,7 @@ def claim_results(
     values: Mapping[str, Mapping[str, RowValues]],
     metrics: Mapping[str, str],
     claims: Sequence[LeagueClaim] = CLAIMS,
-) -> list[ClaimResult]:
+) -> list[ClaimFigures]:
     """Return the outcomes of the claims whose rows are measured under two or more common seeds.
 
     Args:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from recops_evidence.harness.experiment import Setting
-from recops_evidence.league.row import Grid, Row
+from recops_evidence.league.row import Grid, LeagueRow
 
 _TRAINING: Mapping[str, Setting] = {
     "select": "gauc",
@@ -33,7 +33,7 @@ def _grid_of(net: str) -> Grid:
     return {**_RATES, f"{net}.dropout": _GRID["dropout"], f"{net}.table_std": _GRID["table_std"]}
 
 
-_RATES_ROW = Row(
+_RATES_ROW = LeagueRow(
     "rates",
     "rates",
     {
@@ -56,7 +56,7 @@ _RATES_ROW = Row(
     use="First of all: it trains in seconds, and shows what counts and recent labels explain.",
     avoid="A trained model is better by more than its cost.",
 )
-_SUM_POOL = Row(
+_SUM_POOL = LeagueRow(
     "sum-pool",
     "sum-pool",
     {**_TRAINING, **_NET},
@@ -64,7 +64,7 @@ _SUM_POOL = Row(
     use="Histories are short, or a request must cost little.",
     avoid="Candidates differ in which past events matter for them.",
 )
-_DIN = Row(
+_DIN = LeagueRow(
     "DIN",
     "din",
     {**_TRAINING, **_ATTENTION},
@@ -72,7 +72,7 @@ _DIN = Row(
     use="A first model with attention: robust, and order of events matters little.",
     avoid="Histories exceed a few hundred events per request.",
 )
-_ROCKET = Row(
+_ROCKET = LeagueRow(
     "Rocket's light net",
     "rocket",
     {
@@ -87,7 +87,7 @@ _ROCKET = Row(
     use="A request must cost little, and training may cost more.",
     avoid="The light net alone is already as good.",
 )
-_CAN = Row(
+_CAN = LeagueRow(
     "CAN",
     "can",
     {**_TRAINING, **_ATTENTION, "network": "16,8,4", "orders": 3},
@@ -95,7 +95,7 @@ _CAN = Row(
     use="Pairs of candidate and past item carry signal, and each pair is frequent.",
     avoid="Items are rare: every item has a network of its own.",
 )
-_GRU = Row(
+_GRU = LeagueRow(
     "GRU + attention",
     "gru-attention",
     {**_TRAINING, **_ATTENTION, **_GROUPED},
@@ -107,7 +107,7 @@ _LONG: Mapping[str, Mapping[str, Setting]] = {
     name: {"max_len": 200} for name in ("clicks:ml-100k", "clicks:ml-1m", "clicks:assist2017")
 }
 """Sets with long histories, which memories read."""
-_HPMN = Row(
+_HPMN = LeagueRow(
     "HPMN",
     "hpmn",
     {**_TRAINING, **_NET, **_GROUPED, "splits": "2,2,2,2", "state": 32, "hops": 3},
@@ -116,7 +116,7 @@ _HPMN = Row(
     use="Histories are long and must stay in a state of fixed size.",
     avoid="Few events per user.",
 )
-_MIMN = Row(
+_MIMN = LeagueRow(
     "MIMN",
     "mimn",
     {**_TRAINING, **_ATTENTION, **_GROUPED, "usage_scale": 50.0},
@@ -133,7 +133,7 @@ _DIEN_NET: Mapping[str, Setting] = {
     "auxiliary": "inner",
 }
 _DIEN_GRID: Grid = {**_GRID, "auxiliary_weight": (0.1, 0.3, 1.0)}
-_DIEN = Row(
+_DIEN = LeagueRow(
     "DIEN",
     "dien",
     {**_DIEN_NET, "update": "paper"},
@@ -141,7 +141,7 @@ _DIEN = Row(
     use="The order of events carries signal, and a request may cost several times that of DIN.",
     avoid="Requests with hundreds of candidates and long histories.",
 )
-_DIEN_RELEASED = Row(
+_DIEN_RELEASED = LeagueRow(
     "DIEN, released gate",
     "dien",
     {**_DIEN_NET, "update": "or"},
@@ -149,7 +149,7 @@ _DIEN_RELEASED = Row(
     use="As DIEN; the gate of the released code.",
     avoid="As DIEN.",
 )
-_RES_EMBEDDING = Row(
+_RES_EMBEDDING = LeagueRow(
     "Res-embedding on DIN",
     "res-embedding",
     {**_TRAINING, "base": "din", **_of("base", _ATTENTION), "tables": "adam"},
@@ -158,7 +158,7 @@ _RES_EMBEDDING = Row(
     avoid="Items are frequent.",
 )
 
-CLICK_ROWS: tuple[Row, ...] = (
+CLICK_ROWS: tuple[LeagueRow, ...] = (
     _RATES_ROW,
     _SUM_POOL,
     _DIN,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TypedDict
 
-from recops_evidence.league.claims import ClaimResult
+from recops_evidence.league.claims import ClaimFigures
 from recops_evidence.league.comparison import Mean
 from recops_evidence.league.sets import Kind
 
@@ -112,6 +112,6 @@ class LeagueResults(TypedDict):
     quick: bool
     runs: int
     core_hours: float
-    claims: list[ClaimResult]
+    claims: list[ClaimFigures]
     sets: list[SetResult]
     versions: dict[str, str]

@@ -20,7 +20,7 @@ from recops_evidence.harness.experiment import Run, Setting
 from recops_evidence.harness.run_store import Record, RunStore
 from recops_evidence.harness.runner import run_ahead
 from recops_evidence.league.click_league import ClickLeague
-from recops_evidence.league.row import Row
+from recops_evidence.league.row import LeagueRow
 from recops_models.callbacks import Callbacks
 from recops_models.data import load
 from recops_models.data.digest import dataset_digest
@@ -61,21 +61,21 @@ def _rates(scores: str) -> dict[str, Setting]:
 
 
 ROWS = (
-    Row("item and user rates", "rates", _rates("all:item,user"), is_seeded=False),
-    Row("recent labels", "rates", _rates("recent"), is_seeded=False),
-    Row("recent labels of the skill", "rates", _rates("recent:skill"), is_seeded=False),
-    Row(
+    LeagueRow("item and user rates", "rates", _rates("all:item,user"), is_seeded=False),
+    LeagueRow("recent labels", "rates", _rates("recent"), is_seeded=False),
+    LeagueRow("recent labels of the skill", "rates", _rates("recent:skill"), is_seeded=False),
+    LeagueRow(
         "item rate and recent labels",
         "rates",
         _rates("all:item,recent,recent:item,recent:skill"),
         is_seeded=False,
     ),
-    Row("boosting on all rates", "rates", _rates("boosting"), is_seeded=False),
-    Row(RIVAL, "din", _DIN),
-    Row("MIMN", "mimn", _MIMN),
-    Row("DIN + recent rates", recent_labels.din_recent.name, _DIN),
-    Row("MIMN, labels hidden", recent_labels.mimn_unlabelled.name, _MIMN),
-    Row("DIN, labels hidden", recent_labels.din_unlabelled.name, _DIN),
+    LeagueRow("boosting on all rates", "rates", _rates("boosting"), is_seeded=False),
+    LeagueRow(RIVAL, "din", _DIN),
+    LeagueRow("MIMN", "mimn", _MIMN),
+    LeagueRow("DIN + recent rates", recent_labels.din_recent.name, _DIN),
+    LeagueRow("MIMN, labels hidden", recent_labels.mimn_unlabelled.name, _MIMN),
+    LeagueRow("DIN, labels hidden", recent_labels.din_unlabelled.name, _DIN),
 )
 
 

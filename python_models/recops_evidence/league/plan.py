@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from recops_evidence.harness.experiment import AnyExperiment, ArmSettings, Run
 from recops_evidence.harness.plan import TUNING_SEED
 from recops_evidence.harness.run_store import Record
-from recops_evidence.league.row import Row
-from recops_evidence.league.search import FULL, Effort, Search, search
+from recops_evidence.league.row import LeagueRow
+from recops_evidence.league.search import FULL, Effort, TrialSearch, search
 from recops_evidence.league.sets import LeagueSet
 
 LONG_RUNS = ((600.0, 3), (120.0, 5))
@@ -30,7 +30,7 @@ class Entry:
     """
 
     of_set: LeagueSet
-    row: Row
+    row: LeagueRow
     experiment: AnyExperiment
 
     def settings(self, chosen: ArmSettings) -> ArmSettings:
@@ -55,7 +55,7 @@ class LeaguePlan:
     most_seeds: int = MOST_SEEDS
     quick: bool = False
 
-    def search(self, entry: Entry, finished: Mapping[Run, Record]) -> Search:
+    def search(self, entry: Entry, finished: Mapping[Run, Record]) -> TrialSearch:
         """Return the state of the tuning of an entry; no trial measures test."""
         of_set = entry.of_set
 
@@ -70,7 +70,7 @@ class LeaguePlan:
         return search(entry.row, self.effort, seeds, make, score, finished)
 
     def measured(
-        self, entry: Entry, finished: Mapping[Run, Record], tuned: Search | None = None
+        self, entry: Entry, finished: Mapping[Run, Record], tuned: TrialSearch | None = None
     ) -> list[Run]:
         """Return the measured runs of an entry, one per seed; empty before it is tuned.
 

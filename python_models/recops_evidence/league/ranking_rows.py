@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from recops_evidence.harness.experiment import Setting
-from recops_evidence.league.row import Grid, Row
+from recops_evidence.league.row import Grid, LeagueRow
 
 _TRAINING: Mapping[str, Setting] = {
     "select": "ndcg@10",
@@ -20,7 +20,7 @@ _GRID: Grid = {
     "weight_decay": (0.0, 0.01, 0.1),
 }
 
-_POPULARITY = Row(
+_POPULARITY = LeagueRow(
     "popularity",
     "popularity",
     is_baseline=True,
@@ -28,7 +28,7 @@ _POPULARITY = Row(
     use="There are no histories.",
     avoid="Users have events.",
 )
-_ITEM_KNN = Row(
+_ITEM_KNN = LeagueRow(
     "item-kNN",
     "item-knn",
     {
@@ -49,7 +49,7 @@ _ITEM_KNN = Row(
     use="Always first: it trains in seconds, and on sparse data it is hard to beat.",
     avoid="Order beyond the last few events carries signal.",
 )
-_EASE = Row(
+_EASE = LeagueRow(
     "EASE",
     "ease",
     {"history": 200},
@@ -60,7 +60,7 @@ _EASE = Row(
     use="Up to 30,000 items, and taste matters more than order.",
     avoid="Larger catalogues: it stores a weight per pair of items.",
 )
-_SASREC = Row(
+_SASREC = LeagueRow(
     "SASRec",
     "sasrec",
     {**_TRAINING, "history": 50, "width": 64, "heads": 2, "layers": 2},
@@ -69,7 +69,7 @@ _SASREC = Row(
     avoid="Sparse data, before item-kNN is tried.",
 )
 
-_SAMPLED = Row(
+_SAMPLED = LeagueRow(
     "SASRec, sampled softmax",
     "sasrec",
     {**_TRAINING, "history": 50, "width": 64, "heads": 2, "layers": 2, "negatives": 256},
@@ -84,7 +84,7 @@ _SEMANTIC: Mapping[str, Setting] = {
     **{"item_scores": 2.0, "item_loss": 4.0, "beams": 100},
     **{"attributes": "auto", "levels": 3, "codes": 256},
 }
-_UNIREC = Row(
+_UNIREC = LeagueRow(
     "UniRec",
     "unirec",
     {**_SEMANTIC, "negatives": 1600, "candidates": "beams"},
@@ -92,7 +92,7 @@ _UNIREC = Row(
     use="Millions of items, new items without events, or several tasks.",
     avoid="Small catalogues, whose items can all be scored.",
 )
-_UNIREC_SCORES = Row(
+_UNIREC_SCORES = LeagueRow(
     "UniRec, all item scores",
     "unirec",
     {**_SEMANTIC, "negatives": 0, "candidates": "scores"},
@@ -100,7 +100,7 @@ _UNIREC_SCORES = Row(
     use="Semantic IDs, and all items can be scored.",
     avoid="More than a million items.",
 )
-_TIGER = Row(
+_TIGER = LeagueRow(
     "TIGER",
     "tiger",
     {
@@ -114,7 +114,7 @@ _TIGER = Row(
     avoid="Accuracy or training time matters.",
 )
 
-RANKING_ROWS: tuple[Row, ...] = (
+RANKING_ROWS: tuple[LeagueRow, ...] = (
     _POPULARITY,
     _ITEM_KNN,
     _EASE,

@@ -17,7 +17,7 @@ from recops_evidence.league.plan import Entry, LeaguePlan
 from recops_evidence.league.ranking_league import RankingLeague
 from recops_evidence.league.ranking_rows import RANKING_ROWS
 from recops_evidence.league.results import league_results, user_values
-from recops_evidence.league.row import Row
+from recops_evidence.league.row import LeagueRow
 from recops_evidence.league.search import Effort
 from recops_evidence.league.sets import Kind, LeagueSet, chosen_sets
 from recops_evidence.league.stored import write_league
@@ -29,7 +29,7 @@ from recops_models.training.device import HOST, auto_device
 
 LEAGUE = "league"
 
-_ROWS: Mapping[Kind, tuple[Row, ...]] = {"clicks": CLICK_ROWS, "ranking": RANKING_ROWS}
+_ROWS: Mapping[Kind, tuple[LeagueRow, ...]] = {"clicks": CLICK_ROWS, "ranking": RANKING_ROWS}
 _EXPERIMENTS: Mapping[Kind, LeagueRun] = {"clicks": ClickLeague(), "ranking": RankingLeague()}
 _QUICK = Effort(trials=2, continued=1, widenings=0)
 

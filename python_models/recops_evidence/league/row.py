@@ -18,7 +18,7 @@ Grid: TypeAlias = Mapping[str, tuple[Setting, ...]]
 
 
 @dataclass(frozen=True, eq=False)
-class Row:
+class LeagueRow:
     """One row of a league table.
 
     Attributes:

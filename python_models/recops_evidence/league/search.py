@@ -8,11 +8,11 @@ from dataclasses import dataclass
 from recops_evidence.harness.experiment import ArmSettings, Run, Setting
 from recops_evidence.harness.run_store import Record
 from recops_evidence.harness.tuning import beyond
-from recops_evidence.league.row import Row
+from recops_evidence.league.row import LeagueRow
 
-MakeRun = Callable[[ArmSettings, int], Run]
+MakeTrial = Callable[[ArmSettings, int], Run]
 """Function that returns the trial run of settings under the n-th tuning seed."""
-Score = Callable[[Record], float]
+TrialScore = Callable[[Record], float]
 """Function that returns a trial's validation score; higher is better."""
 
 
@@ -35,7 +35,7 @@ FULL = Effort()
 
 
 @dataclass(frozen=True)
-class Search:
+class TrialSearch:
     """State of a row's tuning.
 
     Attributes:
@@ -54,13 +54,13 @@ class Search:
 
 
 def search(
-    row: Row,
+    row: LeagueRow,
     effort: Effort,
     seeds: int,
-    make: MakeRun,
-    score: Score,
+    make: MakeTrial,
+    score: TrialScore,
     finished: Mapping[Run, Record],
-) -> Search:
+) -> TrialSearch:
     """Return the state of the tuning, as a function of the finished runs.
 
     All combinations of :meth:`Row.draw` run under the first seed. The best ones continue under all
@@ -79,7 +79,7 @@ def search(
     grid = {name: list(values) for name, values in row.grid.items()}
     drawn = row.draw(effort.trials)
     if not row.grid:
-        return Search((), drawn[0], grid, trials=0)
+        return TrialSearch((), drawn[0], grid, trials=0)
     needed: dict[Run, None] = {}
 
     def mean_score(settings: ArmSettings, draws: int) -> float | None:
@@ -93,7 +93,7 @@ def search(
     first = {settings: mean_score(settings, 1) for settings in drawn}
     complete = {settings: value for settings, value in first.items() if value is not None}
     if len(complete) < len(drawn):
-        return Search(tuple(needed), None, grid, trials=len(drawn))
+        return TrialSearch(tuple(needed), None, grid, trials=len(drawn))
     ranked = sorted(drawn, key=lambda settings: -complete[settings])
     candidates = ranked[: effort.continued]
     for widening in range(effort.widenings + 1):
@@ -101,23 +101,25 @@ def search(
         final = {settings: value for settings, value in scores.items() if value is not None}
         trials = len(drawn) + widening
         if len(final) < len(candidates):
-            return Search(tuple(needed), None, grid, trials=trials)
+            return TrialSearch(tuple(needed), None, grid, trials=trials)
         best = max(candidates, key=lambda settings: final[settings])
         edges = _edges(row, grid, best)
         if not edges or widening == effort.widenings:
-            return Search(tuple(needed), best, grid, tuple(edges), trials)
+            return TrialSearch(tuple(needed), best, grid, tuple(edges), trials)
         name, value = next(iter(edges.items()))
         grid[name] = sorted([*grid[name], value], key=float)
         wider: ArmSettings = tuple(sorted({**dict(best), name: str(value)}.items()))
         first_score, level = mean_score(wider, 1), mean_score(best, 1)
         if first_score is None or level is None:
-            return Search(tuple(needed), None, grid, trials=trials + 1)
+            return TrialSearch(tuple(needed), None, grid, trials=trials + 1)
         if first_score > level:
             candidates.append(wider)
     raise AssertionError("the loop returns")
 
 
-def _edges(row: Row, grid: Mapping[str, list[Setting]], best: ArmSettings) -> dict[str, Setting]:
+def _edges(
+    row: LeagueRow, grid: Mapping[str, list[Setting]], best: ArmSettings
+) -> dict[str, Setting]:
     """Return the next value of each setting whose best value lies at an edge that can grow."""
     edges: dict[str, Setting] = {}
     for name, values in grid.items():

@@ -25,7 +25,7 @@ from recops_evidence.league.page import league_page
 from recops_evidence.league.plan import Entry, LeaguePlan
 from recops_evidence.league.protocol import faults
 from recops_evidence.league.results import league_results, user_values
-from recops_evidence.league.row import Row
+from recops_evidence.league.row import LeagueRow
 from recops_evidence.league.search import Effort
 from recops_evidence.league.sets import LeagueSet
 from recops_evidence.league.stored import read_league, read_user_values, write_league
@@ -34,11 +34,11 @@ from recops_models.callbacks import Callbacks
 USERS = 40
 SET = LeagueSet("ranking", "beauty", tuning_seeds=2)
 ROWS = (
-    Row("popularity", "popularity", is_baseline=True, is_seeded=False),
-    Row(
+    LeagueRow("popularity", "popularity", is_baseline=True, is_seeded=False),
+    LeagueRow(
         "item-kNN", "item-knn", grid={"decay": (0.5, 0.7)}, limits={"decay": 1.0}, is_baseline=True
     ),
-    Row("SASRec", "sasrec", {"epochs": 1}, {"learning_rate": (0.001, 0.003, 0.01)}),
+    LeagueRow("SASRec", "sasrec", {"epochs": 1}, {"learning_rate": (0.001, 0.003, 0.01)}),
 )
 COUNTS = {"users": USERS, "items": 9, "events": 90, "train": 50, "validation": 20, "test": 20}
 COUNTS |= {"context": 0, "test_users": USERS}

@@ -11,11 +11,11 @@ import pytest
 from recops_evidence.harness.experiment import ArmSettings, Run
 from recops_evidence.harness.run_store import Record
 from recops_evidence.league.click_league import ClickLeague
-from recops_evidence.league.row import Row
-from recops_evidence.league.search import Effort, Search, search
+from recops_evidence.league.row import LeagueRow
+from recops_evidence.league.search import Effort, TrialSearch, search
 
 GRID = {"learning_rate": (0.001, 0.003, 0.01), "dropout": (0.0, 0.3), "base": ("din", "dien")}
-ROW = Row("DIN", "din", {"width": 32}, GRID)
+ROW = LeagueRow("DIN", "din", {"width": 32}, GRID)
 
 
 def trial(settings: ArmSettings, draw: int) -> Run:
@@ -23,8 +23,8 @@ def trial(settings: ArmSettings, draw: int) -> Run:
 
 
 def tune(
-    row: Row, score: Callable[[Mapping[str, str], int], float], effort: Effort, seeds: int = 3
-) -> tuple[Search, list[Run]]:
+    row: LeagueRow, score: Callable[[Mapping[str, str], int], float], effort: Effort, seeds: int = 3
+) -> tuple[TrialSearch, list[Run]]:
     """Run every requested trial; return the finished search and the trials in their order."""
     records: dict[Run, Record] = {}
 
@@ -59,7 +59,7 @@ def test_the_best_trials_continue_under_all_seeds() -> None:
         lucky = settings["learning_rate"] == "0.001" and seed == 0
         return 0.7 if lucky else 0.6 if settings["learning_rate"] == "0.003" else 0.5
 
-    row = Row("DIN", "din", grid={"learning_rate": (0.0003, 0.001, 0.003, 0.01)})
+    row = LeagueRow("DIN", "din", grid={"learning_rate": (0.0003, 0.001, 0.003, 0.01)})
     state, runs = tune(row, score, Effort(trials=4, continued=2))
     assert dict(state.best or ())["learning_rate"] == "0.003"
     rates = Counter(dict(run.settings)["learning_rate"] for run in runs)
@@ -70,7 +70,7 @@ def test_a_grid_grows_until_the_best_value_is_inside() -> None:
     def score(settings: Mapping[str, str], seed: int) -> float:
         return -abs(math.log(float(settings["learning_rate"]) / 0.09))
 
-    row = Row("DIN", "din", grid={"learning_rate": (0.001, 0.003, 0.01)})
+    row = LeagueRow("DIN", "din", grid={"learning_rate": (0.001, 0.003, 0.01)})
     state, _ = tune(row, score, Effort(trials=3, continued=2))
     assert state.edges == ()
     assert state.grid["learning_rate"] == [0.001, 0.003, 0.01, 0.033, 0.11, 0.37]
@@ -79,7 +79,7 @@ def test_a_grid_grows_until_the_best_value_is_inside() -> None:
 
 
 def test_values_beyond_an_edge_continue_only_if_they_are_better_under_the_first_seed() -> None:
-    row = Row("DIN", "din", grid={"learning_rate": (0.001, 0.003)})
+    row = LeagueRow("DIN", "din", grid={"learning_rate": (0.001, 0.003)})
     state, runs = tune(
         row,
         lambda settings, _: -abs(math.log(float(settings["learning_rate"]) / 0.01)),
@@ -91,22 +91,22 @@ def test_values_beyond_an_edge_continue_only_if_they_are_better_under_the_first_
 
 
 def test_natural_bounds_and_texts_do_not_grow() -> None:
-    row = Row("DIN", "din", grid={"dropout": (0.0, 0.3), "base": ("din", "dien")})
+    row = LeagueRow("DIN", "din", grid={"dropout": (0.0, 0.3), "base": ("din", "dien")})
     state, _ = tune(row, lambda settings, _: -float(settings["dropout"]), Effort(), 1)
     assert state.grid["dropout"] == [0.0, 0.3]
-    row = Row("kNN", "item-knn", grid={"decay": (0.6, 0.9)}, limits={"decay": 1.0})
+    row = LeagueRow("kNN", "item-knn", grid={"decay": (0.6, 0.9)}, limits={"decay": 1.0})
     state, _ = tune(row, lambda settings, _: float(settings["decay"]), Effort(), 1)
     assert state.grid["decay"] == [0.6, 0.9]
 
 
 def test_remaining_edges_are_reported() -> None:
-    row = Row("DIN", "din", grid={"learning_rate": (0.001, 0.01)})
+    row = LeagueRow("DIN", "din", grid={"learning_rate": (0.001, 0.01)})
     state, _ = tune(row, lambda settings, _: float(settings["learning_rate"]), Effort(widenings=1))
     assert state.edges == ("learning_rate",)
 
 
 def test_failed_trials_rank_last() -> None:
-    row = Row("DIN", "din", grid={"learning_rate": (0.001, 0.01, 0.1)})
+    row = LeagueRow("DIN", "din", grid={"learning_rate": (0.001, 0.01, 0.1)})
     state, _ = tune(
         row,
         lambda settings, _: -math.inf if settings["learning_rate"] != "0.01" else 0.1,
@@ -117,6 +117,6 @@ def test_failed_trials_rank_last() -> None:
 
 def test_a_row_refuses_descending_grids_and_settings_given_twice() -> None:
     with pytest.raises(ValueError, match="learning_rate must have ascending values"):
-        Row("DIN", "din", grid={"learning_rate": (0.1, 0.01)})
+        LeagueRow("DIN", "din", grid={"learning_rate": (0.1, 0.01)})
     with pytest.raises(ValueError, match="dropout must be fixed or tuned, got both"):
-        Row("DIN", "din", {"dropout": 0.1}, {"dropout": (0.0, 0.1)})
+        LeagueRow("DIN", "din", {"dropout": 0.1}, {"dropout": (0.0, 0.1)})

@@ -20,7 +20,7 @@ from recops_evidence.harness.page.text import number, signed, span, table, witho
 from recops_evidence.harness.results import ArmResult, ClaimResult, DifferenceResult, Results
 from recops_models.evaluation.benjamini_hochberg import benjamini_hochberg
 
-Kind = Literal["headline", "ablation", "control"]
+ClaimKind = Literal["headline", "ablation", "control"]
 
 HEADLINE_SEEDS = 10
 """Number of seeds of headline claims by the protocol."""
@@ -48,7 +48,7 @@ _HEAD = (
 )
 
 
-class Block(NamedTuple):
+class ClaimBlock(NamedTuple):
     """One table of claims of a page.
 
     Attributes:
@@ -58,13 +58,13 @@ class Block(NamedTuple):
         differences: the difference behind each claim.
     """
 
-    kind: Kind
+    kind: ClaimKind
     content: Results
     claims: list[ClaimResult]
     differences: list[DifferenceResult]
 
 
-def blocks(page: str, runs: Runs) -> list[Block]:
+def blocks(page: str, runs: Runs) -> list[ClaimBlock]:
     """Return the tables that the comments of a page ask for.
 
     Raises:
@@ -87,9 +87,9 @@ def with_claim_tables(page: str, runs: Runs) -> str:
     return _BLOCK.sub(filled, page)
 
 
-def _block(match: re.Match[str], runs: Runs) -> Block:
-    if match["kind"] not in get_args(Kind):
-        raise ValueError(f"claims must be one of {get_args(Kind)}, got {match['kind']!r}")
+def _block(match: re.Match[str], runs: Runs) -> ClaimBlock:
+    if match["kind"] not in get_args(ClaimKind):
+        raise ValueError(f"claims must be one of {get_args(ClaimKind)}, got {match['kind']!r}")
     folder = match["folder"] or ""
     if folder not in runs:
         raise ValueError(f"claims must be in one of {sorted(runs)}, got {folder!r}")
@@ -106,12 +106,12 @@ def _block(match: re.Match[str], runs: Runs) -> Block:
         if not found:
             raise ValueError(f"{content['paper']} has no claim {name.strip()!r}")
         chosen += found
-    kind = cast("Kind", match["kind"])
+    kind = cast("ClaimKind", match["kind"])
     claims, differences = map(list, zip(*chosen, strict=True))
-    return Block(kind, content, claims, differences)
+    return ClaimBlock(kind, content, claims, differences)
 
 
-def _lines(block: Block) -> list[str]:
+def _lines(block: ClaimBlock) -> list[str]:
     triples = zip(block.claims, block.differences, _discoveries(block), strict=True)
     rows = [_row(*triple, block.content) for triple in triples]
     lines = table(*without_empty(_HEAD, rows))
@@ -120,7 +120,7 @@ def _lines(block: Block) -> list[str]:
     return lines
 
 
-def _discoveries(block: Block) -> list[bool | None]:
+def _discoveries(block: ClaimBlock) -> list[bool | None]:
     """Return which claims of an ablation are discoveries; None: the claim has a verdict."""
     if block.kind != "ablation":
         return [None] * len(block.claims)
@@ -175,7 +175,7 @@ def _verdict(claim: ClaimResult, difference: DifferenceResult, is_discovery: boo
     return "**discovery**" if is_as_claimed else "**discovery, opposite**"
 
 
-def _deviations(block: Block) -> list[str]:
+def _deviations(block: ClaimBlock) -> list[str]:
     """Return a paragraph on where the runs of headline claims differ from the protocol."""
     arms = _compared_arms(block)
     seeds = sorted({claim["seeds"] for claim in block.claims})
@@ -198,7 +198,7 @@ def _deviations(block: Block) -> list[str]:
     return [" ".join(lines)]
 
 
-def _compared_arms(block: Block) -> list[ArmResult]:
+def _compared_arms(block: ClaimBlock) -> list[ArmResult]:
     """Return the tuned arms of the claims, each once."""
     names = {
         (claim["id"], arm)

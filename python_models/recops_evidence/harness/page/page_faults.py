@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 
-from recops_evidence.harness.page.claim_tables import Block, Runs, blocks, with_claim_tables
+from recops_evidence.harness.page.claim_tables import ClaimBlock, Runs, blocks, with_claim_tables
 from recops_evidence.harness.page.length import length_fault
 from recops_evidence.harness.results import Results
 from recops_models.evaluation.holm import holm
@@ -54,7 +54,7 @@ def _faults(page: str, runs: Runs) -> Iterator[str]:
         yield too_long
 
 
-def _claim_faults(block: Block) -> Iterator[str]:
+def _claim_faults(block: ClaimBlock) -> Iterator[str]:
     for claim in block.claims:
         name = f"{claim['id']} on {claim['data']}"
         power = claim.get("power")

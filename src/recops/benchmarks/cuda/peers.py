@@ -14,7 +14,7 @@ import recops
 from recops.benchmarks.registry import Thunk
 
 PeerSearch = Callable[[Tensor], object]
-PeerStep = Callable[[Tensor, Tensor, Tensor, int], object]
+FlashStep = Callable[[Tensor, Tensor, Tensor, int], object]
 """Function of the logits ``[B, M, V]``, the beams' nodes, their scores, and the new beams."""
 
 
@@ -73,7 +73,7 @@ def flash_kmeans_search(codebook: Tensor) -> PeerSearch:
     return search
 
 
-def flashrec_step(trie: recops.SidTrie, level: int) -> PeerStep:
+def flashrec_step(trie: recops.SidTrie, level: int) -> FlashStep:
     """Return a step with FlashRec's fused mask and selection, for nodes of one level.
 
     A dense table holds the allowed tokens of each node. FlashRec masks only the best

@@ -34,7 +34,7 @@ class Problem(NamedTuple):
     capacity: Tensor
 
 
-Search: TypeAlias = Callable[[Problem, Tensor, Tensor, Tensor], Tensor]
+NearestOpenCode: TypeAlias = Callable[[Problem, Tensor, Tensor, Tensor], Tensor]
 """Function that returns the nearest open code with room for each item, or −1.
 
 Its arguments are the problem, the items, the loads, and which codes are open.
@@ -74,7 +74,7 @@ def repair(
     weight: Tensor,
     capacity: Tensor,
     nearest: Tensor,
-    search: Search,
+    search: NearestOpenCode,
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Check the arguments and move items, with a function that finds codes with room."""
     op = "balance_assignment"
@@ -113,7 +113,7 @@ def repair(
     return index.int(), _rounded(loads, capacity, x.dtype), (loads <= capacity).all()
 
 
-def _by_regret(problem: Problem, index: Tensor, search: Search) -> Tensor:
+def _by_regret(problem: Problem, index: Tensor, search: NearestOpenCode) -> Tensor:
     """Move items from codes above capacity to others, by added distance per unit of weight."""
     x, codebook, weight, capacity = problem
     loads = _loads(index, weight, len(codebook))
@@ -159,7 +159,7 @@ def _by_regret(problem: Problem, index: Tensor, search: Search) -> Tensor:
     return index
 
 
-def _heaviest_first(problem: Problem, index: Tensor, search: Search) -> Tensor | None:
+def _heaviest_first(problem: Problem, index: Tensor, search: NearestOpenCode) -> Tensor | None:
     """Assign items to their nearest code with room, heaviest first; None if one does not fit."""
     weight, capacity = problem.weight, problem.capacity
     order = weight.sort(descending=True, stable=True).indices

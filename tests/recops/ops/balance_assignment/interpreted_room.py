@@ -9,9 +9,9 @@ from torch import Tensor
 from recops.ops.balance_assignment import composite
 from recops.ops.balance_assignment.composite import Problem, nearest_with_room
 from recops.ops.balance_assignment.triton import launch, repair_assignment
-from recops.ops.balance_assignment.triton.launch import TILES, Tiles, search
+from recops.ops.balance_assignment.triton.launch import TILES, SearchTiles, search
 
-SMALL = Tiles(items=4, codes=8, dim=2, num_warps=1)
+SMALL = SearchTiles(items=4, codes=8, dim=2, num_warps=1)
 pytestmark = pytest.mark.filterwarnings("ignore::RuntimeWarning")  # numpy's, at overflow
 
 
@@ -21,7 +21,7 @@ def draw(rows: int, size: int, dim: int) -> Problem:
     return Problem(x, codebook, torch.rand(rows).double(), torch.rand(size).double() * 2)
 
 
-def assert_codes(problem: Problem, items: Tensor, tiles: Tiles) -> Tensor:
+def assert_codes(problem: Problem, items: Tensor, tiles: SearchTiles) -> Tensor:
     """Check the codes of a search against those of the composite; return them."""
     load = torch.rand(len(problem.codebook)).double()
     is_open = torch.rand(len(load)) < 0.8

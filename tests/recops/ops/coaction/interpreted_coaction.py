@@ -22,7 +22,7 @@ from recops.ops.coaction import triton as kernels
 from recops.ops.coaction.triton import launch as forward_launch
 from recops.ops.coaction.triton.gradients import candidate_gradients
 from recops.ops.coaction.triton.kernels.layers import activate
-from recops.ops.coaction.triton.launch import Inputs, forward
+from recops.ops.coaction.triton.launch import NetInputs, forward
 from recops.ops.coaction.triton.net import (
     LEAST_WIDTH,
     MOST_ORDERS,
@@ -30,7 +30,7 @@ from recops.ops.coaction.triton.net import (
     fits,
     make_net,
 )
-from recops.ops.coaction.triton.table import BACKWARD, FORWARD, MOST_SETS, Launch, select
+from recops.ops.coaction.triton.table import BACKWARD, FORWARD, MOST_SETS, EventTiles, select
 from recops.state.coaction import CoactionOptions
 
 pytestmark = pytest.mark.filterwarnings("ignore::RuntimeWarning")  # numpy's, at infinite values
@@ -53,13 +53,13 @@ NETWORKS: dict[str, tuple[tuple[int, ...], dict[str, Any]]] = {
 }
 
 
-def inputs_of(call: Call) -> Inputs:
-    return Inputs(
+def inputs_of(call: Call) -> NetInputs:
+    return NetInputs(
         call.feed.detach(), call.params.detach(), call.dims, CoactionOptions(**call.options)
     )
 
 
-def random_grad(inputs: Inputs) -> Tensor:
+def random_grad(inputs: NetInputs) -> Tensor:
     width = inputs.options.output_width(inputs.dims)
     return torch.randn(inputs.candidates, width).to(inputs.feed.dtype)
 
@@ -110,7 +110,7 @@ def test_histories_of_no_event_and_of_one(time: int) -> None:
 DIMS_OF = {32: (3, 12, 2), 64: (20, 12, 2)}
 
 
-def call_for(launch: Launch) -> Call:
+def call_for(launch: EventTiles) -> Call:
     """Return a call that fills a launch configuration, with several tiles of events."""
     time = 2 * launch.block_time + 3
     call = make_call(2, time, DIMS_OF[launch.values], ragged=False, orders=2)
@@ -119,7 +119,7 @@ def call_for(launch: Launch) -> Call:
 
 
 @pytest.mark.parametrize("launch", FORWARD, ids=str)
-def test_every_configuration_of_the_forward_pass(launch: Launch) -> None:
+def test_every_configuration_of_the_forward_pass(launch: EventTiles) -> None:
     call = call_for(launch)
     inputs = inputs_of(call)
     net = make_net(call.dims, inputs.options, backward=False)
@@ -130,7 +130,7 @@ def test_every_configuration_of_the_forward_pass(launch: Launch) -> None:
 
 
 @pytest.mark.parametrize("launch", BACKWARD, ids=str)
-def test_every_configuration_of_the_backward_pass(launch: Launch) -> None:
+def test_every_configuration_of_the_backward_pass(launch: EventTiles) -> None:
     call = call_for(launch)
     inputs, twin = inputs_of(call), call.twin()
     net = make_net(call.dims, inputs.options, backward=True)
@@ -281,7 +281,7 @@ def test_indices_out_of_range_give_nan(monkeypatch: pytest.MonkeyPatch) -> None:
     output = kernels.coaction_gather(*wrong, False, *settings)
     assert output[:8].isnan().all()
     assert torch.equal(output[8:], expected[8:])
-    inputs = Inputs(feed_table, params_table, dims, settings, history, targets)
+    inputs = NetInputs(feed_table, params_table, dims, settings, history, targets)
     grad = torch.ones_like(output)
     _, of_params = candidate_gradients(inputs, grad, torch.float32, torch.float32)
     assert of_params[[1, 2, 3, 5, 6, 7]].isnan().all()

@@ -14,14 +14,14 @@ pytest.importorskip("triton")
 from interpreted import assert_interpreted
 from recops.benchmarks.cuda.machine_code import KernelLaunch, recorded_launches
 from recops.ops.coaction.triton.gradients import candidate_gradients
-from recops.ops.coaction.triton.launch import Inputs, forward
+from recops.ops.coaction.triton.launch import NetInputs, forward
 from recops.ops.coaction.triton.net import MOST_WIDTH, make_net
 from recops.ops.coaction.triton.table import (
     BACKWARD,
     FORWARD,
     MOST_SETS,
     MOST_VALUES,
-    Launch,
+    EventTiles,
     select,
 )
 from recops.state.coaction import CoactionOptions
@@ -85,11 +85,11 @@ def launches_of(
             torch.zeros(2, time, dtype=torch.int64),
             torch.zeros(2, dtype=torch.int64),
         )
-        inputs = Inputs(
+        inputs = NetInputs(
             torch.zeros(9, dims[0], dtype=dtype), params, dims, settings, history, targets
         )
     else:
-        inputs = Inputs(torch.zeros(2, time, dims[0], dtype=dtype), params, dims, settings)
+        inputs = NetInputs(torch.zeros(2, time, dims[0], dtype=dtype), params, dims, settings)
     out = torch.zeros(2, settings.output_width(dims), dtype=dtype)
     with recorded_launches() as launches:
         forward(inputs, out)
@@ -128,7 +128,7 @@ def test_every_network_compiles(network: str, capability: int, dtype: torch.dtyp
 
 
 @pytest.mark.parametrize("table", [FORWARD, BACKWARD], ids=["forward", "backward"])
-def test_every_class_of_the_table_is_selected(table: tuple[Launch, ...]) -> None:
+def test_every_class_of_the_table_is_selected(table: tuple[EventTiles, ...]) -> None:
     assert {select(table, values, 1) for values in range(1, MOST_VALUES + 1)} == set(table)
     assert select(table, MOST_VALUES, MOST_SETS) == table[-1]
 

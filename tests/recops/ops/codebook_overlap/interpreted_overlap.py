@@ -16,11 +16,11 @@ from recops.ops.codebook_overlap.triton import (
     codebook_overlap_backward,
     launch,
 )
-from recops.ops.codebook_overlap.triton.launch import TILES, Tiles, gradients, overlaps
+from recops.ops.codebook_overlap.triton.launch import TILES, OverlapTiles, gradients, overlaps
 
 pytestmark = pytest.mark.filterwarnings("ignore::RuntimeWarning")  # numpy's, at overflow
 KERNELS = ["bhattacharyya", "product", "minimum"]
-SMALL = Tiles(
+SMALL = OverlapTiles(
     rows=8, backward_rows=4, others=4, dim=4, force_rows=4, force_dim=4, unroll=2, split=8,
     most_splits=3, forces=150, num_warps=1,
 )  # fmt: skip
@@ -43,7 +43,7 @@ def expected_results(
 
 
 def assert_results(
-    codebook: Tensor, usage: Tensor, sigma: float, kernel: str, tiles: Tiles
+    codebook: Tensor, usage: Tensor, sigma: float, kernel: str, tiles: OverlapTiles
 ) -> None:
     grads = torch.tensor(1.5), torch.randn(len(codebook))
     expected = expected_results(codebook, usage, sigma, kernel, grads)

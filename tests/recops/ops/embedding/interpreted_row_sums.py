@@ -12,14 +12,14 @@ from interpreted import HostReads
 from recops.ops.embedding.triton.row_sums import (
     NARROW,
     WIDE,
-    Tiles,
+    RowTiles,
     sort_rows,
     sum_by_row,
     sum_sorted,
 )
 
 DTYPES = [torch.float32, torch.bfloat16, torch.float16]
-SMALL = Tiles(pieces=4, rows=2, pieces_of_row=2, dim=4, num_warps=1)
+SMALL = RowTiles(pieces=4, rows=2, pieces_of_row=2, dim=4, num_warps=1)
 
 
 def expected_sums(
@@ -53,7 +53,7 @@ def test_sums(dim: int, index: torch.dtype, dtype: torch.dtype) -> None:
 
 
 @pytest.mark.parametrize("tiles", [NARROW, WIDE], ids=["narrow", "wide"])
-def test_every_table_entry(tiles: Tiles) -> None:
+def test_every_table_entry(tiles: RowTiles) -> None:
     values, rows = torch.randn(300, tiles.dim + 3), torch.randint(0, 3, (300,))
     expected = expected_sums(values, rows, 20)
     assert_sums(sum_sorted(values, sort_rows(rows, 20), tiles=tiles), expected)

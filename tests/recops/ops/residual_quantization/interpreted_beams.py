@@ -12,10 +12,10 @@ from recops.ops.residual_quantization.triton import beams, nearest_codes, rq_enc
 from recops.ops.residual_quantization.triton.beams import (
     PRODUCTS,
     SELECTIONS,
-    Configuration,
+    BeamConfiguration,
+    BeamSelection,
     ErrorTiles,
     ProductTiles,
-    Selection,
     search,
 )
 
@@ -27,18 +27,20 @@ Books = list[Tensor]
 Paths = tuple[Tensor, Tensor]
 
 
-def small(candidates: int = 64, chunk_values: int = 1 << 20) -> Configuration:
+def small(candidates: int = 64, chunk_values: int = 1 << 20) -> BeamConfiguration:
     """Return a configuration with small tiles, so that small inputs have several of each."""
     products = ProductTiles(most_rows=1, rows=16, words=16, dim=16, num_warps=1)
-    selection = Selection(most_beams=1, candidates=candidates)
-    return Configuration(products, selection, ErrorTiles(paths=4, columns=16), chunk_values)
+    selection = BeamSelection(most_beams=1, candidates=candidates)
+    return BeamConfiguration(products, selection, ErrorTiles(paths=4, columns=16), chunk_values)
 
 
 def draw(rows: int, dim: int, sizes: list[int]) -> tuple[Tensor, Books]:
     return torch.randn(rows, dim), [torch.randn(size, dim) / 2 for size in sizes]
 
 
-def encode(x: Tensor, books: Books, beam: int, configuration: Configuration | None = None) -> Paths:
+def encode(
+    x: Tensor, books: Books, beam: int, configuration: BeamConfiguration | None = None
+) -> Paths:
     sizes = [len(book) for book in books]
     return search(
         x, torch.cat(books), sizes, beam, beam, is_strict=True, configuration=configuration
@@ -46,7 +48,7 @@ def encode(x: Tensor, books: Books, beam: int, configuration: Configuration | No
 
 
 def assert_paths(
-    x: Tensor, books: Books, beam: int, configuration: Configuration | None = None
+    x: Tensor, books: Books, beam: int, configuration: BeamConfiguration | None = None
 ) -> Paths:
     """Check paths and errors against the CPU kernel; return them."""
     codes, errors = encode(x, books, beam, configuration)
@@ -89,11 +91,11 @@ def test_segments_do_not_change_results(candidates: int) -> None:
 
 @pytest.mark.parametrize("products", PRODUCTS, ids=str)
 @pytest.mark.parametrize("selection", SELECTIONS, ids=str)
-def test_every_configuration(products: ProductTiles, selection: Selection) -> None:
+def test_every_configuration(products: ProductTiles, selection: BeamSelection) -> None:
     """Sizes leave a remainder of every tile."""
     x, books = draw(1, 70, [70, 75])
     beam = 5 if selection is SELECTIONS[0] else 130
-    assert_paths(x, books, beam, Configuration(products, selection))
+    assert_paths(x, books, beam, BeamConfiguration(products, selection))
 
 
 def test_rows_of_16_bits_with_codebooks_of_32() -> None:

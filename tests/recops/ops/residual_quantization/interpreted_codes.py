@@ -14,11 +14,11 @@ from recops.ops.residual_quantization.triton import (
     rq_decode,
     rq_decode_backward,
 )
-from recops.ops.residual_quantization.triton.codes import DECODE, MOST_LEVELS, Tiles, decode
+from recops.ops.residual_quantization.triton.codes import DECODE, MOST_LEVELS, CodeTiles, decode
 
 DTYPES = [torch.float32, torch.bfloat16, torch.float16]
 INDICES = [torch.int32, torch.int64]
-SMALL = Tiles(dim=100, rows=4, columns=4)
+SMALL = CodeTiles(dim=100, rows=4, columns=4)
 
 
 def draw(rows: int, dim: int, sizes: list[int]) -> tuple[Tensor, list[Tensor]]:
@@ -47,7 +47,7 @@ def test_decoded_rows(
 
 
 @pytest.mark.parametrize("tiles", DECODE, ids=str)
-def test_every_entry_of_the_table(tiles: Tiles) -> None:
+def test_every_entry_of_the_table(tiles: CodeTiles) -> None:
     """Sizes leave a remainder of every tile."""
     drawn, books = draw(tiles.rows + 3, min(tiles.dim, 300), [7, 5])
     expected = reference.rq_decode(drawn, books)

@@ -15,7 +15,7 @@ from recops.ops.balance_assignment.triton.kernels.room import nearest_with_room 
 _MOST_VALUES = 2**31 - 1
 
 
-class Tiles(NamedTuple):
+class SearchTiles(NamedTuple):
     """Tile of the search. It was not tuned on a GPU."""
 
     items: int = 8
@@ -24,7 +24,7 @@ class Tiles(NamedTuple):
     num_warps: int = 1
 
 
-TILES = Tiles()
+TILES = SearchTiles()
 
 
 def repair_assignment(
@@ -37,7 +37,7 @@ def repair_assignment(
 
 
 def search(
-    problem: Problem, items: Tensor, load: Tensor, is_open: Tensor, tiles: Tiles = TILES
+    problem: Problem, items: Tensor, load: Tensor, is_open: Tensor, tiles: SearchTiles = TILES
 ) -> Tensor:
     """Return the nearest open code with room for each item at these loads, or −1.
 

@@ -17,9 +17,9 @@ from recops.ops._shapes import check_shape
 from recops.ops._triton_device import on_device
 from recops.ops.coaction.composite import check_multi, check_one, check_tables, event_rows
 from recops.ops.coaction.triton.kernels.backward import coaction_backward as kernel
-from recops.ops.coaction.triton.launch import Inputs
+from recops.ops.coaction.triton.launch import NetInputs
 from recops.ops.coaction.triton.net import make_net
-from recops.ops.coaction.triton.table import BACKWARD, Launch, select
+from recops.ops.coaction.triton.table import BACKWARD, EventTiles, select
 from recops.ops.embedding.triton import sum_by_row
 from recops.state.coaction import CoactionOptions
 
@@ -29,7 +29,7 @@ def coaction_backward(
 ) -> tuple[Tensor, Tensor]:
     """Compute the gradients of feed and params."""
     op = "coaction_backward"
-    inputs = Inputs(feed, params, dims, CoactionOptions(*options))
+    inputs = NetInputs(feed, params, dims, CoactionOptions(*options))
     check_one(op, feed, params, dims, inputs.options)
     if not inputs.fit():
         result: tuple[Tensor, Tensor] = composite(op)(grad, feed, params, dims, *options)
@@ -51,7 +51,7 @@ def coaction_multi_backward(
     settings = CoactionOptions(*options)
     pair_dims = check_multi(op, feeds, params, dims, depths, settings)
     pairs = [
-        Inputs(feed, rows, layers, settings)
+        NetInputs(feed, rows, layers, settings)
         for feed, rows, layers in zip(feeds, params, pair_dims, strict=True)
     ]
     if not all(pair.fit() for pair in pairs):
@@ -117,11 +117,11 @@ def coaction_gather_backward_sparse(
 
 
 def candidate_gradients(
-    inputs: Inputs,
+    inputs: NetInputs,
     grad: Tensor,
     event_dtype: torch.dtype,
     params_dtype: torch.dtype,
-    launch: Launch | None = None,
+    launch: EventTiles | None = None,
 ) -> tuple[Tensor, Tensor]:
     """Return gradients per candidate: of its user's events ``[B, T, d0]``, and of its parameters.
 
@@ -146,7 +146,7 @@ def candidate_gradients(
     return of_events, of_params
 
 
-def _pair_gradients(inputs: Inputs, grad: Tensor) -> tuple[Tensor, Tensor]:
+def _pair_gradients(inputs: NetInputs, grad: Tensor) -> tuple[Tensor, Tensor]:
     """Return the gradients of feed and params of one network."""
     feed, users = inputs.feed, inputs.options.feed_index
     dtype = feed.dtype if users is None else torch.float32
@@ -166,17 +166,17 @@ def _tables(
     targets: Tensor,
     dims: Sequence[int],
     settings: CoactionOptions,
-) -> Inputs | None:
+) -> NetInputs | None:
     """Return the checked inputs of a gather, or None if they do not fit the kernels."""
     check_tables(op, feed_table, history, params_table, targets, dims, settings)
-    inputs = Inputs(feed_table, params_table, dims, settings, history, targets)
+    inputs = NetInputs(feed_table, params_table, dims, settings, history, targets)
     if not inputs.fit():
         return None
     check_shape(op, "grad", grad, inputs.candidates, settings.output_width(dims))
     return inputs
 
 
-def _rows_of_events(inputs: Inputs) -> Tensor:
+def _rows_of_events(inputs: NetInputs) -> Tensor:
     """Return the table row of each candidate's events ``[B · T]``, −1 past the lengths."""
     assert inputs.history is not None
     rows, users = event_rows(inputs.history, inputs.options.lengths), inputs.options.feed_index

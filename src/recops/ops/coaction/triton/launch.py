@@ -13,7 +13,7 @@ from recops.ops._triton_device import OLDEST_CAPABILITY, capability, on_device
 from recops.ops.coaction.composite import check_multi, check_one, check_tables
 from recops.ops.coaction.triton.kernels.forward import coaction_forward
 from recops.ops.coaction.triton.net import fits, make_net
-from recops.ops.coaction.triton.table import FORWARD, Launch, select
+from recops.ops.coaction.triton.table import FORWARD, EventTiles, select
 from recops.state.coaction import CoactionOptions
 
 _DTYPES = (torch.float32, torch.bfloat16, torch.float16)
@@ -21,7 +21,7 @@ _INT32_MAX = 2**31 - 1
 _MOST_TIME = 1 << 30
 
 
-class Inputs(NamedTuple):
+class NetInputs(NamedTuple):
     """Inputs of one network: rows of histories and of parameters.
 
     ``feed`` is ``[U, T, d0]``, or a table ``[N, d0]`` if there is a ``history [U, T]``. ``targets``
@@ -84,7 +84,7 @@ def coaction(feed: Tensor, params: Tensor, dims: Sequence[int], *options: Any) -
     Outside :func:`recops.debug`, a length or a user out of range raises no error, because a check
     would wait for the device. The results of its candidates are then NaN.
     """
-    inputs = Inputs(feed, params, dims, CoactionOptions(*options))
+    inputs = NetInputs(feed, params, dims, CoactionOptions(*options))
     check_one("coaction", feed, params, dims, inputs.options)
     if not inputs.fit():
         result: Tensor = composite("coaction")(feed, params, dims, *options)
@@ -105,7 +105,7 @@ def coaction_gather(
 ) -> Tensor:
     """Compute ``recops::coaction_gather``; an index out of range gives NaN, as in coaction."""
     settings = CoactionOptions(*options)
-    inputs = Inputs(feed_table, params_table, dims, settings, history, targets)
+    inputs = NetInputs(feed_table, params_table, dims, settings, history, targets)
     check_tables("coaction_gather", feed_table, history, params_table, targets, dims, settings)
     if not inputs.fit():
         result: Tensor = composite("coaction_gather")(
@@ -128,7 +128,7 @@ def coaction_multi(
     settings = CoactionOptions(*options)
     pair_dims = check_multi("coaction_multi", feeds, params, dims, depths, settings)
     pairs = [
-        Inputs(feed, rows, layers, settings)
+        NetInputs(feed, rows, layers, settings)
         for feed, rows, layers in zip(feeds, params, pair_dims, strict=True)
     ]
     if not all(pair.fit() for pair in pairs):
@@ -141,7 +141,7 @@ def coaction_multi(
     return out
 
 
-def forward(inputs: Inputs, out: Tensor, launch: Launch | None = None) -> None:
+def forward(inputs: NetInputs, out: Tensor, launch: EventTiles | None = None) -> None:
     """Write the results of one network on the current stream.
 
     Args:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 
-class Launch(NamedTuple):
+class EventTiles(NamedTuple):
     """Launch for networks with at most ``values`` values per event, in tiles of events.
 
     The values are those of the feed and of the layers that run at every event. ``sets`` is the
@@ -27,16 +27,16 @@ MOST_VALUES = 64
 MOST_SETS = 3
 
 FORWARD = (
-    Launch(values=32, sets=MOST_SETS, block_time=16, num_warps=1),
-    Launch(values=MOST_VALUES, sets=MOST_SETS, block_time=16, num_warps=4),
+    EventTiles(values=32, sets=MOST_SETS, block_time=16, num_warps=1),
+    EventTiles(values=MOST_VALUES, sets=MOST_SETS, block_time=16, num_warps=4),
 )
 
 BACKWARD = (
-    Launch(values=32, sets=1, block_time=16, num_warps=1),
-    Launch(values=MOST_VALUES, sets=MOST_SETS, block_time=16, num_warps=4),
+    EventTiles(values=32, sets=1, block_time=16, num_warps=1),
+    EventTiles(values=MOST_VALUES, sets=MOST_SETS, block_time=16, num_warps=4),
 )
 
 
-def select(table: tuple[Launch, ...], values: int, sets: int) -> Launch:
+def select(table: tuple[EventTiles, ...], values: int, sets: int) -> EventTiles:
     """Return the first launch of a table whose class contains a network."""
     return next(row for row in table if values <= row.values and sets <= row.sets)

@@ -18,7 +18,7 @@ _MOST_SIZE = 1 << 24
 _MOST_VALUES = 2**31 - 1
 
 
-class Tiles(NamedTuple):
+class OverlapTiles(NamedTuple):
     """Tile sizes of both kernels. They were not tuned on a GPU.
 
     A thread of the only warp holds all rows of a few columns, so that loads do not limit the sums.
@@ -41,7 +41,7 @@ class Tiles(NamedTuple):
     num_warps: int = 1
 
 
-TILES = Tiles()
+TILES = OverlapTiles()
 
 
 def codebook_overlap(
@@ -86,7 +86,7 @@ def codebook_overlap_backward(
 
 
 def overlaps(
-    codebook: Tensor, usage: Tensor, sigma: float, kernel: str, tiles: Tiles = TILES
+    codebook: Tensor, usage: Tensor, sigma: float, kernel: str, tiles: OverlapTiles = TILES
 ) -> tuple[Tensor, Tensor]:
     """Return the overlap and the row sums on the current stream; see :func:`codebook_overlap`.
 
@@ -112,7 +112,7 @@ def gradients(
     usage: Tensor,
     sigma: float,
     kernel: str,
-    tiles: Tiles = TILES,
+    tiles: OverlapTiles = TILES,
 ) -> tuple[Tensor, Tensor]:
     """Return the gradients of codebook and usage on the current stream, see above.
 
@@ -138,7 +138,7 @@ class _Pairs:
     """Launches of both kernels for one codebook."""
 
     def __init__(
-        self, codebook: Tensor, usage: Tensor, sigma: float, kernel: str, tiles: Tiles
+        self, codebook: Tensor, usage: Tensor, sigma: float, kernel: str, tiles: OverlapTiles
     ) -> None:
         self.codebook, self.usage, self.tiles = codebook.contiguous(), usage.contiguous(), tiles
         padding = -codebook.shape[1] % tiles.dim

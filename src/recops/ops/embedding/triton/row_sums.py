@@ -14,7 +14,7 @@ PIECE = 16
 """Number of entries of a piece."""
 
 
-class Tiles(NamedTuple):
+class RowTiles(NamedTuple):
     """Tile sizes of both kernels: pieces, rows, pieces of a row, and columns of a program."""
 
     pieces: int
@@ -24,8 +24,8 @@ class Tiles(NamedTuple):
     num_warps: int
 
 
-NARROW = Tiles(pieces=16, rows=8, pieces_of_row=8, dim=16, num_warps=4)
-WIDE = Tiles(pieces=8, rows=2, pieces_of_row=8, dim=64, num_warps=4)
+NARROW = RowTiles(pieces=16, rows=8, pieces_of_row=8, dim=16, num_warps=4)
+WIDE = RowTiles(pieces=8, rows=2, pieces_of_row=8, dim=64, num_warps=4)
 
 
 class SortedRows(NamedTuple):
@@ -70,7 +70,7 @@ def sum_sorted(
     weight: Tensor | None = None,
     repeats: int = 1,
     dtype: torch.dtype = torch.float32,
-    tiles: Tiles | None = None,
+    tiles: RowTiles | None = None,
 ) -> Tensor:
     """Return ``out[r] = Σ weight[v] · values[v]``, with v = e // repeats, over the entries e of r.
 

@@ -51,7 +51,7 @@ class ProductTiles(NamedTuple):
     num_warps: int
 
 
-class Selection(NamedTuple):
+class BeamSelection(NamedTuple):
     """Number of continuations that one program selects from, for at most ``most_beams`` paths.
 
     Lists that are merged have as many entries in one program, but at least those of two lists.
@@ -68,14 +68,14 @@ class ErrorTiles(NamedTuple):
     columns: int
 
 
-class Configuration(NamedTuple):
+class BeamConfiguration(NamedTuple):
     """Tile sizes of all kernels.
 
     ``chunk_values`` limits the entries of the workspace, which rows share chunk by chunk.
     """
 
     products: ProductTiles
-    selection: Selection
+    selection: BeamSelection
     errors: ErrorTiles = ErrorTiles(paths=8, columns=128)
     chunk_values: int = 1 << 25
 
@@ -85,8 +85,8 @@ PRODUCTS = (
     ProductTiles(most_rows=2**63, rows=128, words=64, dim=32, num_warps=8),
 )
 SELECTIONS = (
-    Selection(most_beams=128, candidates=1024),
-    Selection(most_beams=MOST_BEAMS, candidates=8192),
+    BeamSelection(most_beams=128, candidates=1024),
+    BeamSelection(most_beams=MOST_BEAMS, candidates=8192),
 )
 """Tiles by size. They follow from instruction counts and were not tuned on a GPU."""
 
@@ -138,7 +138,7 @@ def search(
     num_paths: int,
     *,
     is_strict: bool,
-    configuration: Configuration | None = None,
+    configuration: BeamConfiguration | None = None,
 ) -> tuple[Tensor, Tensor]:
     """Return the best paths of each row on the current stream; see :func:`recops.rq_encode_beams`.
 
@@ -168,9 +168,9 @@ def search(
     return codes, errors
 
 
-def select(rows: int, beam: int) -> Configuration:
+def select(rows: int, beam: int) -> BeamConfiguration:
     """Return the configuration for a number of rows and of paths."""
-    return Configuration(
+    return BeamConfiguration(
         next(tiles for tiles in PRODUCTS if rows <= tiles.most_rows),
         next(tiles for tiles in SELECTIONS if beam <= tiles.most_beams),
     )
@@ -189,7 +189,7 @@ class _Search:
 
     def __init__(
         self,
-        configuration: Configuration,
+        configuration: BeamConfiguration,
         codewords: Tensor,
         sizes: Sequence[int],
         beam: int,

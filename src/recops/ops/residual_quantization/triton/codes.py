@@ -29,7 +29,7 @@ _ROWS_OF_CODES = 256
 _ENTRIES_OF_WEIGHTS = 1024
 
 
-class Tiles(NamedTuple):
+class CodeTiles(NamedTuple):
     """Rows and columns of one program of decoding, for at most ``dim`` columns."""
 
     dim: int
@@ -38,9 +38,9 @@ class Tiles(NamedTuple):
 
 
 DECODE = (
-    Tiles(dim=16, rows=128, columns=16),
-    Tiles(dim=64, rows=32, columns=64),
-    Tiles(dim=2**31, rows=8, columns=256),
+    CodeTiles(dim=16, rows=128, columns=16),
+    CodeTiles(dim=64, rows=32, columns=64),
+    CodeTiles(dim=2**31, rows=8, columns=256),
 )
 """Tiles by number of columns. They were not tuned on a GPU."""
 
@@ -102,7 +102,7 @@ def accumulate_codes(
 
 
 def decode(
-    codes: Tensor, codewords: Tensor, sizes: Sequence[int], tiles: Tiles | None = None
+    codes: Tensor, codewords: Tensor, sizes: Sequence[int], tiles: CodeTiles | None = None
 ) -> Tensor:
     """Return the sums of codewords on the current stream; see :func:`recops.rq_decode`.
 
@@ -124,7 +124,7 @@ def decode(
     return out
 
 
-def select_tiles(dim: int) -> Tiles:
+def select_tiles(dim: int) -> CodeTiles:
     """Return the tiles of the table for a number of columns."""
     return next(tiles for tiles in DECODE if dim <= tiles.dim)
 
