@@ -49,6 +49,15 @@ def test_values_come_from_the_compilers_output(tool: ModuleType) -> None:
     }
 
 
+@pytest.mark.skipif(shutil.which("c++filt") is None, reason="names need c++filt")
+@pytest.mark.parametrize("sources", [[12, 0], [0, 12]])
+def test_a_kernel_of_several_sources_has_its_largest_values(
+    tool: ModuleType, sources: list[int]
+) -> None:
+    build = "".join(BUILD.format(stores=stores) for stores in sources)
+    assert tool.resources_of(build) == tool.resources_of(BUILD.format(stores=12))
+
+
 def test_spills_and_differences_are_listed(tool: ModuleType) -> None:
     values = {"stack_bytes": 0, "spill_bytes": 0, "registers": 21, "shared_bytes": 0}
     kernels = {"a": {"sm_80": {**values}}, "b": {"sm_80": {**values}}}

@@ -99,22 +99,30 @@ def output_of(*command: str | Path) -> str:
 
 
 def resources_of(build: str) -> Kernels:
-    """Read the values from the output of ``ptxas -v``."""
+    """Read the values from the output of ``ptxas -v``.
+
+    Several sources may compile one template, with different values and in any order. The largest
+    values count.
+    """
     kernels: Kernels = {}
-    entry = values = None
+    values: dict[str, int] | None = None
+
+    def add(name: str, value: str | int) -> None:
+        assert values is not None
+        values[name] = max(int(value), values.get(name, 0))
+
     for line in build.splitlines():
         if match := re.search(r"Compiling entry function '(\w+)' for '(\w+)'", line):
-            entry = kernels.setdefault(match[1], {})
-            values = entry.setdefault(match[2], {})
+            values = kernels.setdefault(match[1], {}).setdefault(match[2], {})
         elif values is None:
             continue
         elif match := re.search(r"(\d+) bytes stack frame, (\d+) .* stores, (\d+)", line):
-            values["stack_bytes"] = int(match[1])
-            values["spill_bytes"] = int(match[2]) + int(match[3])
+            add("stack_bytes", match[1])
+            add("spill_bytes", int(match[2]) + int(match[3]))
         elif match := re.search(r"Used (\d+) registers", line):
-            values["registers"] = int(match[1])
+            add("registers", match[1])
             shared = re.search(r"(\d+) bytes smem", line)
-            values["shared_bytes"] = int(shared[1]) if shared else 0
+            add("shared_bytes", shared[1] if shared else 0)
             values = None
     names = readable_names(list(kernels))
     return {names[symbol]: kernels[symbol] for symbol in sorted(kernels, key=lambda s: names[s])}
