@@ -53,6 +53,13 @@ def test_equal_distances_resolve_to_the_lowest_code() -> None:
     assert codes.tolist() == [2]
 
 
+def test_an_item_without_weight_takes_no_code_past_the_last() -> None:
+    """Padding has load and capacity 0, and would be nearer."""
+    problem = Problem(torch.zeros(1, 3), torch.ones(5, 3), torch.zeros(1), torch.zeros(5))
+    codes = search(problem, torch.zeros(1).long(), torch.zeros(5), torch.ones(5) > 0, SMALL)
+    assert codes.tolist() == [0]
+
+
 def test_distances_that_overflow_still_have_a_code() -> None:
     x, codebook = torch.full((2, 3), 3e38), torch.full((9, 3), -3e38)
     problem = Problem(x, codebook, torch.ones(2), torch.ones(9))

@@ -39,11 +39,6 @@ DEFECTS: dict[str, Defect] = {
         "return tl.where(is_candidate, keys, _MOST)",
         "return keys",
     ),
-    "zeros of both signs differ": Defect(
-        "kernels/selection.py",
-        "scores = tl.where(scores == 0, 0.0, scores)",
-        "scores = scores + tl.where(scores == 0, scores, 0.0)",
-    ),
     "scores of paths not added": Defect(
         "kernels/selection.py",
         "score += tl.load(own, mask=is_parent, other=0.0)[:, None]",
@@ -54,20 +49,15 @@ DEFECTS: dict[str, Defect] = {
         "word = STARTS[LEVEL - 1 - back] + position",
         "word = STARTS[0] + position",
     ),
-    "padding of lists not marked": Defect(
-        "kernels/selection.py",
-        "tl.full([BLOCK], -1, tl.int32), mask=at < beam",
-        "tl.full([BLOCK], 0, tl.int32), mask=at < beam",
-    ),
     "lists of a row one entry late": Defect(
         "kernels/selection.py",
         "at = (row * lists + number)[:, None] * beam + entry[None, :]",
         "at = (row * lists + number)[:, None] * beam + entry[None, :] + 1",
     ),
-    "scores not finite taken as known": Defect(
+    "infinite scores taken as known": Defect(
         "kernels/paths.py",
-        "is_known = is_known & (tl.max((tl.abs(score)",
-        "is_known = is_known & (tl.max((0 * tl.abs(score)",
+        'tl.abs(score) < float("inf")',
+        'tl.abs(score) <= float("inf")',
     ),
     "fewer than k scores below infinity taken as known": Defect(
         "kernels/paths.py",
@@ -77,7 +67,7 @@ DEFECTS: dict[str, Defect] = {
     "rows that are not finite taken as known": Defect(
         "kernels/paths.py",
         "excess += x - x",
-        "excess += x * 0 if LEVELS < 0 else x - x if STRICT else tl.zeros_like(x)",
+        "excess += tl.zeros([BLOCK_DIM], tl.float32)",
     ),
     "equal errors share a rank": Defect(
         "kernels/paths.py",

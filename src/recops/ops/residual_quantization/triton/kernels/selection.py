@@ -18,11 +18,10 @@ _HALF = tl.constexpr(1 << 16)
 
 @triton.jit
 def _keys(scores, is_candidate, STRICT: tl.constexpr):
-    """Return integers that are ordered as the scores are; −0 equals 0.
+    """Return integers that are ordered as the scores are. No score is −0: sums start at +0 or more.
 
     NaN comes first with ``STRICT``, so that it is selected and noticed, else it counts as +inf.
     """
-    scores = tl.where(scores == 0, 0.0, scores)
     bits = scores.to(tl.int32, bitcast=True)
     keys = tl.where(bits < 0, bits ^ _MOST, bits)
     if STRICT:
