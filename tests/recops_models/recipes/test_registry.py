@@ -117,6 +117,7 @@ for path in sys.argv[1:]:
         assert os.waitpid(child, 0)[1] == 0
         continue
     from recops_models.recipes.files import load_model
+    {planted}
     load_model(Path(path))
     modules = [name for name in sys.modules if name.startswith("recops_models")]
     print(json.dumps(modules), flush=True)
@@ -125,25 +126,43 @@ for path in sys.argv[1:]:
 
 
 @pytest.fixture(scope="module")
-def imported(tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[str]]:
-    """Return the modules that loading each model imports."""
+def models(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """Return a folder of each model."""
     folder = tmp_path_factory.mktemp("models")
     for name in CLICK:
         save_model(folder / name, name, net(name, replace(schema(), moments={"age": (0.0, 1.0)})))
     tokens, vocab_sizes = paths()
     unirec = UniRec(tokens, vocab_sizes, torch.zeros(NUM_ITEMS), UniRecConfig(width=8, heads=2))
     save_model(folder / "unirec", "unirec", unirec)
-    models = [*CLICK, "unirec"]
-    command = [sys.executable, "-c", PROGRAM, *(folder / name for name in models)]
+    return {name: folder / name for name in (*CLICK, "unirec")}
+
+
+def imported_for(models: dict[str, Path], planted: str = "") -> dict[str, list[str]]:
+    """Return the modules that loading each model imports, with a planted statement before it."""
+    command = [sys.executable, "-c", PROGRAM.replace("{planted}", planted), *models.values()]
     output = subprocess.run(command, check=True, capture_output=True, text=True).stdout
     return dict(zip(models, map(json.loads, output.splitlines()), strict=True))
 
 
-def test_loading_unirec_imports_nothing_of_click_models(imported: dict[str, list[str]]) -> None:
-    modules = imported["unirec"]
-    assert len(modules) <= 45
+@pytest.fixture(scope="module")
+def imported(models: dict[str, Path]) -> dict[str, list[str]]:
+    return imported_for(models)
+
+
+def is_too_much_for_unirec(modules: list[str]) -> bool:
     packages = {name.split(".")[1] for name in modules if "." in name}
-    assert not packages & {"click", "examples", "training", "tokenizers"}
+    return len(modules) > 45 or bool(packages & {"click", "examples", "training", "tokenizers"})
+
+
+def test_loading_unirec_imports_little(imported: dict[str, list[str]]) -> None:
+    assert not is_too_much_for_unirec(imported["unirec"])
+
+
+def test_a_planted_import_of_click_models_is_too_much(models: dict[str, Path]) -> None:
+    unirec = {"unirec": models["unirec"]}
+    modules = imported_for(unirec, "import recops_models.click.dien")["unirec"]
+    assert is_too_much_for_unirec(modules)
+    assert len(modules) > 45
 
 
 @pytest.mark.parametrize("name", CLICK)
