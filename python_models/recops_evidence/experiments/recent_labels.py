@@ -79,5 +79,8 @@ din_recent = ClickRecipe("din-recent", DinWithRecentRates, DinConfig(dropout=DRO
 din_unlabelled = ClickRecipe("din-unlabelled", DinWithoutLabels, DinConfig(dropout=DROPOUT))
 mimn_unlabelled = ClickRecipe("mimn-unlabelled", MimnWithoutLabels, MimnConfig(dropout=DROPOUT))
 
-for _recipe in (din_recent, din_unlabelled, mimn_unlabelled):
-    register(_recipe.name, f"{__name__}:{_recipe.name.replace('-', '_')}")
+
+def register_recipes() -> None:
+    """Register the recipes. Importing this module does not, because ``names()`` would show them."""
+    for recipe in (din_recent, din_unlabelled, mimn_unlabelled):
+        register(recipe.name, f"{__name__}:{recipe.name.replace('-', '_')}")

@@ -176,6 +176,7 @@ def main() -> None:
     parser.add_argument("--hours", type=float, default=3.0, help="start no run after this time")
     parser.add_argument("--resume", action="store_true", help="keep the finished runs")
     options = parser.parse_args()
+    recent_labels.register_recipes()
     runs = memory_runs(options.share, options.seeds)
     store = RunStore(options.out, "memory-question", resume=options.resume)
     digest = dataset_digest(load(DATA))

@@ -18,6 +18,7 @@ from recops_models.generative.ranker import (
     seen_items,
     top_unseen,
 )
+from recops_models.training.device import array
 
 
 class BoughtItems(Recommender):
@@ -44,7 +45,7 @@ class BoughtItems(Recommender):
     ) -> None:
         super().__init__()
         self._by = by
-        self._ranks = popularity_ranks(item_counts(train, num_items)).double()
+        self._ranks = array(popularity_ranks(item_counts(train, num_items)).double())
 
     def recommend(self, histories: Histories, k: int, *, exclude_seen: bool = True) -> Ranking:
         """Return the ``k`` best items after each history; see :meth:`Recommender.recommend`."""
@@ -61,7 +62,7 @@ class BoughtItems(Recommender):
         position = np.arange(len(user)) - histories.offsets[user] + 1
         known = histories.items >= 0
         user, item, position = user[known], histories.items[known], position[known]
-        scores = self._ranks.repeat(len(histories), 1).numpy()
+        scores = np.tile(self._ranks, (len(histories), 1))
         last = np.zeros(scores.shape)
         np.maximum.at(last, (user, item), position)
         if self._by == "recency":

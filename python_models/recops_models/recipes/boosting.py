@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
 from recops_models.click.rates import RatesConfig
+from recops_models.data.histories import AnyArray
 from recops_models.layers.boosted_trees import BoostedTrees
 from recops_models.training.device import array
 
 _CHECKED = 1000
 """Training rows on which the module is compared with scikit-learn."""
 
-Nodes = dict[str, NDArray[Any]]
+Nodes = dict[str, AnyArray]
 
 
 def fit_trees(
@@ -57,7 +57,7 @@ def fit_trees(
     return trees
 
 
-def trees_of_nodes(trees: Sequence[NDArray[Any]], bias: float) -> BoostedTrees:
+def trees_of_nodes(trees: Sequence[AnyArray], bias: float) -> BoostedTrees:
     """Return the module of scikit-learn's trees.
 
     Args:
@@ -85,7 +85,7 @@ def first_trees(trees: BoostedTrees, count: int) -> BoostedTrees:
     return BoostedTrees(root=trees.root[:count].clone(), bias=trees.bias.clone(), **nodes)
 
 
-def _ordered(nodes: NDArray[Any]) -> Nodes:
+def _ordered(nodes: AnyArray) -> Nodes:
     """Return the nodes of one tree in an order in which siblings are adjacent."""
     order: list[int] = [0]
     child: list[int] = []

@@ -4,7 +4,8 @@ A composite is registered under ``CompositeExplicitAutograd``. The dispatcher pr
 the device: the CPU keeps its kernels, and a CUDA kernel added later takes precedence.
 
 Composites give identical results from run to run on one device. They avoid torch ops that are
-nondeterministic on CUDA, and use float64 only for float64 inputs, because MPS lacks it.
+nondeterministic on CUDA, and use float64 only for float64 inputs, because MPS lacks it. They read
+contiguous copies, because the rounding of a matrix product depends on the strides of its factors.
 """
 
 from __future__ import annotations
@@ -113,10 +114,20 @@ def composite(op: str) -> Callable[..., Any]:
         for tensor in tensors:
             if tensor.layout != torch.strided:
                 raise TypeError(f"{op}: tensors must be strided, got {tensor.layout}")
+        if not op.endswith("_"):  # An op that writes to its arguments needs the tensors themselves.
+            arguments = tuple(map(_contiguous, arguments))
         with without_autocast(tensors[0]):
             return _function(op)(*arguments)
 
     return run
+
+
+def _contiguous(argument: Any) -> Any:
+    if isinstance(argument, Tensor):
+        return argument.contiguous()
+    if isinstance(argument, list):
+        return [_contiguous(each) for each in argument]
+    return argument
 
 
 @cache

@@ -14,6 +14,7 @@ from recops_evidence.experiments.recent_labels import (
     din_recent,
     din_unlabelled,
     mimn_unlabelled,
+    register_recipes,
     without_labels,
 )
 from recops_models.click.din import Din, DinConfig
@@ -23,8 +24,8 @@ from recops_models.examples.click_schema import SIGN
 from recops_models.examples.features import FeatureSchema, FittedSchema, Sequence
 from recops_models.examples.lookup import Lookup
 from recops_models.examples.tiny import tiny_click_data
+from recops_models.recipes import registry
 from recops_models.recipes.click import ClickRecipe
-from recops_models.recipes.registry import recipe_of
 
 SIGNS = torch.tensor([[4, 2], [4, 0], [0, 0]])
 
@@ -69,6 +70,10 @@ def test_recent_rates_are_inputs_of_the_head() -> None:
     assert torch.equal(x[2], changed[2])
 
 
-def test_the_models_have_recipes() -> None:
+def test_the_models_have_recipes(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(registry, "_RECIPES", dict(registry._RECIPES))
+    before = registry.names()
+    register_recipes()
+    assert registry.names() == (*before, "din-recent", "din-unlabelled", "mimn-unlabelled")
     for recipe in (din_recent, din_unlabelled, mimn_unlabelled):
-        assert recipe_of(recipe.name) is recipe
+        assert registry.recipe_of(recipe.name) is recipe

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from recops_evidence.experiments.recent_labels import register_recipes
 from recops_evidence.experiments.training import job_of
 from recops_evidence.harness.run_store import Record
 from recops_evidence.harness.user_values import UserValues
@@ -17,6 +18,7 @@ from recops_evidence.league.memory_question import (
     memory_runs,
     summary,
 )
+from recops_models.recipes import registry
 
 
 def record(level: float, per_user: np.ndarray) -> Record:
@@ -27,7 +29,9 @@ def record(level: float, per_user: np.ndarray) -> Record:
     return Record({}, dict.fromkeys(METRICS, level), 1.0, users=users, costs=costs)
 
 
-def test_rows_have_valid_settings_and_one_run_per_seed() -> None:
+def test_rows_have_valid_settings_and_one_run_per_seed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(registry, "_RECIPES", dict(registry._RECIPES))
+    register_recipes()
     runs = memory_runs(0.5, seeds=2)
     assert {name: len(some) for name, some in runs.items()} == {
         row.name: 2 if row.is_seeded else 1 for row in ROWS

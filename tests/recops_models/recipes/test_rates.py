@@ -17,6 +17,7 @@ from recops_models.data import Dataset, ImportReport
 from recops_models.evaluation.click_metrics import ClickMetrics
 from recops_models.examples.click import ClickData, click_data
 from recops_models.layers.rate_features import RateFeatures
+from recops_models.recipes import rate_counter
 from recops_models.recipes.boosting import fit_trees
 from recops_models.recipes.files import load_model, save_model
 from recops_models.recipes.rate_counter import RateCounter
@@ -170,7 +171,7 @@ def test_counts_are_merged_in_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
     keys, label = rng.integers(-1, 40, size=1000), rng.random(1000) < 0.5
     at_once = RateCounter()
     at_once.add(keys, label)
-    monkeypatch.setattr("recops_models.recipes.rate_counter._MOST_PENDING", 100)
+    monkeypatch.setattr(rate_counter, "_MOST_PENDING", 100)
     pieces = RateCounter()
     for start in range(0, 1000, 90):
         pieces.add(keys[start : start + 90], label[start : start + 90])

@@ -107,7 +107,8 @@ def test_the_command_line_saves_a_plain_light_net(
     job, model = load_trained(out)
     assert type(model) is light
     assert model.config == job.parts["light"]
-    assert job == job_of("rocket", data, settings, seed=0, quick=True)
+    asked = job_of("rocket", data, settings, seed=0, quick=True)
+    assert job == replace(asked, repeats="drop")
     assert not any("booster" in name for name in load_tensors(out / MODEL, kind="recommender")[0])
     capsys.readouterr()
     assert run(["evaluate", str(out)]) == 0

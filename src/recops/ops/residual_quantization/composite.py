@@ -294,6 +294,7 @@ class _Levels:
         self.shift = _shift(self.books[0])
         self.words = [self.books[0] - self.shift, *self.books[1:]]
         self.half_norms = [words.square().sum(1) / 2 for words in self.words]
+        self.first = [_first_equal(book) for book in self.books]
         self._check_finite(op, name)
 
     def _check_finite(self, op: str, name: str) -> None:
@@ -322,15 +323,37 @@ class _Levels:
         return wide.masked_fill(~is_finite[:, None], 0), is_finite
 
     def scores(self, level: int, x: Tensor) -> Tensor:
-        """Return ½‖c‖² − x · c, which orders codewords by distance from x ``[…, D]``."""
+        """Return ½‖c‖² − x · c, which orders codewords by distance from x ``[…, D]``.
+
+        Equal codewords have the score of the first of them: a matrix product may round a column
+        differently at another position.
+        """
         if level == 0:
             x = x - self.shift
         scores: Tensor = self.half_norms[level] - x @ self.words[level].T
-        return scores
+        return scores.index_select(-1, self.first[level])
 
     def nearest(self, level: int, x: Tensor) -> Tensor:
         """Return the nearest codeword of each row; ties go to the lowest."""
         return self.scores(level, x).argmin(1)
+
+
+def _first_equal(codewords: Tensor) -> Tensor:
+    """Return the lowest index of an equal codeword, for each codeword.
+
+    Sums of bits times odd numbers group equal codewords. If different ones have the same sum, the
+    comparison leaves those that differ from the first as they are.
+    """
+    size, dim = codewords.shape
+    numbers = torch.arange(size, device=codewords.device)
+    factors = torch.arange(1, dim + 1, device=codewords.device) * 0x1E3779B97F4A7C15
+    factors = (factors ^ (factors >> 29)) * 0x3F58476D1CE4E5B9 | 1
+    bits = (codewords + 0).view(torch.int32 if codewords.dtype == torch.float32 else torch.int64)
+    key, order = (bits * factors).sum(1).sort(stable=True)
+    is_first = torch.cat([key.new_ones(1, dtype=torch.bool), key[1:] != key[:-1]])
+    first = torch.empty_like(order)
+    first[order] = order[numbers.where(is_first, 0).cummax(0).values]
+    return first.where((codewords[first] == codewords).all(1), numbers)
 
 
 def _shift(codewords: Tensor) -> Tensor:

@@ -60,7 +60,7 @@ def test_kernel_in_the_interpreter() -> None:
 
 @pytest.mark.full
 def test_op_tests_on_the_interpreted_kernel() -> None:
-    chosen = "not composite and not compile and not threads"
+    chosen = "kernel and not compile and not threads"
     assert_interpreted(FOLDER, "-p", "triton_on_cpu", "-k", chosen, "test_balance_assignment.py")
 
 

@@ -34,7 +34,7 @@ def test_kernels_in_the_interpreter() -> None:
 
 @pytest.mark.full
 def test_op_tests_on_interpreted_kernels() -> None:
-    chosen = "not composite and not compile and not threads and not gradcheck and not opcheck"
+    chosen = "kernel and not compile and not threads and not gradcheck and not opcheck"
     assert_interpreted(FOLDER, "-p", "triton_on_cpu", "-k", chosen, *OP_TESTS)
 
 
