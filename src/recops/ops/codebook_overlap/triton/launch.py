@@ -25,7 +25,8 @@ class OverlapTiles(NamedTuple):
 
     A program sums over at least ``split`` codewords, and there are at most ``most_splits`` sums per
     codeword, which are added in order. ``forces`` is the largest number of pairs whose forces are
-    stored at once.
+    stored at once. The gradient of a minimum takes half of ``backward_rows``, because it needs more
+    registers per pair.
     """
 
     rows: int = 16
@@ -165,7 +166,8 @@ class _Pairs:
     ) -> None:
         """Write the sums of ``count`` codewords from ``first`` on, and their forces."""
         size, tiles = len(self.codebook), self.tiles
-        rows = tiles.rows if forces is None else tiles.backward_rows
+        backward_rows = tiles.backward_rows // 2 if self.is_minimum else tiles.backward_rows
+        rows = tiles.rows if forces is None else backward_rows
         sum_overlaps[(-(-count // rows), self.splits)](
             self.columns, values.contiguous(), None if grad is None else self.usage, grad, sums,
             forces, size, len(self.columns), first, count, self.scale, MINIMUM=self.is_minimum,
