@@ -55,7 +55,9 @@ def test_two_suffixes_of_one_table_are_refused(tmp_path: Path) -> None:
         load_data(tmp_path)
 
 
-@pytest.mark.parametrize("content", [b"no gzip", gzip.compress(text("user_id").encode())[:-9]])
+@pytest.mark.parametrize(
+    "content", [b"no gzip", gzip.compress(text("user_id").encode())[:-9]], ids=["text", "cut"]
+)
 def test_a_damaged_archive_is_one_line(content: bytes, tmp_path: Path) -> None:
     (tmp_path / "interactions.csv.gz").write_bytes(content)
     with pytest.raises(DataError, match=r"interactions\.csv\.gz: not readable") as error:
