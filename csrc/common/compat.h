@@ -26,6 +26,7 @@
 #include <utility>
 #include <vector>
 
+#include "common/cuda_device.h"
 #include "common/dtype.h"
 #include "common/indices.h"
 
@@ -204,10 +205,14 @@ inline int64_t num_threads() { return torch::stable::get_num_threads(); }
 // Makes a tensor's GPU the current device within a scope.
 class DeviceGuard {
  public:
-  explicit DeviceGuard(const Tensor& tensor) : guard_(device_of(tensor).index) {}
+  // A device without code for the kernels runs composites, which choose their device themselves.
+  explicit DeviceGuard(const Tensor& tensor) {
+    const int32_t device = device_of(tensor).index;
+    if (has_code_for(device)) guard_.emplace(device);
+  }
 
  private:
-  torch::stable::accelerator::DeviceGuard guard_;
+  std::optional<torch::stable::accelerator::DeviceGuard> guard_;
 };
 
 // Returns the current stream (a cudaStream_t) on the GPU of a tensor. torch 2.13 gives it for every kind of

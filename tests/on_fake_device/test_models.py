@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from callback_doubles import Interrupt
@@ -27,6 +28,7 @@ from recops_models.recipes.job import Job
 from recops_models.recipes.registry import names, recipe_of
 from recops_models.recipes.run import load_trained, open_data, train_job
 from recops_models.recipes.stage import TrainResult
+from recops_models.tokenizers.methods.rq_kmeans import RQKMeans
 from recops_models.training import device
 from recops_models.training.click_task import ExampleTask
 from recops_models.training.device import to_device
@@ -34,9 +36,22 @@ from step_waits import waits_of_steps
 from stored_fixtures.trainings import SETTINGS
 
 STEPS = {"batch": "32", "epochs": "1"}
-TOLERANCE = {"dien": 0.05, "tiger": 0.01, "unirec": 0.01}
-"""Relative tolerances of losses. DIEN draws other events on a device without float64. The semantic
-IDs of TIGER and UniRec come from a tokenizer that was fitted on the device too."""
+TOLERANCE = {"dien": 0.05}
+"""Relative tolerances of losses. DIEN draws other events on a device without float64."""
+
+
+@pytest.fixture
+def same_semantic_ids(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Fit tokenizers on the CPU; test_tokenizers.py fits them on the device.
+
+    Rounding can change the code of an item between two centres, and with it the training.
+    """
+    fit = RQKMeans.fit
+
+    def fit_on_cpu(tokenizer: RQKMeans, *arguments: Any, **keywords: Any) -> RQKMeans:
+        return fit(tokenizer, *arguments, **{**keywords, "device": "cpu"})
+
+    monkeypatch.setattr(RQKMeans, "fit", fit_on_cpu)
 
 
 def job(name: str, data: Path, **settings: str) -> Job:
@@ -84,6 +99,7 @@ def on_device(model: nn.Module) -> list[Tensor]:
     return [value for name, value in model.state_dict().items() if "booster_stream" not in name]
 
 
+@pytest.mark.usefixtures("same_semantic_ids")
 @pytest.mark.parametrize("name", names())
 def test_training_equals_that_on_the_cpu(
     name: str, shop: Path, tmp_path: Path, host: Callable[[str], TrainResult]
@@ -117,8 +133,12 @@ def test_scores_equal_those_on_the_cpu(name: str, host: Callable[[str], TrainRes
         assert isinstance(model, Recommender)
         histories = result.task.train.take(np.arange(8))
         actual, expected = (each.recommend(histories, 5) for each in (moved, model))
-        assert torch.equal(actual.items, expected.items)
         torch.testing.assert_close(actual.scores, expected.scores, check_dtype=False)
+        # float32 may swap neighbours that only float64 tells apart.
+        is_near = expected.scores.diff(dim=1).abs() < 1e-6 * expected.scores.abs().max()
+        is_tied = F.pad(is_near, (1, 0)) | F.pad(is_near, (0, 1))
+        assert torch.equal(actual.items.where(~is_tied, 0), expected.items.where(~is_tied, 0))
+        assert torch.equal(actual.items.sort(1).values, expected.items.sort(1).values)
 
 
 @torch.no_grad()
