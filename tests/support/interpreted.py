@@ -16,8 +16,12 @@ from triton.runtime.interpreter import GridExecutor
 def run_interpreted(
     folder: Path, *arguments: str, environment: dict[str, str] | None = None
 ) -> subprocess.CompletedProcess[str]:
-    """Run pytest in a process whose Triton interprets, because it decides at its import."""
+    """Run pytest in a process whose Triton interprets, because it decides at its import.
+
+    The interpreter computes with numpy, which warns of overflow and infinite values.
+    """
     command = [sys.executable, "-m", "pytest", "-q", "-n", "0", "-p", "no:cacheprovider"]
+    command += ["-W", "ignore::RuntimeWarning"]
     return subprocess.run(
         [*command, *arguments],
         cwd=folder,

@@ -12,7 +12,6 @@ from recops.ops.balance_assignment.triton import launch, repair_assignment
 from recops.ops.balance_assignment.triton.launch import TILES, SearchTiles, search
 
 SMALL = SearchTiles(items=4, codes=8, dim=2, num_warps=1)
-pytestmark = pytest.mark.filterwarnings("ignore::RuntimeWarning")  # numpy's, at overflow
 
 
 def draw(rows: int, size: int, dim: int) -> Problem:

@@ -33,7 +33,6 @@ from recops.ops.coaction.triton.net import (
 from recops.ops.coaction.triton.table import BACKWARD, FORWARD, MOST_SETS, EventTiles, select
 from recops.state.coaction import CoactionOptions
 
-pytestmark = pytest.mark.filterwarnings("ignore::RuntimeWarning")  # numpy's, at infinite values
 DTYPES = [torch.float32, torch.bfloat16, torch.float16]
 
 NETWORKS: dict[str, tuple[tuple[int, ...], dict[str, Any]]] = {

@@ -18,7 +18,6 @@ from recops.ops.codebook_overlap.triton import (
 )
 from recops.ops.codebook_overlap.triton.launch import TILES, OverlapTiles, gradients, overlaps
 
-pytestmark = pytest.mark.filterwarnings("ignore::RuntimeWarning")  # numpy's, at overflow
 KERNELS = ["bhattacharyya", "product", "minimum"]
 SMALL = OverlapTiles(
     rows=8, backward_rows=4, others=4, dim=4, force_rows=4, force_dim=4, unroll=2, split=8,

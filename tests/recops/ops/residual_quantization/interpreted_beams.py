@@ -21,7 +21,6 @@ from recops.ops.residual_quantization.triton.beams import (
 
 FLOATS_ONLY = 32  # the CPU kernel without integers
 DTYPES = [torch.float32, torch.bfloat16, torch.float16]
-pytestmark = pytest.mark.filterwarnings("ignore::RuntimeWarning")  # numpy's, at infinite values
 
 Books = list[Tensor]
 Paths = tuple[Tensor, Tensor]

@@ -22,7 +22,6 @@ from recops.ops.residual_quantization.triton.kernels.exact import NO_KEY
 from recops.ops.residual_quantization.triton.table import Configuration, load_table, select
 
 FLOATS_ONLY = 32  # the CPU kernel without integers: scores in order of dimensions
-pytestmark = pytest.mark.filterwarnings("ignore::RuntimeWarning")  # numpy's, at infinite values
 DTYPES = [torch.float32, torch.bfloat16, torch.float16]
 Books = list[Tensor]
 
