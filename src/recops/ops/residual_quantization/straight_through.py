@@ -84,6 +84,11 @@ def straight_through(
 def _straight_through(
     x: Tensor, codewords: Tensor, sizes: Sequence[int], rotation: bool
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    if codewords.shape[-1:] != x.shape[-1:]:  # Without levels, rq_encode does not compare them.
+        raise ValueError(
+            f"straight_through: codewords must have the columns of x, {list(x.shape[-1:])}, "
+            f"got {list(codewords.shape[-1:])}"
+        )
     codes, sq_error = ops.rq_encode(x, codewords, sizes)
     rows = sq_error if sizes else torch.zeros_like(sq_error)
     for residual in _residuals(x, codewords, codes, sizes[:-1]):
