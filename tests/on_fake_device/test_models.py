@@ -134,7 +134,7 @@ def test_scores_equal_those_on_the_cpu(name: str, host: Callable[[str], TrainRes
         histories = result.task.train.take(np.arange(8))
         actual, expected = (each.recommend(histories, 5) for each in (moved, model))
         torch.testing.assert_close(actual.scores, expected.scores, check_dtype=False)
-        # float32 may swap neighbours that only float64 tells apart.
+        # float32 may swap neighbours that differ only in float64.
         is_near = expected.scores.diff(dim=1).abs() < 1e-6 * expected.scores.abs().max()
         is_tied = F.pad(is_near, (1, 0)) | F.pad(is_near, (0, 1))
         assert torch.equal(actual.items.where(~is_tied, 0), expected.items.where(~is_tied, 0))

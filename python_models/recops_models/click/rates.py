@@ -68,7 +68,7 @@ class RatesConfig(RateConfig):
 
     @property
     def is_boosted(self) -> bool:
-        """Whether trees give the score."""
+        """True if trees give the score."""
         return self.scores == (BOOSTING,)
 
 

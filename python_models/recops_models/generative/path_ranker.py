@@ -107,7 +107,7 @@ class PathRanker(Ranker):
 
     @property
     def ranks_beams_only(self) -> bool:
-        """Whether a request ranks only items that its beams find; True by default."""
+        """True (the default) if a request ranks only items that its beams find."""
         return True
 
     @property

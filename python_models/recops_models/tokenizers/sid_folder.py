@@ -78,7 +78,7 @@ def holds_run(folder: Path, config: Mapping[str, object]) -> bool:
 def check_replaceable(folder: Path, config: Mapping[str, object]) -> None:
     """Check that a new run loses no finished semantic IDs of another configuration.
 
-    Newer data of the same name is no other configuration.
+    Newer data of the same name counts as the same configuration.
 
     Raises:
         ValueError: the folder has finished semantic IDs of another configuration.

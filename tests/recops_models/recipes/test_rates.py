@@ -111,7 +111,7 @@ def training_inputs(data: ClickData) -> Tensor:
 
 @pytest.mark.parametrize("running_rates", [True, False])
 def test_no_input_depends_on_the_example_s_own_label(running_rates: bool) -> None:
-    """A planted label changes the inputs of other examples, never those of its own."""
+    """A planted label changes the inputs of other examples, never its own inputs."""
     label = np.random.default_rng(1).integers(2, size=EVENTS)
     plain = click_data(dataset(label), max_len=20, running_rates=running_rates)
     order = torch.cat([b.label for b in plain.train.batches(4096, seed=0)])
