@@ -28,6 +28,7 @@
 
 #include "common/cuda_device.h"
 #include "common/dtype.h"
+#include "common/huge_pages.h"
 #include "common/indices.h"
 
 namespace recops {
@@ -151,7 +152,10 @@ inline Tensor empty(std::span<const int64_t> sizes, ScalarType dtype, const Tens
                                                dtype_code, device.type, device.index, &tensor);
   if (failed != 0) [[unlikely]]
     throw std::runtime_error(no_room(sizes));
-  return Tensor(tensor);
+  Tensor result(tensor);
+  if (device.type == aoti_torch_device_type_cpu())
+    advise_huge_pages(result.data_ptr(), static_cast<size_t>(result.numel()) * result.element_size());
+  return result;
 }
 
 inline Tensor empty(std::initializer_list<int64_t> sizes, ScalarType dtype, const Tensor& like) {
