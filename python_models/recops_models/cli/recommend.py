@@ -140,8 +140,6 @@ def recommend(
     """
     _check_usage(user, users, out, timing)
     filters = RequestFilters(allowed, banned, candidates, where)
-    if filters and (new_items is not None or timing):
-        raise typer.BadParameter("filters of items do not go with --new-items or --timing")
     job, model, dataset = open_trained(folder, device=device, data=data)
 
     from recops_models.data.dataset import Dataset
@@ -161,7 +159,7 @@ def recommend(
         assert user is not None
         asked = ready.dataset.user_vocabulary.index([ready.dataset.user_id(user)])
     events = ready.requests(asked)
-    items = filters.items(events) if filters else None
+    items = filters.items(events, ready.catalogue) if filters else None
     if out is not None:
         _write(ready, events, k, out, items)
         return
@@ -169,7 +167,7 @@ def recommend(
     if timing:
         from recops_models.cli.request_timing import request_timing
 
-        typer.echo(request_timing(ready, events, k))
+        typer.echo(request_timing(ready, events, k, items))
 
 
 def _check_usage(user: str | None, users: str | None, out: Path | None, timing: bool) -> None:

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from recops_models.api.items import Reader
+    from recops_models.data.dataset import Dataset
     from recops_models.recipes.answers import RequestItems
     from recops_models.recipes.request_events import RequestEvents
 
@@ -37,10 +38,14 @@ class RequestFilters:
         """Return whether there is any filter."""
         return self != RequestFilters()
 
-    def items(self, events: RequestEvents) -> RequestItems:
+    def items(self, events: RequestEvents, catalogue: Dataset) -> RequestItems:
         """Return the items that each request may receive.
 
         A line on stderr counts ids that the catalogue lacks.
+
+        Args:
+            events: the requests.
+            catalogue: all items that can be recommended; new ones come last.
 
         Raises:
             DataError: a file cannot be read or lacks a column, or the condition is unfit.
@@ -51,7 +56,7 @@ class RequestFilters:
         from recops_models.api.items import Reader
         from recops_models.recipes.answers import RequestItems
 
-        reader = Reader("recommend", events.dataset)
+        reader = Reader("recommend", catalogue)
         banned = events.hidden_items()
         if self.banned is not None:
             more = _items_of_users(reader, self.banned, "--banned", events.keys)
@@ -62,7 +67,7 @@ class RequestFilters:
                 chosen = _items_of_users(reader, str(value), option, events.keys)
                 allowed = intersection(allowed, chosen)
         if self.where is not None:
-            chosen = [items_where(events.dataset, self.where)] * len(events.keys)
+            chosen = [items_where(catalogue, self.where)] * len(events.keys)
             allowed = intersection(allowed, chosen)
         return RequestItems(banned, allowed)
 

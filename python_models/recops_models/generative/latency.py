@@ -47,6 +47,7 @@ def latency(
     *,
     beams: int,
     banned: Sequence[Tensor] | None = None,
+    allowed: Sequence[Tensor] | None = None,
     task: int | Tensor = 0,
     user: Tensor | None = None,
     repeats: int = 20,
@@ -63,6 +64,7 @@ def latency(
         lengths: ``[B]`` i64, from 1.
         beams: beams per request.
         banned: for each request the items (from 0) to exclude; None: exclude none.
+        allowed: for each request the only items (from 0) to return; None: all items.
         task: see :meth:`PathRanker.encode_requests`, as for ``user``.
         user: ``[B]``.
         repeats: measured repetitions.
@@ -98,7 +100,7 @@ def latency(
         start = now()
         encoded = model.encode_requests(history, lengths, task, user=user)
         encoded_at = now()
-        beam_search(cast(PathRanker, timed), encoded, beams=beams, banned=banned)
+        beam_search(cast(PathRanker, timed), encoded, beams=beams, banned=banned, allowed=allowed)
         end = now()
         search = end - encoded_at
         rows.append((encoded_at - start, timed.seconds, search - timed.seconds, end - start))

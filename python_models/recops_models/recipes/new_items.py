@@ -47,15 +47,22 @@ class InsertedItems:
 
     Attributes:
         live: the catalogue with the new items, and its model.
-        keys: ids of the new items, as in the file.
+        table: the new items: ``item_key``, their ids as in the file, and the columns of the data
+            set's items.
         titles: titles of the new items.
         codes: ``[n, L]``, semantic IDs of the new items.
     """
 
     live: LiveItems
-    keys: list[str]
+    table: pa.Table
     titles: list[str]
     codes: Tensor
+
+    @property
+    def keys(self) -> list[str]:
+        """Ids of the new items."""
+        keys: list[str] = self.table[KEY].to_pylist()
+        return keys
 
 
 def insert_new_items(
@@ -104,7 +111,7 @@ def insert_new_items(
     columns = [_tokens(path, table, attribute) for attribute in attributes]
     live = LiveItems(model)
     live.insert(torch.cat([*columns, codes.long()], 1))
-    return InsertedItems(live, table[KEY].to_pylist(), item_titles(dataset, table), codes)
+    return InsertedItems(live, table, item_titles(dataset, table), codes)
 
 
 def _sid_folder(job: Job, folder: Path) -> Path:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
@@ -15,6 +16,7 @@ from recops_models.data.attributes import item_titles
 from recops_models.data.columns import parse_integer_ids
 from recops_models.data.dataset import Dataset, entity_keys
 from recops_models.data.histories import Int64Array
+from recops_models.data.new_items import KEY
 from recops_models.generative.ranker import concatenate
 from recops_models.recipes.answers import Answers, RequestItems
 from recops_models.recipes.answers_of import answers_of
@@ -31,11 +33,11 @@ class NewItems:
     """Items that were not in training; their indices follow those of the data set.
 
     Attributes:
-        keys: their ids.
+        table: their ids ``item_key``, and the columns of the data set's items.
         titles: their titles.
     """
 
-    keys: list[str]
+    table: pa.Table
     titles: list[str]
 
 
@@ -60,8 +62,14 @@ class ReadyModel:
     @cached_property
     def item_ids(self) -> pa.ChunkedArray:
         """Ids of the source, by index; new items come last."""
-        known = entity_keys(self.dataset, "item")
-        return known if self.new_items is None else _with_new(known, self.new_items.keys)
+        return entity_keys(self.catalogue, "item")
+
+    @cached_property
+    def catalogue(self) -> Dataset:
+        """The data set with the new items, if any, as its last items."""
+        if self.new_items is None:
+            return self.dataset
+        return _with_new(self.dataset, self.new_items.table)
 
     def titles(self, items: pa.ChunkedArray) -> list[str]:
         """Return the titles of items given by id."""
@@ -166,17 +174,29 @@ def ready_model(
             raise ValueError(f"only unirec supports --new-items and --task, not {job.model}")
         if new_items is not None:
             inserted = insert_new_items(job, dataset, model, folder, new_items)
-            model, new = inserted.live.model, NewItems(inserted.keys, inserted.titles)
+            model, new = inserted.live.model, NewItems(inserted.table, inserted.titles)
     dataset = job.recipe.catalogue(dataset, job.parts)
     answers = answers_of(job, model, dataset, scene=scene)
     return ReadyModel(dataset, model, answers, new, seed if job.model == _EXPLORING else None)
 
 
-def _with_new(known: pa.ChunkedArray, keys: list[str]) -> pa.ChunkedArray:
-    """Append new ids; the result is text if old ids are, or if a new one is no integer."""
-    new = pa.chunked_array([keys], pa.string())
-    if pa.types.is_int64(known.type):
-        numbers, faults = parse_integer_ids(new, "item_id")
-        if not any(bad.any() for _, bad in faults):
-            return pa.chunked_array([*known.chunks, pa.array(numbers)])
-    return pa.chunked_array([*known.cast(pa.string()).chunks, *new.chunks])
+def _with_new(dataset: Dataset, new: pa.Table) -> Dataset:
+    """Append new items; ids become text if old ids are, or if a new one is no integer."""
+    old, keys = entity_keys(dataset, "item"), new[KEY]
+    if pa.types.is_int64(old.type):
+        numbers, faults = parse_integer_ids(keys, "item_id")
+        is_text = any(bad.any() for _, bad in faults)
+        keys = keys if is_text else pa.chunked_array([numbers])
+        old = old.cast(keys.type)
+    first = int(dataset.item_vocabulary.ids.max(initial=-1)) + 1
+    ids = pa.array(range(first, first + len(keys)), pa.int64())
+    columns = [name for name in dataset.items.column_names if name not in ("item_id", KEY)]
+    items = pa.concat_tables(
+        [
+            dataset.items.select(["item_id", *columns]),
+            new.select(columns).add_column(0, "item_id", [ids]),
+        ],
+        promote_options="default",
+    )
+    with_keys = items.append_column(KEY, pa.chunked_array([*old.chunks, *keys.chunks]))
+    return dataclasses.replace(dataset, items=with_keys.unify_dictionaries())

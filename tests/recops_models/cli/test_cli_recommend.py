@@ -208,6 +208,36 @@ def test_candidates_are_ranked_for_each_user(
     }
 
 
+def test_filters_read_new_items(
+    lists_of: Callable[..., dict[int, list[int]]], tmp_path: Path
+) -> None:
+    (tmp_path / "new.csv").write_text(
+        "item_id,title,genre\n98,Film 98,Drama\n97,Film 97,Comedy\n99,Film 99,Comedy\n"
+    )
+    new = ("--new-items", str(tmp_path / "new.csv"))
+    lists = lists_of("unirec", *new, "--allowed", "97,98")
+    assert {user: set(items) for user, items in lists.items()} == {3: {97, 98}, 7: {97, 98}}
+    (tmp_path / "allowed.csv").write_text("user_id,item_id\n3,97\n3,1\n7,98\n7,99\n7,2\n")
+    per_user = (*new, "--allowed", str(tmp_path / "allowed.csv"))
+    lists = lists_of("unirec", *per_user)
+    assert {user: set(items) for user, items in lists.items()} == {3: {1, 97}, 7: {2, 98, 99}}
+    comedies = lists_of("unirec", *per_user, "--where", "genre = 'Comedy'", "--banned", "99")
+    assert comedies == {3: [97], 7: [2]}
+    (tmp_path / "new.csv").write_text("item_id,title,genre\na7,Film 7 returns,Drama\n")
+    lists = lists_of("unirec", *new, "--where", "item_id in ('a7', '1')")
+    assert {user: set(items) for user, items in lists.items()} == {3: {"a7", "1"}, 7: {"a7", "1"}}
+
+
+def test_timing_measures_a_filtered_request(
+    trained: Callable[[str], str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    command = ["recommend", trained("unirec"), "--user", "3", "-k", "30", "--allowed", "1,2,4"]
+    assert run([*command, "--timing"]) == 0
+    *rows, timing = capsys.readouterr().out.splitlines()
+    assert {line.split()[2] for line in rows[1:]} == {"1", "2"}
+    assert " ms per request with 100 beams: encode " in timing
+
+
 def test_a_single_list_is_filtered(
     trained: Callable[[str], str], capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -227,7 +257,6 @@ def test_a_single_list_is_filtered(
         (["--candidates", "ids.txt"], 2, "ids.txt must have the columns user_id and item_id"),
         (["--banned", "bad.csv"], 1, "bad.csv: no column 'item_id' (columns: user_id, item)"),
         (["--banned", "gap.csv"], 1, "gap.csv, row 2: item_id is missing"),
-        (["--banned", "1", "--new-items", "x"], 2, "filters of items do not go with --new-items"),
     ],
 )
 def test_unfit_filters_are_one_line(

@@ -10,6 +10,7 @@ import pytest
 import torch
 
 from recops_models.generative.latency import Clock, latency
+from recops_models.generative.path_ranker import beam_search
 from recops_models.generative.tiger import TIGER, TIGERConfig
 from recops_models.generative.unirec import UniRec, UniRecConfig
 from synthetic_histories import NUM_ITEMS, paths
@@ -69,6 +70,19 @@ def test_the_model_receives_task_and_user() -> None:
     user = torch.tensor([2])
     latency(model, HISTORY, LENGTHS, beams=8, task=1, user=user, repeats=1)
     assert received == [(1, user)] * 2
+
+
+def test_the_beam_search_is_limited_to_allowed_items(monkeypatch: pytest.MonkeyPatch) -> None:
+    module = importlib.import_module("recops_models.generative.latency")
+    found = list[torch.Tensor]()
+
+    def recording(*arguments: Any, **options: Any) -> Any:
+        found.append(beam_search(*arguments, **options).item_ids)
+
+    monkeypatch.setattr(module, "beam_search", recording)
+    allowed, banned = [torch.tensor([1, 2])], [torch.tensor([2])]
+    latency(build("tiger"), HISTORY, LENGTHS, beams=8, banned=banned, allowed=allowed, repeats=1)
+    assert [items[items >= 0].tolist() for items in found] == [[1], [1]]
 
 
 def test_zero_repeats_is_an_error() -> None:
