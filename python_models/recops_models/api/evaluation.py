@@ -9,9 +9,10 @@ from torch import nn
 from recops_models.data.dataset import Dataset
 from recops_models.evaluation.floors import floors
 from recops_models.evaluation.ranking_floors import ranking_floors
+from recops_models.recipes.catalogue import checked_data
 from recops_models.recipes.evaluating import evaluate_parts
 from recops_models.recipes.job import load_job
-from recops_models.recipes.trained import checked_data, open_data, task_of
+from recops_models.recipes.trained import open_data, task_of
 from recops_models.settings import JsonObject
 from recops_models.training.click_task import ExampleTask
 from recops_models.training.curve import finite

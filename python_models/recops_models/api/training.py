@@ -15,11 +15,12 @@ from recops_models.data.splits import SplitName
 from recops_models.data.storage import save_dataset
 from recops_models.examples.open_click import open_events
 from recops_models.out_folder import TRAINING_KIND, out_folder
+from recops_models.recipes.catalogue import repeats_of
 from recops_models.recipes.job import OWN_DATA, Job
 from recops_models.recipes.resuming import check_replaceable
 from recops_models.recipes.run import run_job
 from recops_models.recipes.stage import Data
-from recops_models.recipes.trained import own_data, repeats_of
+from recops_models.recipes.trained import own_data
 from recops_models.training.device import AUTO, resolve_device
 
 

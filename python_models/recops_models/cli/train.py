@@ -125,11 +125,11 @@ def train(
     from recops_models.data.dataset import Dataset
     from recops_models.data.sets import locate
     from recops_models.out_folder import out_folder
+    from recops_models.recipes.catalogue import repeats_of
     from recops_models.recipes.job import Job
     from recops_models.recipes.resuming import check_replaceable, free_folder, holds
     from recops_models.recipes.run import run_job
     from recops_models.recipes.setting_text import parse_settings
-    from recops_models.recipes.trained import repeats_of
 
     try:
         job = Job.of(

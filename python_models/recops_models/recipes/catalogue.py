@@ -1,8 +1,9 @@
-"""Record of the numbering that a model was trained with, ``catalogue.json``.
+"""Data of a job, and the record of its numbering, ``catalogue.json``.
 
 A model knows items, users, scenes and attribute values by number. A data set numbers them in the
 order of their ids, so one new id shifts all later ones. Training therefore records the numbers, and
 later uses of the model check them. New events are allowed then, but not while training is resumed.
+Categories and the treatment of repeats are those of the training, too.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from recops_models.recipes.numbering import ATTRIBUTE, Numbering, check_numberin
 from recops_models.settings import JsonObject
 
 if TYPE_CHECKING:
+    from recops_models.data.dataset import Repeats
     from recops_models.recipes.stage import Data
 
 CATALOGUE = "catalogue.json"
@@ -35,7 +37,7 @@ def open_catalogue(folder: Path, job: Job, data: Data, *, resume: bool) -> tuple
 
     Args:
         folder: folder of the training.
-        job: the job.
+        job: the job, whose treatment of repeats the data gets.
         data: the data set or the examples.
         resume: compare with the record in ``folder``, and read categories as recorded there.
 
@@ -45,6 +47,7 @@ def open_catalogue(folder: Path, job: Job, data: Data, *, resume: bool) -> tuple
         CorruptFileError: the record is damaged, or of a newer version.
     """
     recorded = _read(folder) if resume else {}
+    data = with_repeats_of_job(data, job)
     if not isinstance(data, Dataset):
         record = _examples_record(data)
     else:
@@ -74,21 +77,41 @@ def save_catalogue(folder: Path, record: JsonObject) -> None:
         write_json(folder / CATALOGUE, record, kind=_KIND)
 
 
-def with_recorded_categories(folder: Path, data: Data) -> Data:
-    """Return ``data`` with the integer categories that it had in a training.
+def repeats_of(data: Data) -> Repeats | None:
+    """Return the treatment of repeats of a data set; None for examples."""
+    return data.repeats if isinstance(data, Dataset) else None
+
+
+def with_repeats_of_job(data: Data, job: Job) -> Data:
+    """Return a data set with the job's treatment of repeats; examples have none."""
+    if job.repeats is None or not isinstance(data, Dataset):
+        return data
+    return dataclasses.replace(data, repeats=job.repeats)
+
+
+def checked_data(folder: Path, job: Job, data: Data) -> Data:
+    """Return ``data`` as the training read it, after a check that it fits the model.
 
     The values of an integer column decide whether it is a category, so that can change as data
-    grows. Earlier versions read all integer columns as numbers.
+    grows. The data therefore gets the categories of the training. Earlier versions read all integer
+    columns as numbers.
 
     Args:
         folder: folder of the training.
+        job: the job that was trained.
         data: the current data.
 
     Raises:
+        DataError: the data does not fit the model.
         CorruptFileError: the record is damaged, or of a newer version.
     """
     recorded = _read(folder)
-    return _with_categories(data, recorded) if recorded and isinstance(data, Dataset) else data
+    data = with_repeats_of_job(data, job)
+    if not recorded or not isinstance(data, Dataset):
+        return data
+    data = _with_categories(data, recorded)
+    check_numbering(data.name, recorded, Numbering.of(job, data))
+    return data
 
 
 def check_catalogue(folder: Path, job: Job, data: Data) -> None:

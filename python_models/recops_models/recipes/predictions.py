@@ -8,21 +8,20 @@ import pyarrow as pa
 
 from recops_models.data.dataset import Dataset
 from recops_models.data.storage import write_table
-from recops_models.recipes.stage import Data
 
 PREDICTIONS = "predictions.parquet"
 
 
-def write_predictions(folder: Path, predictions: pa.Table, data: Data) -> None:
+def write_predictions(folder: Path, predictions: pa.Table, dataset: Dataset | None) -> None:
     """Write one row per test example; if user ids are text, with a column ``user_key``.
 
     Args:
         folder: folder of the training.
         predictions: table of :meth:`RecommenderTask.measure`.
-        data: the data of the job.
+        dataset: users and items of the task; None: there are only examples.
     """
-    if isinstance(data, Dataset) and (keys := data.text_keys("user")) is not None:
-        rows = data.user_vocabulary.index(predictions["user"].to_numpy(), missing="mark")
+    if dataset is not None and (keys := dataset.text_keys("user")) is not None:
+        rows = dataset.user_vocabulary.index(predictions["user"].to_numpy(), missing="mark")
         user_keys = keys.take(pa.array(rows, mask=rows < 0))
         predictions = predictions.append_column("user_key", user_keys)
     write_table(folder / PREDICTIONS, predictions)

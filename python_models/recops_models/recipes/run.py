@@ -13,7 +13,12 @@ from torch import nn
 from recops.files import read_json, write_json
 from recops_models.callbacks import Callbacks
 from recops_models.out_folder import TRAINING_KIND
-from recops_models.recipes.catalogue import CATALOGUE, open_catalogue, save_catalogue
+from recops_models.recipes.catalogue import (
+    CATALOGUE,
+    open_catalogue,
+    repeats_of,
+    save_catalogue,
+)
 from recops_models.recipes.files import MODEL, save_model
 from recops_models.recipes.job import CONFIG, Job, save_job
 from recops_models.recipes.predictions import write_predictions
@@ -25,9 +30,7 @@ from recops_models.recipes.trained import (
     load_trained,
     open_data,
     own_data,
-    repeats_of,
     task_of,
-    with_repeats_of_job,
 )
 from recops_models.training.curve import finite
 from recops_models.training.device import AUTO, resolve_device
@@ -79,7 +82,6 @@ def train_job(
     """
     device = resolve_device(device)
     job = dataclasses.replace(job, repeats=job.repeats or repeats_of(data))
-    data = with_repeats_of_job(data, job)
     resume = resume and (folder / CONFIG).exists()
     if resume:
         check_resumable(folder, job)
@@ -183,7 +185,7 @@ def run_job(
     if test:
         test_metrics, predictions = task.measure(model, "test")
         figures["test"] = finite(test_metrics)
-        write_predictions(folder, predictions, data)
+        write_predictions(folder, predictions, task.dataset)
     figures["validation"] = finite(task.measure(model, "validation")[0])
     metrics = {
         "data": task.name,

@@ -2,24 +2,21 @@
 
 from __future__ import annotations
 
-import dataclasses
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import torch
 from torch import nn
 
-from recops_models.data.dataset import Dataset
 from recops_models.data.errors import DataError
 from recops_models.data.sets import load
 from recops_models.data.storage import load_dataset
-from recops_models.recipes.catalogue import check_catalogue, with_recorded_categories
+from recops_models.recipes.catalogue import checked_data, with_repeats_of_job
 from recops_models.recipes.files import MODEL, load_model
 from recops_models.recipes.job import OWN_DATA, Job, load_job
 from recops_models.training.device import HOST, resolve_device
 
 if TYPE_CHECKING:
-    from recops_models.data.dataset import Repeats
     from recops_models.recipes.stage import Data
     from recops_models.training.task import AnyTask
 
@@ -73,34 +70,6 @@ def open_data(job: Job, model: nn.Module | None = None, folder: Path | None = No
     if folder is None:
         return with_repeats_of_job(data, job)
     return checked_data(folder, job, data)
-
-
-def checked_data(folder: Path, job: Job, data: Data) -> Data:
-    """Return data for a model, after a check that it numbers items as the training did.
-
-    Args:
-        folder: folder of the training.
-        job: the job that was trained.
-        data: the current data.
-
-    Raises:
-        DataError: the data does not fit the model.
-    """
-    data = with_repeats_of_job(with_recorded_categories(folder, data), job)
-    check_catalogue(folder, job, data)
-    return data
-
-
-def repeats_of(data: Data) -> Repeats | None:
-    """Return the treatment of repeats of a data set; None for examples."""
-    return data.repeats if isinstance(data, Dataset) else None
-
-
-def with_repeats_of_job(data: Data, job: Job) -> Data:
-    """Return a data set with the job's treatment of repeats; examples have none."""
-    if job.repeats is None or not isinstance(data, Dataset):
-        return data
-    return dataclasses.replace(data, repeats=job.repeats)
 
 
 def own_data(folder: Path) -> Path:
