@@ -27,7 +27,7 @@ from recops_models.evaluation.off_policy.estimators import doubly_robust, snips
 from recops_models.evaluation.off_policy.log import BanditLog
 from recops_models.evaluation.weighted_ratio import WeightedRatio
 from recops_models.examples.batch import Batch
-from recops_models.examples.click_schema import item_columns, user_columns
+from recops_models.examples.entity_columns import item_columns, user_columns
 from recops_models.examples.features import Categorical, Feature, FeatureSchema, FittedSchema
 from recops_models.examples.features import Sequence as Events
 from recops_models.examples.lookup import Lookup, as_keys

@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 from recops_models.data import Dataset
 from recops_models.data.histories import Histories, Int64Array
 from recops_models.data.splits import leave_last_share
-from recops_models.examples.click_schema import item_columns
 from recops_models.examples.click_sources import ClickData, Impressions, click_examples
+from recops_models.examples.entity_columns import item_columns
 from recops_models.examples.events import Events
 from recops_models.examples.features import FittedSchema
 from recops_models.examples.feedback import feedback_of

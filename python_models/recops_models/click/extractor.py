@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from recops_models.click.din import DinConfig
 from recops_models.click.model import ClickModel
 from recops_models.examples.batch import Batch
-from recops_models.examples.click_schema import is_user_feature
+from recops_models.examples.entity_columns import is_user_feature
 from recops_models.examples.features import FittedSchema, Numeric, Vector
 from recops_models.examples.tasks import DOMAIN
 from recops_models.layers.history_attention import HistoryAttention

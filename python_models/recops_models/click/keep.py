@@ -19,8 +19,9 @@ from torch import Tensor
 
 from recops_models.click.model import ClickModel
 from recops_models.examples.batch import Batch
-from recops_models.examples.click_schema import KNOWN
-from recops_models.examples.features import Categorical, FittedSchema
+from recops_models.examples.entity_columns import KNOWN
+from recops_models.examples.features import FittedSchema
+from recops_models.examples.knowledge_features import with_knowledge
 from recops_models.graphs.coded_rows import Coding
 from recops_models.graphs.knowledge import Knowledge, KnowledgeError
 from recops_models.layers.knowledge_reader import KnowledgePart, KnowledgeReader
@@ -93,7 +94,7 @@ class Keep(ClickModel):
     Example:
         >>> from recops_models.click.din import Din, DinConfig
         >>> from recops_models.click.keep import KeepConfig, plug_in
-        >>> from recops_models.examples.click_schema import KNOWN
+        >>> from recops_models.examples.entity_columns import KNOWN
         >>> from recops_models.examples.tiny import tiny_click_data
         >>> from recops_models.graphs.tiny import tiny_knowledge
         >>> schema, batch = tiny_click_data()
@@ -184,43 +185,4 @@ def plug_in(base: ClickModel, knowledge: Knowledge, config: KeepConfig) -> Keep:
     sizes = dataclasses.asdict(base.config)
     config = dataclasses.replace(config, base_sizes=sizes, version=knowledge.version)
     reader = KnowledgeReader.of(knowledge.coded(config.coding))
-    return Keep(base, reader, with_knowledge(base.schema, knowledge), config)
-
-
-def with_knowledge(schema: FittedSchema, knowledge: Knowledge) -> FittedSchema:
-    """Add features that hold an example's user and item rows in ``knowledge``.
-
-    Example:
-        >>> from recops_models.click.keep import with_knowledge
-        >>> from recops_models.examples.tiny import tiny_click_data
-        >>> from recops_models.graphs.tiny import tiny_knowledge
-        >>> schema, _ = tiny_click_data()
-        >>> fitted = with_knowledge(schema, tiny_knowledge())
-        >>> [feature.name for feature in fitted.schema.features[-2:]]
-        ['knowledge:user', 'knowledge:item']
-    """
-    features = tuple(Categorical(KNOWN[name]) for name in KNOWN)
-    declared = dataclasses.replace(
-        schema.schema, features=(*without_knowledge(schema).schema.features, *features)
-    )
-    lookups = {**schema.lookups, **{KNOWN[name]: knowledge.lookups[name] for name in KNOWN}}
-    return FittedSchema(declared, lookups, schema.moments)
-
-
-def without_knowledge(schema: FittedSchema) -> FittedSchema:
-    """Remove the features that :func:`with_knowledge` adds.
-
-    Example:
-        >>> from recops_models.click.keep import with_knowledge, without_knowledge
-        >>> from recops_models.examples.tiny import tiny_click_data
-        >>> from recops_models.graphs.tiny import tiny_knowledge
-        >>> schema, _ = tiny_click_data()
-        >>> fitted = with_knowledge(schema, tiny_knowledge())
-        >>> without_knowledge(fitted).schema == schema.schema
-        True
-    """
-    names = set(KNOWN.values())
-    features = tuple(feature for feature in schema.schema.features if feature.name not in names)
-    lookups = {name: lookup for name, lookup in schema.lookups.items() if name not in names}
-    declared = dataclasses.replace(schema.schema, features=features)
-    return FittedSchema(declared, lookups, schema.moments)
+    return Keep(base, reader, with_knowledge(base.schema, knowledge.lookups), config)

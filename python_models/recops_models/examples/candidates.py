@@ -12,7 +12,8 @@ from torch import Tensor
 from recops_models.data.dataset import Dataset
 from recops_models.data.histories import AnyArray
 from recops_models.examples.batch import Batch
-from recops_models.examples.click_schema import SIGN, item_columns, user_columns
+from recops_models.examples.click_schema import SIGN
+from recops_models.examples.entity_columns import item_columns, user_columns
 from recops_models.examples.features import FittedSchema, Sequence
 from recops_models.examples.feedback import LIKED, Feedback, classes_of, feedback_of
 from recops_models.examples.running_rates import RATES, RunningRates

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from recops_models.data.dataset import Dataset
 from recops_models.data.splits import Split, SplitName, named_split
 from recops_models.examples.click_sources import ClickData, click_examples
@@ -9,6 +11,8 @@ from recops_models.examples.events import PARTS, Events
 from recops_models.examples.features import FittedSchema
 from recops_models.examples.feedback import Feedback, feedback_of
 from recops_models.examples.fit_click import fit_click_schema
+from recops_models.examples.knowledge_features import with_knowledge
+from recops_models.examples.lookup import Lookup
 from recops_models.examples.maker import ExampleMaker
 from recops_models.examples.negatives import Law
 
@@ -31,6 +35,7 @@ def click_data(
     running_rates: bool | None = None,
     seed: int = 0,
     fitted: FittedSchema | None = None,
+    knowledge: Mapping[str, Lookup] | None = None,
 ) -> ClickData:
     """Return click examples of ``dataset``.
 
@@ -76,6 +81,8 @@ def click_data(
             feedback.
         seed: seed of the validation and test negatives.
         fitted: fitted schema of a trained model; None fits one to the training part.
+        knowledge: maps from ids to rows of external knowledge, which a new schema has as features,
+            see :func:`~recops_models.examples.knowledge_features.with_knowledge`.
 
     Raises:
         DataError: labels other than 0 and 1, feedback or features that the source lacks, a part
@@ -100,6 +107,7 @@ def click_data(
             signed=signed,
             running_rates=running_rates,
         )
+        fitted = with_knowledge(fitted, knowledge) if knowledge else fitted
     maker = ExampleMaker(events, fitted, targets_per_history)
     return click_examples(
         maker,

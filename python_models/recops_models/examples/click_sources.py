@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from recops_models.data.dataset import Repeats
 from recops_models.data.histories import Histories, Int64Array
+from recops_models.examples.block import Block
 from recops_models.examples.events import Events
 from recops_models.examples.features import FittedSchema
 from recops_models.examples.feedback import Feedback, rating_warning
@@ -98,23 +99,22 @@ def click_examples(
         return _with_negatives(events, part, negatives, negatives_law)
 
     draw_train = draw_of(0)
-    validation, test = (
-        MemorySource.of(maker.block(*draw_of(part)((seed, part)))) for part in (1, 2)
-    )
+
+    def training_block(seed: int | None, epoch: int) -> Block:
+        return maker.block(*draw_train((seed or 0, epoch)))
+
+    validation, test = (maker.block(*draw_of(part)((seed, part))) for part in (1, 2))
     notes = [events.rule]
     warning = rating_warning(dataset.interactions, feedback, positive)
     if warning is not None:
         notes.append(warning)
     if feedback == "explicit":
         origin = "real"
-        block = maker.block(*draw_train((seed, 0)))
+        block = training_block(seed, 0)
         train, share = MemorySource.of(block), float(block.label.mean())
     else:
         origin, share = f"{negatives} by {negatives_law}", 1 / (1 + negatives)
-        train = MemorySource(
-            len(events.part(0)) * (1 + negatives),
-            lambda seed, epoch: maker.block(*draw_train((seed or 0, epoch))),
-        )
+        train = MemorySource(len(events.part(0)) * (1 + negatives), training_block)
         drawn = "items other than that of the event"
         if dataset.repeats == "drop":
             drawn = (
@@ -126,8 +126,8 @@ def click_examples(
         dataset.name,
         maker.fitted,
         train,
-        validation,
-        test,
+        MemorySource.of(validation),
+        MemorySource.of(test),
         split_name,
         tuple(notes),
         origin,

@@ -13,6 +13,7 @@ from recops_models.data.dataset import Dataset
 from recops_models.data.errors import DataError
 from recops_models.data.histories import Histories, Int64Array
 from recops_models.data.splits import Split
+from recops_models.examples.entity_columns import item_columns, user_columns
 from recops_models.examples.feedback import LIKED, Feedback, classes_of, label_rule
 from recops_models.examples.running_rates import RunningRates
 
@@ -73,6 +74,16 @@ class Events:
         """Mask ``[E]`` of the positive events."""
         liked: NDArray[np.bool_] = self.feedback_class == LIKED
         return liked
+
+    @cached_property
+    def user_columns(self) -> dict[str, pa.ChunkedArray]:
+        """Columns of all users by feature name."""
+        return user_columns(self.dataset)
+
+    @cached_property
+    def item_columns(self) -> dict[str, pa.ChunkedArray]:
+        """Columns of all items by feature name."""
+        return item_columns(self.dataset)
 
     @cached_property
     def running_rates(self) -> RunningRates:

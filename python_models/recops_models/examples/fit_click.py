@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from recops_models.examples.click_schema import click_schema, training_columns
+from recops_models.examples.click_schema import click_schema
 from recops_models.examples.events import Events
 from recops_models.examples.features import FittedSchema
 from recops_models.examples.feedback import Feedback
 from recops_models.examples.fit_schema import fit_schema
+from recops_models.examples.training_columns import training_columns
 
 
 def fit_click_schema(
@@ -28,7 +29,9 @@ def fit_click_schema(
     """
     explicit = feedback == "explicit"
     schema = click_schema(
-        events.dataset,
+        events.dataset.name,
+        events.user_columns,
+        events.item_columns,
         max_len=max_len,
         rare_count=rare_count,
         rare_share=rare_share,

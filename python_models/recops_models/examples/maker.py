@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from recops_models.data.errors import DataError
 from recops_models.data.histories import Histories, Int64Array
 from recops_models.examples.block import Block, Column, Ragged
-from recops_models.examples.click_schema import SIGN, item_columns, user_columns
+from recops_models.examples.click_schema import SIGN
 from recops_models.examples.events import Events
 from recops_models.examples.features import Categorical, FittedSchema, Numeric, Sequence
 from recops_models.examples.running_rates import RATES
@@ -37,8 +37,8 @@ class ExampleMaker:
         self.events, self.fitted, self._targets = events, fitted, targets
         dataset, schema = events.dataset, fitted.schema
         self._user_ids = dataset.users["user_id"].to_numpy()
-        users, items = user_columns(dataset), item_columns(dataset)
-        self._users, self._items = fitted.encode(users), fitted.encode(items)
+        self._users = fitted.encode(events.user_columns)
+        self._items = fitted.encode(events.item_columns)
         available = {*self._users, *self._items, *RATES}
         for feature in schema.features:
             if isinstance(feature, (Categorical, Numeric)) and feature.name not in available:

@@ -149,7 +149,7 @@ class PairTable(nn.Module):
         # Imported here, because loading a model does not count.
         import pyarrow as pa
 
-        from recops_models.examples.fit_schema import KeyCounts
+        from recops_models.examples.key_counts import KeyCounts
 
         counters = [KeyCounts(capacity=sys.maxsize) for _ in pairs]
         for batch in batches:

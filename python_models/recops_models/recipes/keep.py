@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING
 
 from torch import Tensor
 
-from recops_models.click.keep import Keep, KeepConfig, without_knowledge
+from recops_models.click.keep import Keep, KeepConfig
 from recops_models.dotted import below
 from recops_models.examples.features import FittedSchema
+from recops_models.examples.knowledge_features import without_knowledge
 from recops_models.layers.knowledge_reader import KnowledgeReader
 from recops_models.recipes.click import example_parts
 from recops_models.recipes.click_nets import base_part, click_net

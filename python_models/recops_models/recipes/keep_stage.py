@@ -7,15 +7,20 @@ from pathlib import Path
 
 from torch import nn
 
-from recops_models.click.keep import Keep, KeepConfig, plug_in, without_knowledge
+from recops_models.click.keep import Keep, KeepConfig, plug_in
 from recops_models.click.model import ClickModel
-from recops_models.data.splits import SplitName
+from recops_models.data.splits import Split, SplitName
 from recops_models.evaluation.click_metrics import CLICK_METRICS
 from recops_models.examples.domains import DomainConfig, Domains
+from recops_models.examples.events import Events
+from recops_models.examples.features import FittedSchema
+from recops_models.examples.feedback import feedback_of
+from recops_models.examples.fit_click import fit_click_schema
+from recops_models.examples.knowledge_features import without_knowledge
 from recops_models.graphs.knowledge import Knowledge
 from recops_models.layers.plug import PluggedHead
 from recops_models.recipes.click_nets import NetRecipe, click_net
-from recops_models.recipes.keep_task import KeepTask, fit_small_domain
+from recops_models.recipes.keep_task import KeepTask
 from recops_models.recipes.knowledge_stage import KNOWLEDGE, KnowledgeStage, all_domains
 from recops_models.recipes.parts import Parts, part
 from recops_models.recipes.stage import Data, StageContext, TrainingStage
@@ -50,7 +55,7 @@ class KeepStage(TrainingStage[KeepTask, ClickModel]):
                 f"domains: slices must be ≤ {small.train.num_rows:,}, the events of training, got "
                 f"{domains.slices:,}"
             )
-        fitted = fit_small_domain(small, part(context.settings, "examples", ExampleConfig))
+        fitted = _small_schema(small, part(context.settings, "examples", ExampleConfig))
         with fork_generators(HOST):
             base = _base_recipe(context).outline(fitted, context.settings["base"])
             PluggedHead(base.head, dict.fromkeys(sizes.parts, 1), sizes.plug, hidden=1)
@@ -97,6 +102,20 @@ class KeepStage(TrainingStage[KeepTask, ClickModel]):
         if not domains.slices:
             return config
         return stream_config(config, domains.slices * domains.passes)
+
+
+def _small_schema(small: Split, examples: ExampleConfig) -> FittedSchema:
+    """Return the fitted features of the small domain, without rows of the knowledge."""
+    feedback = examples.feedback or feedback_of(small.dataset)
+    return fit_click_schema(
+        Events.of(small, feedback, examples.positive),
+        feedback,
+        max_len=examples.max_len,
+        rare_count=examples.rare_count,
+        rare_share=examples.rare_share,
+        signed=examples.signed,
+        running_rates=examples.running_rates,
+    )
 
 
 def _base_recipe(context: StageContext) -> NetRecipe:

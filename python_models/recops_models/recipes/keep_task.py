@@ -9,19 +9,15 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor, nn
 
-from recops_models.click.keep import with_knowledge
-from recops_models.data.dataset import Dataset, entity_keys
-from recops_models.data.splits import Split
-from recops_models.examples.click import ClickData, click_data
-from recops_models.examples.click_schema import KNOWN
+from recops_models.data.dataset import Dataset
+from recops_models.examples.click import click_data
 from recops_models.examples.domains import DomainConfig, Domains, slices_of
-from recops_models.examples.events import Events
+from recops_models.examples.entity_columns import KNOWN
 from recops_models.examples.features import FittedSchema
-from recops_models.examples.feedback import feedback_of
-from recops_models.examples.fit_click import fit_click_schema
 from recops_models.examples.loader import Source
 from recops_models.examples.lookup import UNKNOWN
 from recops_models.graphs.knowledge import Knowledge, KnowledgeError
+from recops_models.recipes.knowledge_checks import check_knowledge
 from recops_models.training.click_task import ClickTask
 from recops_models.training.example_config import ExampleConfig
 
@@ -63,12 +59,16 @@ class KeepTask(ClickTask):
         cut = Domains.of(dataset, domains)
         small = cut.small_domain()
         if knowledge is not None:
-            _check_knowledge(knowledge, small, domains)
-        if fitted is None:
-            if knowledge is None:
-                raise KnowledgeError("keep: examples need knowledge, or a trained model")
-            fitted = with_knowledge(fit_small_domain(small, examples), knowledge)
-        data = _examples(small, examples, fitted)
+            check_knowledge(knowledge, small, domains)
+        elif fitted is None:
+            raise KnowledgeError("keep: examples need knowledge, or a trained model")
+        data = click_data(
+            small.dataset,
+            small,
+            fitted=fitted,
+            knowledge=None if knowledge is None else knowledge.lookups,
+            **dataclasses.asdict(examples),
+        )
         super().__init__(dataclasses.replace(data, split=cut.split_name), examples)
         self.dataset, self.domains, self.knowledge = small.dataset, domains, knowledge
         self._small = small
@@ -76,8 +76,11 @@ class KeepTask(ClickTask):
     @cached_property
     def slices(self) -> list[Source]:
         """The training examples of each slice, in time order."""
-        splits = slices_of(self._small, self.domains.slices)
-        return [_examples(split, self.examples, self.data.fitted).train for split in splits]
+        examples = dataclasses.asdict(self.examples)
+        return [
+            click_data(split.dataset, split, fitted=self.data.fitted, **examples).train
+            for split in slices_of(self._small, self.domains.slices)
+        ]
 
     def training_part(self, epoch: int) -> Source:
         """See :meth:`ExampleTask.training_part`; with slices, an epoch is a pass over one."""
@@ -98,46 +101,3 @@ class KeepTask(ClickTask):
         for name, flags in unknown.items():
             metrics[f"unknown_{name}"] = float(torch.cat(flags).double().mean())
         return metrics, predictions
-
-
-def fit_small_domain(small: Split, examples: ExampleConfig) -> FittedSchema:
-    """Fit the features of the small domain, without rows of the knowledge.
-
-    Args:
-        small: the split of the small domain.
-        examples: how examples are made of events.
-
-    Raises:
-        DataError: see :func:`~recops_models.examples.click.click_data`.
-    """
-    feedback = examples.feedback or feedback_of(small.dataset)
-    return fit_click_schema(
-        Events.of(small, feedback, examples.positive),
-        feedback,
-        max_len=examples.max_len,
-        rare_count=examples.rare_count,
-        rare_share=examples.rare_share,
-        signed=examples.signed,
-        running_rates=examples.running_rates,
-    )
-
-
-def _examples(split: Split, examples: ExampleConfig, fitted: FittedSchema) -> ClickData:
-    return click_data(split.dataset, split, fitted=fitted, **dataclasses.asdict(examples))
-
-
-def _check_knowledge(knowledge: Knowledge, small: Split, domains: DomainConfig) -> None:
-    """Check that the knowledge predates the examples and covers a user and an item of them."""
-    dataset = small.dataset
-    if domains.cut == "clock":
-        first = min(
-            int(table["timestamp"].to_numpy().min())
-            for table in (small.train, small.validation, small.test)
-        )
-        knowledge.check_before(first, data=dataset.name, seconds=dataset.time == "seconds")
-    for name in KNOWN:
-        if not (knowledge.lookups[name].rows(entity_keys(dataset, name)) > UNKNOWN).any():
-            raise KnowledgeError(
-                f"keep: knowledge must cover {name}s of {dataset.name}, but that of "
-                f"{knowledge.source} has none of them"
-            )

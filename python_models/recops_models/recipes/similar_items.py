@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from recops_models.click.model import ClickModel
 from recops_models.data.dataset import Dataset
-from recops_models.examples.click_schema import item_columns
+from recops_models.examples.entity_columns import item_columns
 from recops_models.generative.history_scorer import HistoryScorer
 from recops_models.generative.popularity import Popularity
 from recops_models.generative.ranker import Ranker, Ranking, top_unseen

@@ -9,7 +9,7 @@ import pyarrow as pa
 
 from recops_models.data.dataset import Dataset
 from recops_models.data.histories import AnyArray, Int64Array
-from recops_models.examples.click_schema import item_columns, user_columns
+from recops_models.examples.entity_columns import item_columns, user_columns
 from recops_models.examples.features import FittedSchema
 from recops_models.examples.lookup import UNKNOWN
 

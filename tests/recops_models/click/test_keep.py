@@ -15,11 +15,12 @@ import torch
 from click_inputs import one_request
 from click_recipes import CLICK
 from knowledge_inputs import base_net, knowledge, known_batch, with_known_rows
-from recops_models.click.keep import Keep, KeepConfig, plug_in, with_knowledge, without_knowledge
+from recops_models.click.keep import Keep, KeepConfig, plug_in
 from recops_models.click.loss import training_loss
 from recops_models.data.vocabulary import Vocabulary
 from recops_models.evaluation.grouped_auc import auc
-from recops_models.examples.click_schema import KNOWN
+from recops_models.examples.entity_columns import KNOWN
+from recops_models.examples.knowledge_features import with_knowledge, without_knowledge
 from recops_models.examples.lookup import Lookup
 from recops_models.graphs.coded_rows import CodedRows, Coding
 from recops_models.graphs.knowledge import KnowledgeError, Window
@@ -210,10 +211,10 @@ def test_a_file_holds_base_plug_and_knowledge(name: str, coding: str, tmp_path: 
 
 def test_schemas_with_and_without_knowledge() -> None:
     fitted = base_net().schema
-    wider = with_knowledge(fitted, knowledge())
+    wider = with_knowledge(fitted, knowledge().lookups)
     assert [f.name for f in wider.schema.features][-2:] == list(KNOWN.values())
     assert wider.cardinality(KNOWN["item"]) == 50
     assert without_knowledge(wider).schema == fitted.schema
     assert without_knowledge(wider).lookups.keys() == fitted.lookups.keys()
-    assert with_knowledge(wider, knowledge()).schema == wider.schema
+    assert with_knowledge(wider, knowledge().lookups).schema == wider.schema
     assert wider.schema.candidate == fitted.schema.candidate

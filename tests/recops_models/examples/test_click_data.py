@@ -16,6 +16,7 @@ from recops_models.evaluation.click_metrics import auc
 from recops_models.examples.candidates import Candidates
 from recops_models.examples.click import ClickData, click_data
 from recops_models.examples.click_schema import click_schema
+from recops_models.examples.entity_columns import item_columns, user_columns
 from recops_models.examples.running_rates import RATES
 
 BRANDS = np.array(["acme", "bolt", "cord"])
@@ -223,7 +224,7 @@ def test_vocabularies_are_of_the_training_part() -> None:
     known = set(train["item_id"].to_pylist())
     assert data.fitted.cardinality("history_item") == 2 + len(known)
     assert data.fitted.cardinality("history_brand") == 5
-    schema = click_schema(source)
+    schema = click_schema(source.name, user_columns(source), item_columns(source))
     assert [feature.name for feature in schema.features] == [
         "user", "item", "brand", "history_item", "history_brand",
     ]  # fmt: skip

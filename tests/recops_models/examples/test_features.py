@@ -17,7 +17,8 @@ from recops_models.examples.features import (
     Sequence,
     Vector,
 )
-from recops_models.examples.fit_schema import KeyCounts, SchemaFit
+from recops_models.examples.fit_schema import SchemaFit
+from recops_models.examples.key_counts import KeyCounts
 
 SCHEMA = FeatureSchema(
     (

@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 from centers import events_of
 from recops_models.click.memory import MemoryModel
 from recops_models.data import Dataset
-from recops_models.examples.click_schema import SIGN, item_columns
+from recops_models.examples.click_schema import SIGN
+from recops_models.examples.entity_columns import item_columns
 from recops_models.examples.feedback import classes_of_values
 from recops_models.recipes.files import MODEL, load_model
 from recops_models.serving.center import Center
