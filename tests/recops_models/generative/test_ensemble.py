@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import defaultdict
 
 import numpy as np
@@ -73,3 +74,45 @@ def test_a_single_member_keeps_its_order() -> None:
 def test_no_members_and_zero_depth_are_errors(members: int, depth: int, name: str) -> None:
     with pytest.raises(ValueError, match=f"Ensemble: {name} must be"):
         Ensemble([_random_lists(0, 1, 3, 5)] * members, depth)
+
+
+def test_a_mixture_adds_the_shares_of_each_list() -> None:
+    members = [_random_lists(seed, users=9, length=7, num_items=12) for seed in range(3)]
+    ranking = Ensemble(members, depth=7, merge="mixture").recommend(_empty_histories(9), 30)
+    for user in range(9):
+        shares: dict[int, float] = defaultdict(float)
+        for member in members:
+            known = member.items[user] >= 0
+            each = member.scores[user][known].softmax(0).tolist()
+            for item, share in zip(member.items[user][known].tolist(), each, strict=True):
+                shares[item] += share
+        is_item = ranking.items[user] >= 0
+        expected = {item: math.log(share) for item, share in shares.items()}
+        listed = ranking.items[user][is_item].tolist()
+        scores = ranking.scores[user][is_item].tolist()
+        assert dict(zip(listed, scores, strict=True)) == pytest.approx(expected, abs=1e-5)
+        assert scores == sorted(scores, reverse=True)
+        assert (ranking.scores[user][~is_item] == -torch.inf).all()
+
+
+def test_a_mixture_keeps_what_one_member_is_sure_of() -> None:
+    """Members A and B agree on item 2; A alone lists item 0, of which it is sure."""
+    a = _FixedLists(torch.tensor([[0, 2]]), torch.tensor([[-0.1, -2.4]]))
+    b = _FixedLists(torch.tensor([[2, 1]]), torch.tensor([[-1.2, -1.5]]))
+    c = _FixedLists(torch.tensor([[2, 1]]), torch.tensor([[-0.6, -0.7]]))
+    one = _empty_histories(1)
+    merged = Ensemble([a, b], depth=2, merge="mixture").recommend(one, 3)
+    assert merged.items.tolist() == [[0, 2, 1]]
+    assert Ensemble([a, c, b], depth=2, merge="mixture").recommend(one, 1).items.item() == 2
+
+
+def test_a_mixture_of_scores_far_apart_underflows_nowhere() -> None:
+    member = _FixedLists(torch.tensor([[3, 5, 4]]), torch.tensor([[0.0, -500.0, -900.0]]))
+    ranking = Ensemble([member], depth=3, merge="mixture").recommend(_empty_histories(1), 4)
+    assert ranking.items.tolist() == [[3, 5, 4]]
+    assert ranking.scores[0, :3].tolist() == pytest.approx([0.0, -500.0, -900.0])
+
+
+def test_an_unknown_merge_is_an_error() -> None:
+    with pytest.raises(ValueError, match="Ensemble: merge must be product or mixture, got 'sum'"):
+        Ensemble([_random_lists(0, 1, 3, 5)], merge="sum")
