@@ -2,10 +2,13 @@
 
 ::
 
+    event:
+      device: category
+      price: {role: number, per: item}
+      dwell_time: {role: number, known: after}
     item:
       title: text
       category_id: category
-      price: number
       tags: list
       internal_note: skip
 
@@ -14,6 +17,9 @@ and quoted names are read. A column that is not listed keeps the role that its t
 
 A column of the events that is listed as one of the items or users becomes theirs: a log often
 repeats the category of the item in every row. Each item gets the value of its last event.
+
+Click models read the categories and numbers that are listed under ``event``; see
+:class:`~recops_models.data.event_columns.EventColumn` for ``known`` and ``per``.
 """
 
 from __future__ import annotations
@@ -22,7 +28,7 @@ import dataclasses
 import json
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, cast, get_args
 
@@ -34,8 +40,12 @@ from recops.files import read_bounded
 from recops_models.data.columns import as_text, parse_numbers
 from recops_models.data.dataset import Dataset, column_role, is_list
 from recops_models.data.errors import DataError
+from recops_models.data.event_columns import EventColumn, Known, Per
 
 Role = Literal["category", "number", "list", "text", "skip"]
+
+_FEATURES = ("category", "number")
+"""Roles of event columns that click models read."""
 
 SCHEMA_FILE = "schema.yaml"
 """Name of the file in a folder of own tables."""
@@ -52,8 +62,14 @@ _OWN = {
 """Columns with a fixed meaning."""
 
 _LINE = re.compile(
-    r"""(?P<indent>\s*)(?P<name>"(?:[^"\\]|\\.)*"|[^\s"#:][^:#]*):\s*(?P<role>\S*)$"""
+    r"""(?P<indent>\s*)(?P<name>"(?:[^"\\]|\\.)*"|[^\s"#:][^:#]*):\s*(?P<value>.*)$"""
 )
+_EVENT_OPTIONS: dict[str, tuple[str, ...]] = {
+    "role": get_args(Role),
+    "known": get_args(Known),
+    "per": get_args(Per),
+}
+"""Keys and values of a column of the events in braces."""
 
 
 @dataclass(frozen=True)
@@ -62,6 +78,7 @@ class ColumnSchema:
 
     Attributes:
         roles: table (``"interactions"``, ``"items"`` or ``"users"``) → column → role.
+        events: columns of the events that are known after the event, or differ between items.
 
     Example:
         >>> import recops_models as rm
@@ -74,16 +91,27 @@ class ColumnSchema:
     """
 
     roles: Mapping[str, Mapping[str, Role]]
+    events: Mapping[str, EventColumn] = field(default_factory=dict)
 
     @classmethod
     def of(cls, dataset: Dataset) -> ColumnSchema:
-        """Return the roles that the columns of a data set have."""
+        """Return the roles that the columns of a data set have.
+
+        A column of the events that no schema lists is described by its name: see
+        :meth:`~recops_models.data.event_columns.EventColumn.suggested`.
+        """
         roles: dict[str, dict[str, Role]] = {}
         for table, own in _OWN.items():
             columns: pa.Table = getattr(dataset, table)
             others = [name for name in columns.column_names if name not in own]
             roles[table] = {name: _role(columns[name]) for name in others}
-        return cls(roles)
+        listed = {column.name: column for column in dataset.event_columns}
+        columns_of_events = [
+            listed.get(name) or EventColumn.suggested(name)
+            for name, role in roles["interactions"].items()
+            if role in _FEATURES
+        ]
+        return cls(roles, _with_options(columns_of_events))
 
     @classmethod
     def read(cls, path: Path) -> ColumnSchema:
@@ -99,32 +127,35 @@ class ColumnSchema:
         except (OSError, ValueError) as error:
             raise DataError(f"{path}: not readable as text ({error})") from error
         roles: dict[str, dict[str, Role]] = {}
-        section: dict[str, Role] | None = None
+        events: list[EventColumn] = []
+        table: str | None = None
         for number, line in enumerate(lines, 1):
             content = re.sub(r"(^|\s)#.*$", "", line).rstrip()
             if not content:
                 continue
             match = _LINE.fullmatch(content)
+            where = f"{path}, line {number}"
             if match is None:
-                raise DataError(f"{path}, line {number}: must be `name: role`, got {content!r}")
-            name = match["name"].strip()
+                raise DataError(f"{where}: must be `name: role`, got {content!r}")
+            name, value = match["name"].strip(), match["value"].strip()
             name = json.loads(name) if name.startswith('"') else name
             if not match["indent"]:
-                if name not in _TABLES or match["role"]:
-                    raise DataError(
-                        f"{path}, line {number}: must be {', '.join(_TABLES)}, got {content!r}"
-                    )
-                section = roles.setdefault(_TABLES[name], {})
+                if name not in _TABLES or value:
+                    raise DataError(f"{where}: must be {', '.join(_TABLES)}, got {content!r}")
+                table = _TABLES[name]
+                roles.setdefault(table, {})
                 continue
-            if match["role"] not in get_args(Role):
+            options = _options(value, where) if table == "interactions" else {"role": value}
+            if options["role"] not in get_args(Role):
                 raise DataError(
-                    f"{path}, line {number}: role must be {', '.join(get_args(Role))}, got "
-                    f"{match['role']!r}"
+                    f"{where}: role must be {', '.join(get_args(Role))}, got {options['role']!r}"
                 )
-            if section is None:
-                raise DataError(f"{path}, line {number}: a column must follow {', '.join(_TABLES)}")
-            section[name] = cast(Role, match["role"])
-        return cls(roles)
+            if table is None:
+                raise DataError(f"{where}: a column must follow {', '.join(_TABLES)}")
+            roles[table][name] = cast(Role, options["role"])
+            if table == "interactions":
+                events.append(_event_column(name, options))
+        return cls(roles, _with_options(events))
 
     def text(self) -> str:
         """Return the content of a file for :meth:`read`."""
@@ -134,13 +165,17 @@ class ColumnSchema:
             lines += [f"{section}:"] if columns else []
             for name, role in columns.items():
                 is_plain = re.fullmatch(r"\w[\w ./-]*\w|\w", name)
-                lines.append(f"  {name if is_plain else json.dumps(name)}: {role}")
+                value: str = role
+                if table == "interactions" and name in self.events:
+                    value = _event_value(role, self.events[name])
+                lines.append(f"  {name if is_plain else json.dumps(name)}: {value}")
         return "\n".join(lines)
 
     def applied(self, dataset: Dataset) -> Dataset:
         """Return ``dataset`` with columns of these roles, and one note on skipped columns.
 
-        Columns of the events that are listed under items or users move there.
+        Columns of the events that are listed under items or users move there. Those that are listed
+        as categories or numbers of the events become features of click models.
 
         Raises:
             DataError: a column is missing, has a fixed meaning, or does not fit its role.
@@ -185,7 +220,49 @@ class ColumnSchema:
         if skipped:
             notes.append(f"skipped by the schema: {', '.join(skipped)}")
         report = dataclasses.replace(dataset.report, notes=tuple(notes))
-        return dataclasses.replace(dataset, **tables, report=report)
+        read = tuple(
+            self.events.get(name) or EventColumn(name)
+            for name, role in self.roles.get("interactions", {}).items()
+            if role in _FEATURES
+        )
+        return dataclasses.replace(dataset, **tables, report=report, event_columns=read)
+
+
+def _options(value: str, where: str) -> dict[str, str]:
+    """Parse the role of a column of the events, alone or in braces with ``known`` and ``per``."""
+    if not value.startswith("{"):
+        return {"role": value}
+    expected = "{role: number, known: after, per: item}"
+    options = {}
+    for part in value.removeprefix("{").removesuffix("}").split(","):
+        key, _, choice = (text.strip() for text in part.partition(":"))
+        if key not in _EVENT_OPTIONS or key in options:
+            raise DataError(f"{where}: must be like {expected}, got {value!r}")
+        if choice not in _EVENT_OPTIONS[key]:
+            allowed = ", ".join(_EVENT_OPTIONS[key])
+            raise DataError(f"{where}: {key} must be {allowed}, got {choice!r}")
+        options[key] = choice
+    if "role" not in options or not value.endswith("}"):
+        raise DataError(f"{where}: must be like {expected}, got {value!r}")
+    if options.get("known") == "after" and options.get("per") == "item":
+        raise DataError(f"{where}: per: item needs a value that is known before, got {value!r}")
+    return options
+
+
+def _event_column(name: str, options: Mapping[str, str]) -> EventColumn:
+    known, per = options.get("known", "before"), options.get("per", "request")
+    return EventColumn(name, cast(Known, known), cast(Per, per))
+
+
+def _event_value(role: str, column: EventColumn) -> str:
+    options = f", known: {column.known}" if column.known == "after" else ""
+    options += f", per: {column.per}" if column.per == "item" else ""
+    return f"{{role: {role}{options}}}" if options else role
+
+
+def _with_options(columns: list[EventColumn]) -> dict[str, EventColumn]:
+    """Return the columns whose use differs from that of a column without options, by name."""
+    return {each.name: each for each in columns if each != EventColumn(each.name)}
 
 
 def _belongs_elsewhere(dataset: Dataset, table: str, name: str) -> bool:

@@ -13,6 +13,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from recops_models.data.errors import DataError
+from recops_models.data.event_columns import EventColumn
 from recops_models.data.report import ImportReport
 from recops_models.data.table_options import TableOptions, TimeUnit
 from recops_models.data.times import TimeFormat
@@ -51,6 +52,7 @@ class Dataset:
         time_format: format of the source's times.
         repeats: whether lists may contain items of the history (``"keep"``), and a sampled negative
             any item but the one of its event; see :mod:`recops_models.data.repeats`.
+        event_columns: columns of the interactions that click models read, as a schema lists them.
 
     Example:
         >>> import recops_models as rm
@@ -70,6 +72,7 @@ class Dataset:
     columns: Mapping[str, str] = field(default_factory=dict)
     time_format: TimeFormat = field(default_factory=TimeFormat)
     repeats: Repeats = "drop"
+    event_columns: tuple[EventColumn, ...] = ()
 
     def __post_init__(self) -> None:
         for table, columns in (

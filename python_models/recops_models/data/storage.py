@@ -20,6 +20,7 @@ from recops_models.callbacks import Callbacks
 from recops_models.data.categories import integer_categories, with_categories
 from recops_models.data.dataset import Dataset
 from recops_models.data.errors import DataError
+from recops_models.data.event_columns import EventColumn
 from recops_models.data.frames import ARROW
 from recops_models.data.report import ImportReport
 from recops_models.data.times import TimeFormat
@@ -109,6 +110,7 @@ def save_dataset(
         "library": dataset.library,
         "columns": dict(dataset.columns),
         "repeats": dataset.repeats,
+        "event_columns": [dataclasses.asdict(column) for column in dataset.event_columns],
         "time_format": dataclasses.asdict(dataset.time_format),
         **({} if options is None else {"import": options}),
     }
@@ -169,6 +171,7 @@ def load_dataset(folder: Path) -> Dataset:
         columns=content.get("columns", {}),
         repeats=content.get("repeats", "drop"),
         time_format=TimeFormat(**content.get("time_format", {})),
+        event_columns=tuple(EventColumn(**column) for column in content.get("event_columns", ())),
         **tables,
     )
 

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
 from recops_models.data.dataset import Dataset
-from recops_models.data.histories import AnyArray
 from recops_models.examples.batch import Batch
 from recops_models.examples.click_schema import SIGN
 from recops_models.examples.entity_columns import item_columns, user_columns
+from recops_models.examples.event_values import EventValues
 from recops_models.examples.features import FittedSchema, Sequence
 from recops_models.examples.feedback import LIKED, Feedback, classes_of, feedback_of
 from recops_models.examples.running_rates import RATES, RunningRates
@@ -52,6 +50,7 @@ class Candidates:
         self._rows = np.argsort(user, kind="stable")  # Sorted by user, then by time.
         self._bounds = np.searchsorted(user[self._rows], np.arange(dataset.users.num_rows + 1))
         self._names = [feature.name for feature in fitted.schema.features]
+        self._event_values = EventValues.of_dataset(dataset, fitted)
         self._rates = None
         if RATES[0] in self._names:
             self._rates = RunningRates(user, self._item, self._class == LIKED)
@@ -76,43 +75,42 @@ class Candidates:
         rows = self._events_of(user)
         if SIGN not in self._names:
             rows = rows[self._class[rows] == LIKED]
-        items = self._item[rows]
         features = {
             name: torch.from_numpy(values if shown is None else values[shown_items])
             for name, values in self._of_items.items()
         }
         for name, values in self._of_users.items():
             features[name] = torch.from_numpy(values[user : user + 1]).expand(num_items)
+        users, end = np.full(num_items, user), np.full(num_items, len(self._item))
+        for name, values in self._event_values.request(users, shown_items, end).items():
+            features[name] = torch.from_numpy(values.astype(np.int64))
         if self._rates is not None:
-            end = np.full(num_items, len(self._item))
-            rates = self._rates.features(np.full(num_items, user), shown_items, end)
+            rates = self._rates.features(users, shown_items, end)
             for name, values in rates.items():
                 features[name] = torch.from_numpy(self._fitted.standardised(name, values))
         lengths = {}
         for sequence in self._fitted.schema.of_type(Sequence):
-            last = _events(sequence, self._fitted, self._of_items, items, self._class[rows])
+            last = self._last_events(sequence, rows)
             features[sequence.name] = last.expand(num_items, -1)
-            length = torch.tensor(min(len(items), sequence.max_len))
+            length = torch.tensor(min(len(rows), sequence.max_len))
             lengths[sequence.name] = length.expand(num_items)
         group = torch.full((num_items,), int(self._dataset.user_vocabulary.ids[user]))
         label = torch.zeros(num_items)
         return Batch(features, lengths, label, group, is_one_request=True)
 
+    def _last_events(self, sequence: Sequence, rows: NDArray[np.int64]) -> Tensor:
+        """Return the last of the events ``rows`` as rows ``[T]`` of the sequence's table.
+
+        Without events, there is one padding row.
+        """
+        if not len(rows):
+            return torch.zeros(1, dtype=torch.int64)
+        last = rows[-sequence.max_len :]
+        if sequence.name == SIGN:
+            return torch.from_numpy(self._fitted.lookup(SIGN).rows(self._class[last]))
+        if sequence.name in self._event_values.history:
+            return torch.from_numpy(self._event_values.history[sequence.name][last]).long()
+        return torch.from_numpy(self._of_items[sequence.share_embedding or ""][self._item[last]])
+
     def _events_of(self, user: int) -> NDArray[np.int64]:
         return self._rows[self._bounds[user] : self._bounds[user + 1]]
-
-
-def _events(
-    sequence: Sequence,
-    fitted: FittedSchema,
-    of_items: Mapping[str, AnyArray],
-    items: NDArray[np.int64],
-    classes: NDArray[np.int64],
-) -> Tensor:
-    """Return the last events as rows ``[T]`` of the sequence's table; one padding row if none."""
-    if not len(items):
-        return torch.zeros(1, dtype=torch.int64)
-    last = slice(-sequence.max_len, None)
-    if sequence.name == SIGN:
-        return torch.from_numpy(fitted.lookup(SIGN).rows(classes[last]))
-    return torch.from_numpy(of_items[sequence.share_embedding or ""][items[last]])

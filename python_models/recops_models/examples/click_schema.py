@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from types import MappingProxyType
 
 import pyarrow as pa
 
 from recops_models.data.dataset import column_role
+from recops_models.data.event_columns import EventColumn
 from recops_models.examples.entity_columns import KNOWN, is_user_feature, reserved_name
+from recops_models.examples.event_features import event_features
 from recops_models.examples.features import (
     Categorical,
     Feature,
@@ -27,27 +30,32 @@ def click_schema(
     name: str,
     users: Mapping[str, pa.ChunkedArray],
     items: Mapping[str, pa.ChunkedArray],
+    events: Mapping[EventColumn, pa.ChunkedArray] = MappingProxyType({}),
     *,
     max_len: int = 50,
     rare_count: int = 2,
     rare_share: float = 1e-3,
     signed: bool = False,
     running_rates: bool = False,
+    event_requests: bool = True,
 ) -> FeatureSchema:
     """Return the schema of user and item, their columns, and the history of item and categories.
 
     Single-valued attributes become categorical features, numbers numeric ones. Features of user
-    columns are called ``user_…``. Lists and text are left out.
+    columns are called ``user_…``, and those of event columns ``event_…``. Lists and text are left
+    out.
 
     Args:
         name: name of the data set, for errors.
         users: columns of :func:`~recops_models.examples.entity_columns.user_columns`.
         items: columns of :func:`~recops_models.examples.entity_columns.item_columns`.
+        events: columns of the events, in any order of the events.
         max_len: maximum length of a history.
         rare_count: ``min_count`` of every categorical feature.
         rare_share: ``rare_share`` of every categorical feature.
         signed: whether histories have the sequence :data:`SIGN`.
         running_rates: whether :data:`~recops_models.examples.running_rates.RATES` are features.
+        event_requests: whether event columns are features of requests, and not only of histories.
 
     Raises:
         DataError: a column of users or items has the name of a feature that is computed here.
@@ -55,7 +63,16 @@ def click_schema(
     of_users, of_items = (_features(columns, rare_count, rare_share) for columns in (users, items))
     _refuse_reserved(name, [each.name for each in of_users], [each.name for each in of_items])
     in_history = [feature.name for feature in of_items if isinstance(feature, Categorical)]
-    features = sorted([*of_users, *of_items], key=lambda feature: isinstance(feature, Numeric))
+    requested, sequences = event_features(
+        events,
+        history=_HISTORY,
+        max_len=max_len,
+        rare_count=rare_count,
+        rare_share=rare_share,
+        in_requests=event_requests,
+    )
+    columns = [*of_users, *of_items, *requested]
+    features = sorted(columns, key=lambda feature: isinstance(feature, Numeric))
     return FeatureSchema(
         (
             *features,
@@ -64,6 +81,7 @@ def click_schema(
                 Sequence(f"history_{name}", max_len, share_embedding=name, history=_HISTORY)
                 for name in in_history
             ),
+            *sequences,
             *((Sequence(SIGN, max_len, history=_HISTORY),) if signed else ()),
         )
     )

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from functools import cached_property
 
 import numpy as np
@@ -11,6 +12,7 @@ from numpy.typing import NDArray
 
 from recops_models.data.dataset import Dataset
 from recops_models.data.errors import DataError
+from recops_models.data.event_columns import EventColumn
 from recops_models.data.histories import Histories, Int64Array
 from recops_models.data.splits import Split
 from recops_models.examples.entity_columns import item_columns, user_columns
@@ -32,6 +34,8 @@ class Events:
         time_rank: ``[E]`` i64, position in time order.
         bounds: ``[4]`` i64: part ``i`` is ``[bounds[i], bounds[i + 1])``.
         rule: description of the rule for positive labels.
+        columns: values ``[E]`` of the data set's ``event_columns``.
+        is_explicit: whether events have labels, and not only positives.
     """
 
     dataset: Dataset
@@ -41,6 +45,8 @@ class Events:
     time_rank: Int64Array
     bounds: Int64Array
     rule: str
+    columns: Mapping[EventColumn, pa.ChunkedArray] = field(default_factory=dict)
+    is_explicit: bool = False
 
     @classmethod
     def of(cls, split: Split, feedback: Feedback, positive: float) -> Events:
@@ -67,6 +73,8 @@ class Events:
             time_rank,
             np.cumsum([table.num_rows for table in tables]),
             label_rule(events, feedback, positive, name=dataset.name),
+            {column: events[column.name] for column in dataset.event_columns},
+            feedback == "explicit",
         )
 
     @property

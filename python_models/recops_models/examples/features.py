@@ -15,6 +15,7 @@ from torch import Tensor
 
 from recops_models.data.errors import DataError
 from recops_models.dotted import below
+from recops_models.examples.bins import lookup_from_state
 from recops_models.examples.lookup import Lookup
 from recops_models.settings import JsonObject
 
@@ -30,6 +31,7 @@ class Categorical:
         pretrained: file of vectors that initialise the table.
         rare_share: the rarest values, together at most this share of the training part, also count
             as unknown, so that the row of unknown values is trained.
+        bins: number of quantile bins, for a column of numbers; None: each value is a category.
     """
 
     name: str
@@ -37,6 +39,7 @@ class Categorical:
     min_count: int = 1
     pretrained: str | None = None
     rare_share: float = 0.0
+    bins: int | None = None
 
 
 @dataclass(frozen=True)
@@ -59,6 +62,7 @@ class Sequence:
         pretrained: as in :class:`Categorical`.
         history: history that the sequence belongs to. None: "history" if it shares the table of a
             categorical feature; otherwise no history, and its embeddings are summed.
+        bins: as in :class:`Categorical`; of a sequence that shares no table.
     """
 
     name: str
@@ -68,6 +72,7 @@ class Sequence:
     min_count: int = 1
     pretrained: str | None = None
     history: str | None = None
+    bins: int | None = None
 
 
 @dataclass(frozen=True)
@@ -86,7 +91,12 @@ _TYPES: dict[str, type[Feature]] = {
     "sequence": Sequence,
     "vector": Vector,
 }
-_JSON_TYPES: dict[str, Any] = {"int": int, "float": int | float, "str | None": str | None}
+_JSON_TYPES: dict[str, Any] = {
+    "int": int,
+    "float": int | float,
+    "str | None": str | None,
+    "int | None": int | None,
+}
 _TYPE_NAMES = {kind: name for name, kind in _TYPES.items()}
 
 _LARGEST = 1e18
@@ -124,7 +134,15 @@ class FeatureSchema:
                     raise DataError(f"FeatureSchema: {feature.name!r}: {size} must be 1 or more")
             if not 0 <= getattr(feature, "rare_share", 0.0) < 1:
                 raise DataError(f"FeatureSchema: {feature.name!r}: rare_share must be in [0, 1)")
+            bins = getattr(feature, "bins", None)
+            if bins is not None and bins < 2:
+                raise DataError(f"FeatureSchema: {feature.name!r}: bins must be 2 or more")
             owner = getattr(feature, "share_embedding", None)
+            if bins is not None and owner is not None:
+                raise DataError(
+                    f"FeatureSchema: {feature.name!r}: bins must be set on {owner!r}, whose "
+                    "embedding it shares"
+                )
             if owner is not None and owner not in self.tables:
                 raise DataError(
                     f"FeatureSchema: {feature.name!r} shares the embedding of {owner!r}, "
@@ -160,6 +178,12 @@ class FeatureSchema:
         if not isinstance(feature, (Categorical, Sequence)):
             raise KeyError(f"FeatureSchema: {name!r} has no embedding table")
         return feature.share_embedding or name
+
+    def is_binned(self, name: str) -> bool:
+        """Return whether the column of feature ``name`` holds numbers that are cut into bins."""
+        feature = self[name]
+        is_key = isinstance(feature, (Categorical, Sequence))
+        return is_key and self.tables[self.table(name)].bins is not None
 
     @property
     def histories(self) -> dict[str, list[Sequence]]:
@@ -305,7 +329,7 @@ class FittedSchema:
         """
         schema = FeatureSchema.from_dict(meta)
         lookups = {
-            name: Lookup.from_state(below(f"lookup.{name}.", tensors)) for name in schema.tables
+            name: lookup_from_state(below(f"lookup.{name}.", tensors)) for name in schema.tables
         }
         moments = {}
         for feature in schema.of_type(Numeric):

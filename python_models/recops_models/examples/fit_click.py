@@ -19,10 +19,12 @@ def fit_click_schema(
     rare_share: float,
     signed: bool,
     running_rates: bool | None,
+    event_requests: bool = True,
 ) -> FittedSchema:
     """Choose the features of click examples and fit them on the training part.
 
-    The arguments are those of :func:`~recops_models.examples.click.click_data`.
+    The arguments are those of :func:`~recops_models.examples.click.click_data` and
+    :func:`~recops_models.examples.click_schema.click_schema`.
 
     Raises:
         DataError: see :func:`~recops_models.examples.click_schema.click_schema`.
@@ -32,11 +34,13 @@ def fit_click_schema(
         events.dataset.name,
         events.user_columns,
         events.item_columns,
+        events.columns,
         max_len=max_len,
         rare_count=rare_count,
         rare_share=rare_share,
         signed=signed and explicit,
         running_rates=explicit if running_rates is None else running_rates,
+        event_requests=event_requests,
     )
     columns = training_columns(schema, events)
     return fit_schema(schema, columns)

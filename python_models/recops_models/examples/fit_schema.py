@@ -9,6 +9,7 @@ import numpy as np
 import pyarrow as pa
 
 from recops_models.data.errors import DataError
+from recops_models.examples.bins import Quantiles
 from recops_models.examples.features import (
     Categorical,
     FeatureSchema,
@@ -49,7 +50,10 @@ class SchemaFit:
 
     def __init__(self, schema: FeatureSchema, *, capacity: int = _CAPACITY) -> None:
         self._schema = schema
-        self._counts = {name: KeyCounts(capacity) for name in schema.tables}
+        self._counts = {
+            name: KeyCounts(capacity) if owner.bins is None else Quantiles()
+            for name, owner in schema.tables.items()
+        }
         self._moments = {
             feature.name: Moments() for feature in schema.features if isinstance(feature, Numeric)
         }
@@ -84,10 +88,13 @@ class SchemaFit:
         )
 
     def _lookup(self, name: str) -> Lookup:
-        owner = self._schema.tables[name]
+        owner, counts = self._schema.tables[name], self._counts[name]
+        if isinstance(counts, Quantiles):
+            assert owner.bins is not None
+            return counts.lookup(owner.bins)
         share = owner.rare_share if isinstance(owner, Categorical) else 0.0
         try:
-            return self._counts[name].lookup(owner.min_count, share)
+            return counts.lookup(owner.min_count, share)
         except DataError as error:
             raise DataError(f"the table of {name!r} {error}") from None
 

@@ -9,6 +9,7 @@ from recops_models.data.errors import DataError
 from recops_models.data.histories import Histories, Int64Array
 from recops_models.examples.block import Block, Column, Ragged
 from recops_models.examples.click_schema import SIGN
+from recops_models.examples.event_values import EventValues
 from recops_models.examples.events import Events
 from recops_models.examples.features import Categorical, FittedSchema, Numeric, Sequence
 from recops_models.examples.running_rates import RATES
@@ -39,7 +40,16 @@ class ExampleMaker:
         self._user_ids = dataset.users["user_id"].to_numpy()
         self._users = fitted.encode(events.user_columns)
         self._items = fitted.encode(events.item_columns)
-        available = {*self._users, *self._items, *RATES}
+        self._event_values = EventValues(
+            dataset.name,
+            fitted,
+            events.columns,
+            user=events.user,
+            item=events.item,
+            time_rank=events.time_rank,
+            has_offers=events.is_explicit,
+        )
+        available = {*self._users, *self._items, *RATES, *self._event_values.request_features}
         for feature in schema.features:
             if isinstance(feature, (Categorical, Numeric)) and feature.name not in available:
                 raise DataError(f"{dataset.name}: no column has the feature {feature.name!r}")
@@ -55,12 +65,7 @@ class ExampleMaker:
         self._ends[order] = np.cumsum(in_history) - in_history
         order = order[in_history]
         self._starts = np.searchsorted(events.user[order], np.arange(len(self._user_ids)))
-        self._histories = {
-            sequence.name: fitted.lookup(SIGN).rows(events.feedback_class[order]).astype(np.int32)
-            if sequence.name == SIGN
-            else self._items[sequence.share_embedding or ""].astype(np.int32)[events.item[order]]
-            for sequence in sequences
-        }
+        self._histories = {sequence.name: self._history(sequence)[order] for sequence in sequences}
 
     def training_histories(self) -> Histories:
         """Return the histories of all training users, up to the end of the training part.
@@ -74,6 +79,21 @@ class ExampleMaker:
         rows = rows[trained[events.user[: len(rows)]] & self._in_history[: len(rows)]]
         histories = events.histories(rows)
         return Histories(histories.offsets, self._items["item"][histories.items], histories.rows)
+
+    def _history(self, sequence: Sequence) -> NDArray[np.int32]:
+        """Return the rows ``[E]`` of a sequence's values at all events.
+
+        Raises:
+            DataError: the data set has no such column.
+        """
+        events, name = self.events, sequence.name
+        if name == SIGN:
+            return self.fitted.lookup(SIGN).rows(events.feedback_class).astype(np.int32)
+        if name in self._event_values.history:
+            return self._event_values.history[name]
+        if sequence.share_embedding not in self._items:
+            raise DataError(f"{events.dataset.name}: no column has the feature {name!r}")
+        return self._items[sequence.share_embedding].astype(np.int32)[events.item]
 
     @property
     def _in_history(self) -> NDArray[np.bool_]:
@@ -97,7 +117,7 @@ class ExampleMaker:
                 the events ``rows``.
         """
         user, at = self.events.user[rows], rows if at is None else at
-        return self._block(user, item, self._ends[at], self.events.time_rank[at], label)
+        return self._block(user, item, self._ends[at], self.events.time_rank[at], label, rows)
 
     def after_all_events(self, user: Int64Array, item: Int64Array) -> Block:
         """Return examples that show ``item`` to ``user`` after all events, with label 0.
@@ -116,6 +136,7 @@ class ExampleMaker:
         ends: Int64Array,
         time_rank: Int64Array,
         label: NDArray[np.float32],
+        rows: Int64Array | None = None,
     ) -> Block:
         run, starts = None, self._starts[user]
         if self._targets == 1:
@@ -124,6 +145,8 @@ class ExampleMaker:
             run, starts = shared_histories(user, starts, ends, self._targets, self._max_len)
         columns = {name: Column(values, user) for name, values in self._users.items()}
         columns |= {name: Column(values, item) for name, values in self._items.items()}
+        for name, values in self._event_values.request(user, item, time_rank, rows).items():
+            columns[name] = Column(values)
         if self._rates is not None:
             rates = self._rates.features(user, item, time_rank)
             columns |= {

@@ -55,11 +55,12 @@ def check_types(source: Path | str, columns: pa.Schema, schema: FeatureSchema) -
         DataError: a column is missing or has a wrong type.
     """
     for feature in schema.features:
-        if isinstance(feature, Categorical):
-            _require(source, columns, feature.name, _is_key, "integers or strings")
-        elif isinstance(feature, Numeric):
+        is_binned = schema.is_binned(feature.name)
+        if isinstance(feature, Numeric) or (is_binned and isinstance(feature, Categorical)):
             _require(source, columns, feature.name, _is_number, "numbers")
-        elif isinstance(feature, Sequence):
+        elif isinstance(feature, Categorical):
+            _require(source, columns, feature.name, _is_key, "integers or strings")
+        elif isinstance(feature, Sequence) and not is_binned:
             _require(
                 source, columns, feature.name, _is_list_of(_is_key), "lists of integers or strings"
             )

@@ -7,13 +7,14 @@ from collections.abc import Iterator
 import pyarrow as pa
 
 from recops_models.examples.click_schema import SIGN
+from recops_models.examples.event_features import history_feature, request_feature
 from recops_models.examples.events import Events
 from recops_models.examples.features import FeatureSchema
 from recops_models.examples.running_rates import RATES
 
 
 def training_columns(schema: FeatureSchema, events: Events) -> Iterator[tuple[str, pa.Array]]:
-    """Yield each single-valued feature of ``schema`` with its values at the training events.
+    """Yield each feature with a separate table or moments, with its values at training events.
 
     Only one column at a time needs memory for all training events.
     """
@@ -27,6 +28,11 @@ def training_columns(schema: FeatureSchema, events: Events) -> Iterator[tuple[st
         for name, column in columns.items():
             if name in names:
                 yield name, column.combine_chunks().take(rows)
+    for column, values in events.columns.items():
+        requested = request_feature(column.name)
+        name = requested if requested in names else history_feature(column.name)
+        if name in names:
+            yield name, values.combine_chunks().take(pa.array(train))
     if SIGN in names:
         yield SIGN, pa.array(events.feedback_class[train])
     if RATES[0] in names:

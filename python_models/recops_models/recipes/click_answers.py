@@ -9,6 +9,7 @@ from torch import nn
 
 from recops_models.click.model import ClickScorer
 from recops_models.examples.candidates import Candidates
+from recops_models.examples.event_features import is_request_feature
 from recops_models.examples.running_rates import RATES
 from recops_models.generative.ranker import Ranking, top_unseen
 from recops_models.recipes.answers import Answers, RequestItems
@@ -32,7 +33,7 @@ class ClickAnswers(Answers):
     def __init__(self, model: ClickScorer, examples: ExampleConfig) -> None:
         self.model, self._examples = model, examples
         names = [feature.name for feature in model.schema.schema.features]
-        self.keeps_others = RATES[0] in names
+        self.keeps_others = RATES[0] in names or any(map(is_request_feature, names))
 
     @torch.no_grad()
     def batches(self, events: RequestEvents, items: RequestItems, k: int) -> Iterator[Ranking]:

@@ -48,7 +48,8 @@ class KnowledgeTask(ExampleTask[Extractor]):
     The loss is ``Σ_t λ_t CE_t``. Validation reports the click metrics and the AUC of every further
     task.
 
-    Running rates are never features here: stored knowledge must not depend on a moment.
+    Neither running rates nor event columns are features of requests here: stored knowledge must not
+    depend on a moment.
 
     Args:
         dataset: the events of all domains.
@@ -85,6 +86,7 @@ class KnowledgeTask(ExampleTask[Extractor]):
                 rare_share=examples.rare_share,
                 signed=examples.signed,
                 running_rates=False,
+                event_requests=False,
             )
         self._maker = TaskMaker(
             events,

@@ -85,7 +85,8 @@ class RequestEvents:
             dataset: the catalogue, and the users and columns that the model knows.
             histories: columns ``user_id`` and ``item_id``, optionally ``timestamp`` and the columns
                 of the data's interactions. Without times, rows are in order. Without feedback,
-                events count as liked. A column that is missing has the data's most frequent value.
+                events count as liked. Event columns of the schema that are missing are null; any
+                other missing column has the data's most frequent value.
             positive: lowest rating that counts as liked.
             keeps_others: also keep the data's events of all other users.
 
@@ -184,6 +185,8 @@ def _cast(column: pa.ChunkedArray, field: pa.Field) -> pa.ChunkedArray:
 
 def _missing_value(dataset: Dataset, name: str, positive: float) -> pa.Scalar:
     """Return the value of a column that ``histories`` lacks."""
+    if any(column.name == name for column in dataset.event_columns):
+        return pa.scalar(None, dataset.interactions[name].type)
     if name in _LIKED:
         return pa.scalar(_LIKED[name])
     column = dataset.interactions[name]

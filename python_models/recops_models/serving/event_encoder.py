@@ -12,6 +12,7 @@ from torch import Tensor
 
 from recops_models.data.histories import Int64Array
 from recops_models.examples.click_schema import SIGN
+from recops_models.examples.event_features import event_column_of
 from recops_models.examples.features import FittedSchema
 from recops_models.examples.feedback import FEEDBACK_COLUMNS, LIKED, classes_of_values
 from recops_models.examples.lookup import UNKNOWN
@@ -48,7 +49,8 @@ class EventEncoder:
     """Encoder of the history sequences of an event.
 
     Each value comes from the event, or else from the item table. An item that the table lacks is
-    encoded as unknown, which models are trained for. A feature that is in neither is an error.
+    encoded as unknown, which models are trained for. A feature that is in neither is an error. The
+    feature of an event column, such as ``history_event_price``, is the event's field ``price``.
 
     Args:
         fitted: schema of the model.
@@ -82,6 +84,8 @@ class EventEncoder:
         for name, target in zip(self._history.sequences, self._history.targets, strict=True):
             if name == SIGN and self._explicit:
                 ids[name] = self._fitted.lookup(name).rows(feedback)
+            elif (column := event_column_of(name)) is not None:
+                ids[name] = self._field_ids(name, column, events, None, faults)
             else:
                 ids[name] = self._event_ids(target or name, events, item_rows, faults)
         valid = np.array([index not in faults for index in range(len(events))], dtype=np.bool_)
@@ -129,16 +133,28 @@ class EventEncoder:
         faults: dict[int, FieldError],
     ) -> Int64Array:
         """Return the rows ``[E]`` of feature ``name``: from the event, or else from its item."""
-        is_item = name == self._fitted.schema.candidate
-        indices = [i for i, event in enumerate(events) if name in event.features and not is_item]
         rows = self._item_ids(name, events, item_rows)
+        if name == self._fitted.schema.candidate and rows is not None:
+            return rows
+        return self._field_ids(name, name, events, rows, faults)
+
+    def _field_ids(
+        self,
+        name: str,
+        column: str,
+        events: Sequence[UserEvent],
+        rows: Int64Array | None,
+        faults: dict[int, FieldError],
+    ) -> Int64Array:
+        """Return the rows ``[E]`` of feature ``name`` from field ``column``, or else ``rows``."""
+        indices = [index for index, event in enumerate(events) if column in event.features]
         if rows is None:
             rows = np.full(len(events), UNKNOWN)
             for index in set(range(len(events))).difference(indices):
-                error = FieldError(name, "must be present, because the model reads it")
+                error = FieldError(column, "must be present, because the model reads it")
                 faults.setdefault(index, error)
-        values = [events[index].features[name] for index in indices]
-        rows[indices], errors = rows_of_values(self._fitted.lookup(name), name, values)
+        values = [events[index].features[column] for index in indices]
+        rows[indices], errors = rows_of_values(self._fitted.lookup(name), column, values)
         for index, error in errors.items():
             faults.setdefault(indices[index], error)
         return rows

@@ -10,6 +10,7 @@ import pyarrow as pa
 from recops_models.data.dataset import Dataset
 from recops_models.data.histories import AnyArray, Int64Array
 from recops_models.examples.entity_columns import item_columns, user_columns
+from recops_models.examples.event_values import last_values_of_items
 from recops_models.examples.features import FittedSchema
 from recops_models.examples.lookup import UNKNOWN
 
@@ -43,8 +44,14 @@ class FeatureTable:
 
 
 def item_features(dataset: Dataset, fitted: FittedSchema) -> FeatureTable:
-    """Return the features of all items of the data set."""
-    return FeatureTable(_ids(dataset.items, "item"), fitted.encode(item_columns(dataset)))
+    """Return the features of all items of the data set.
+
+    An event column that differs between items has the value of each item's last event.
+    """
+    values: dict[str, AnyArray] = dict(fitted.encode(item_columns(dataset)))
+    return FeatureTable(
+        _ids(dataset.items, "item"), {**values, **last_values_of_items(dataset, fitted)}
+    )
 
 
 def user_features(dataset: Dataset, fitted: FittedSchema) -> FeatureTable:

@@ -13,6 +13,7 @@ from torch.nn.utils.rnn import pad_sequence
 
 from recops_models.data.histories import Int64Array
 from recops_models.examples.batch import Batch
+from recops_models.examples.event_features import request_feature
 from recops_models.examples.features import Categorical, Feature, FittedSchema, Numeric, Vector
 from recops_models.examples.features import Sequence as SequenceFeature
 from recops_models.examples.running_rates import RATES, rate_features
@@ -82,9 +83,7 @@ class RequestEncoder:
         Raises:
             FieldError: a feature is unknown or invalid, or a required feature is missing.
         """
-        for name in request_features:
-            if name not in self._context:
-                raise FieldError(name, "must be a feature that a request can set")
+        request_features = self._by_feature(request_features)
         rows, features, lengths = len(items), dict[str, Tensor](), dict[str, Tensor]()
         known = self._known(user, items, counts)
         for name, feature in self._context.items():
@@ -98,6 +97,16 @@ class RequestEncoder:
                 raise FieldError(name, "must be given, because the model reads it")
         no_label, no_group = torch.zeros(rows), torch.zeros(rows, dtype=torch.int64)
         return Batch(features, lengths, no_label, no_group)
+
+    def _by_feature(self, fields: Mapping[str, object]) -> dict[str, object]:
+        """Return the fields of a request by feature; ``price`` may be ``event_price``."""
+        features: dict[str, object] = {}
+        for name, value in fields.items():
+            feature = name if name in self._context else request_feature(name)
+            if feature not in self._context or feature in features:
+                raise FieldError(name, "must be a feature that a request can set")
+            features[feature] = value
+        return features
 
     def _known(
         self, user: str, items: Sequence[str], counts: RequestCounts | None

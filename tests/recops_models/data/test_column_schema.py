@@ -12,6 +12,7 @@ import recops_models as rm
 from recops_models.data import DataError, Dataset, load_dataset, save_dataset
 from recops_models.data.column_schema import ColumnSchema
 from recops_models.data.dataset import column_role
+from recops_models.data.event_columns import EventColumn
 
 LOG: dict[str, list[Any]] = {
     "user_id": [1, 1, 2, 2],
@@ -33,7 +34,7 @@ ITEMS: dict[str, list[Any]] = {
 WRITTEN = """\
 event:
   device: category
-  quantity: number
+  quantity: {role: number, known: after}
 item:
   title: text
   brand: category
@@ -100,6 +101,37 @@ user:
     assert stored.item_columns("text") == ["brand"]
 
 
+def test_the_schema_chooses_the_event_columns_of_click_models(tmp_path: Path) -> None:
+    text = """event:
+  device: {role: category, known: before}
+  quantity: { known: after, role: number }
+  price: {role: number, per: item}
+  note: text
+"""
+    log = LOG | {"price": [1.0, 2.0, 1.0, None], "note": ["a", "a", "b", "b"]}
+    (tmp_path / "s.yaml").write_text(text)
+    data = Dataset.from_frames(log, ITEMS, schema=tmp_path / "s.yaml")
+    expected = (
+        EventColumn("device"),
+        EventColumn("quantity", known="after"),
+        EventColumn("price", per="item"),
+    )
+    assert data.event_columns == expected
+    assert Dataset.from_frames(log, ITEMS).event_columns == (), "no schema, no change"
+    save_dataset(data, tmp_path / "saved")
+    assert load_dataset(tmp_path / "saved").event_columns == expected
+    again = ColumnSchema.of(data)
+    (tmp_path / "again.yaml").write_text(again.text())
+    assert Dataset.from_frames(log, ITEMS, schema=tmp_path / "again.yaml").event_columns == expected
+
+
+def test_a_described_file_lets_no_unknown_column_reach_requests() -> None:
+    names = ("device", "hour_of_day", "unitPrice", "dwell", "behaviour", "x1")
+    suggested = [EventColumn.suggested(name) for name in names]
+    assert [each.known for each in suggested] == ["before"] * 3 + ["after"] * 3
+    assert [each.per for each in suggested] == ["request"] * 2 + ["item"] + ["request"] * 3
+
+
 def test_columns_of_events_become_columns_of_items_and_users(tmp_path: Path) -> None:
     """A log repeats the category of its item in each row; a click model reads it from the items."""
     log = LOG | {"category": ["x", "y", "x", "y"], "plan": ["a", "b", "a", "a"]}
@@ -146,6 +178,18 @@ def test_names_of_any_characters_survive_a_file(tmp_path: Path) -> None:
         ("item:\n  - price\n", "line 2: must be `name: role`, got '  - price'"),
         ("item:\n  cost: number\n", r"items have no column 'cost' \(columns: item_id, title"),
         ("item:\n  item_id: number\n", "column 'item_id' of items has a fixed meaning"),
+        ("event:\n  device: {known: after}\n", "line 2: must be like {role: number, known: after"),
+        (
+            "event:\n  device: {role: number, when: x}\n",
+            "line 2: must be like {role: number, known",
+        ),
+        (
+            "event:\n  device: {role: number, known: now}\n",
+            "known must be before, after, got 'now'",
+        ),
+        ("event:\n  device: {role: number, known: after, per: item}\n", "per: item needs a value"),
+        ("event:\n  device: {role: number\n", "line 2: must be like {role: number"),
+        ("item:\n  brand: {role: category}\n", "role must be category, number, list, text, skip"),
         ("item:\n  colors: text\n", "items: colors must have the role list or skip, got text"),
     ],
 )

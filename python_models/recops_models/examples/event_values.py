@@ -1,0 +1,152 @@
+"""Values of event columns: of each event of a history, and of items shown at a moment."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from recops_models.data.dataset import Dataset
+from recops_models.data.errors import DataError
+from recops_models.data.event_columns import EventColumn
+from recops_models.data.histories import Int64Array
+from recops_models.examples.event_features import history_feature, request_feature
+from recops_models.examples.features import FittedSchema
+from recops_models.examples.lookup import UNKNOWN
+
+
+class EventValues:
+    """Rows of event columns in the tables of a model.
+
+    Args:
+        name: name of the data set, for errors.
+        fitted: schema of the model; columns without a feature in it are left out.
+        columns: values ``[E]`` of event columns.
+        user: ``[E]`` i64, user indices.
+        item: ``[E]`` i64, item indices.
+        time_rank: ``[E]`` i64, position in time order.
+        has_offers: whether a column that differs between items has the value of the item that the
+            event shows, as impressions have. Otherwise all items have that of their last earlier
+            event: the item of the event is then no exception that would reveal the label.
+
+    Raises:
+        DataError: a column holds strings but held numbers in the training part, or the reverse.
+
+    Complexity:
+        O(E log E) once; O(n log E) for n examples.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        fitted: FittedSchema,
+        columns: Mapping[EventColumn, pa.ChunkedArray],
+        *,
+        user: Int64Array,
+        item: Int64Array,
+        time_rank: Int64Array,
+        has_offers: bool,
+    ) -> None:
+        names = {feature.name for feature in fitted.schema.features}
+        self._item, self._has_offers = item, has_offers
+        self.history: dict[str, NDArray[np.int32]] = {}
+        self._requested: dict[str, tuple[str, NDArray[np.int32]]] = {}
+        for column, values in columns.items():
+            feature = history_feature(column.name)
+            if feature not in names:
+                continue
+            try:
+                rows = fitted.lookup(feature).rows(values).astype(np.int32)
+            except DataError as error:
+                raise DataError(f"{name}: column {column.name!r} {error}") from None
+            self.history[feature] = rows
+            if request_feature(column.name) in names:
+                self._requested[request_feature(column.name)] = column.per, rows
+        kinds = {per for per, _ in self._requested.values()}
+        self._last = {
+            per: _LastBefore(entity, time_rank)
+            for per, entity in (("request", user), ("item", item))
+            if per in kinds
+        }
+
+    @classmethod
+    def of_dataset(cls, dataset: Dataset, fitted: FittedSchema) -> EventValues:
+        """Return the values of all events of ``dataset``, for requests after them."""
+        events = dataset.interactions
+        return cls(
+            dataset.name,
+            fitted,
+            {column: events[column.name] for column in dataset.event_columns},
+            user=dataset.user_vocabulary.index(events["user_id"].to_numpy()),
+            item=dataset.item_vocabulary.index(events["item_id"].to_numpy()),
+            time_rank=np.arange(events.num_rows),
+            has_offers=False,
+        )
+
+    @property
+    def request_features(self) -> list[str]:
+        """Names of the features of requests."""
+        return list(self._requested)
+
+    @property
+    def item_features(self) -> list[str]:
+        """Names of the features of requests that differ between items."""
+        return [name for name, (per, _) in self._requested.items() if per == "item"]
+
+    def request(
+        self,
+        user: Int64Array,
+        item: Int64Array,
+        time_rank: Int64Array,
+        events: Int64Array | None = None,
+    ) -> dict[str, NDArray[np.int32]]:
+        """Return feature name → rows ``[n]`` for ``item`` shown to ``user`` before ``time_rank``.
+
+        Args:
+            user: ``[n]`` i64, user indices.
+            item: ``[n]`` i64, item indices.
+            time_rank: ``[n]`` i64 in [0, E]; E is after all events.
+            events: ``[n]`` i64, the event at which each item is shown; None: there is no such
+                event, and a request has the values of the user's last event.
+        """
+        features = {}
+        for name, (per, rows) in self._requested.items():
+            if per == "request" and events is not None:
+                features[name] = rows[events]
+                continue
+            last = self._last[per].rows(item if per == "item" else user, time_rank)
+            values = np.where(last < 0, UNKNOWN, rows[last])
+            if per == "item" and self._has_offers and events is not None:
+                values = np.where(item == self._item[events], rows[events], values)
+            features[name] = values.astype(np.int32)
+        return features
+
+
+def last_values_of_items(dataset: Dataset, fitted: FittedSchema) -> dict[str, NDArray[np.int32]]:
+    """Return the rows ``[N]`` at each item's last event of the features that differ by item."""
+    if not dataset.event_columns:
+        return {}
+    values = EventValues.of_dataset(dataset, fitted)
+    items = np.arange(dataset.items.num_rows)
+    end = np.full(len(items), dataset.interactions.num_rows)
+    requested = values.request(np.zeros_like(items), items, end)
+    return {name: requested[name] for name in values.item_features}
+
+
+class _LastBefore:
+    """Last event of an entity before a time rank."""
+
+    def __init__(self, entity: Int64Array, time_rank: Int64Array) -> None:
+        self._order = np.lexsort((time_rank, entity))
+        self._entity, self._span = entity[self._order], len(entity) + 1
+        self._keys = self._entity * self._span + time_rank[self._order]
+
+    def rows(self, entity: Int64Array, time_rank: Int64Array) -> Int64Array:
+        """Return the row ``[n]`` of the event; −1 if there is none."""
+        if not len(self._order):
+            return np.full(len(entity), -1)
+        position = np.searchsorted(self._keys, entity * self._span + time_rank) - 1
+        is_own = (position >= 0) & (self._entity[position] == entity)
+        return np.where(is_own, self._order[position], -1)
