@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from recops_models.data.checks import RawTable, RowCheck, plain_text, repeats, with_columns
-from recops_models.data.dataset import Dataset, TimeKind
+from recops_models.data.dataset import Dataset, TimeKind, is_list
 from recops_models.data.errors import DataError
 from recops_models.data.events import OPTIONAL, read_events
 from recops_models.data.ids import IdKind, IdReader
@@ -70,7 +70,8 @@ def assemble(
     """
     is_timed = time != "none" and not row_order
     required = ("user_id", "item_id", *(("timestamp",) if is_timed else ()))
-    interactions = with_columns(interactions, (*required, *extra_columns), OPTIONAL)
+    plain = [name for name in extra_columns if not is_list(interactions.table[name].type)]
+    interactions = with_columns(interactions, (*required, *plain), OPTIONAL)
     items = items and with_columns(items, ("item_id",))
     users = users and with_columns(users, ("user_id",))
 

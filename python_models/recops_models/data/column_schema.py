@@ -18,7 +18,7 @@ and quoted names are read. A column that is not listed keeps the role that its t
 A column of the events that is listed as one of the items or users becomes theirs: a log often
 repeats the category of the item in every row. Each item gets the value of its last event.
 
-Click models read the categories and numbers that are listed under ``event``; see
+Click models read the categories, numbers and lists that are listed under ``event``; see
 :class:`~recops_models.data.event_columns.EventColumn` for ``known`` and ``per``.
 """
 
@@ -44,7 +44,7 @@ from recops_models.data.event_columns import EventColumn, Known, Per
 
 Role = Literal["category", "number", "list", "text", "skip"]
 
-_FEATURES = ("category", "number")
+_FEATURES = ("category", "number", "list")
 """Roles of event columns that click models read."""
 
 SCHEMA_FILE = "schema.yaml"
@@ -175,7 +175,7 @@ class ColumnSchema:
         """Return ``dataset`` with columns of these roles, and one note on skipped columns.
 
         Columns of the events that are listed under items or users move there. Those that are listed
-        as categories or numbers of the events become features of click models.
+        as categories, numbers or lists of the events become features of click models.
 
         Raises:
             DataError: a column is missing, has a fixed meaning, or does not fit its role.

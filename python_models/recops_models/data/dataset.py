@@ -53,6 +53,8 @@ class Dataset:
         repeats: whether lists may contain items of the history (``"keep"``), and a sampled negative
             any item but the one of its event; see :mod:`recops_models.data.repeats`.
         event_columns: columns of the interactions that click models read, as a schema lists them.
+        reads_lists: whether click models read lists of categories of items and users: those of own
+            data. Named sets keep their features.
 
     Example:
         >>> import recops_models as rm
@@ -73,6 +75,7 @@ class Dataset:
     time_format: TimeFormat = field(default_factory=TimeFormat)
     repeats: Repeats = "drop"
     event_columns: tuple[EventColumn, ...] = ()
+    reads_lists: bool = False
 
     def __post_init__(self) -> None:
         for table, columns in (

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from recops_models.data import columns
 from recops_models.data.checks import RawTable, RowCheck, repeats
-from recops_models.data.dataset import TimeKind, column_role, is_list
+from recops_models.data.dataset import TimeKind, column_role
 from recops_models.data.ids import IdReader
 from recops_models.data.times import TimeFormat, parse_times
 
@@ -22,16 +22,19 @@ _CONTEXT = ("domain", "scene")
 
 
 def setting_columns(table: pa.Table) -> tuple[str, ...]:
-    """Return the columns that settings may name: domain, scene, numbers and repeated text."""
+    """Return the columns that settings and schemas may name.
+
+    These are domain, scene, numbers, repeated text, and lists of categories.
+    """
     return tuple(
         name
         for name, column in zip(table.column_names, table.columns, strict=True)
-        if name in _CONTEXT or (name not in _EVENT and _is_number_or_category(column))
+        if name in _CONTEXT or (name not in _EVENT and _is_readable(column))
     )
 
 
-def _is_number_or_category(column: pa.ChunkedArray) -> bool:
-    return column_role(column) in ("number", "attribute") and not is_list(column.type)
+def _is_readable(column: pa.ChunkedArray) -> bool:
+    return column_role(column) in ("number", "attribute")
 
 
 def read_events(

@@ -41,7 +41,7 @@ def dataset_from_frames(
     if schema is not None:
         dataset = ColumnSchema.read(Path(schema)).applied(dataset)
     dataset = with_repeats(dataset, repeats)
-    return dataclasses.replace(dataset, library=library_of(interactions))
+    return dataclasses.replace(dataset, library=library_of(interactions), reads_lists=True)
 
 
 def canonical(frame: Frame, argument: str, columns: Mapping[str, str]) -> pa.Table:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import importlib
 from collections.abc import Callable
@@ -222,7 +223,7 @@ def _own(read: Callable[..., Dataset]) -> Callable[..., Dataset]:
         if schema is None and (path / SCHEMA_FILE).is_file():
             schema = ColumnSchema.read(path / SCHEMA_FILE)
         dataset = dataset if schema is None else schema.applied(dataset)
-        return with_repeats(dataset, repeats)
+        return with_repeats(dataclasses.replace(dataset, reads_lists=True), repeats)
 
     return read_own
 

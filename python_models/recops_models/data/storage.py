@@ -110,6 +110,7 @@ def save_dataset(
         "library": dataset.library,
         "columns": dict(dataset.columns),
         "repeats": dataset.repeats,
+        "reads_lists": dataset.reads_lists,
         "event_columns": [dataclasses.asdict(column) for column in dataset.event_columns],
         "time_format": dataclasses.asdict(dataset.time_format),
         **({} if options is None else {"import": options}),
@@ -171,6 +172,7 @@ def load_dataset(folder: Path) -> Dataset:
         columns=content.get("columns", {}),
         repeats=content.get("repeats", "drop"),
         time_format=TimeFormat(**content.get("time_format", {})),
+        reads_lists=content.get("reads_lists", False),
         event_columns=tuple(EventColumn(**column) for column in content.get("event_columns", ())),
         **tables,
     )

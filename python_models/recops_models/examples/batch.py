@@ -14,7 +14,8 @@ class Batch(NamedTuple):
     Attributes:
         features: feature name → values. Categorical: ``[B]`` i64, rows of the feature's table.
             Numeric: ``[B]`` f32. Vector: ``[B, size]`` f32. Sequence: ``[B, T]`` i64, oldest first,
-            right-padded with 0; T is the longest length in the batch, at least 1.
+            right-padded with 0; T is the longest length in the batch, at least 1. A list of up to
+            L values is one more dimension, right-padded with 0.
         lengths: sequence name → lengths ``[B]`` i64; 0 is an empty history.
         label: ``[B]`` f32, 0 or 1.
         group: ``[B]`` i64, the user.

@@ -46,7 +46,7 @@ class Ragged:
     Attributes:
         ends: ``[N]`` i64.
         lengths: ``[N]`` i64.
-        values: feature name → ``[E]``, rows of the feature's embedding table.
+        values: feature name → ``[E]``, rows of the feature's embedding table; ``[E, L]`` for lists.
     """
 
     ends: Int64Array
@@ -65,7 +65,7 @@ class Ragged:
         return longest[begin]
 
     def pad(self, rows: Int64Array) -> tuple[dict[str, Int64Array], Int64Array]:
-        """Return padded values per feature, ``[B, T]`` i64, and lengths ``[B]``.
+        """Return padded values per feature, ``[B, T]`` or ``[B, T, L]`` i64, and lengths ``[B]``.
 
         Rows are padded on the right with 0; T is at least 1.
         """
@@ -75,9 +75,13 @@ class Ragged:
         index = (self.ends[rows] - lengths)[:, None] + column
         # Clipping and masking is faster than filtering or padding the indices.
         return {
-            name: np.multiply(values.take(index, mode="clip"), inside, dtype=np.int64)
+            name: np.multiply(
+                values.take(index, axis=0, mode="clip"),
+                inside.reshape(*index.shape, *(1,) * (values.ndim - 1)),
+                dtype=np.int64,
+            )
             if len(values)
-            else np.zeros(index.shape, dtype=np.int64)
+            else np.zeros((*index.shape, *values.shape[1:]), dtype=np.int64)
             for name, values in self.values.items()
         }, lengths
 

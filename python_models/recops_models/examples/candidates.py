@@ -80,7 +80,8 @@ class Candidates:
             for name, values in self._of_items.items()
         }
         for name, values in self._of_users.items():
-            features[name] = torch.from_numpy(values[user : user + 1]).expand(num_items)
+            features[name] = torch.from_numpy(values[user : user + 1])
+            features[name] = features[name].expand(num_items, *values.shape[1:])
         users, end = np.full(num_items, user), np.full(num_items, len(self._item))
         for name, values in self._event_values.request(users, shown_items, end).items():
             features[name] = torch.from_numpy(values.astype(np.int64))
@@ -91,7 +92,7 @@ class Candidates:
         lengths = {}
         for sequence in self._fitted.schema.of_type(Sequence):
             last = self._last_events(sequence, rows)
-            features[sequence.name] = last.expand(num_items, -1)
+            features[sequence.name] = last.expand(num_items, *last.shape)
             length = torch.tensor(min(len(rows), sequence.max_len))
             lengths[sequence.name] = length.expand(num_items)
         group = torch.full((num_items,), int(self._dataset.user_vocabulary.ids[user]))
@@ -104,7 +105,8 @@ class Candidates:
         Without events, there is one padding row.
         """
         if not len(rows):
-            return torch.zeros(1, dtype=torch.int64)
+            most = self._fitted.schema.max_values(sequence.name)
+            return torch.zeros((1,) if most is None else (1, most), dtype=torch.int64)
         last = rows[-sequence.max_len :]
         if sequence.name == SIGN:
             return torch.from_numpy(self._fitted.lookup(SIGN).rows(self._class[last]))

@@ -9,6 +9,7 @@ import pyarrow as pa
 
 from recops_models.data.dataset import column_role
 from recops_models.data.event_columns import EventColumn
+from recops_models.examples.category_lists import MAX_VALUES, longest_list
 from recops_models.examples.entity_columns import KNOWN, is_user_feature, reserved_name
 from recops_models.examples.event_features import event_features
 from recops_models.examples.features import (
@@ -38,11 +39,12 @@ def click_schema(
     signed: bool = False,
     running_rates: bool = False,
     event_requests: bool = True,
+    lists: bool = False,
 ) -> FeatureSchema:
     """Return the schema of user and item, their columns, and the history of item and categories.
 
     Single-valued attributes become categorical features, numbers numeric ones. Features of user
-    columns are called ``user_…``, and those of event columns ``event_…``. Lists and text are left
+    columns are called ``user_…``, and those of event columns ``event_…``. Text is left
     out.
 
     Args:
@@ -55,12 +57,15 @@ def click_schema(
         rare_share: ``rare_share`` of every categorical feature.
         signed: whether histories have the sequence :data:`SIGN`.
         running_rates: whether :data:`~recops_models.examples.running_rates.RATES` are features.
+        lists: whether lists of categories of users and items are features.
         event_requests: whether event columns are features of requests, and not only of histories.
 
     Raises:
         DataError: a column of users or items has the name of a feature that is computed here.
     """
-    of_users, of_items = (_features(columns, rare_count, rare_share) for columns in (users, items))
+    of_users, of_items = (
+        _features(columns, rare_count, rare_share, lists) for columns in (users, items)
+    )
     _refuse_reserved(name, [each.name for each in of_users], [each.name for each in of_items])
     in_history = [feature.name for feature in of_items if isinstance(feature, Categorical)]
     requested, sequences = event_features(
@@ -104,7 +109,7 @@ def _refuse_reserved(dataset: str, users: list[str], items: list[str]) -> None:
 
 
 def _features(
-    columns: Mapping[str, pa.ChunkedArray], rare_count: int, rare_share: float
+    columns: Mapping[str, pa.ChunkedArray], rare_count: int, rare_share: float, lists: bool
 ) -> list[Feature]:
     features: list[Feature] = []
     for index, (name, column) in enumerate(columns.items()):
@@ -115,4 +120,9 @@ def _features(
             features.append(Categorical(name, min_count=rare_count, rare_share=rare_share))
         elif role == "number":
             features.append(Numeric(name))
+        elif role == "attribute" and lists:
+            most = min(MAX_VALUES, longest_list(column))
+            features.append(
+                Categorical(name, min_count=rare_count, rare_share=rare_share, max_values=most)
+            )
     return features

@@ -46,7 +46,7 @@ def encode(rows: pa.RecordBatch, fitted: FittedSchema) -> Block:
 
 def _rows_of(fitted: FittedSchema, name: str, values: pa.Array) -> NDArray[np.int32]:
     try:
-        return fitted.lookup(name).rows(values).astype(np.int32)
+        return fitted.rows(name, values).astype(np.int32)
     except DataError as error:
         raise DataError(f"column {name!r}: {error}") from None
 

@@ -6,8 +6,9 @@ from collections.abc import Mapping
 
 import pyarrow as pa
 
-from recops_models.data.dataset import column_role
+from recops_models.data.dataset import column_role, is_list
 from recops_models.data.event_columns import EventColumn
+from recops_models.examples.category_lists import MAX_VALUES, longest_list
 from recops_models.examples.features import Categorical, Sequence
 
 _REQUEST = "event_"
@@ -58,7 +59,8 @@ def event_features(
 ) -> tuple[list[Categorical], list[Sequence]]:
     """Return the features of requests and of the history for event columns.
 
-    Numbers are cut into :data:`BINS` bins of equal counts. A column that is known only after the
+    Numbers are cut into :data:`BINS` bins of equal counts, and lists are read up to
+    :data:`MAX_VALUES` values. A column that is known only after the
     event has no feature of requests.
 
     Args:
@@ -73,16 +75,26 @@ def event_features(
     for column, values in columns.items():
         name = column.name
         bins = BINS if column_role(values) == "number" else None
+        most = min(MAX_VALUES, longest_list(values)) if is_list(values.type) else None
         if column.known == "after" or not in_requests:
             sequences.append(
                 Sequence(
-                    history_feature(name), max_len, min_count=rare_count, history=history, bins=bins
+                    history_feature(name),
+                    max_len,
+                    min_count=rare_count,
+                    history=history,
+                    bins=bins,
+                    max_values=most,
                 )
             )
             continue
         requested.append(
             Categorical(
-                request_feature(name), min_count=rare_count, rare_share=rare_share, bins=bins
+                request_feature(name),
+                min_count=rare_count,
+                rare_share=rare_share,
+                bins=bins,
+                max_values=most,
             )
         )
         sequences.append(

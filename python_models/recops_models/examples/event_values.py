@@ -14,7 +14,7 @@ from recops_models.data.event_columns import EventColumn
 from recops_models.data.histories import Int64Array
 from recops_models.examples.event_features import history_feature, request_feature
 from recops_models.examples.features import FittedSchema
-from recops_models.examples.lookup import UNKNOWN
+from recops_models.examples.lookup import PADDING, UNKNOWN
 
 
 class EventValues:
@@ -58,7 +58,7 @@ class EventValues:
             if feature not in names:
                 continue
             try:
-                rows = fitted.lookup(feature).rows(values).astype(np.int32)
+                rows = fitted.rows(feature, values).astype(np.int32)
             except DataError as error:
                 raise DataError(f"{name}: column {column.name!r} {error}") from None
             self.history[feature] = rows
@@ -117,10 +117,13 @@ class EventValues:
                 features[name] = rows[events]
                 continue
             last = self._last[per].rows(item if per == "item" else user, time_rank)
-            values = np.where(last < 0, UNKNOWN, rows[last])
+            values = rows[last] if len(rows) else np.zeros((len(last), *rows.shape[1:]), np.int32)
+            values[last < 0] = PADDING
+            values.reshape(len(last), -1)[last < 0, 0] = UNKNOWN
             if per == "item" and self._has_offers and events is not None:
-                values = np.where(item == self._item[events], rows[events], values)
-            features[name] = values.astype(np.int32)
+                is_own = item == self._item[events]
+                values[is_own] = rows[events[is_own]]
+            features[name] = values
         return features
 
 

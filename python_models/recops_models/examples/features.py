@@ -16,6 +16,7 @@ from torch import Tensor
 from recops_models.data.errors import DataError
 from recops_models.dotted import below
 from recops_models.examples.bins import lookup_from_state
+from recops_models.examples.category_lists import list_rows
 from recops_models.examples.lookup import Lookup
 from recops_models.settings import JsonObject
 
@@ -32,6 +33,8 @@ class Categorical:
         rare_share: the rarest values, together at most this share of the training part, also count
             as unknown, so that the row of unknown values is trained.
         bins: number of quantile bins, for a column of numbers; None: each value is a category.
+        max_values: for a column of lists: number of values of a list that are read; the mean of
+            their embeddings is the feature. None: one value.
     """
 
     name: str
@@ -40,6 +43,7 @@ class Categorical:
     pretrained: str | None = None
     rare_share: float = 0.0
     bins: int | None = None
+    max_values: int | None = None
 
 
 @dataclass(frozen=True)
@@ -63,6 +67,7 @@ class Sequence:
         history: history that the sequence belongs to. None: "history" if it shares the table of a
             categorical feature; otherwise no history, and its embeddings are summed.
         bins: as in :class:`Categorical`; of a sequence that shares no table.
+        max_values: as in :class:`Categorical`, for a sequence of lists that shares no table.
     """
 
     name: str
@@ -73,6 +78,7 @@ class Sequence:
     pretrained: str | None = None
     history: str | None = None
     bins: int | None = None
+    max_values: int | None = None
 
 
 @dataclass(frozen=True)
@@ -134,14 +140,21 @@ class FeatureSchema:
                     raise DataError(f"FeatureSchema: {feature.name!r}: {size} must be 1 or more")
             if not 0 <= getattr(feature, "rare_share", 0.0) < 1:
                 raise DataError(f"FeatureSchema: {feature.name!r}: rare_share must be in [0, 1)")
-            bins = getattr(feature, "bins", None)
-            if bins is not None and bins < 2:
-                raise DataError(f"FeatureSchema: {feature.name!r}: bins must be 2 or more")
             owner = getattr(feature, "share_embedding", None)
-            if bins is not None and owner is not None:
+            for size, least in (("bins", 2), ("max_values", 1)):
+                number = getattr(feature, size, None)
+                if number is not None and number < least:
+                    raise DataError(
+                        f"FeatureSchema: {feature.name!r}: {size} must be {least} or more"
+                    )
+                if number is not None and owner is not None:
+                    raise DataError(
+                        f"FeatureSchema: {feature.name!r}: {size} must be set on {owner!r}, whose "
+                        "embedding it shares"
+                    )
+            if getattr(feature, "bins", None) and getattr(feature, "max_values", None):
                 raise DataError(
-                    f"FeatureSchema: {feature.name!r}: bins must be set on {owner!r}, whose "
-                    "embedding it shares"
+                    f"FeatureSchema: {feature.name!r} must have bins or max_values, not both"
                 )
             if owner is not None and owner not in self.tables:
                 raise DataError(
@@ -185,6 +198,16 @@ class FeatureSchema:
         is_key = isinstance(feature, (Categorical, Sequence))
         return is_key and self.tables[self.table(name)].bins is not None
 
+    def max_values(self, name: str) -> int | None:
+        """Return the number of values of a list of feature ``name``; None: it holds no lists."""
+        feature = self[name]
+        is_key = isinstance(feature, (Categorical, Sequence))
+        return self.tables[self.table(name)].max_values if is_key else None
+
+    def single_valued(self) -> list[Categorical]:
+        """Return the categorical features without lists."""
+        return [each for each in self.of_type(Categorical) if self.max_values(each.name) is None]
+
     @property
     def histories(self) -> dict[str, list[Sequence]]:
         """Sequences of each history, aligned by event.
@@ -225,7 +248,7 @@ class FeatureSchema:
         None if there is no history.
         """
         shared = {feature.share_embedding for feature in self.of_type(Sequence)}
-        names = (feature.name for feature in self.of_type(Categorical))
+        names = (feature.name for feature in self.single_valued())
         return next((name for name in names if name in shared), None)
 
     def to_dict(self) -> dict[str, Any]:
@@ -274,6 +297,19 @@ class FittedSchema:
         """Return the vocabulary of the table of feature ``name``."""
         return self.lookups[self.schema.table(name)]
 
+    def rows(self, name: str, values: pa.Array | pa.ChunkedArray) -> NDArray[np.int64]:
+        """Return the rows ``[n]`` of a feature's values, or ``[n, max_values]`` of lists.
+
+        Raises:
+            DataError: a column holds other values than in the training part.
+        """
+        most = self.schema.max_values(name)
+        return (
+            self.lookup(name).rows(values)
+            if most is None
+            else list_rows(self.lookup(name), values, most)
+        )
+
     def standardised(self, name: str, numbers: NDArray[np.float64]) -> NDArray[np.float32]:
         """Return ``(x − mean) / deviation`` of a numeric feature, clipped to ±1e18; NaN becomes 0.
 
@@ -298,7 +334,7 @@ class FittedSchema:
         for feature in self.schema.features:
             name = feature.name
             if name in columns and isinstance(feature, Categorical):
-                encoded[name] = self.lookup(name).rows(columns[name])
+                encoded[name] = self.rows(name, columns[name])
             elif name in columns and isinstance(feature, Numeric):
                 numbers = columns[name].cast(pa.float64(), safe=False).to_numpy()
                 encoded[name] = self.standardised(name, numbers)

@@ -41,6 +41,7 @@ def fit_click_schema(
         signed=signed and explicit,
         running_rates=explicit if running_rates is None else running_rates,
         event_requests=event_requests,
+        lists=events.dataset.reads_lists,
     )
     columns = training_columns(schema, events)
     return fit_schema(schema, columns)

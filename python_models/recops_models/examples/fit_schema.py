@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from recops_models.data.errors import DataError
 from recops_models.examples.bins import Quantiles
@@ -69,7 +70,9 @@ class SchemaFit:
             feature = self._schema[name]
             try:
                 if isinstance(feature, (Categorical, Sequence)):
-                    self._counts[self._schema.table(name)].add(values)
+                    is_nested = self._schema.max_values(name) is not None
+                    keys = pc.list_flatten(values) if is_nested else values
+                    self._counts[self._schema.table(name)].add(keys)
                 elif isinstance(feature, Numeric):
                     self._moments[name].add(values)
             except DataError as error:

@@ -58,6 +58,11 @@ def check_types(source: Path | str, columns: pa.Schema, schema: FeatureSchema) -
         is_binned = schema.is_binned(feature.name)
         if isinstance(feature, Numeric) or (is_binned and isinstance(feature, Categorical)):
             _require(source, columns, feature.name, _is_number, "numbers")
+        elif schema.max_values(feature.name) is not None:
+            fits, expected = _is_list_of(_is_key), "lists of integers or strings"
+            if isinstance(feature, Sequence):
+                fits, expected = _is_list_of(fits), f"lists of {expected}"
+            _require(source, columns, feature.name, fits, expected)
         elif isinstance(feature, Categorical):
             _require(source, columns, feature.name, _is_key, "integers or strings")
         elif isinstance(feature, Sequence) and not is_binned:

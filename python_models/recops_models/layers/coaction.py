@@ -52,12 +52,12 @@ def pairs_of(schema: FittedSchema, names: Sequence[str]) -> list[Pair]:
         ['history_item', 'history_category']
     """
     features = schema.schema
+    single_valued = {feature.name for feature in features.single_valued()}
     if not names:
         names = [
             f"{feature.share_embedding}:{feature.name}"
             for feature in features.of_type(SequenceFeature)
-            if feature.share_embedding is not None
-            and isinstance(features[feature.share_embedding], Categorical)
+            if feature.share_embedding in single_valued
         ]
     if not names:
         raise DataError("CoAction: no pairs, and no history that shares a feature's table")
@@ -71,6 +71,9 @@ def pairs_of(schema: FittedSchema, names: Sequence[str]) -> list[Pair]:
             raise DataError(
                 f"CoAction: pair {name!r}: {fed!r} is neither categorical nor a sequence"
             )
+        for feature in (induction, fed):
+            if features.max_values(feature) is not None:
+                raise DataError(f"CoAction: pair {name!r}: {feature!r} holds lists")
         result.append(Pair(induction, fed))
     return result
 

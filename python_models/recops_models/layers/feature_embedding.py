@@ -63,7 +63,8 @@ class FeatureEmbedding(nn.Module):
     order, with zeros for sequences without such a feature. A schema may have several histories
     (clicks, carts, dislikes), of different lengths. Those in ``separate_histories`` are read event
     by event. The *context* is everything else, in the schema's order: categoricals, numbers,
-    vectors, and the sum of every other sequence (an item's tags, histories that are not separate).
+    vectors, and the sum of every other sequence (histories that are not separate). A list of
+    categories, such as an item's tags, is the mean of its rows wherever it is read.
 
     Args:
         schema: fitted on the training part.
@@ -103,6 +104,9 @@ class FeatureEmbedding(nn.Module):
             for feature in features
             if isinstance(feature, (Categorical, Sequence))
         }
+        self._lists = frozenset(
+            name for name in self._table if schema.schema.max_values(name) is not None
+        )
         self.width = width
         self.separate_histories = _histories(schema.schema, width, history)
         events = [name for each in self.separate_histories for name in each.sequences]
@@ -177,29 +181,28 @@ class FeatureEmbedding(nn.Module):
     def query(self, batch: Batch, history: History | None = None) -> Tensor:
         """Return the candidate ``[B, d]`` as an event of a history; default: the first history."""
         history = history or self.separate_histories[0]
-        rows = [
-            torch.zeros_like(batch.group) if target is None else batch.features[target]
-            for target in history.targets
-        ]
-        tables = [self._table_of(name) for name in history.sequences]
-        return embedding_bags(list(zip(tables, rows, strict=True)))
+        rows = {
+            name: torch.zeros_like(batch.group) if target is None else batch.features[target]
+            for name, target in zip(history.sequences, history.targets, strict=True)
+        }
+        return self._pooled(rows)
 
     def keys(self, batch: Batch, history: History | None = None) -> Tensor:
         """Return a history's events ``[B, T, d]``, zero past its length; default: the first."""
         history = history or self.separate_histories[0]
-        rows, events = batch.features[history.sequences[0]].shape
-        flat = {name: batch.features[name].flatten() for name in history.sequences}
+        rows, events = batch.features[history.sequences[0]].shape[:2]
+        flat = {name: batch.features[name].flatten(0, 1) for name in history.sequences}
         return self.events(flat, history).view(rows, events, history.dim)
 
     def events(self, ids: Mapping[str, Tensor], history: History | None = None) -> Tensor:
-        """Return event embeddings ``[E, d]`` of a history from ids ``[E]`` per sequence.
+        """Return event embeddings ``[E, d]`` of a history from ids per sequence.
 
         Args:
-            ids: by the name of the sequence.
+            ids: ``[E]``, or ``[E, L]`` for lists, by the name of the sequence.
             history: default: the first one.
         """
         names = (history or self.separate_histories[0]).sequences
-        return embedding_bags([(self._table_of(name), ids[name]) for name in names])
+        return self._pooled({name: ids[name] for name in names})
 
     def histories(self, batch: Batch) -> tuple[Tensor, Tensor]:
         """Return the events ``[U, T, d]`` and lengths ``[U]`` of the first history.
@@ -247,7 +250,24 @@ class FeatureEmbedding(nn.Module):
         return batch.lengths[(history or self.separate_histories[0]).sequences[0]]
 
     def _bags(self, batch: Batch, names: Iterable[str]) -> Tensor:
-        return embedding_bags([(self._table_of(name), batch.features[name]) for name in names])
+        return self._pooled({name: batch.features[name] for name in names})
+
+    def _pooled(self, ids: Mapping[str, Tensor]) -> Tensor:
+        """Return ``[B, Σ width]``: sums of rows, and means of the rows of a list.
+
+        Args:
+            ids: ``[B]``, ``[B, T]``, or ``[B, T, L]`` for sequences of lists, by feature.
+        """
+        flat = {name: each.flatten(0, -2) if each.ndim == 3 else each for name, each in ids.items()}
+        if self._lists.isdisjoint(ids):
+            return embedding_bags([(self._table_of(name), each) for name, each in flat.items()])
+        columns = []
+        for name, each in ids.items():
+            sums = embedding_bags([(self._table_of(name), flat[name])])
+            if name in self._lists and flat[name].ndim == 2:
+                sums = sums / (flat[name] != 0).sum(1, keepdim=True).clamp(min=1)
+            columns.append(sums if each.ndim < 3 else sums.view(*each.shape[:2], -1).sum(1))
+        return torch.cat(columns, -1)
 
     def _table_of(self, name: str) -> Table:
         table = self.tables[self._table[name]]

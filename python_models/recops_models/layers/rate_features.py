@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from recops_models.data.errors import DataError
 from recops_models.examples.batch import Batch
 from recops_models.examples.click_schema import SIGN
-from recops_models.examples.features import Categorical, FittedSchema, Numeric, Sequence
+from recops_models.examples.features import FittedSchema, Numeric, Sequence
 from recops_models.examples.feedback import LIKED
 from recops_models.examples.lookup import UNKNOWN
 from recops_models.examples.running_rates import RATES
@@ -249,7 +249,7 @@ def _shared_sequences(schema: FittedSchema) -> dict[str, str]:
     candidate = features.candidate
     if candidate is None:
         raise DataError("rates: the features must have a history, which defines the candidate")
-    own = {feature.name for feature in features.of_type(Categorical)}
+    own = {feature.name for feature in features.single_valued()}
     for sequences in features.histories.values():
         shared = {str(each.share_embedding): each.name for each in sequences}
         if candidate in shared:

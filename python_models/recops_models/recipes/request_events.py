@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from recops_models.data import columns
-from recops_models.data.dataset import Dataset, entity_keys
+from recops_models.data.dataset import Dataset, entity_keys, is_list
 from recops_models.data.errors import DataError
 from recops_models.data.histories import Histories, Int64Array
 from recops_models.data.times import parse_times
@@ -185,8 +185,9 @@ def _cast(column: pa.ChunkedArray, field: pa.Field) -> pa.ChunkedArray:
 
 def _missing_value(dataset: Dataset, name: str, positive: float) -> pa.Scalar:
     """Return the value of a column that ``histories`` lacks."""
-    if any(column.name == name for column in dataset.event_columns):
-        return pa.scalar(None, dataset.interactions[name].type)
+    kind = dataset.interactions[name].type
+    if is_list(kind) or any(column.name == name for column in dataset.event_columns):
+        return pa.scalar(None, kind)
     if name in _LIKED:
         return pa.scalar(_LIKED[name])
     column = dataset.interactions[name]

@@ -20,7 +20,13 @@ from recops_models.layers.feature_embedding import History
 from recops_models.serving.errors import FieldError
 from recops_models.serving.event import UserEvent
 from recops_models.serving.feature_table import FeatureTable
-from recops_models.serving.values import NUMBER, is_number, rows_of_ids, rows_of_values
+from recops_models.serving.values import (
+    NUMBER,
+    is_number,
+    rows_of_ids,
+    rows_of_lists,
+    rows_of_values,
+)
 
 _CLASSES = {"label": (0, 1), "feedback": (0, 1, 2), SIGN: (0, 1, 2)}
 """Allowed values of the discrete feedback fields. SIGN is the feature name of ``feedback``."""
@@ -146,15 +152,23 @@ class EventEncoder:
         rows: Int64Array | None,
         faults: dict[int, FieldError],
     ) -> Int64Array:
-        """Return the rows ``[E]`` of feature ``name`` from field ``column``, or else ``rows``."""
+        """Return the rows ``[E]`` of feature ``name`` from field ``column``, or else ``rows``.
+
+        Rows of lists are ``[E, L]``.
+        """
+        most = self._fitted.schema.max_values(name)
         indices = [index for index, event in enumerate(events) if column in event.features]
         if rows is None:
-            rows = np.full(len(events), UNKNOWN)
+            rows = np.full(len(events) if most is None else (len(events), most), UNKNOWN)
             for index in set(range(len(events))).difference(indices):
                 error = FieldError(column, "must be present, because the model reads it")
                 faults.setdefault(index, error)
         values = [events[index].features[column] for index in indices]
-        rows[indices], errors = rows_of_values(self._fitted.lookup(name), column, values)
+        lookup = self._fitted.lookup(name)
+        if most is None:
+            rows[indices], errors = rows_of_values(lookup, column, values)
+        else:
+            rows[indices], errors = rows_of_lists(lookup, column, values, most)
         for index, error in errors.items():
             faults.setdefault(indices[index], error)
         return rows

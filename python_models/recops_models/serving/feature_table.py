@@ -20,14 +20,14 @@ class FeatureTable:
 
     Args:
         ids: ``[n]``, ids as text.
-        values: features ``[n]`` by name: embedding rows, or standardized numbers.
+        values: features ``[n]`` by name: embedding rows, or standardized numbers; ``[n, L]`` for
+            lists.
     """
 
     def __init__(self, ids: Sequence[str], values: Mapping[str, AnyArray]) -> None:
         self._rows = {name: row for row, name in enumerate(ids)}
         self._values = {
-            name: np.append(column, column.dtype.type(UNKNOWN if column.dtype.kind in "iu" else 0))
-            for name, column in values.items()
+            name: np.concatenate([column, _unknown(column)]) for name, column in values.items()
         }
 
     def __contains__(self, feature: str) -> bool:
@@ -41,6 +41,14 @@ class FeatureTable:
         """Return the values ``[n]`` of ``feature`` in ``rows``."""
         values: AnyArray = self._values[feature][rows]
         return values
+
+
+def _unknown(column: AnyArray) -> AnyArray:
+    """Return the value ``[1]`` or ``[1, L]`` of an unknown id."""
+    value = np.zeros((1, *column.shape[1:]), dtype=column.dtype)
+    if column.dtype.kind in "iu":
+        value.reshape(-1)[0] = UNKNOWN
+    return value
 
 
 def item_features(dataset: Dataset, fitted: FittedSchema) -> FeatureTable:

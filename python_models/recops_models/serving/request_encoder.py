@@ -21,7 +21,13 @@ from recops_models.layers.feature_embedding import History
 from recops_models.serving.errors import FieldError
 from recops_models.serving.feature_table import FeatureTable
 from recops_models.serving.sealed_values import ItemCount, Totals
-from recops_models.serving.values import number_of, per_candidate, rows_of_ids, rows_of_values
+from recops_models.serving.values import (
+    number_of,
+    per_candidate,
+    rows_of_ids,
+    rows_of_lists,
+    rows_of_values,
+)
 
 
 @dataclass(frozen=True)
@@ -129,11 +135,21 @@ class RequestEncoder:
                 all_events=_counts([counts.all]),
             )
             known |= {name: self._fitted.standardised(name, rates[name]) for name in RATES}
-        return {name: np.broadcast_to(values, len(items)).copy() for name, values in known.items()}
+        return {
+            name: np.broadcast_to(values, (len(items), *values.shape[1:])).copy()
+            for name, values in known.items()
+        }
 
     def _encode(self, feature: Feature, value: object, rows: int) -> tuple[Tensor, Tensor | None]:
         """Return the tensor of a feature in the request, and the lengths of a sequence."""
         name = feature.name
+        most = self._fitted.schema.max_values(name)
+        if isinstance(feature, Categorical) and most is not None:
+            one_each = per_candidate(name, value, rows, depth=1)
+            encoded, errors = rows_of_lists(self._fitted.lookup(name), name, one_each, most)
+            for error in errors.values():
+                raise error
+            return torch.from_numpy(encoded), None
         if isinstance(feature, Categorical):
             return torch.from_numpy(self._rows(name, per_candidate(name, value, rows))), None
         if isinstance(feature, Numeric):

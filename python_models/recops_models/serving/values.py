@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow as pa
 
 from recops_models.data.histories import Int64Array
-from recops_models.examples.lookup import UNKNOWN, Lookup
+from recops_models.examples.lookup import PADDING, UNKNOWN, Lookup
 from recops_models.serving.errors import FieldError
 
 _MAX_DIGITS = 19
@@ -64,6 +64,26 @@ def rows_of_values(
         if row_errors:
             errors[index] = row_errors[0]
     return rows, errors
+
+
+def rows_of_lists(
+    lookup: Lookup, name: str, lists: list[object], max_values: int
+) -> tuple[Int64Array, dict[int, FieldError]]:
+    """Return the rows ``[n, max_values]`` of lists of a feature, and errors by index.
+
+    None is one unknown value.
+    """
+    rows = np.full((len(lists), max_values), PADDING)
+    faults: dict[int, FieldError] = {}
+    for index, one in enumerate(lists):
+        if not isinstance(one, list | None):
+            faults[index] = FieldError(name, f"must be a list, got {one!r:.40}")
+            continue
+        values = [None] if one is None else one[:max_values]
+        rows[index, : len(values)], errors = rows_of_values(lookup, name, values)
+        if errors:
+            faults[index] = next(iter(errors.values()))
+    return rows, faults
 
 
 def per_candidate(name: str, value: object, rows: int, *, depth: int = 0) -> list[object]:

@@ -178,6 +178,7 @@ def test_every_click_model_reads_event_columns(name: str) -> None:
         assert (gradient[2:] != 0).any(), table
 
 
+@pytest.mark.slow
 def test_a_model_learns_from_the_device_of_a_request(tmp_path: Path) -> None:
     """Every second item is clicked in the app only, and the others elsewhere."""
     rng = np.random.default_rng(0)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 
 import numpy as np
@@ -85,3 +86,34 @@ def test_an_event_without_a_column_is_refused(tmp_path: Path) -> None:
         report = center.ingest(unfit)
         assert report.counts()["accepted"] == 1, "null is an unknown value"
         assert [(each.index, each.field) for each in report.refused] == [(0, "dwell"), (1, "price")]
+
+
+def test_lists_of_items_events_and_requests_are_read(tmp_path: Path) -> None:
+    tags = pa.array([[["a", "b"], [], None, ["b"]][item % 4] for item in range(ITEMS)])
+    topics = pa.array([[["x"], ["x", "y"], []][row % 3] for row in range(USERS * EVENTS)])
+    source = shop()
+    source = dataclasses.replace(
+        source,
+        items=source.items.append_column("tags", tags),
+        interactions=source.interactions.append_column("topics", topics),
+        event_columns=(EventColumn("topics"),),
+        reads_lists=True,
+    )
+    folder = untrained("mimn", source, tmp_path / "data", tmp_path / "mimn")
+    model = load_model(folder / MODEL)
+    with Center.open(folder, f"lmdb:{tmp_path / 'store'}") as center:
+        assert center.ingest(events_of(source)).counts()["accepted"] == USERS * EVENTS
+        log = source.interactions
+        for user in range(USERS):
+            own = log.filter(pa.array(log["user_id"].to_numpy() == user))
+            with torch.no_grad():
+                expected = model(Candidates(source, model.schema).shown_to(user))
+            features = {"topics": own["topics"][-1].as_py()}
+            result = center.score(user, list(range(ITEMS)), features=features)
+            assert torch.equal(torch.from_numpy(result.logits), expected)
+        shown = {"topics": ["x"], "tags": [["a"], ["b", "a"]]}
+        assert len(center.score(0, [1, "new"], features=shown).logits) == 2
+        with pytest.raises(FieldError, match=r"tags.*must be a list, got 'a'"):
+            center.score(0, [1, 2], features={"topics": [], "tags": "a"})
+        report = center.ingest([{**events_of(source)[0], "topics": "x", "seq": 99}])
+        assert [each.field for each in report.refused] == ["topics"]

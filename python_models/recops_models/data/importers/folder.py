@@ -12,8 +12,9 @@ The folder has ``interactions.*``, and optionally ``items.*`` and ``users.*``, w
   other items are dropped.
 - ``users``: ``user_id`` and any attributes.
 
-Columns of lists need Parquet. :class:`~recops_models.data.table_options.TableOptions` describes
-tables with other names, separators, headers and times.
+Columns of lists need Parquet, or the role ``list`` in a schema.
+:class:`~recops_models.data.table_options.TableOptions` describes tables with other names,
+separators, headers and times.
 """
 
 from __future__ import annotations
