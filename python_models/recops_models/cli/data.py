@@ -233,6 +233,9 @@ def import_data(
     at most 50 values and at least 20 rows per value. Other integers are numbers. The import prints
     the choice per column.
 
+    The import of `csv` takes bounded memory: interactions may exceed memory, items and users may
+    not. With a schema of roles, and for other kinds, all tables must fit into memory.
+
     Example: `recops data import csv shop/ --out data/shop && recops data describe data/shop`
 
     Example: `recops data import csv log.tsv --map user_id=uid,item_id=sku,timestamp=ts --time-unit
@@ -240,7 +243,8 @@ def import_data(
     """
     from recops_models.cli.stage_bars import StageBars
     from recops_models.data import IMPORTERS, save_dataset
-    from recops_models.data.column_schema import ColumnSchema
+    from recops_models.data.column_schema import SCHEMA_FILE, ColumnSchema
+    from recops_models.data.out_of_core.importer import ImportedSet, import_folder
     from recops_models.data.storage import check_replaceable
     from recops_models.data.table_options import TableOptions
     from recops_models.out_folder import out_folder
@@ -269,20 +273,32 @@ def import_data(
     }
     if not force:
         check_replaceable(out, record)
+    is_bounded = kind == SourceKind.csv and roles is None and not (path / SCHEMA_FILE).exists()
     with StageBars() as bars:
-        bars.start("read")
-        dataset = IMPORTERS[kind.value](
-            path, name=name, ids=ids.value, repeats=repeats and repeats.value, **more
-        )
-        bars.start("write")
-        with out_folder(make_folder(out), kind="dataset", source=path) as folder:
-            save_dataset(dataset, folder, bars, options=record)
-    print_findings(dataset.report)
-    users, items, events = (
-        table.num_rows for table in (dataset.users, dataset.items, dataset.interactions)
-    )
-    counts = f"{users:,} users, {items:,} items, {events:,} interactions"
-    typer.echo(printable(f"{dataset.name}: {counts} in {out}"))
+        if is_bounded:
+            with out_folder(make_folder(out), kind="dataset", source=path) as folder:
+                result = import_folder(
+                    path,
+                    folder,
+                    name=name,
+                    ids=ids.value,
+                    options=tables,
+                    repeats=repeats.value if repeats else None,
+                    callbacks=bars,
+                    record=record,
+                )
+        else:
+            bars.start("read")
+            dataset = IMPORTERS[kind.value](
+                path, name=name, ids=ids.value, repeats=repeats and repeats.value, **more
+            )
+            bars.start("write")
+            with out_folder(make_folder(out), kind="dataset", source=path) as folder:
+                save_dataset(dataset, folder, bars, options=record)
+            result = ImportedSet.of(dataset)
+    print_findings(result.report)
+    counts = f"{result.users:,} users, {result.items:,} items, {result.interactions:,} interactions"
+    typer.echo(printable(f"{result.name}: {counts} in {out}"))
 
 
 def _table_options(

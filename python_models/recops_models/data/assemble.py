@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+from numpy.typing import NDArray
 
 from recops_models.data.checks import RawTable, RowCheck, plain_text, repeats, with_columns
 from recops_models.data.dataset import Dataset, TimeKind, is_list
@@ -76,11 +77,11 @@ def assemble(
     users = users and with_columns(users, ("user_id",))
 
     checks: list[RowCheck] = []
-    item_ids = IdReader("item", ids, [interactions] + ([items] if items else []))
-    user_ids = IdReader("user", ids, [interactions] + ([users] if users else []))
+    item_ids = IdReader.of("item", ids, [interactions] + ([items] if items else []))
+    user_ids = IdReader.of("user", ids, [interactions] + ([users] if users else []))
     infinite: list[str] = []
-    catalogue = None if items is None else _read_entities(items, item_ids, "item", checks, infinite)
-    people = None if users is None else _read_entities(users, user_ids, "user", checks, infinite)
+    catalogue = None if items is None else read_entities(items, item_ids, "item", checks, infinite)
+    people = None if users is None else read_entities(users, user_ids, "user", checks, infinite)
     check = RowCheck(interactions)
     checks.append(check)
     events = read_events(
@@ -102,10 +103,10 @@ def assemble(
         raise DataError(f"{source}: no valid interaction is left ({reasons})")
 
     used = (*required, *extra_columns, *OPTIONAL)
-    unused = [name for name in interactions.table.column_names if name not in used]
-    if unused:
-        notes = (*notes, f"{interactions.file}: not used: {', '.join(unused)}")
-    notes = (*notes, *infinite, *_event_notes(interactions.file, events, check))
+    unused = unused_note(interactions.file, interactions.table.column_names, used)
+    _, counts = np.unique(events["user_id"].to_numpy(), return_counts=True)
+    event_notes = notes_on_events(interactions.file, counts, check.unsorted)
+    notes = (*notes, *unused, *infinite, *event_notes)
     files = [raw for raw in (items, users, interactions) if raw is not None]
     report = ImportReport(
         source=source,
@@ -116,26 +117,37 @@ def assemble(
     return Dataset(
         name=name,
         interactions=events,
-        items=_entity_table(catalogue, events, "item", item_ids.keys),
-        users=_entity_table(people, events, "user", user_ids.keys),
+        items=entity_table(catalogue, _with_events(events, item_ids), item_ids),
+        users=entity_table(people, _with_events(events, user_ids), user_ids),
         report=report,
         time=time,
         time_format=time_format or TimeFormat(),
     )
 
 
-def _event_notes(file: str, events: pa.Table, check: RowCheck) -> Iterator[str]:
-    """Yield notes on properties of the events that affect how metrics are read."""
-    if check.unsorted:
-        yield f"{file}: {check.unsorted:,} rows are earlier than the row before them; sorted"
-    _, counts = np.unique(events["user_id"].to_numpy(), return_counts=True)
+def unused_note(file: str, names: Sequence[str], used: Sequence[str]) -> list[str]:
+    """Return a note on the columns ``names`` that are not ``used``, if there are any."""
+    unused = [name for name in names if name not in used]
+    return [f"{file}: not used: {', '.join(unused)}"] if unused else []
+
+
+def notes_on_events(file: str, counts: NDArray[np.int64], unsorted: int) -> Iterator[str]:
+    """Yield notes on properties of the events that affect how metrics are read.
+
+    Args:
+        file: name of the interactions.
+        counts: number of events of each user.
+        unsorted: number of rows that are earlier than the row before them.
+    """
+    if unsorted:
+        yield f"{file}: {unsorted:,} rows are earlier than the row before them; sorted"
     for length, description in ((1, "one event"), (2, "two events")):
         short = int((counts == length).sum())
         if short:
             yield f"{short:,} users have {description}: leave-one-out keeps them in train"
 
 
-def _read_entities(
+def read_entities(
     raw: RawTable, ids: IdReader, entity: str, checks: list[RowCheck], notes: list[str]
 ) -> pa.Table:
     """Return the valid rows of an items or users file, by ascending id.
@@ -163,15 +175,23 @@ def _read_entities(
     return table
 
 
-def _entity_table(
-    listed: pa.Table | None, events: pa.Table, entity: str, keys: pa.Array | None
+def _with_events(events: pa.Table, ids: IdReader) -> NDArray[np.int64]:
+    return distinct(events[ids.column].to_numpy())
+
+
+def entity_table(
+    listed: pa.Table | None, with_events: NDArray[np.int64], ids: IdReader
 ) -> pa.Table:
     """Return all items or users, listed or with events, by ascending id.
 
     String ids go to the second column, ``{entity}_key``.
+
+    Args:
+        listed: the rows of the items or users file; None: there is no file.
+        with_events: ascending ids of the items or users with events.
+        ids: reader of the ids.
     """
-    column = f"{entity}_id"
-    with_events = distinct(events[column].to_numpy())
+    column = ids.column
     if listed is None:
         table = pa.table({column: with_events})
     else:
@@ -182,6 +202,7 @@ def _entity_table(
             else listed
         )
         table = table.take(pa.array(np.argsort(table[column].to_numpy(), kind="stable")))
-    if keys is not None:
-        table = table.add_column(1, f"{entity}_key", keys.take(table[column].combine_chunks()))
+    if ids.numbering is not None:
+        keys = pa.chunked_array(ids.numbering.take(table[column].to_numpy()), pa.string())
+        table = table.add_column(1, ids.key_column, keys)
     return table.combine_chunks()

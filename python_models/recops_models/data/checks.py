@@ -93,6 +93,7 @@ class RowCheck:
 
     def __init__(self, raw: RawTable) -> None:
         self._raw = raw
+        self.reasons: list[str] = []  # Of all checks, in order, also of those that all rows pass.
         self.good: BoolArray = np.ones(raw.table.num_rows, dtype=bool)
         self.bad_rows: list[BadRows] = []
         self.unsorted = 0  # Valid rows that are earlier than the previous valid row.
@@ -101,6 +102,11 @@ class RowCheck:
             reasons.setdefault(reason, []).append(number)
         for reason, numbers in reasons.items():
             self._note(reason, len(numbers), f"row {numbers[0]}")
+
+    @property
+    def file(self) -> str:
+        """Name of the file."""
+        return self._raw.file
 
     @property
     def rows_read(self) -> int:
@@ -114,6 +120,7 @@ class RowCheck:
 
     def reject(self, bad: BoolArray, reason: str, columns: Sequence[str]) -> None:
         """Reject the rows marked in ``bad``; the report's example shows ``columns``."""
+        self.reasons.append(reason)
         newly_bad = bad & self.good
         count = int(newly_bad.sum())
         if not count:

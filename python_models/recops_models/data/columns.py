@@ -55,9 +55,15 @@ def id_text(column: pa.ChunkedArray) -> pa.ChunkedArray:
 
 def mostly_integers(text: pa.ChunkedArray) -> bool:
     """Return whether more than half of the non-empty ids are integers, of any sign and size."""
+    integers, present = count_integers(text)
+    return 2 * integers > present
+
+
+def count_integers(text: pa.ChunkedArray) -> tuple[int, int]:
+    """Return the numbers of integers, of any sign and size, and of all non-empty ids."""
     present = int(mask(pc.not_equal(text, "")).sum())
     integers = mask(pc.match_substring_regex(text, r"^-?(0|[1-9][0-9]*)$"))
-    return 2 * int(integers.sum()) > present
+    return int(integers.sum()), present
 
 
 def parse_integer_ids(
@@ -67,7 +73,7 @@ def parse_integer_ids(
 
     ``hint`` is appended to the reason "not an integer".
     """
-    missing = mask(pc.equal(text, ""))
+    missing_reason, missing = missing_ids(text, name)
     negative = mask(pc.match_substring_regex(text, _NEGATIVE))
     integer = mask(pc.match_substring_regex(text, _INTEGER))
     digits = pc.binary_length(text).to_numpy()
@@ -76,19 +82,33 @@ def parse_integer_ids(
     )
     values = pc.if_else(pa.array(integer & ~large), text, "0").cast(pa.int64()).to_numpy()
     return values, [
-        (f"{name} is missing", missing),
+        (missing_reason, missing),
         (f"{name} is negative", negative),
         (f"{name} is not an integer{hint}", ~(missing | negative | integer)),
         (f"{name} is 2^63 or more", large),
     ]
 
 
-def parse_keys(
-    text: pa.ChunkedArray, keys: pa.Array, name: str
-) -> tuple[NDArray[np.int64], Faults]:
-    """Parse string ids as their indices in ``keys``."""
-    values = pc.fill_null(pc.index_in(text, value_set=keys), 0).to_numpy().astype(np.int64)
-    return values, [(f"{name} is missing", mask(pc.equal(text, "")))]
+def check_integer_ids(column: pa.ChunkedArray, name: str) -> tuple[NDArray[np.int64], Faults]:
+    """Return the ids of an integer column, and the faults of :func:`parse_integer_ids`."""
+    missing = mask(pc.is_null(column))
+    negative = large = np.zeros(len(column), dtype=bool)
+    if pa.types.is_uint64(column.type):
+        large = mask(pc.greater(column, pa.scalar(int(_LARGEST), column.type)))
+    elif pa.types.is_signed_integer(column.type):
+        negative = mask(pc.less(column, pa.scalar(0, column.type)))
+    is_bad = pa.array(missing | negative | large)
+    values = pc.if_else(is_bad, pa.scalar(0, column.type), column).cast(pa.int64()).to_numpy()
+    return values, [
+        (f"{name} is missing", missing),
+        (f"{name} is negative", negative),
+        (f"{name} is 2^63 or more", large),
+    ]
+
+
+def missing_ids(text: pa.ChunkedArray, name: str) -> tuple[str, BoolArray]:
+    """Return the fault of ids, as strings of :func:`id_text`, that are missing."""
+    return f"{name} is missing", mask(pc.equal(text, ""))
 
 
 def parse_numbers(

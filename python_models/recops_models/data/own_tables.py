@@ -19,12 +19,14 @@ from recops_models.data.events import setting_columns
 from recops_models.data.ids import IdKind
 from recops_models.data.table_options import TableOptions
 
-_REQUIRED = {
+REQUIRED = {
     "interactions": ("user_id", "item_id"),
     "items": ("item_id",),
     "users": ("user_id",),
 }
-_ROW_ORDER_NOTE = "no times: events are in the order of the rows"
+"""Columns that each table must have."""
+ROW_ORDER_NOTE = "no times: events are in the order of the rows"
+"""Note on interactions without times."""
 
 
 def assemble_own(
@@ -57,7 +59,7 @@ def assemble_own(
         for table, raw in tables.items()
     }
     for table, raw in tables.items():
-        check_present(raw.table, raw.file, _REQUIRED[table], kind)
+        check_present(raw.table, raw.file, REQUIRED[table], kind)
     interactions = tables["interactions"]
     row_order = options.row_order or not has_times(interactions.table, interactions.file, kind)
     dataset = assemble(
@@ -71,6 +73,6 @@ def assemble_own(
         time_format=options.times,
         row_order=row_order,
         extra_columns=setting_columns(interactions.table),
-        notes=(f"{interactions.file}: {_ROW_ORDER_NOTE}",) if row_order else (),
+        notes=(f"{interactions.file}: {ROW_ORDER_NOTE}",) if row_order else (),
     )
     return dataclasses.replace(dataset, columns=dict(options.columns))

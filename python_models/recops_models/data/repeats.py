@@ -47,7 +47,11 @@ def with_repeats(dataset: Dataset, repeats: Repeats | None = None) -> Dataset:
     """
     if repeats not in (None, "keep", "drop"):
         raise DataError(f"repeats must be keep or drop, got {repeats!r}")
-    share = repeat_share(dataset)
+    return treated(dataset, repeats, repeat_share(dataset))
+
+
+def treated(dataset: Dataset, repeats: Repeats | None, share: float) -> Dataset:
+    """Return :func:`with_repeats` of a data set with a known share of repeats."""
     chosen: Repeats = repeats or ("keep" if share >= KEEP_FROM else "drop")
     if chosen == "drop" and share < KEEP_FROM:
         return dataclasses.replace(dataset, repeats=chosen)

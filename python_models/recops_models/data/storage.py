@@ -9,13 +9,24 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet
 
-from recops.files import SEAL, CorruptFileError, read_json, read_sealed, write_json, write_sealed
+from recops.files import (
+    SEAL,
+    CorruptFileError,
+    file_digest,
+    new_file,
+    read_json,
+    read_sealed,
+    seal_file,
+    write_json,
+)
 from recops_models.callbacks import Callbacks
 from recops_models.data.categories import integer_categories, with_categories
 from recops_models.data.dataset import Dataset
@@ -28,14 +39,66 @@ from recops_models.settings import JsonObject
 
 _TABLES = ("interactions", "items", "users")
 _KIND = "dataset"
+_BINDING = "dataset.json"
 _UNFINISHED = {"finished": False}
+_ROW_GROUP = 1 << 20
+
+
+class RowGroups:
+    """Rows of one Parquet file, written in row groups of 1,048,576 rows.
+
+    The bytes of the file depend on the rows only, and not on their division into tables.
+
+    Attributes:
+        num_rows: number of rows so far.
+    """
+
+    def __init__(self, writer: pa.parquet.ParquetWriter, schema: pa.Schema) -> None:
+        self._writer, self._schema = writer, schema
+        self._buffer: list[pa.Table] = []
+        self._held = 0
+        self.num_rows = 0
+
+    def add(self, table: pa.Table) -> None:
+        """Append the rows of a table."""
+        self._buffer.append(table.replace_schema_metadata(None))
+        self._held += table.num_rows
+        self.num_rows += table.num_rows
+        while self._held >= _ROW_GROUP:
+            rows = pa.concat_tables(self._buffer)
+            self._write(rows.slice(0, _ROW_GROUP))
+            self._buffer, self._held = [rows.slice(_ROW_GROUP)], self._held - _ROW_GROUP
+
+    def finish(self) -> None:
+        """Write the remaining rows; a table without rows has one empty row group."""
+        if self._held or not self.num_rows:
+            self._write(pa.concat_tables(self._buffer or [self._schema.empty_table()]))
+
+    def _write(self, rows: pa.Table) -> None:
+        self._writer.write_table(rows.combine_chunks(), row_group_size=_ROW_GROUP)
+
+
+@contextmanager
+def new_table(path: Path, schema: pa.Schema) -> Iterator[RowGroups]:
+    """Open a sealed Parquet file for writing, table by table; memory holds one row group.
+
+    Args:
+        path: the file; an existing one is replaced when the block ends without an error.
+        schema: names and types of the columns.
+    """
+    plain = schema.remove_metadata()
+    with new_file(path) as file:
+        with pa.parquet.ParquetWriter(file, plain.with_metadata({"recops": SEAL})) as writer:
+            rows = RowGroups(writer, plain)
+            yield rows
+            rows.finish()
+        seal_file(file)
 
 
 def write_table(path: Path, table: pa.Table) -> None:
     """Write an Arrow table as one sealed Parquet file."""
-    sink = pa.BufferOutputStream()
-    pa.parquet.write_table(table.replace_schema_metadata({"recops": SEAL}), sink)
-    write_sealed(path, sink.getvalue().to_pybytes())
+    with new_table(path, table.schema) as rows:
+        rows.add(table)
 
 
 def read_table(path: Path) -> pa.Table:
@@ -72,6 +135,56 @@ def _parse(data: bytes) -> pa.Table:
     )
 
 
+class DatasetWriter:
+    """Writer of a data set into a folder, table by table; readers refuse it until it is finished.
+
+    Args:
+        folder: created if missing; a stored data set is replaced.
+        callbacks: receive the share of tables that are written.
+    """
+
+    def __init__(self, folder: Path, callbacks: Callbacks | None = None) -> None:
+        self._folder, self._callbacks = folder, callbacks or Callbacks()
+        self._digests: dict[str, str] = {}
+        folder.mkdir(parents=True, exist_ok=True)
+        write_json(folder / _BINDING, _UNFINISHED, kind=_KIND)
+
+    def write(self, name: str, schema: pa.Schema, tables: Iterable[pa.Table]) -> int:
+        """Write ``"interactions"``, ``"items"`` or ``"users"``; return the number of rows."""
+        self._callbacks.advance(len(self._digests) / len(_TABLES), name)
+        path = self._folder / f"{name}.parquet"
+        with new_table(path, schema) as rows:
+            for table in tables:
+                rows.add(table)
+        self._digests[name] = file_digest(path)
+        return rows.num_rows
+
+    def finish(self, dataset: Dataset, options: JsonObject | None = None) -> None:
+        """Write the other properties of the data set, whose tables are written.
+
+        Args:
+            dataset: its tables may lack rows, except items and users with integer categories.
+            options: options of the import, for :func:`check_replaceable`.
+        """
+        content = {
+            "name": dataset.name,
+            "time": dataset.time,
+            "tables": {name: self._digests[name] for name in _TABLES},
+            "categories": {
+                name: integer_categories(getattr(dataset, name)) for name in ("items", "users")
+            },
+            "report": dataset.report.to_dict(),
+            "library": dataset.library,
+            "columns": dict(dataset.columns),
+            "repeats": dataset.repeats,
+            "reads_lists": dataset.reads_lists,
+            "event_columns": [dataclasses.asdict(column) for column in dataset.event_columns],
+            "time_format": dataclasses.asdict(dataset.time_format),
+            **({} if options is None else {"import": options}),
+        }
+        write_json(self._folder / _BINDING, content, kind=_KIND)
+
+
 def save_dataset(
     dataset: Dataset,
     folder: Path,
@@ -89,33 +202,11 @@ def save_dataset(
         callbacks: receive the share of tables that are written.
         options: options of the import, for :func:`check_replaceable`.
     """
-    callbacks = callbacks or Callbacks()
-    folder.mkdir(parents=True, exist_ok=True)
-    binding = folder / "dataset.json"
-    write_json(binding, _UNFINISHED, kind=_KIND)
-    digests = {}
-    for number, name in enumerate(_TABLES):
-        callbacks.advance(number / len(_TABLES), name)
-        file = folder / f"{name}.parquet"
-        write_table(file, getattr(dataset, name))
-        digests[name] = hashlib.sha256(file.read_bytes()).hexdigest()
-    content = {
-        "name": dataset.name,
-        "time": dataset.time,
-        "tables": digests,
-        "categories": {
-            name: integer_categories(getattr(dataset, name)) for name in ("items", "users")
-        },
-        "report": dataset.report.to_dict(),
-        "library": dataset.library,
-        "columns": dict(dataset.columns),
-        "repeats": dataset.repeats,
-        "reads_lists": dataset.reads_lists,
-        "event_columns": [dataclasses.asdict(column) for column in dataset.event_columns],
-        "time_format": dataclasses.asdict(dataset.time_format),
-        **({} if options is None else {"import": options}),
-    }
-    write_json(binding, content, kind=_KIND)
+    writer = DatasetWriter(folder, callbacks)
+    for name in _TABLES:
+        table: pa.Table = getattr(dataset, name)
+        writer.write(name, table.schema, [table])
+    writer.finish(dataset, options)
 
 
 def check_replaceable(folder: Path, options: JsonObject) -> None:
@@ -129,7 +220,7 @@ def check_replaceable(folder: Path, options: JsonObject) -> None:
     """
     if not is_saved(folder):
         return
-    stored = read_json(folder / "dataset.json", kind=_KIND).get("import")
+    stored = read_json(folder / _BINDING, kind=_KIND).get("import")
     for name, value in json.loads(json.dumps(options)).items():
         if stored is not None and stored.get(name) != value:
             raise ValueError(
@@ -140,7 +231,7 @@ def check_replaceable(folder: Path, options: JsonObject) -> None:
 
 def is_saved(folder: Path) -> bool:
     """Return whether :func:`save_dataset` has started to write into ``folder``."""
-    return (folder / "dataset.json").exists()
+    return (folder / _BINDING).exists()
 
 
 def load_dataset(folder: Path) -> Dataset:
@@ -190,7 +281,7 @@ def refuse_unfinished(folder: Path) -> None:
 
 
 def _binding(folder: Path) -> dict[str, Any]:
-    content = read_json(folder / "dataset.json", kind=_KIND)
+    content = read_json(folder / _BINDING, kind=_KIND)
     if content == _UNFINISHED:
         raise DataError(f"{folder}: the import was interrupted; run `recops data import` again")
     return content

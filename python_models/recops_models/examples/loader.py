@@ -9,9 +9,9 @@ from typing import Protocol, TypeAlias
 import numpy as np
 
 from recops_models.data.histories import Int64Array
+from recops_models.data.prefetch import ordered_map
 from recops_models.examples.batch import Batch
 from recops_models.examples.block import Block
-from recops_models.examples.prefetch import ordered_map
 
 BlockRows: TypeAlias = tuple[Block, Int64Array]
 """A block, and the rows of one batch in it."""

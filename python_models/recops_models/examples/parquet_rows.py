@@ -8,8 +8,8 @@ from pathlib import Path
 import pyarrow as pa
 
 from recops_models.data.errors import DataError
+from recops_models.data.parquet_file import open_parquet, read_pieces
 from recops_models.examples.features import Categorical, FeatureSchema, Numeric, Sequence
-from recops_models.examples.parquet_file import open_parquet, read_pieces
 
 _ROWS = 1 << 14
 

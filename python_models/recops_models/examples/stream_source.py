@@ -7,13 +7,13 @@ from collections.abc import Iterator
 import numpy as np
 import pyarrow as pa
 
+from recops_models.data.prefetch import ordered_map
 from recops_models.examples.batch import Batch
 from recops_models.examples.block import Block
 from recops_models.examples.encode import encode
 from recops_models.examples.features import FittedSchema
 from recops_models.examples.loader import BlockRows, check_batches, cut, gather
 from recops_models.examples.parquet_rows import ParquetRows
-from recops_models.examples.prefetch import ordered_map
 from recops_models.examples.row_faults import RowFaults
 
 

@@ -11,7 +11,7 @@ import pyarrow.compute
 from numpy.typing import NDArray
 
 from recops_models.data.errors import DataError
-from recops_models.examples.parquet_file import open_parquet, read_pieces
+from recops_models.data.parquet_file import open_parquet, read_pieces
 
 ROWS = 1 << 14
 

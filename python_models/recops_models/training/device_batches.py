@@ -9,7 +9,7 @@ from typing import TypeVar, cast
 
 import torch
 
-from recops_models.examples.prefetch import ordered_map
+from recops_models.data.prefetch import ordered_map
 from recops_models.training.device import HOST, pin, to_device
 
 _T = TypeVar("_T")

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import datetime
 import json
+from contextlib import AbstractContextManager
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 import pyarrow as pa
@@ -21,6 +23,7 @@ from recops_models.data import (
     load,
     load_dataset,
     save_dataset,
+    storage,
 )
 from recops_models.data.importers.folder import read_folder
 from recops_models.data.importers.recbole import read_recbole
@@ -494,17 +497,18 @@ def test_an_interrupted_import_is_refused(
     if before == "another data set":
         save_dataset(load(tmp_path), out)
     remaining = writes
-    write_file = files.write_file
+    new_file = files.new_file
 
-    def interrupted_write(path: Path, data: bytes) -> None:
+    def interrupted_file(path: Path) -> AbstractContextManager[BinaryIO]:
         nonlocal remaining
         if not remaining:
             raise KeyboardInterrupt
         remaining -= 1
-        write_file(path, data)
+        return new_file(path)
 
     with monkeypatch.context() as patch:
-        patch.setattr(files, "write_file", interrupted_write)
+        for module in (files, storage):
+            patch.setattr(module, "new_file", interrupted_file)
         with pytest.raises(KeyboardInterrupt):
             save_dataset(small, out)
     if writes == 0 and before == "another data set":

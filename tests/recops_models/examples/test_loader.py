@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 import torch
 
+from recops_models.data.prefetch import ordered_map
 from recops_models.examples.batch import Batch
 from recops_models.examples.block import Block, Column, Ragged
 from recops_models.examples.loader import MemorySource
-from recops_models.examples.prefetch import ordered_map
 
 N = 10_000
 

@@ -59,10 +59,10 @@ def read_folder(
             missing column; or the tables belong to an interrupted import.
     """
     options = options or TableOptions()
-    files = {"interactions": path} if path.is_file() else _files(path)
+    files = {"interactions": path} if path.is_file() else table_files(path)
     return assemble_own(
-        name or (_stem(path) if path.is_file() else path.resolve().name),
-        {table: _read_file(file, table, options) for table, file in files.items()},
+        name or name_of(path),
+        {table: read_table_file(file, table, options) for table, file in files.items()},
         options,
         source=str(path),
         kind="file",
@@ -70,7 +70,7 @@ def read_folder(
     )
 
 
-def _files(folder: Path) -> dict[str, Path]:
+def table_files(folder: Path) -> dict[str, Path]:
     """Return the file of each table in a folder."""
     if not folder.is_dir():
         raise DataError(
@@ -93,23 +93,33 @@ def _files(folder: Path) -> dict[str, Path]:
     return files
 
 
-def _stem(file: Path) -> str:
-    suffix = next((each for each in reversed(_SUFFIXES) if file.name.endswith(each)), file.suffix)
-    return file.name.removesuffix(suffix)
+def name_of(path: Path) -> str:
+    """Return the name of the data set in a folder or file."""
+    if not path.is_file():
+        return path.resolve().name
+    suffix = next((each for each in reversed(_SUFFIXES) if path.name.endswith(each)), path.suffix)
+    return path.name.removesuffix(suffix)
 
 
-def _read_file(file: Path, table: str, options: TableOptions) -> RawTable:
+def read_table_file(file: Path, table: str, options: TableOptions) -> RawTable:
+    """Read the file of one table.
+
+    Raises:
+        DataError: the file is unreadable.
+    """
     if file.suffix == ".parquet":
         return read_parquet(file)
-    separator = options.separator
-    if separator is None and ".tsv" in file.suffixes[-2:]:
-        separator = "\t"
-    return read_delimited(
-        file,
-        delimiter=separator,
-        header=options.header.get(table),
-        text=(
-            *_TEXT,
-            *(clean_name(options.columns[name]) for name in _TEXT if name in options.columns),
-        ),
-    )
+    delimiter, text = separator_of(file, options), text_columns(options)
+    return read_delimited(file, delimiter=delimiter, header=options.header.get(table), text=text)
+
+
+def separator_of(file: Path, options: TableOptions) -> str | None:
+    """Return the separator of a text file; None: the first line decides."""
+    is_tabs = options.separator is None and ".tsv" in file.suffixes[-2:]
+    return "\t" if is_tabs else options.separator
+
+
+def text_columns(options: TableOptions) -> tuple[str, ...]:
+    """Return the names in the files of the columns that are read as text."""
+    named = (options.columns[name] for name in _TEXT if name in options.columns)
+    return (*_TEXT, *map(clean_name, named))

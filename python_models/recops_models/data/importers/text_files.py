@@ -6,7 +6,7 @@ import csv
 import gzip
 import io
 import zlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -49,9 +49,45 @@ def read_delimited(
     """
     if content is None and not file.is_file():
         raise DataError(f"{file}: no such file")
+    delimiter = delimiter or likely_delimiter(text_head(file, content))
+    return parse_delimited(
+        file,
+        content,
+        delimiter=delimiter,
+        header=header,
+        text=text,
+        quoting=quoting,
+        only_text=only_text,
+    )
+
+
+def parse_delimited(
+    file: Path,
+    content: bytes | None,
+    *,
+    delimiter: str,
+    header: Sequence[str] | None,
+    text: tuple[str, ...],
+    types: Mapping[str, pa.DataType] | None = None,
+    quoting: bool = True,
+    only_text: bool = False,
+) -> RawTable:
+    """Parse a delimited file, or ``content``, a part of it.
+
+    Args:
+        file: path of the file.
+        content: whole rows of the file; None: read the file.
+        delimiter: one character.
+        header: column names, if ``content`` has no header line.
+        text: columns to read as strings.
+        types: types of further columns; those of other columns are inferred.
+        quoting: see :func:`read_delimited`.
+        only_text: see :func:`read_delimited`.
+
+    Raises:
+        DataError: see :func:`read_delimited`; or a value has not the type of its column.
+    """
     malformed: list[tuple[int, str]] = []
-    head = _head(file, content)
-    delimiter = delimiter or _likely_delimiter(head)
     first_row = 1 if header is None else 0
 
     def skip(row: Any) -> str:
@@ -73,10 +109,14 @@ def read_delimited(
     read = pa.csv.ReadOptions(use_threads=False, column_names=header)
 
     data = file if content is None else pa.BufferReader(content)
-    names = _header(file, head, delimiter, quoting) if header is None else list(header)
+    if header is None:
+        names = _header(file, text_head(file, content), delimiter, quoting)
+    else:
+        names = list(header)
     as_text = names if only_text else [name for name in names if clean_name(name) in text]
     convert = pa.csv.ConvertOptions(
-        column_types=dict.fromkeys(as_text, pa.string()), strings_can_be_null=False
+        column_types={**(types or {}), **dict.fromkeys(as_text, pa.string())},
+        strings_can_be_null=False,
     )
     try:
         table = pa.csv.read_csv(
@@ -94,7 +134,7 @@ def read_delimited(
     return RawTable(file.name, pa.table(filled, names=names), malformed)
 
 
-def _head(file: Path, content: bytes | None) -> str:
+def text_head(file: Path, content: bytes | None = None) -> str:
     """Return the first block of a file; undecodable bytes are replaced.
 
     Arrow's streaming reader is not used: after an error its thread stays alive and aborts the
@@ -109,7 +149,8 @@ def _head(file: Path, content: bytes | None) -> str:
     return content[:_BLOCK].decode("utf-8-sig", "replace")
 
 
-def _likely_delimiter(head: str) -> str:
+def likely_delimiter(head: str) -> str:
+    """Return the comma if the first line has one, else its most frequent of ``;``, tab, ``|``."""
     line = head.partition("\n")[0]
     return "," if "," in line or not line else max(",;\t|", key=line.count)
 

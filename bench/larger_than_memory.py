@@ -1,0 +1,194 @@
+"""Time and peak memory of commands on generated data larger than memory.
+
+Each command generates its data, unless the folder has it, runs ``recops`` in a new process
+and prints one JSON record, which ``--record`` appends to a file::
+
+    python bench/larger_than_memory.py import --rows 100_000_000 --folder /scratch/events
+    python bench/larger_than_memory.py clicks --rows 100_000_000 --folder /scratch/clicks
+    python bench/larger_than_memory.py tokenize --megabytes 10_000 --folder /scratch/vectors
+    python bench/larger_than_memory.py trie --items 20_000_000 --folder /scratch/trie
+
+Peak memory is the kernel's record of resident memory (``VmHWM``) of the process. It includes pages
+of mapped files, such as the libraries.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import re
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+_ROW_GROUP = 1_000_000
+_DIM = 128
+_SECONDS = 0.1
+
+
+def events(rows: int, seed: int) -> pa.Table:
+    """Return impressions in random order, with text ids of users and a label."""
+    rng = np.random.default_rng(seed)
+    users, items = 5_000_000, 1_000_000
+    user = (users * rng.random(rows) ** 2).astype(np.int64)
+    ids = np.char.add("user-", user.astype("U8"))
+    return pa.table(
+        {
+            "user_id": pa.array(ids),
+            "item_id": (items * rng.random(rows) ** 3).astype(np.int64),
+            "timestamp": rng.integers(1_700_000_000, 1_702_592_000, rows),
+            "label": pa.array(rng.random(rows) < 0.05).cast(pa.int8()),
+        }
+    )
+
+
+def clicks(rows: int, seed: int) -> pa.Table:
+    """Return click examples with a history of at most 20 items."""
+    rng = np.random.default_rng(seed)
+    items = 1_000_000
+    lengths = rng.integers(1, 21, rows)
+    offsets = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int32)
+    history = (items * rng.random(offsets[-1]) ** 3).astype(np.int64)
+    return pa.table(
+        {
+            "label": (rng.random(rows) < 0.2).astype(np.float32),
+            "user": rng.integers(0, 5_000_000, rows),
+            "item": (items * rng.random(rows) ** 3).astype(np.int64),
+            "category": rng.integers(0, 1000, rows),
+            "price": rng.random(rows).astype(np.float32),
+            "history": pa.ListArray.from_arrays(offsets, history),
+        }
+    )
+
+
+def vectors(rows: int, seed: int) -> pa.Table:
+    """Return vectors around one of 1,000 means, with ids."""
+    rng = np.random.default_rng(seed)
+    means = np.random.default_rng(0).standard_normal((1000, _DIM), dtype=np.float32)
+    values = means[rng.integers(1000, size=rows)]
+    values += 0.5 * rng.standard_normal(values.shape, dtype=np.float32)
+    ids = seed * _ROW_GROUP + np.arange(rows)
+    return pa.table(
+        {"item_id": ids, "vector": pa.FixedSizeListArray.from_arrays(values.ravel(), _DIM)}
+    )
+
+
+def write_rows(path: Path, rows: int, make: Callable[[int, int], pa.Table]) -> None:
+    """Write ``rows`` generated rows in row groups of a million; keep an existing file."""
+    if path.exists():
+        return
+    path.parent.mkdir(parents=True, exist_ok=True)
+    unfinished = path.with_suffix(".unfinished")
+    writer: pq.ParquetWriter | None = None
+    for seed, start in enumerate(range(0, rows, _ROW_GROUP)):
+        table = make(min(_ROW_GROUP, rows - start), seed)
+        writer = writer or pq.ParquetWriter(unfinished, table.schema)
+        writer.write_table(table)
+    assert writer is not None
+    writer.close()
+    unfinished.rename(path)
+
+
+def measured(command: list[str], until: str | None = None) -> dict[str, object]:
+    """Run a command; return its seconds and its peak memory in MB.
+
+    Args:
+        command: the command line.
+        until: stop the command, as Ctrl-C does, once its output has this text; None: wait.
+
+    Raises:
+        RuntimeError: the command failed.
+    """
+    started = time.perf_counter()
+    peak, seconds = 0, 0.0
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT) as process:
+        assert process.stdout is not None
+        os.set_blocking(process.stdout.fileno(), False)
+        output = ""
+        while process.poll() is None:
+            peak = max(peak, _peak_kilobytes(process.pid))
+            output += (process.stdout.read() or b"").decode("utf-8", "replace")
+            if until is not None and re.search(until, output):
+                seconds = time.perf_counter() - started
+                process.terminate()
+                process.wait()
+                break
+            time.sleep(_SECONDS)
+        output += (process.stdout.read() or b"").decode("utf-8", "replace")
+    seconds = seconds or time.perf_counter() - started
+    if process.returncode and until is None:
+        raise RuntimeError(f"{' '.join(command)}: {output}")
+    return {"seconds": round(seconds, 1), "peak_mb": round(peak / 1024), "output": output[-300:]}
+
+
+def _peak_kilobytes(process: int) -> int:
+    try:
+        status = Path(f"/proc/{process}/status").read_text()
+    except OSError:
+        return 0
+    match = re.search(r"VmHWM:\s*(\d+) kB", status)
+    return int(match[1]) if match else 0
+
+
+def recops(*arguments: str) -> list[str]:
+    return [sys.executable, "-c", "from recops_models.cli import main; main()", *arguments]
+
+
+def run_import(folder: Path, rows: int) -> Iterator[dict[str, object]]:
+    """Import generated events."""
+    path = folder / "interactions.parquet"
+    write_rows(path, rows, events)
+    size = path.stat().st_size
+    result = measured(recops("data", "import", "csv", str(path), "--out", str(folder / "data")))
+    yield {"name": "import", "rows": rows, "bytes": size, **result}
+
+
+def run_clicks(folder: Path, rows: int) -> Iterator[dict[str, object]]:
+    """Open generated click examples, and train DIN for some steps."""
+    names = {"train": rows, "validation": 100_000, "test": 100_000}
+    for part, count in names.items():
+        write_rows(folder / f"{part}.parquet", count, clicks)
+    features = {
+        "features": [
+            {"kind": "categorical", "name": "user", "rare_count": 2},
+            {"kind": "categorical", "name": "item"},
+            {"kind": "categorical", "name": "category"},
+            {"kind": "numeric", "name": "price"},
+            {"kind": "sequence", "name": "history", "max_len": 20, "share_embedding": "item"},
+        ],
+        "label": "label",
+        "group": None,
+    }
+    (folder / "features.json").write_text(json.dumps(features))
+    size = (folder / "train.parquet").stat().st_size
+    command = recops(
+        "train", "din", "--data", str(folder), "--out", str(folder / "run"), "--set", "epochs=1"
+    )
+    result = measured([*command, "--set", "batch=4096"], until=r"epoch 1|step")
+    yield {"name": "clicks", "rows": rows, "bytes": size, **result}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("name", choices=["import", "clicks", "tokenize", "trie"])
+    parser.add_argument("--folder", type=Path, required=True)
+    parser.add_argument("--rows", type=int, default=1_000_000)
+    parser.add_argument("--record", type=Path)
+    arguments = parser.parse_args()
+    runs = {"import": run_import, "clicks": run_clicks}
+    for record in runs[arguments.name](arguments.folder, arguments.rows):
+        print(json.dumps(record))
+        if arguments.record is not None:
+            with arguments.record.open("a") as file:
+                file.write(json.dumps(record) + "\n")
+
+
+if __name__ == "__main__":
+    main()
