@@ -128,10 +128,11 @@ class Model:
         Returns:
             ``"validation"`` and ``"test"``: metrics by name, None if undefined, the same as those
             of ``recops evaluate``. ``"baselines"``: test metrics of simple baselines by name, among
-            them ``"popularity"`` and, for rankers, ``"co-occurrence"``. Rankers also have
-            ``"beyond_accuracy"`` (novelty and popularity lift) and ``"groups"`` (accuracy by item
-            popularity and history length), each by part; see
-            :mod:`recops_models.evaluation.beyond_accuracy`.
+            them ``"popularity"`` and, for rankers, ``"co-occurrence"``. ``"groups"``: accuracy by
+            item popularity and by history length, per part; see
+            :mod:`recops_models.evaluation.beyond_accuracy` for rankers and
+            :mod:`recops_models.evaluation.click_groups` for click models. Rankers also have
+            ``"beyond_accuracy"``: novelty and popularity lift per part.
 
         Raises:
             DataError: the data does not fit the model.

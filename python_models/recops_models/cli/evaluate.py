@@ -40,7 +40,9 @@ def evaluate(
     split the users by the popularity of the held-out item (head, mid and tail each have a third of
     the training events) and by the length of the history.
 
-    Click models: AUC, gAUC, logloss, and calibration of the probabilities (PCOC, ECE).
+    Click models: AUC, gAUC, logloss, and calibration of the probabilities (PCOC, ECE). Groups split
+    the examples by the popularity of the item (head, mid and tail each have a third of the training
+    clicks) and by the length of the history that the model reads.
 
     Example: `recops evaluate runs/unirec`
     """
@@ -57,11 +59,12 @@ def evaluate(
         return
     console = Console()
     console.print(_table({part: results[part] for part in PARTS}))
-    if "groups" in results:
+    if "beyond_accuracy" in results:
         console.print()
         console.print(_table(results["beyond_accuracy"]))
+    if groups := results.get("groups", {}).get("test"):
         console.print()
-        console.print(_group_table(results["groups"]["test"]))
+        console.print(_group_table(groups))
 
 
 def _table(rows: JsonObject) -> Table:
@@ -76,16 +79,18 @@ def _table(rows: JsonObject) -> Table:
 
 
 def _group_table(groups: Mapping[str, Mapping[str, JsonObject]]) -> Table:
-    """Return a table of the accuracy of the groups of test users."""
+    """Return a table of the accuracy of groups of test users or examples."""
     from rich.table import Table
 
-    table = Table("test users by", "", "users", "hr@10", "ndcg@10", box=None, pad_edge=False)
+    first = next(iter(next(iter(groups.values())).values()))
+    unit, *metrics = (name for name in first if name != "events")
+    table = Table(f"test {unit} by", "", unit, *metrics, box=None, pad_edge=False)
     for name, rows in groups.items():
         for group, row in rows.items():
             events = row.get("events")
             label = f"{group}, {events[0]} to {events[1]} events" if events else group
-            cells = f"{row['users']:,}", _text(row["hr@10"]), _text(row["ndcg@10"])
-            table.add_row(name.replace("_", " "), label, *cells)
+            cells = (_text(row[metric]) for metric in metrics)
+            table.add_row(name.replace("_", " "), label, f"{row[unit]:,}", *cells)
     return table
 
 

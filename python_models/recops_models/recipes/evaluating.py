@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from torch import nn
 
 from recops_models.evaluation.beyond_accuracy import accuracy_by_group, beyond_accuracy
+from recops_models.evaluation.click_groups import candidate_clicks, click_accuracy_by_group
 from recops_models.generative.popularity import item_counts
 from recops_models.settings import JsonObject
+from recops_models.training.click_task import ExampleTask
 from recops_models.training.curve import finite
 from recops_models.training.device import array
 from recops_models.training.ranking_task import RankingTask
@@ -25,12 +29,20 @@ def evaluate_parts(task: AnyTask, model: nn.Module) -> dict[str, JsonObject]:
 
     Returns:
         ``"validation"`` and ``"test"``: metrics by name, None if undefined, equal to those of
-        ``metrics.json``. For rankers also ``"beyond_accuracy"`` and ``"groups"``: part → result of
-        :func:`~recops_models.evaluation.beyond_accuracy.beyond_accuracy` and of
-        :func:`~recops_models.evaluation.beyond_accuracy.accuracy_by_group`.
+        ``metrics.json``. ``"groups"``: part → result of
+        :func:`~recops_models.evaluation.beyond_accuracy.accuracy_by_group` or
+        :func:`~recops_models.evaluation.click_groups.click_accuracy_by_group`. For rankers also
+        ``"beyond_accuracy"``: part → result of
+        :func:`~recops_models.evaluation.beyond_accuracy.beyond_accuracy`.
     """
-    if not isinstance(task, RankingTask):
-        return {part: finite(task.measure(model, part)[0]) for part in PARTS}
+    if isinstance(task, RankingTask):
+        return _evaluate_ranker(task, model)
+    if isinstance(task, ExampleTask):
+        return _evaluate_click_model(task, model)
+    return {part: finite(task.measure(model, part)[0]) for part in PARTS}
+
+
+def _evaluate_ranker(task: RankingTask[Any, Any], model: nn.Module) -> dict[str, JsonObject]:
     counts = array(item_counts(task.train, task.num_items))
     metrics: dict[str, JsonObject] = {}
     beyond: dict[str, JsonObject] = {}
@@ -41,3 +53,14 @@ def evaluate_parts(task: AnyTask, model: nn.Module) -> dict[str, JsonObject]:
         beyond[part] = finite(beyond_accuracy(evaluation.items, examples.histories, counts))
         groups[part] = accuracy_by_group(evaluation, examples, counts)
     return {**metrics, "beyond_accuracy": beyond, "groups": groups}
+
+
+def _evaluate_click_model(task: ExampleTask[Any], model: nn.Module) -> dict[str, JsonObject]:
+    clicks = candidate_clicks(task.data.fitted, task.data.train)
+    metrics: dict[str, JsonObject] = {}
+    groups: dict[str, JsonObject] = {}
+    for part in PARTS:
+        evaluation = task.evaluation(model, part)
+        metrics[part] = finite(task.summary(evaluation, part)[0])
+        groups[part] = click_accuracy_by_group(evaluation, clicks)
+    return {**metrics, "groups": groups}

@@ -7,9 +7,10 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from recops_models.data.dataset import Dataset
+from recops_models.evaluation.click_evaluation import ClickEvaluation
 from recops_models.examples.click import click_data
 from recops_models.examples.domains import DomainConfig, Domains, slices_of
 from recops_models.examples.entity_columns import KNOWN
@@ -88,12 +89,12 @@ class KeepTask(ClickTask):
             return super().training_part(epoch)
         return self.slices[epoch // self.domains.passes]
 
-    def measure(self, model: nn.Module, part: str) -> tuple[dict[str, float], pa.Table]:
-        """See :meth:`RecommenderTask.measure`.
+    def summary(self, evaluation: ClickEvaluation, part: str) -> tuple[dict[str, float], pa.Table]:
+        """See :meth:`ExampleTask.summary`.
 
         The metrics include the shares of examples with an unknown user or item.
         """
-        metrics, predictions = super().measure(model, part)
+        metrics, predictions = super().summary(evaluation, part)
         unknown: dict[str, list[Tensor]] = {name: [] for name in KNOWN}
         for batch in getattr(self.data, part).batches(_BATCH, seed=None):
             for name, feature in KNOWN.items():

@@ -14,13 +14,14 @@ from recops_models.click.loss import training_loss
 from recops_models.click.model import ClickModel, ClickScorer
 from recops_models.data.dataset import Dataset
 from recops_models.data.splits import SplitName
+from recops_models.evaluation.click_evaluation import ClickEvaluation
 from recops_models.evaluation.click_metrics import CLICK_METRICS, ClickMetrics
 from recops_models.examples.batch import Batch
 from recops_models.examples.click import ClickData, click_data
 from recops_models.examples.features import FittedSchema
 from recops_models.examples.known import known_candidates
 from recops_models.examples.loader import Source
-from recops_models.training.device import array, device_of, to_device, to_host
+from recops_models.training.device import device_of, to_device, to_host
 from recops_models.training.example_config import ExampleConfig
 from recops_models.training.task import ModelT, RecommenderTask, with_shares
 
@@ -90,18 +91,16 @@ class ExampleTask(RecommenderTask[ModelT, Batch]):
         return metrics.compute()
 
     def measure(self, model: nn.Module, part: str) -> tuple[dict[str, float], pa.Table]:
-        import pyarrow as pa
+        return self.summary(self.evaluation(model, part), part)
 
-        metrics = ClickMetrics()
-        rows = []
-        for logits, batch in predictions(model, getattr(self.data, part)):
-            known = known_candidates(self.data.fitted.schema, batch)
-            metrics.update(logits, batch.label, batch.group, known)
-            rows.append((batch.group, batch.label, logits.float().sigmoid(), known))
-        names = ("user", "label", "probability", "known")
-        columns = zip(names, zip(*rows, strict=True), strict=True)
-        table = {name: array(torch.cat(parts)) for name, parts in columns}
-        return metrics.compute(), pa.table(table)
+    def evaluation(self, model: nn.Module, part: str) -> ClickEvaluation:
+        """Return predictions of ``model`` for the examples of ``"validation"`` or ``"test"``."""
+        schema = self.data.fitted.schema
+        return ClickEvaluation.of(predictions(model, getattr(self.data, part)), schema)
+
+    def summary(self, evaluation: ClickEvaluation, part: str) -> tuple[dict[str, float], pa.Table]:
+        """Return the metrics and predictions of :meth:`measure` from :meth:`evaluation`."""
+        return evaluation.metrics, evaluation.table()
 
 
 class ClickTask(ExampleTask[ClickModel]):

@@ -110,8 +110,10 @@ def test_a_saved_model_is_self_contained(
 
 def test_evaluation_gives_the_metrics_of_training_and_baselines(model: rm.Model) -> None:
     results = model.evaluate()
-    details = results.keys() - {"validation", "test", "baselines"}
-    assert details == ({"beyond_accuracy", "groups"} if "hr@10" in results["test"] else set())
+    details = results.keys() - {"validation", "test", "baselines", "groups"}
+    assert details == ({"beyond_accuracy"} if "hr@10" in results["test"] else set())
+    for groups in results["groups"].values():
+        assert groups.keys() == {"item_popularity", "history_length"}
     assert "popularity" in results["baselines"]
     for part in ("validation", "test"):
         recorded = model.metrics[part]

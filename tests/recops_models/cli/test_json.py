@@ -7,6 +7,7 @@ import re
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 import pytest
 
 from recops.benchmarks import registry
@@ -91,4 +92,20 @@ def test_evaluate(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["evaluate", str(out)]) == 0
     text = capsys.readouterr().out
     for name in ("coverage", "novelty", "popularity_lift", "head", "tail", "short"):
+        assert name in text
+
+
+def test_evaluate_a_click_model(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    shop, out = write_shop(tmp_path / "shop"), tmp_path / "rates"
+    assert run(["train", "rates", "--data", str(shop), "--out", str(out)]) == 0
+    capsys.readouterr()
+    assert run(["evaluate", str(out), "--json"]) == 0
+    metrics = printed(capsys)
+    assert set(metrics) == {"validation", "test", "groups"}
+    examples = pa.parquet.read_table(out / "predictions.parquet").num_rows
+    for groups in metrics["groups"]["test"].values():
+        assert sum(group["examples"] for group in groups.values()) == examples
+    assert run(["evaluate", str(out)]) == 0
+    text = capsys.readouterr().out
+    for name in ("test examples by", "head", "tail", "short", "gauc"):
         assert name in text
