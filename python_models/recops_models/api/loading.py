@@ -78,7 +78,12 @@ def load_data(
     return load_set(name_or_folder, ids=ids, options=options, repeats=repeats, schema=roles)
 
 
-def load(folder_or_repo: str | Path, *, device: str = AUTO) -> Model:
+def load(
+    folder_or_repo: str | Path,
+    *,
+    device: str = AUTO,
+    data: Dataset | str | Path | None = None,
+) -> Model:
     """Load a trained model.
 
     Args:
@@ -86,6 +91,9 @@ def load(folder_or_repo: str | Path, *, device: str = AUTO) -> Model:
             :meth:`Model.save_pretrained`; or a Hugging Face repository, ``"owner/name"``, which is
             downloaded.
         device: where the model works, by the names of :func:`recops_models.train`.
+        data: newer data, or its name or folder: the current users, items and events. They are
+            matched by id, and a warning says how the model serves new ones. None: the data of the
+            training.
 
     Raises:
         CorruptFileError: a file is damaged, or of an incompatible version.
@@ -100,4 +108,4 @@ def load(folder_or_repo: str | Path, *, device: str = AUTO) -> Model:
         >>> rm.load(model.folder).config["model"]
         'popularity'
     """
-    return Model(local_folder(folder_or_repo, "load"), device=device)
+    return Model(local_folder(folder_or_repo, "load"), device=device, data=data)

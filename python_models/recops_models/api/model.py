@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from recops_models.data.dataset import Dataset
     from recops_models.data.frames import Frame, IdsLike
     from recops_models.recipes.job import Job
+    from recops_models.recipes.stage import Data
 
 CONFIG, METRICS, WEIGHTS = "config.json", "metrics.json", "model.safetensors"
 
@@ -39,10 +41,12 @@ class Model:
         folder: folder of a training, or of :meth:`save_pretrained`.
         owner: temporary folder to keep while the model is in use; None: the folder stays.
         device: where the model works, by the names of :func:`recops_models.train`.
+        data: the current users, items and events; None: those of the training.
 
     Attributes:
-        module: the torch module, in evaluation mode.
+        module: the trained torch module, in evaluation mode.
         folder: the model's files.
+        device: where the model works.
 
     Raises:
         CorruptFileError: a file is damaged, or of an incompatible version.
@@ -68,17 +72,26 @@ class Model:
         owner: TemporaryFolder | None = None,
         *,
         device: str | torch.device = AUTO,
+        data: Dataset | str | Path | None = None,
     ) -> None:
         if not (folder / WEIGHTS).exists():
             raise FileNotFoundError(f"load: {folder} holds no finished model: no {WEIGHTS}")
         self.folder = folder
-        self.module: nn.Module = load_model(folder / WEIGHTS).to(resolve_device(device))
-        self._owner = owner
+        self.device = resolve_device(device)
+        self.module: nn.Module = load_model(folder / WEIGHTS).to(self.device)
+        self._owner, self._data = owner, data
 
     @classmethod
-    def from_pretrained(cls, folder_or_repo: FolderOrRepo, *, device: str = AUTO) -> Model:
+    def from_pretrained(
+        cls,
+        folder_or_repo: FolderOrRepo,
+        *,
+        device: str = AUTO,
+        data: Dataset | str | Path | None = None,
+    ) -> Model:
         """Load a model; see :func:`recops_models.load`."""
-        return cls(local_folder(folder_or_repo, "Model.from_pretrained"), device=device)
+        folder = local_folder(folder_or_repo, "Model.from_pretrained")
+        return cls(folder, device=device, data=data)
 
     def __repr__(self) -> str:
         return f"Model({self.config['model']!r}, {str(self.folder)!r})"
@@ -105,25 +118,46 @@ class Model:
 
     @cached_property
     def data(self) -> Dataset:
-        """The data set of the training, with the model's items in the model's order.
+        """The current data set: that of :func:`recops_models.load`, or that of the training.
 
         Raises:
-            DataError: the data has been moved or changed.
+            DataError: the data has been moved, or does not fit the model.
             ValueError: the model was trained on examples, which have no catalogue.
         """
         from recops_models.data.dataset import Dataset
-        from recops_models.recipes.trained import open_data
 
-        opened = open_data(self.job, self.module, self.folder)
+        opened = self._opened
         if not isinstance(opened, Dataset):
             raise ValueError(f"{opened.name} has examples, but no catalogue to recommend from")
         return self.job.recipe.catalogue(opened, self.job.parts)
+
+    @cached_property
+    def matched(self) -> nn.Module:
+        """The module for the items and users of :attr:`data`, which are matched by id.
+
+        It is :attr:`module` itself if these are known to the model. Otherwise a warning says how
+        the model serves the new ones.
+        """
+        from recops_models.recipes.matching import match_model
+
+        matched = match_model(self.folder, self.job, self.module, self._opened)
+        if matched.notes:
+            warnings.warn("; ".join(matched.notes), stacklevel=2)
+        return matched.module
+
+    @cached_property
+    def _opened(self) -> Data:
+        from recops_models.recipes.trained import newer_data, open_data
+
+        if self._data is None:
+            return open_data(self.job, self.module, self.folder)
+        return newer_data(self.folder, self.job, self.module, self._data)
 
     def evaluate(self, data: Dataset | None = None) -> dict[str, JsonObject]:
         """Evaluate the model on the held-out parts of the data.
 
         Args:
-            data: newer data with the same items; None: the data of the training.
+            data: newer data, also with new items and users; None: that of :attr:`data`.
 
         Returns:
             ``"validation"`` and ``"test"``: metrics by name, None if undefined, the same as those
@@ -139,7 +173,9 @@ class Model:
         """
         from recops_models.api.evaluation import evaluate
 
-        return evaluate(self.folder, self.module, data)
+        if data is not None:
+            return Model(self.folder, device=self.device, data=data).evaluate()
+        return evaluate(self.job, self.matched, self._opened)
 
     def recommend(
         self,

@@ -34,7 +34,12 @@ class CatalogueModel(Protocol):
 
     @property
     def module(self) -> nn.Module:
-        """The torch module."""
+        """The trained torch module."""
+        ...
+
+    @property
+    def matched(self) -> nn.Module:
+        """The torch module for the items of :attr:`data`."""
         ...
 
     @property
@@ -112,7 +117,7 @@ def similar(model: CatalogueModel, items: IdsLike, k: int) -> Frame:
     data = model.data
     reader = Reader("similar_items", data)
     rows = reader.rows(reader.ids(items, "items", "item_id"), "items", "item")
-    ranking = similar_items(model.module, data, torch.from_numpy(rows), k)
+    ranking = similar_items(model.matched, data, torch.from_numpy(rows), k)
     keys = entity_keys(data, "item")
     row, column = (ranking.items >= 0).nonzero(as_tuple=True)
     table = pa.table(
@@ -140,7 +145,7 @@ def _requests(
     """
     data = model.data
     job = model.job
-    answers = answers_of(job, model.module, data)
+    answers = answers_of(job, model.matched, data)
     if users is None and histories is None and candidates is not None:
         users = reader.table(candidates, "candidates", "user_id", "item_id")["user_id"]
     if histories is None:

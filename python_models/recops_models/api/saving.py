@@ -18,6 +18,7 @@ from recops_models.examples.scenes import SceneConfig
 from recops_models.recipes.catalogue import CATALOGUE
 from recops_models.recipes.files import MODEL
 from recops_models.recipes.job import OWN_DATA, Job, load_job, save_job
+from recops_models.recipes.known_ids import KNOWN_ITEMS, KNOWN_USERS
 from recops_models.recipes.run import METRICS
 from recops_models.recipes.trained import open_data, own_data
 from recops_models.settings import JsonObject
@@ -42,6 +43,8 @@ def save_pretrained(
     folder.mkdir(parents=True, exist_ok=True)
     if folder.resolve() != source.resolve():
         for name in _files(job, source):
+            if name == KNOWN_USERS and not with_events:
+                continue
             (folder / name).parent.mkdir(exist_ok=True)
             write_file(folder / name, (source / name).read_bytes())
     if isinstance(opened, Dataset):
@@ -70,7 +73,7 @@ def push_to_hub(
 
 def _files(job: Job, folder: Path) -> Iterator[str]:
     """Yield the files that the model needs, relative to the folder of its training."""
-    for name in (MODEL, METRICS, CATALOGUE):
+    for name in (MODEL, METRICS, CATALOGUE, KNOWN_ITEMS, KNOWN_USERS):
         if (folder / name).exists():
             yield name
     for stage in job.recipe.stages():

@@ -81,7 +81,8 @@ NewerDataOption = Annotated[
     str | None,
     typer.Option(
         "--data",
-        help="Newer data with the same items: a name or a folder. Default: the data of training.",
+        help="Newer data, also with new items and users: a name or a folder. Default: the data of "
+        "training.",
         show_default=False,
     ),
 ]
@@ -157,16 +158,24 @@ def load_job_data(job: Job, model: nn.Module | None = None, folder: Path | None 
 def open_trained(
     folder: Path, *, device: str, data: str | None = None
 ) -> tuple[Job, nn.Module, Data]:
-    """Load a trained model, and the data of its training or newer ``data``."""
+    """Load the data of a training or newer ``data``, and the model for its items and users.
+
+    Notes on new items and users go to stderr.
+    """
     from recops_models.process import paused_collection
 
     with paused_collection():
+        from recops_models.recipes.matching import match_model
         from recops_models.recipes.trained import load_trained
 
         job, model = load_trained(folder, device=device)
         if data is not None:
             job = dataclasses.replace(job, data=data)
-        return job, model, load_job_data(job, model, folder)
+        opened = load_job_data(job, model, folder)
+        matched = match_model(folder, job, model, opened)
+    for note in matched.notes:
+        typer.echo(printable(f"note: {note}"), err=True)
+    return job, matched.module, opened
 
 
 def make_folder(path: Path) -> Path:

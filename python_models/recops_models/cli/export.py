@@ -35,11 +35,13 @@ def export(
 
     from recops_models.data import Dataset
     from recops_models.export.package import check_exportable, export_model
+    from recops_models.recipes.matching import match_model
     from recops_models.recipes.run import load_trained
 
     job, model = load_trained(folder, device=device)
     check_exportable(model, out, name=job.model)
     dataset = load_job_data(job, model, folder)
+    model = match_model(folder, job, model, dataset).module
     if not isinstance(dataset, Dataset):
         raise ValueError(f"{job.data} has examples, but no catalogue to recommend from")
     items, users = dataset.item_vocabulary.ids, dataset.user_vocabulary.ids

@@ -127,8 +127,8 @@ def recommend(
     generative model (unirec, tiger). It prints the median milliseconds of encoding the history, of
     the decoding steps and of the beam search.
 
-    The data set may have more events and users than in training. Rankers, and click models on text
-    ids, refuse new items.
+    The data set may have other events, users and items than in training; they are matched by id. A
+    note says how new ones are served: users by their events, items by their content or as unknown.
 
     An item must pass all filters. `--where` reads `and`, `or`, `not`, parentheses, `=`, `!=`, `<`,
     `<=`, `>`, `>=`, `in ('a', 'b')`, `is null`, and `'a' in tags` for columns of lists. Text is in

@@ -15,6 +15,7 @@ from torch.nn import functional as F
 
 from recops_models.data.histories import Histories
 from recops_models.generative.history_scorer import HistoryScorer
+from recops_models.generative.item_rows import rows_or
 from recops_models.setting_checks import check_above_zero, check_at_least, check_at_most
 
 MOST_ITEMS = 30_000
@@ -142,6 +143,11 @@ class EASE(HistoryScorer):
         weight = torch.where(counts, self.config.decay ** age.to(self.weights.dtype), 0.0)
         rows = (history - 1).clamp(min=0)
         return F.embedding_bag(rows, self.weights, mode="sum", per_sample_weights=weight)
+
+    def with_items(self, rows: Tensor) -> EASE:
+        """See :meth:`Recommender.with_items`; a new item has no weights."""
+        of_inputs = rows_or(self.weights, rows, 0)
+        return EASE(rows_or(of_inputs.T, rows, 0).T.contiguous(), self.config)
 
     def item_vectors(self) -> Tensor:
         """See :meth:`HistoryScorer.item_vectors`; the weights of an item as input."""

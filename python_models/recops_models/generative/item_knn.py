@@ -18,6 +18,7 @@ from torch import Tensor
 from recops._dtypes import widest_dtype
 from recops_models.data.histories import AnyArray, Histories
 from recops_models.generative.history_scorer import HistoryScorer
+from recops_models.generative.item_rows import rows_or
 from recops_models.generative.popularity import item_counts
 from recops_models.setting_checks import check_above_zero, check_at_least, check_at_most
 
@@ -180,6 +181,20 @@ class ItemKNN(HistoryScorer):
         scores = sums.reshape(batch, self.num_items) + ties
         device = self.ties.device
         return torch.from_numpy(scores).to(device, widest_dtype(device))
+
+    def with_items(self, rows: Tensor) -> ItemKNN:
+        """See :meth:`Recommender.with_items`; a new item has no neighbours."""
+        rows = rows.to(self.ties.device)
+        is_known = rows >= 0
+        of_old = torch.full((self.num_items,), -1, device=rows.device)
+        of_old[rows[is_known]] = torch.arange(len(rows), device=rows.device)[is_known]
+        neighbours = rows_or(self.neighbours, rows, -1).long()
+        neighbours = rows_or(of_old, neighbours.flatten(), -1).view_as(neighbours)
+        similarities = rows_or(self.similarities, rows, 0).where(neighbours >= 0, 0)
+        ties = rows_or(self.ties, rows, 0)
+        new = torch.arange(int((~is_known).sum()), device=rows.device)
+        ties[~is_known] = (1 + new) / (1 + len(new)) / max(1, self.num_items)
+        return ItemKNN(neighbours, similarities, ties, self.config)
 
     def item_vectors(self) -> Tensor:
         """See :meth:`HistoryScorer.item_vectors`; an item's similarities to all items.

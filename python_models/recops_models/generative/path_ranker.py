@@ -100,6 +100,17 @@ class PathRanker(Ranker):
         self.trie = self.trie.to(self.paths.device)
         return self
 
+    @abstractmethod
+    def with_paths(self, rows: Tensor, paths: Tensor, *, prior: Tensor | None = None) -> PathRanker:
+        """Return this model over other items.
+
+        Args:
+            rows: ``[N']`` i64, the present index of each item; −1: a new item.
+            paths: ``[N', S]`` integers, tokens of each item, from 0.
+            prior: ``[N']``, number of training events per item; None: that of training, 0 for a new
+                item.
+        """
+
     @property
     @abstractmethod
     def beams(self) -> int:

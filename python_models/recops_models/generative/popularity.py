@@ -9,6 +9,7 @@ from torch import Tensor
 
 from recops._dtypes import widest_dtype
 from recops_models.data.histories import Histories
+from recops_models.generative.item_rows import rows_or
 from recops_models.generative.ranker import (
     REQUESTS,
     Ranking,
@@ -37,6 +38,7 @@ class Popularity(Recommender):
 
     def __init__(self, counts: Tensor) -> None:
         super().__init__()
+        self.num_items = len(counts)
         self.register_buffer("counts", counts.float())
 
     def recommend(self, histories: Histories, k: int, *, exclude_seen: bool = True) -> Ranking:
@@ -48,6 +50,10 @@ class Popularity(Recommender):
             for batch in in_batches(histories, REQUESTS)
         ]
         return concatenate(parts, k)
+
+    def with_items(self, rows: Tensor) -> Popularity:
+        """See :meth:`Recommender.with_items`; a new item has no events."""
+        return Popularity(rows_or(self.counts, rows, 0))
 
     def decode(self, excluded: Sequence[Tensor], k: int) -> Ranking:
         """Return the ``k`` most popular items for each request; scores are numbers of events.

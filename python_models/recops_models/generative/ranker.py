@@ -56,6 +56,8 @@ class Recommender(nn.Module, ABC):
         tensor([[3, 2]])
     """
 
+    num_items: int
+
     @property
     def device(self) -> torch.device:
         """Device of the model's tensors, and of its inputs."""
@@ -72,6 +74,17 @@ class Recommender(nn.Module, ABC):
             exclude_seen: leave out the items of each history.
         """
 
+    def with_items(self, rows: Tensor) -> Recommender:
+        """Return this model over other items; see :mod:`recops_models.generative.item_rows`.
+
+        Args:
+            rows: ``[N']`` i64, the present index of each item; −1: a new item.
+
+        Raises:
+            NotImplementedError: the model needs more than the rows.
+        """
+        raise NotImplementedError(f"{type(self).__name__} cannot change its items")
+
 
 class Ranker(Recommender):
     """Recommender trained to predict the next item from the last ``window`` events.
@@ -86,8 +99,6 @@ class Ranker(Recommender):
         >>> sorted(model.recommend(one_user, k=2).items[0].tolist())
         [1, 2]
     """
-
-    num_items: int
 
     @property
     @abstractmethod

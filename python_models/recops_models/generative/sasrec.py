@@ -14,6 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from recops_models.generative.item_rows import rows_or_mean
 from recops_models.generative.ranker import Ranker, Ranking, check_lengths, top_unseen
 from recops_models.generative.sampled_softmax import sampled_softmax_loss
 from recops_models.generative.windows import at_rows, target_rows
@@ -102,6 +103,21 @@ class SASRec(Ranker):
     def item_vectors(self) -> Tensor:
         """See :meth:`Ranker.item_vectors`; these are the embeddings of events."""
         return self.item.weight[1:].detach()
+
+    def with_items(self, rows: Tensor) -> SASRec:
+        """See :meth:`Recommender.with_items`; a new item has the mean embedding and the mean bias.
+
+        Its logit is then the mean logit of the items of training.
+        """
+        table, bias = self.item.weight.detach(), self.item_bias.detach()
+        items = rows_or_mean(table[1:], rows)
+        with torch.random.fork_rng(devices=[]):
+            model = SASRec(len(rows), self.config).to(table.device)
+        weights = self.state_dict()
+        weights["item.weight"] = torch.cat([table[:1], items])
+        weights["item_bias"] = rows_or_mean(bias, rows)
+        model.load_state_dict(weights)
+        return model.train(self.training)
 
     def encode(self, history: Tensor) -> Tensor:
         """Return the state after each event, ``[B, T, d]``.

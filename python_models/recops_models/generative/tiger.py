@@ -19,6 +19,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 import recops
+from recops_models.generative.item_rows import rows_or
 from recops_models.generative.path_ranker import GradScope, PathRanker, gather_beams
 from recops_models.generative.windows import at_rows, target_rows
 from recops_models.layers.attention import Attention
@@ -242,6 +243,16 @@ class TIGER(PathRanker):
         paths = self.paths[1:]
         vectors = [self._embed(level, paths[:, level]) for level in range(self.steps)]
         return torch.cat(vectors, -1).detach()
+
+    def with_paths(self, rows: Tensor, paths: Tensor, *, prior: Tensor | None = None) -> TIGER:
+        """See :meth:`PathRanker.with_paths`."""
+        prior = rows_or(self.prior, rows, 0) if prior is None else prior
+        with torch.random.fork_rng(devices=[]):
+            model = TIGER(paths.cpu(), self.vocab_sizes, prior.cpu(), self.config)
+        model = model.to(self.paths.device)
+        new = model.state_dict()
+        model.load_state_dict({**self.state_dict(), "paths": new["paths"], "prior": new["prior"]})
+        return model.train(self.training)
 
     def _embed(self, level: int, tokens: Tensor) -> Tensor:
         out: Tensor = self.token[level](tokens) * self.config.width**0.5

@@ -1,8 +1,9 @@
 """Data of a job, and the record of its numbering, ``catalogue.json``.
 
 A model knows items, users, scenes and attribute values by number. A data set numbers them in the
-order of their ids, so one new id shifts all later ones. Training therefore records the numbers, and
-later uses of the model check them. New events are allowed then, but not while training is resumed.
+order of their ids, so one new id shifts all later ones. Training therefore records the numbers.
+Later uses of the model match items and users by name (:mod:`~recops_models.recipes.known_ids`) and
+check the scenes. New events are allowed then, but not while training is resumed.
 Categories and the treatment of repeats are those of the training, too.
 """
 
@@ -20,6 +21,7 @@ from recops_models.data.dataset import Dataset
 from recops_models.data.digest import dataset_digest
 from recops_models.data.errors import DataError
 from recops_models.recipes.job import Job
+from recops_models.recipes.known_ids import KNOWN_ITEMS, KnownIds
 from recops_models.recipes.numbering import ATTRIBUTE, Numbering, check_numbering
 from recops_models.settings import JsonObject
 
@@ -94,7 +96,9 @@ def checked_data(folder: Path, job: Job, data: Data) -> Data:
 
     The values of an integer column decide whether it is a category, so that can change as data
     grows. The data therefore gets the categories of the training. Earlier versions read all integer
-    columns as numbers.
+    columns as numbers. Text ids get the numbers of the training, and other items and users are
+    accepted, since the folder holds their ids. A folder of an earlier version holds only a digest
+    of the ids: the data must then number items, users and attribute values as in training.
 
     Args:
         folder: folder of the training.
@@ -105,20 +109,20 @@ def checked_data(folder: Path, job: Job, data: Data) -> Data:
         DataError: the data does not fit the model.
         CorruptFileError: the record is damaged, or of a newer version.
     """
-    recorded = _read(folder)
+    recorded, known = _read(folder), KnownIds.load(folder)
     data = with_repeats_of_job(data, job)
-    if not recorded or not isinstance(data, Dataset):
+    if not isinstance(data, Dataset):
         return data
-    data = _with_categories(data, recorded)
-    check_numbering(data.name, recorded, Numbering.of(job, data))
+    if recorded:
+        data = _with_categories(data, recorded)
+    if known is not None:
+        data = known.numbered(data)
+    check_catalogue(folder, job, data)
     return data
 
 
 def check_catalogue(folder: Path, job: Job, data: Data) -> None:
-    """Check that ``data`` numbers items, users and names as the training's data did.
-
-    More events are allowed, and more users if the model does not know users by number. A folder of
-    an earlier version, without a record, is accepted.
+    """Check that ``data`` has the scenes of the training's data, as :func:`checked_data` does.
 
     Args:
         folder: folder of the training.
@@ -131,7 +135,8 @@ def check_catalogue(folder: Path, job: Job, data: Data) -> None:
     """
     recorded = _read(folder)
     if recorded and isinstance(data, Dataset):
-        check_numbering(data.name, recorded, Numbering.of(job, data))
+        by_name = (folder / KNOWN_ITEMS).exists()
+        check_numbering(data.name, recorded, Numbering.of(job, data), by_name=by_name)
 
 
 def recorded_attributes(folder: Path) -> dict[str, list[str]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,6 +20,7 @@ from recops_models.data.attributes import (
 )
 from recops_models.data.dataset import Dataset
 from recops_models.data.errors import DataError
+from recops_models.data.histories import Int64Array
 from recops_models.data.new_items import KEY, read_new_items
 from recops_models.generative.live_items import LiveItems
 from recops_models.generative.unirec import UniRec
@@ -29,12 +31,13 @@ from recops_models.item_vectors.svd import Float32Array
 from recops_models.recipes.catalogue import check_catalogue
 from recops_models.recipes.input_config import InputConfig
 from recops_models.recipes.job import Job
+from recops_models.recipes.known_ids import KnownIds
 from recops_models.recipes.parts import part
 from recops_models.recipes.semantic_ids import TokenizedItems, chosen_attributes, load_semantic_ids
 from recops_models.recipes.sid_config import SidConfig
 from recops_models.training.alignment_config import AlignmentConfig
 
-_CONTENT_WIDTH = 64
+CONTENT_WIDTH = 64
 """Width of the content part of :func:`~recops_models.item_vectors.build_item_vectors`."""
 _SAME_SPACE = 0.99
 """Lowest accepted mean cosine of the items' new vectors with those of training. A few corrected
@@ -101,11 +104,13 @@ def insert_new_items(
         )
     check_catalogue(folder, job, dataset)
     table = read_new_items(path, dataset)
-    sids = load_semantic_ids(_sid_folder(job, folder))
+    sids = load_semantic_ids(sid_folder(job, folder))
     if config.vectors is not None:
         vectors = _file_vectors(path, table, sids)
     else:
-        vectors = _content_vectors(dataset, table, config, sids, job.seed)
+        known = KnownIds.load(folder)
+        items = np.arange(len(sids.codes)) if known is None else known.rows(dataset, "item")
+        vectors = _content_vectors(dataset, table, config, sids, items, job.seed)
     codes = sids.tokenizer.encode(torch.from_numpy(vectors))
     attributes = chosen_attributes(dataset, inputs, job.seed)
     columns = [_tokens(path, table, attribute) for attribute in attributes]
@@ -114,17 +119,24 @@ def insert_new_items(
     return InsertedItems(live, table, item_titles(dataset, table), codes)
 
 
-def _sid_folder(job: Job, folder: Path) -> Path:
+def sid_folder(job: Job, folder: Path) -> Path:
     """Return the folder of the semantic IDs: that of the first stage, if there are two.
 
     The job decides, because an earlier training in the same folder may have left such a folder.
     """
+    if "alignment" not in job.parts:
+        return folder
     has_alignment = part(job.parts, "alignment", AlignmentConfig).align != "none"
     return folder / job.model if has_alignment else folder
 
 
 def _content_vectors(
-    dataset: Dataset, table: pa.Table, config: SidConfig, sids: TokenizedItems, seed: int
+    dataset: Dataset,
+    table: pa.Table,
+    config: SidConfig,
+    sids: TokenizedItems,
+    rows: Int64Array,
+    seed: int,
 ) -> Float32Array:
     """Return content vectors, with zeros for the part of the events.
 
@@ -133,8 +145,10 @@ def _content_vectors(
     if config.text_encoder == "minilm":
         content = minilm_vectors(dataset, table)
     else:
-        encoder = ContentEncoder(dataset, dim=_CONTENT_WIDTH, seed=seed)
-        _check_space(dataset, encoder.vectors, sids.vectors.vectors)
+        is_known = rows >= 0
+        known = dataclasses.replace(dataset, items=dataset.items.filter(pa.array(is_known)))
+        encoder = ContentEncoder(known, dim=CONTENT_WIDTH, seed=seed)
+        _check_space(dataset, encoder.vectors, sids.vectors.vectors[rows[is_known]])
         content = encoder.encode(table)
     width = sids.vectors.vectors.shape[1]
     return np.pad(content, ((0, 0), (0, width - content.shape[1])))

@@ -64,6 +64,15 @@ class Numbering:
         }
         return cls(ids, dict(_names(job.parts, dataset)))
 
+    def scenes(self) -> Numbering:
+        """Return the part that a model with stored ids still knows by number alone."""
+        names = {
+            column: values
+            for column, values in self.names.items()
+            if not column.startswith(ATTRIBUTE)
+        }
+        return Numbering({}, names)
+
     def change(self, current: Numbering) -> str | None:
         """Describe the first difference of ``current``, and what to do; None if there is none."""
         for entity in dict.fromkeys([*self.ids, *current.ids]):
@@ -86,19 +95,23 @@ class Numbering:
         return None
 
 
-def check_numbering(name: str, recorded: JsonObject, current: Numbering) -> None:
+def check_numbering(
+    name: str, recorded: JsonObject, current: Numbering, *, by_name: bool = False
+) -> None:
     """Check that a data set still has the numbering that a training recorded.
 
     Args:
         name: name of the data set.
         recorded: content of ``catalogue.json``.
         current: the current numbering.
+        by_name: items, users and attribute values are matched by name, so they may change.
 
     Raises:
         DataError: the numbering has changed; the message says how.
     """
     ids = {entity: NumberedIds(**record) for entity, record in recorded["ids"].items()}
-    change = Numbering(ids, recorded["names"]).change(current)
+    before = Numbering(ids, recorded["names"])
+    change = before.scenes().change(current.scenes()) if by_name else before.change(current)
     if change is not None:
         raise DataError(f"{name} {change}")
 

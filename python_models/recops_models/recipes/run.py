@@ -12,6 +12,7 @@ from torch import nn
 
 from recops.files import read_json, write_json
 from recops_models.callbacks import Callbacks
+from recops_models.data.dataset import Dataset
 from recops_models.out_folder import TRAINING_KIND
 from recops_models.recipes.catalogue import (
     CATALOGUE,
@@ -21,6 +22,7 @@ from recops_models.recipes.catalogue import (
 )
 from recops_models.recipes.files import MODEL, save_model
 from recops_models.recipes.job import CONFIG, Job, save_job
+from recops_models.recipes.known_ids import KNOWN_ITEMS, KNOWN_USERS, KnownIds
 from recops_models.recipes.predictions import write_predictions
 from recops_models.recipes.recipe import Recipe
 from recops_models.recipes.registry import recipe_of
@@ -98,6 +100,8 @@ def train_job(
             path.unlink(missing_ok=True)
         save_job(folder, job)
         save_catalogue(folder, record)
+        if isinstance(data, Dataset):
+            KnownIds.of(data).save(folder)
 
     earlier: dict[str, nn.Module] = {}
     context = StageContext(
@@ -133,7 +137,7 @@ def _stale_files(recipe: Recipe, folder: Path) -> tuple[str, ...]:
     """Return the files to remove before a new training: its own and those of the folder's last."""
     recipes = [recipe, *_last_recipe(folder)]
     names = {name for each in recipes for stage in each.stages() for name in stage.files}
-    return (CATALOGUE, MODEL, METRICS, *names)
+    return (CATALOGUE, KNOWN_ITEMS, KNOWN_USERS, MODEL, METRICS, *names)
 
 
 def _last_recipe(folder: Path) -> list[Recipe]:

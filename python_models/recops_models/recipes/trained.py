@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import torch
 from torch import nn
 
+from recops_models.data.dataset import Dataset
 from recops_models.data.errors import DataError
-from recops_models.data.sets import load
+from recops_models.data.sets import load, locate
 from recops_models.data.storage import load_dataset
 from recops_models.recipes.catalogue import checked_data, with_repeats_of_job
 from recops_models.recipes.files import MODEL, load_model
 from recops_models.recipes.job import OWN_DATA, Job, load_job
+from recops_models.recipes.known_ids import KnownIds
 from recops_models.training.device import HOST, resolve_device
 
 if TYPE_CHECKING:
@@ -58,7 +61,8 @@ def open_data(job: Job, model: nn.Module | None = None, folder: Path | None = No
     if job.data == OWN_DATA:
         if folder is None:
             raise DataError(f"{job.model}: its data is in the folder of its training")
-        return with_repeats_of_job(load_dataset(own_data(folder)), job)
+        own, known = load_dataset(own_data(folder)), KnownIds.load(folder)
+        return with_repeats_of_job(own if known is None else known.numbered(own), job)
     if job.data_kind == "click":
         from recops_models.click.model import ClickScorer
         from recops_models.examples.open_click import open_events
@@ -70,6 +74,24 @@ def open_data(job: Job, model: nn.Module | None = None, folder: Path | None = No
     if folder is None:
         return with_repeats_of_job(data, job)
     return checked_data(folder, job, data)
+
+
+def newer_data(folder: Path, job: Job, model: nn.Module, data: Dataset | str | Path) -> Data:
+    """Return other data than that of the training, for a trained model.
+
+    Args:
+        folder: folder of the training.
+        job: the job that was trained.
+        model: the trained model.
+        data: a data set, or the name or folder of one; for a click model also of examples.
+
+    Raises:
+        UnknownDataError: no such data.
+        DataError: the data is damaged, or does not fit the model.
+    """
+    if isinstance(data, Dataset):
+        return checked_data(folder, job, data)
+    return open_data(dataclasses.replace(job, data=locate(data)), model, folder)
 
 
 def own_data(folder: Path) -> Path:

@@ -82,7 +82,9 @@ class UniRecRecipe(Recipe):
         paths = weights["paths"][1:] - 1  # The model counts tokens from 1, below a padding row.
         vocab_sizes = [len(weights[f"prefix.token.{i}.weight"]) - 1 for i in range(paths.shape[1])]
         users = weights.get("user.values")
-        return UniRec(paths, vocab_sizes, weights["prior"], sizes, users)
+        fields = 0 if users is None else users.shape[1]
+        field_sizes = [len(weights[f"user.tables.{i}.weight"]) - 1 for i in range(fields)]
+        return UniRec(paths, vocab_sizes, weights["prior"], sizes, users, field_sizes)
 
 
 def _make(task: PathTask, context: StageContext) -> UniRec:

@@ -21,10 +21,9 @@ from recops_models.examples.click_stream import is_click_folder
 from recops_models.examples.features import FeatureSchema
 from recops_models.examples.feedback import feedback_of
 from recops_models.examples.running_rates import RATES
-from recops_models.recipes.catalogue import check_catalogue
 from recops_models.recipes.files import MODEL
 from recops_models.recipes.job import Job
-from recops_models.recipes.run import load_trained
+from recops_models.recipes.trained import checked_data, load_trained
 from recops_models.serving.errors import ModelVersionError
 from recops_models.serving.event_encoder import EncodedEvents, EventEncoder
 from recops_models.serving.feature_table import item_features, user_features
@@ -98,7 +97,9 @@ class ServedModel:
         fitted, history = model.schema, model.embedding.separate_histories[0]
         explicit, items, users = False, None, None
         if dataset is not None:
-            check_catalogue(folder, job, dataset)
+            opened = checked_data(folder, job, dataset)
+            assert isinstance(opened, Dataset)
+            dataset = opened
             explicit = _explicit(examples, fitted.schema, dataset)
             items, users = item_features(dataset, fitted), user_features(dataset, fitted)
         events = EventEncoder(fitted, history, items, explicit=explicit, positive=examples.positive)

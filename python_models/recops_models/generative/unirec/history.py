@@ -134,6 +134,7 @@ class UserFields(nn.Module):
         values: ``[1 + U, F]`` i64, tokens of each user's fields, from 1; 0: value unknown. Row 0 is
             the unknown user.
         width: width of one field's embedding.
+        sizes: number of values of each field; None: the largest token of each.
 
     Example:
         >>> import torch
@@ -146,15 +147,15 @@ class UserFields(nn.Module):
 
     values: Tensor
 
-    def __init__(self, values: Tensor, width: int) -> None:
+    def __init__(self, values: Tensor, width: int, sizes: Sequence[int] | None = None) -> None:
         super().__init__()
         self.register_buffer("values", values)
-        sizes = [int(size) for size in values.amax(0)]
+        sizes = [int(size) for size in values.amax(0)] if sizes is None else sizes
         self.tables = nn.ModuleList(nn.Embedding(1 + size, width, padding_idx=0) for size in sizes)
         for table in self.tables:
             assert isinstance(table, nn.Embedding)
             draw_rows(table, width**-0.5)
-        self.width = width * len(sizes)
+        self.sizes, self.width = tuple(sizes), width * len(sizes)
 
     def forward(self, user: Tensor) -> Tensor:
         """Return ``[B, F · width]`` for users ``[B]``, 1-based; 0: unknown.

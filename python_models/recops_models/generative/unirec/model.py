@@ -36,6 +36,7 @@ from torch import Tensor, nn
 
 import recops
 from recops_models.generative.candidates import with_candidates
+from recops_models.generative.item_rows import rows_or, with_padding
 from recops_models.generative.path_ranker import (
     GradScope,
     PathRanker,
@@ -110,6 +111,7 @@ class UniRec(PathRanker):
             first. An item with 0 starts from a zero embedding and has no item score.
         config: sizes.
         users: ``[1 + U, F]`` i64, fields of users, see :class:`UserFields`; None: no fields.
+        field_sizes: number of values of each field; None: the largest in ``users``.
 
     Raises:
         ValueError: paths, vocabulary sizes, prior and number of attributes do not fit each other.
@@ -135,6 +137,7 @@ class UniRec(PathRanker):
         prior: Tensor,
         config: UniRecConfig,
         users: Tensor | None = None,
+        field_sizes: Sequence[int] | None = None,
     ) -> None:
         super().__init__()
         _check(paths, vocab_sizes, prior, config)
@@ -147,7 +150,9 @@ class UniRec(PathRanker):
         d = config.width
         self.item = nn.Embedding(1 + self.num_items, d, padding_idx=0)
         self.prefix = PathTokens(self.vocab_sizes, config)
-        self.user = None if users is None else UserFields(users, _USER_FIELD_WIDTH)
+        self.user = None
+        if users is not None:
+            self.user = UserFields(users, _USER_FIELD_WIDTH, field_sizes)
         static = 0 if self.user is None else self.user.width
         self.history = HistoryEncoder(self.steps - config.num_attributes, static, config)
         self.start = TaskStart(config)
@@ -240,6 +245,38 @@ class UniRec(PathRanker):
         view.prior[trie.item_rows.long()] = prior.float()[trie.item_ids]
         view.num_items, view.trie = len(paths), trie
         return view
+
+    def with_paths(
+        self,
+        rows: Tensor,
+        paths: Tensor,
+        *,
+        prior: Tensor | None = None,
+        users: Tensor | None = None,
+    ) -> UniRec:
+        """See :meth:`PathRanker.with_paths`; a new item has a zero embedding.
+
+        ``users`` are fields ``[1 + U', F]`` of the users; None: those of this model.
+        """
+        sizes = None
+        if self.user is not None:
+            users = self.user.values if users is None else users
+            sizes = self.user.sizes
+        prior = rows_or(self.prior, rows, 0) if prior is None else prior
+        fields = None if users is None else users.cpu()
+        with torch.random.fork_rng(devices=[]):
+            model = UniRec(
+                paths.cpu(), self.vocab_sizes, prior.cpu(), self.config, fields, sizes
+            ).to(self.paths.device)
+        weights, new = self.state_dict(), model.state_dict()
+        for name in ("item.weight", "scores.bias.weight"):
+            if name in weights:
+                weights[name] = rows_or(weights[name], with_padding(rows), 0)
+        for name in ("paths", "prior", "user.values"):
+            if name in weights:
+                weights[name] = new[name]
+        model.load_state_dict(weights)
+        return model.train(self.training)
 
     def loss(
         self,
