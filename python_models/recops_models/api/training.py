@@ -16,10 +16,11 @@ from recops_models.data.storage import save_dataset
 from recops_models.examples.open_click import open_events
 from recops_models.out_folder import TRAINING_KIND, out_folder
 from recops_models.recipes.catalogue import repeats_of
-from recops_models.recipes.job import OWN_DATA, Job
+from recops_models.recipes.job import OWN_DATA, Job, load_job
 from recops_models.recipes.resuming import check_replaceable
 from recops_models.recipes.run import run_job
 from recops_models.recipes.stage import Data
+from recops_models.recipes.start import continued_job
 from recops_models.recipes.trained import own_data
 from recops_models.training.device import AUTO, resolve_device
 
@@ -39,6 +40,7 @@ def train(
     resume: bool = False,
     force: bool = False,
     repeats: Repeats | None = None,
+    start: Model | str | Path | None = None,
 ) -> Model:
     """Train a model, and measure it on validation and test.
 
@@ -59,6 +61,10 @@ def train(
         force: replace a finished model with other settings in ``out``.
         repeats: ``"keep"`` if lists may contain items of the history, and sampled negatives any
             item but the one of their event; ``"drop"`` if not; None: as the data says.
+        start: a trained model, or its folder, to continue on newer ``data`` with its settings;
+            ``settings`` may only change those of the training, such as ``epochs``. Known items,
+            users and values keep their rows, new ones start from the row of the unknown value.
+            Models that count are fitted again.
 
     Raises:
         ValueError: an unknown model, setting or device; settings that contradict each other; data
@@ -80,16 +86,32 @@ def train(
         ['user_id', 'rank', 'item_id', 'score']
     """
     name = OWN_DATA if isinstance(data, Dataset) else locate(data)
-    job = Job.of(
-        model,
-        name,
-        settings or {},
-        seed=seed,
-        quick=quick,
-        split=split,
-        preset=preset,
-        repeats=repeats,
-    )
+    if start is not None:
+        if preset is not None:
+            raise ValueError("train: preset must be None with start, whose settings are used")
+        folder = start.folder if isinstance(start, Model) else Path(start)
+        job = continued_job(
+            folder,
+            load_job(folder),
+            model,
+            name,
+            settings or {},
+            seed=seed,
+            quick=quick,
+            split=split,
+            repeats=repeats,
+        )
+    else:
+        job = Job.of(
+            model,
+            name,
+            settings or {},
+            seed=seed,
+            quick=quick,
+            split=split,
+            preset=preset,
+            repeats=repeats,
+        )
     chosen = resolve_device(device)
     opened = data if isinstance(data, Dataset) else _open(job)
     job = dataclasses.replace(job, repeats=job.repeats or repeats_of(opened))

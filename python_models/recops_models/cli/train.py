@@ -58,6 +58,15 @@ def train(
             show_default=False,
         ),
     ] = None,
+    earlier: Annotated[
+        Path | None,
+        typer.Option(
+            "--from",
+            help="Folder of an earlier training to continue on newer --data, with its settings. "
+            "`--set` may only change those of the training, such as `epochs`.",
+            show_default=False,
+        ),
+    ] = None,
     quick: Annotated[
         bool, typer.Option("--quick", help="Train for two epochs, to check the pipeline.")
     ] = False,
@@ -116,6 +125,10 @@ def train(
     `model.safetensors`, `metrics.json`, `curves.json`, `predictions.parquet`,
     `checkpoint.safetensors` and TensorBoard events to `--out`.
 
+    `--from DIR` continues a training on newer data: known items, users and values keep their rows,
+    new ones start from the row of the unknown value, and all stages run again from there. Models
+    that only count are fitted again.
+
     Example: `recops train din --data ml-100k --set epochs=3 --out runs/din`
     """
     from rich.console import Console
@@ -126,22 +139,40 @@ def train(
     from recops_models.data.sets import locate
     from recops_models.out_folder import out_folder
     from recops_models.recipes.catalogue import repeats_of
-    from recops_models.recipes.job import Job
+    from recops_models.recipes.job import Job, load_job
     from recops_models.recipes.resuming import check_replaceable, free_folder, holds
     from recops_models.recipes.run import run_job
     from recops_models.recipes.setting_text import parse_settings
+    from recops_models.recipes.start import continued_job
 
+    if earlier is not None and preset is not None:
+        raise typer.BadParameter("leave out --preset with --from, whose settings are used")
+    stored = None if earlier is None else load_job(earlier)
+    texts = setting_pairs(settings or [])
     try:
-        job = Job.of(
-            model,
-            locate(data),
-            parse_settings(model, setting_pairs(settings or []), preset=preset),
-            seed=seed,
-            quick=quick,
-            split=split.value if split else None,
-            preset=preset,
-            repeats=repeats.value if repeats else None,
-        )
+        if earlier is not None and stored is not None:
+            job = continued_job(
+                earlier,
+                stored,
+                model,
+                locate(data),
+                parse_settings(model, texts, parts=stored.parts),
+                seed=seed,
+                quick=quick,
+                split=split.value if split else None,
+                repeats=repeats.value if repeats else None,
+            )
+        else:
+            job = Job.of(
+                model,
+                locate(data),
+                parse_settings(model, texts, preset=preset),
+                seed=seed,
+                quick=quick,
+                split=split.value if split else None,
+                preset=preset,
+                repeats=repeats.value if repeats else None,
+            )
     except ValueError as error:
         raise typer.BadParameter(str(error)) from error
     dataset = load_job_data(job)

@@ -183,6 +183,17 @@ class CoAction(nn.Module):
             if fed not in self.feeds:
                 self.feeds[fed] = _table(schema.cardinality(pair.fed), network.dims[0], std)
 
+    def value_rows(self) -> dict[str, str]:
+        """Return the name of each table's weights, and the feature that numbers its rows."""
+        rows = {}
+        for pair, (induction, fed) in zip(self.pairs, self._keys, strict=True):
+            for modules, tables, key, feature in (
+                ("params", self.params, induction, pair.induction),
+                ("feeds", self.feeds, fed, pair.fed),
+            ):
+                rows[f"{modules}.{tables.key(key)}.weight"] = feature
+        return rows
+
     def output_dim(self) -> int:
         """Return the total width of all outputs."""
         return len(self.pairs) * self.network.output_width

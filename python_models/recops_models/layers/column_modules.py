@@ -25,6 +25,10 @@ class ColumnModules(nn.ModuleDict):
         ['shop%2Ekind', 'type_']
     """
 
+    def key(self, name: str) -> str:
+        """Return the key under which torch stores the module ``name``."""
+        return _key(name)
+
     def __getitem__(self, key: str) -> nn.Module:
         return super().__getitem__(_key(key))
 

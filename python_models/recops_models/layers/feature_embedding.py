@@ -120,6 +120,7 @@ class FeatureEmbedding(nn.Module):
             if owner.pretrained is not None:
                 _start_from(table, Path(owner.pretrained), schema.lookup(name))
             self.tables[name] = table
+        self._owners = {self.tables.key(name): name for name in schema.schema.tables}
         # Computed here because torch.compile does not support groupby.
         self._columns = _runs(self._context, self._table)
         self._columns_with_history = _runs(
@@ -128,6 +129,16 @@ class FeatureEmbedding(nn.Module):
         self.history_dim = sum(each.dim for each in self.separate_histories)
         self._widths = [_width(feature, width) for feature in self._context]
         self.context_dim = sum(self._widths)
+
+    def value_rows(self) -> dict[str, str]:
+        """Return the name of each table's weights, and the feature that numbers its rows."""
+        names = {f"tables.{key}.weight": owner for key, owner in self._owners.items()}
+        present = dict(self.named_parameters())
+        return {name: owner for name, owner in names.items() if name in present}
+
+    def weight_name(self, feature: str) -> str:
+        """Return the name, from the model, of the weights of a feature's table."""
+        return f"embedding.tables.{self.tables.key(self._table[feature])}.weight"
 
     def column_indices(self, names: Iterable[str]) -> list[int]:
         """Return the indices of some features' columns in the context, ascending.

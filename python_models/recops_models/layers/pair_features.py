@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 import numpy as np
 import torch
@@ -40,7 +40,7 @@ class PairProduct(nn.Module):
     def __init__(self, schema: FittedSchema, pairs: Sequence[Pair], width: int) -> None:
         super().__init__()
         self.pairs, self.width = list(pairs), width
-        self._table = {
+        self.table_of = {
             name: schema.schema.table(name) for pair in pairs for name in (pair.induction, pair.fed)
         }
 
@@ -58,8 +58,8 @@ class PairProduct(nn.Module):
         outputs = []
         for pair in self.pairs:
             history, _ = ids_of(batch, pair.fed)
-            target = tables[self._table[pair.induction]](batch.features[pair.induction])
-            pooled = tables[self._table[pair.fed]](history).sum(1)  # padding is a row of zeros
+            target = tables[self.table_of[pair.induction]](batch.features[pair.induction])
+            pooled = tables[self.table_of[pair.fed]](history).sum(1)  # padding is a row of zeros
             product = target * pooled
             outputs += [product, product.sum(-1, keepdim=True)]
         return outputs
@@ -98,6 +98,11 @@ class OwnPairProduct(nn.Module):
             nn.init.normal_(table.weight, std=std)
             with torch.no_grad():
                 table.weight[[PADDING, UNKNOWN]] = 0
+
+    def value_rows(self) -> dict[str, str]:
+        """Return the name of each table's weights, and the feature that numbers its rows."""
+        names = set(self.product.table_of.values())
+        return {f"tables.{self.tables.key(name)}.weight": name for name in sorted(names)}
 
     def output_dim(self) -> int:
         """Return the total width of all pairs."""
@@ -165,6 +170,28 @@ class PairTable(nn.Module):
     def output_dim(self) -> int:
         """Return the total width of all pairs."""
         return len(self.pairs) * self.width
+
+    def rows_in(self, earlier: PairTable, rows_of: Callable[[str], Tensor]) -> list[Tensor]:
+        """Return the row in ``earlier`` of each row of the tables; −1: a new pair of values.
+
+        Args:
+            earlier: a table of the same pairs, of another vocabulary.
+            rows_of: returns the earlier row of each row of a feature's table.
+        """
+        indices = []
+        for p, pair in enumerate(self.pairs):
+            keys, old = self.get_buffer(f"keys_{p}").cpu(), earlier.get_buffer(f"keys_{p}").cpu()
+            induction, fed = (
+                rows_of(pair.induction)[keys // _RADIX],
+                rows_of(pair.fed)[keys % _RADIX],
+            )
+            before = induction * _RADIX + fed
+            place = torch.searchsorted(old, before).clamp(max=max(len(old) - 1, 0))
+            is_known = old[place] == before if len(old) else torch.zeros_like(before).bool()
+            is_known &= (induction > UNKNOWN) & (fed > UNKNOWN)
+            rows = torch.where(is_known, place + 1, -1)
+            indices.append(torch.cat([torch.zeros(1, dtype=torch.int64), rows]))
+        return indices
 
     def forward(self, batch: Batch) -> list[Tensor]:
         """Return the columns of ``[B, output_dim]``."""

@@ -237,6 +237,26 @@ class ResidualTable(ComposedTable):
         self.residual.weight.copy_(before - self.centres())
 
     @torch.no_grad()
+    def start_from(self, plain: Tensor, earlier: ResidualTable | None, rows: Tensor) -> None:
+        """Start from the rows of an earlier training.
+
+        Args:
+            plain: ``[V, d]``, the composed rows of the earlier training.
+            earlier: its table; None: the centres are those of a plain table ``plain``.
+            rows: ``[V]`` i64, the row in ``earlier`` of each row of this table.
+        """
+        if earlier is None:
+            degree = self._edges.offsets.diff().clamp(min=1)[:, None]
+            self.centre.weight.copy_(plain * degree**0.5)
+        else:
+            self.centre.weight.copy_(earlier.centre.weight[rows])
+            if self.attention is not None and earlier.attention is not None:
+                self.attention.load_state_dict(earlier.attention.state_dict())
+        if self.residual is not None:
+            self.residual.settle()
+            self.residual.weight.copy_(plain.to(self.centre.weight) - self.centres())
+
+    @torch.no_grad()
     def cold_rows(self, graph: ItemGraph) -> Tensor:
         """Return initial rows ``[n, d]`` of n new items, the centres of their first neighbours.
 

@@ -23,6 +23,7 @@ class CollaborativeStage(NextItemStage):
     """
 
     part = "collaborating"
+    continues = False  # The codes are frozen then.
 
     def __init__(self) -> None:
         super().__init__(_NAME, _make)

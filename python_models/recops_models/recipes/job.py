@@ -37,6 +37,7 @@ class Job:
         seed: seed of every random draw.
         split: how the data is split; None: see :func:`recops_models.data.splits.named_split`.
         repeats: treatment of repeats; None: that of the data.
+        start: folder of the earlier training that this one continues; None: it starts anew.
         parts: all settings by part, including the recipe's defaults.
     """
 
@@ -46,6 +47,7 @@ class Job:
     split: SplitName | None = None
     parts: Parts = field(default_factory=dict)
     repeats: Repeats | None = None
+    start: str | None = None
 
     @classmethod
     def of(
@@ -114,6 +116,7 @@ class Job:
             "seed": self.seed,
             "split": self.split,
             "repeats": self.repeats,
+            **({} if self.start is None else {"start": self.start}),
             **parts,
         }
 
@@ -182,6 +185,14 @@ def load_job(folder: Path) -> Job:
         parts = {name: from_json(type(kind), config[name]) for name, kind in kinds.items()}
         # Earlier versions dropped repeats.
         repeats = config.get("repeats", "drop")
-        return Job(config["model"], config["data"], config["seed"], config["split"], parts, repeats)
+        return Job(
+            config["model"],
+            config["data"],
+            config["seed"],
+            config["split"],
+            parts,
+            repeats,
+            config.get("start"),
+        )
     except (KeyError, TypeError, ValueError) as error:
         raise other_version(path, "a training", error) from error

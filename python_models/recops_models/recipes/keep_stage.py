@@ -7,19 +7,22 @@ from pathlib import Path
 
 from torch import nn
 
+from recops_models.click.inheriting import inherit_weights
 from recops_models.click.keep import Keep, KeepConfig, plug_in
 from recops_models.click.model import ClickModel
 from recops_models.data.splits import Split, SplitName
 from recops_models.evaluation.click_metrics import CLICK_METRICS
 from recops_models.examples.domains import DomainConfig, Domains
 from recops_models.examples.events import Events
+from recops_models.examples.extend_schema import extended_schema
 from recops_models.examples.features import FittedSchema
 from recops_models.examples.feedback import feedback_of
 from recops_models.examples.fit_click import fit_click_schema
-from recops_models.examples.knowledge_features import without_knowledge
+from recops_models.examples.knowledge_features import with_knowledge, without_knowledge
 from recops_models.graphs.knowledge import Knowledge
 from recops_models.layers.plug import PluggedHead
 from recops_models.recipes.click_nets import NetRecipe, click_net
+from recops_models.recipes.click_stage import earlier_click_model
 from recops_models.recipes.keep_task import KeepTask
 from recops_models.recipes.knowledge_stage import KNOWLEDGE, KnowledgeStage, all_domains
 from recops_models.recipes.parts import Parts, part
@@ -73,14 +76,23 @@ class KeepStage(TrainingStage[KeepTask, ClickModel]):
 
     def begin(self, context: StageContext) -> tuple[KeepTask, ClickModel]:
         """See :meth:`TrainingStage.begin`; reads the knowledge of the first stage."""
-        task = KeepTask(
-            all_domains(context.data, context.split),
-            part(context.settings, "domains", DomainConfig),
-            part(context.settings, "examples", ExampleConfig),
-            knowledge=Knowledge.load(_knowledge_path(context)),
-        )
+        dataset = all_domains(context.data, context.split)
+        domains = part(context.settings, "domains", DomainConfig)
+        examples = part(context.settings, "examples", ExampleConfig)
+        knowledge = Knowledge.load(_knowledge_path(context))
+        fitted = None
+        if context.start is not None:
+            earlier = earlier_click_model(context.start)
+            small = Domains.of(dataset, domains).small_domain()
+            newer = _small_schema(small, examples)
+            fitted = extended_schema(without_knowledge(earlier.schema), newer)
+            fitted = with_knowledge(fitted, knowledge.lookups)
+        task = KeepTask(dataset, domains, examples, knowledge=knowledge, fitted=fitted)
         with fork_generators(context.device, context.seed):
-            return task, self.build(task, context)
+            model = self.build(task, context)
+        if context.start is not None:
+            inherit_weights(model, model.schema, earlier, without=["reader."])
+        return task, model
 
     def build(self, task: KeepTask, context: StageContext) -> Keep:
         """See :meth:`TrainingStage.build`; the base starts with the weights it has without a plug.

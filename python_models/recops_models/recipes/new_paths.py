@@ -16,7 +16,7 @@ from recops_models.data.dataset import Dataset
 from recops_models.data.errors import DataError
 from recops_models.data.histories import Int64Array
 from recops_models.generative.path_ranker import PathRanker
-from recops_models.item_vectors import ItemVectors, load_item_vectors
+from recops_models.item_vectors import ItemVectors, load_item_vectors, write_item_vectors
 from recops_models.item_vectors.content import ContentEncoder
 from recops_models.item_vectors.minilm import minilm_vectors
 from recops_models.item_vectors.procrustes import procrustes
@@ -25,8 +25,16 @@ from recops_models.recipes.catalogue import recorded_attributes
 from recops_models.recipes.job import Job
 from recops_models.recipes.new_items import CONTENT_WIDTH, sid_folder
 from recops_models.recipes.parts import part
-from recops_models.recipes.semantic_ids import TokenizedItems, load_semantic_ids
+from recops_models.recipes.semantic_ids import (
+    SIDS,
+    TOKENIZER,
+    VECTORS,
+    TokenizedItems,
+    load_semantic_ids,
+)
 from recops_models.recipes.sid_config import SidConfig
+from recops_models.tokenizers.methods.rq_kmeans import RQKMeans
+from recops_models.tokenizers.sids import Sids, save_sids
 from recops_models.training.device import to_host
 
 
@@ -40,12 +48,21 @@ class ItemCodes:
         codes: ``[N', L]`` i32.
         without_content: number of new items whose vector is zero; they have the code of a zero
             vector.
+        tokenizer: the tokenizer of the training.
     """
 
     paths: Tensor
     vectors: ItemVectors
     codes: Tensor
     without_content: int
+    tokenizer: RQKMeans
+
+    def save(self, folder: Path, dataset: Dataset) -> None:
+        """Write the files of :func:`~recops_models.recipes.semantic_ids.make_semantic_ids`."""
+        write_item_vectors(folder / VECTORS, self.vectors)
+        self.tokenizer.save(folder / TOKENIZER)
+        sids = Sids(self.vectors.item_ids, self.codes.numpy(), dataset.item_keys)
+        save_sids(folder / SIDS, sids)
 
 
 def item_codes(
@@ -91,7 +108,7 @@ def item_codes(
     paths[is_new] = tokens
     ids = dataset.item_vocabulary.ids
     without = int((~vectors[is_new].any(axis=1)).sum())
-    return ItemCodes(paths, ItemVectors(ids, vectors), codes, without)
+    return ItemCodes(paths, ItemVectors(ids, vectors), codes, without, sids.tokenizer)
 
 
 def _new_vectors(

@@ -6,11 +6,15 @@ from pathlib import Path
 
 from torch import Tensor, nn
 
+from recops_models.click.inheriting import inherit_weights, rows_in_earlier
+from recops_models.click.model import ClickScorer
 from recops_models.click.res_embedding import ResEmbedding, ResEmbeddingConfig
 from recops_models.examples.batch import Batch
 from recops_models.examples.click import ClickData
+from recops_models.examples.features import FittedSchema
 from recops_models.graphs.item_graph import ItemGraph
 from recops_models.graphs.training_histories import histories_key, training_histories
+from recops_models.layers.residual_table import ResidualTable
 from recops_models.recipes.click_nets import click_net
 from recops_models.recipes.click_stage import ExampleStage
 from recops_models.recipes.parts import part
@@ -73,6 +77,28 @@ class ResEmbeddingStage(ExampleStage[ResEmbedding]):
         sizes = part(context.settings, "sizes", ResEmbeddingConfig)
         base = click_net(self.name, sizes.base).build(task.data, context.with_sizes("base"))
         return ResEmbedding(base, _graph(task.data, context, sizes), sizes.table())
+
+    def inherit(
+        self,
+        model: ResEmbedding,
+        schema: FittedSchema,
+        earlier: ClickScorer,
+        context: StageContext,
+    ) -> None:
+        """See :meth:`ExampleStage.inherit`; known items keep their rows under the new graph.
+
+        The residuals take up what the centres of the new graph do not give. Without residuals, the
+        centres are those of the earlier training, and its graph's changes change rows.
+        """
+        inherit_weights(model.base, schema, earlier)
+        start, candidate = context.start, schema.schema.candidate
+        assert start is not None
+        assert candidate is not None
+        rows = rows_in_earlier(schema, earlier.schema, candidate)
+        path = start.folder / TABLE
+        table = ResidualTable.load(path) if path.exists() else None
+        plain = earlier.state_dict()[model.base.embedding.weight_name(candidate)]
+        model.table.start_from(plain[rows], table, rows)
 
     def trained(self, model: ResEmbedding, context: StageContext) -> nn.Module:
         """See :meth:`TrainingStage.trained`; the base with a plain table."""

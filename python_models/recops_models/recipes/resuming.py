@@ -76,6 +76,7 @@ def _settings(job: Job) -> Mapping[str, object]:
         "seed": job.seed,
         "split": job.split,
         "repeats": job.repeats or "drop",
+        "from": job.start,
     }
     for part, values in job.parts.items():
         prefix = "" if part in own else f"{part}."

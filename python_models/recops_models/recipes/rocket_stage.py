@@ -9,9 +9,11 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor, nn
 
-from recops_models.click.model import ClickModel
+from recops_models.click.inheriting import inherit_weights
+from recops_models.click.model import ClickModel, ClickScorer
 from recops_models.click.rocket import Rocket, RocketConfig
 from recops_models.data.splits import SplitName
+from recops_models.dotted import below
 from recops_models.evaluation.click_metrics import CLICK_METRICS
 from recops_models.examples.batch import Batch
 from recops_models.examples.features import FittedSchema
@@ -21,8 +23,10 @@ from recops_models.recipes.files import load_model
 from recops_models.recipes.parts import Parts, part
 from recops_models.recipes.stage import Data, StageContext
 from recops_models.setting_checks import check_file
+from recops_models.training.checkpoint import best_weights
 from recops_models.training.click_task import ExampleTask
 from recops_models.training.example_config import ExampleConfig
+from recops_models.training.trainer import CHECKPOINT
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -87,11 +91,10 @@ class RocketStage(ExampleStage[Rocket]):
         """See :meth:`ExampleStage.metrics`."""
         return _metrics(_has_booster(parts))
 
-    def task(
-        self, data: Data, parts: Parts, split: SplitName | None, model: nn.Module | None = None
+    def fitted_task(
+        self, data: Data, parts: Parts, split: SplitName | None, fitted: FittedSchema | None
     ) -> RocketTask:
-        """See :meth:`Stage.task`."""
-        fitted = model.schema if isinstance(model, ClickModel) else None
+        """See :meth:`ExampleStage.fitted_task`."""
         examples = part(parts, "examples", ExampleConfig)
         return RocketTask(data, examples, split, fitted, has_booster=_has_booster(parts))
 
@@ -107,6 +110,25 @@ class RocketStage(ExampleStage[Rocket]):
             sizes,
             teacher=teacher,
         )
+
+    def inherit(
+        self, model: Rocket, schema: FittedSchema, earlier: ClickScorer, context: StageContext
+    ) -> None:
+        """See :meth:`ExampleStage.inherit`.
+
+        A file holds only the light net. The booster starts from the earlier training's checkpoint,
+        or from new weights without one, as in a folder of ``save_pretrained``.
+        """
+        inherit_weights(model.light, schema, earlier)
+        start = context.start
+        assert start is not None
+        weights = below("booster.", best_weights(start.folder / CHECKPOINT))
+        _, recipe = light_and_booster(vars(part(context.settings, "sizes", RocketConfig)))
+        if model.booster is None or recipe is None or not weights:
+            return
+        booster = recipe.restore(weights, context.settings["booster"], earlier.schema)
+        booster.load_state_dict(weights, strict=False)  # It may share modules of the light net.
+        inherit_weights(model.booster, schema, booster)
 
 
 def _has_booster(parts: Parts) -> bool:

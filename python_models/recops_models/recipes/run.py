@@ -28,6 +28,7 @@ from recops_models.recipes.recipe import Recipe
 from recops_models.recipes.registry import recipe_of
 from recops_models.recipes.resuming import check_resumable
 from recops_models.recipes.stage import CURVES, Data, StageContext, TrainResult
+from recops_models.recipes.start import EarlierTraining
 from recops_models.recipes.trained import (
     load_trained,
     open_data,
@@ -87,8 +88,15 @@ def train_job(
     resume = resume and (folder / CONFIG).exists()
     if resume:
         check_resumable(folder, job)
+    start = _earlier_training(job, folder, device)
+    if start is not None:
+        data = start.prepared(data)
     data, record = open_catalogue(folder, job, data, resume=resume)
-    *before, last = (stage for stage in job.recipe.stages() if stage.is_enabled(job.parts))
+    *before, last = (
+        stage
+        for stage in job.recipe.stages()
+        if stage.is_enabled(job.parts) and (start is None or stage.continues)
+    )
 
     folders = [folder, *(folder / stage.name for stage in before)]
     names = () if resume else _stale_files(job.recipe, folder)
@@ -101,7 +109,9 @@ def train_job(
         save_job(folder, job)
         save_catalogue(folder, record)
         if isinstance(data, Dataset):
-            KnownIds.of(data).save(folder)
+            # Vocabularies of click models keep ids that the data lacks; rankers drop their rows.
+            keeps = start is not None and job.data_kind == "click"
+            KnownIds.of(data, start.known if start is not None and keeps else None).save(folder)
 
     earlier: dict[str, nn.Module] = {}
     context = StageContext(
@@ -115,6 +125,7 @@ def train_job(
         earlier,
         start_output,
         device,
+        start=start,
     )
     for stage in (*before, last):
         stage.check(context)
@@ -131,6 +142,16 @@ def train_job(
     result = last.run(context)
     save(result.model)
     return result
+
+
+def _earlier_training(job: Job, folder: Path, device: torch.device) -> EarlierTraining | None:
+    """Load the training that the job continues."""
+    if job.start is None:
+        return None
+    earlier = Path(job.start)
+    if earlier.resolve() == folder.resolve():
+        raise ValueError(f"train: --out must be another folder than --from, got {folder} for both")
+    return EarlierTraining.load(earlier, device=device)
 
 
 def _stale_files(recipe: Recipe, folder: Path) -> tuple[str, ...]:

@@ -6,12 +6,17 @@ import typing
 from collections.abc import Mapping
 
 from recops_models.recipes.job import default_parts, find_setting
+from recops_models.recipes.parts import Parts
 from recops_models.recipes.registry import recipe_of
 from recops_models.settings import parse_setting
 
 
 def parse_settings(
-    model: str, texts: Mapping[str, str], *, preset: str | None = None
+    model: str,
+    texts: Mapping[str, str],
+    *,
+    preset: str | None = None,
+    parts: Parts | None = None,
 ) -> dict[str, object]:
     """Return typed values for :meth:`Job.of`.
 
@@ -20,6 +25,7 @@ def parse_settings(
         texts: values by name, as texts; see :func:`~recops_models.settings.parse_setting`.
         preset: the preset that the texts override. Nets that it chooses have settings too. Its
             values are not part of the result.
+        parts: settings by part; None: the defaults of the model and of the nets that are chosen.
 
     Raises:
         ValueError: unknown model, preset or setting, or a text that is no such value.
@@ -30,7 +36,8 @@ def parse_settings(
     """
     recipe = recipe_of(model)
     chosen = {**(recipe.preset(preset) if preset is not None else {}), **texts}
-    parts = default_parts(recipe, chosen)
+    if parts is None:
+        parts = default_parts(recipe, chosen)
     values = {}
     for name, text in texts.items():
         part, field = find_setting(recipe, parts, name)

@@ -18,6 +18,7 @@ from recops_models.data.dataset import Dataset
 from recops_models.data.splits import SplitName
 from recops_models.examples.click import ClickData
 from recops_models.recipes.parts import Parts, part
+from recops_models.recipes.start import EarlierTraining
 from recops_models.recipes.summary import training_summary
 from recops_models.training.config import TrainingConfig
 from recops_models.training.curve import Epoch, best_epoch, finite
@@ -52,6 +53,7 @@ class StageContext:
             first call removes the files of an earlier training; later calls do nothing.
         save_interrupted: receives the model of the best epoch if the training of the last stage is
             interrupted.
+        start: the earlier training that this one continues; None: weights are drawn.
         device: where the stage trains; the job chooses it once for all stages.
     """
 
@@ -66,6 +68,7 @@ class StageContext:
     start_output: Callable[[], None] = lambda: None
     device: torch.device = field(default_factory=resolve_device)
     save_interrupted: Callable[[nn.Module], None] = lambda model: None
+    start: EarlierTraining | None = None
 
     def with_sizes(self, name: str) -> StageContext:
         """Return the context of a net whose sizes are the part ``name`` of the settings."""
@@ -102,12 +105,14 @@ class Stage(ABC, Generic[TaskT]):
 
     Attributes:
         name: display name; also the stage's folder and its key in ``StageContext.earlier``.
+        continues: whether the stage also runs when an earlier training is continued.
         files: names of the files in the stage's folder that a new training removes first. An
             interrupted training would otherwise resume from another model's files. Files that a
             later training may read as its input are left out.
     """
 
     name: str
+    continues: bool = True
     files: tuple[str, ...] = ()
 
     @abstractmethod

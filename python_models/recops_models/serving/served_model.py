@@ -21,9 +21,10 @@ from recops_models.examples.click_stream import is_click_folder
 from recops_models.examples.features import FeatureSchema
 from recops_models.examples.feedback import feedback_of
 from recops_models.examples.running_rates import RATES
+from recops_models.recipes.catalogue import checked_data
 from recops_models.recipes.files import MODEL
 from recops_models.recipes.job import Job
-from recops_models.recipes.trained import checked_data, load_trained
+from recops_models.recipes.trained import load_trained
 from recops_models.serving.errors import ModelVersionError
 from recops_models.serving.event_encoder import EncodedEvents, EventEncoder
 from recops_models.serving.feature_table import item_features, user_features

@@ -94,6 +94,15 @@ def load_checkpoint(path: Path, model: nn.Module, optimizers: Sequence[Optimizer
     return State(curve, below("best.", tensors), **sums, rng=rng)
 
 
+def best_weights(path: Path) -> dict[str, Tensor]:
+    """Return the weights of the best epoch in a checkpoint; empty if there is no such file.
+
+    Raises:
+        CorruptFileError: the file is damaged, or no checkpoint.
+    """
+    return below("best.", load_tensors(path, kind=_KIND)[0]) if path.exists() else {}
+
+
 def _rng_key(device: str) -> str:
     """Return the name of a generator's state in the file."""
     return "rng" if device == HOST.type else f"rng.{device}"
