@@ -16,9 +16,9 @@ from recops_models.examples.click import ClickData
 from recops_models.examples.click_stream import open_click_folder
 from recops_models.examples.extend_schema import extended_schema
 from recops_models.examples.features import FittedSchema
+from recops_models.recipes.earlier import EarlierTraining
 from recops_models.recipes.parts import Parts, part
 from recops_models.recipes.stage import Data, StageContext, TrainingStage
-from recops_models.recipes.start import EarlierTraining
 from recops_models.training.click_task import ClickTask, ExampleTask
 from recops_models.training.device import fork_generators
 from recops_models.training.example_config import ExampleConfig

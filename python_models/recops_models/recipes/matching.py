@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from recops_models.data.dataset import Dataset
 from recops_models.data.histories import Int64Array
 from recops_models.generative.ranker import Recommender
+from recops_models.recipes.earlier import EarlierTraining
 from recops_models.recipes.input_config import InputConfig
 from recops_models.recipes.job import Job
 from recops_models.recipes.known_ids import KnownIds
@@ -60,20 +61,20 @@ def match_model(folder: Path, job: Job, module: nn.Module, data: Data) -> Matche
     if job.data_kind == "click":
         how = "the model reads its row of unknown items, and their other features"
     elif isinstance(module, Recommender):
-        module, how = _ranker_on(folder, job, module, data, items, users)
+        module, how = _ranker_on(folder, job, module, data, known)
     else:
         how = "the model ignores them"
     if new_items:
-        notes.append(f"{new_items:,} of {len(items):,} items are new since training: {how}")
+        notes.append(f"new items since training: {new_items:,} of {len(items):,}; {how}")
     if new_users and known.users is not None:
         by = "its row of unknown users and" if job.data_kind == "click" else "only"
         notes.append(
-            f"{new_users:,} of {len(users):,} users are new since training: the model reads {by} "
+            f"new users since training: {new_users:,} of {len(users):,}; the model reads {by} "
             "their events"
         )
     absent = len(known.items) - (len(items) - new_items)
     if absent:
-        notes.append(f"{absent:,} items of training are no longer in the data, and not recommended")
+        notes.append(f"the data lacks {absent:,} items of training, which are not recommended")
     return MatchedModel(module, tuple(notes))
 
 
@@ -82,10 +83,10 @@ def _ranker_on(
     job: Job,
     module: Recommender,
     data: Dataset,
-    items: Int64Array,
-    users: Int64Array,
+    known: KnownIds,
 ) -> tuple[Recommender, str]:
     """Return a ranker on the items of ``data``, and how it serves new ones."""
+    items, users = known.rows(data, "item"), known.rows(data, "user")
     is_same = np.array_equal(items, np.arange(module.num_items))
     inputs = job.parts.get("inputs")
     fields = inputs.user_fields if isinstance(inputs, InputConfig) else ()
@@ -99,7 +100,8 @@ def _ranker_on(
         return module.with_items(rows).eval(), "they have the row of an unknown item"
     from recops_models.recipes.new_paths import item_codes
 
-    codes = item_codes(folder, job, module, data, items)
+    training = EarlierTraining(folder, job.model, job.parts, job.seed, module, known)
+    codes = item_codes(training, data, items)
     how = "they have codes by their content"
     if codes.without_content:
         how += f", {codes.without_content:,} without content the code of an empty vector"

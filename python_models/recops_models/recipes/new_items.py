@@ -32,7 +32,7 @@ from recops_models.recipes.catalogue import check_catalogue
 from recops_models.recipes.input_config import InputConfig
 from recops_models.recipes.job import Job
 from recops_models.recipes.known_ids import KnownIds
-from recops_models.recipes.parts import part
+from recops_models.recipes.parts import Parts, part
 from recops_models.recipes.semantic_ids import TokenizedItems, chosen_attributes, load_semantic_ids
 from recops_models.recipes.sid_config import SidConfig
 from recops_models.training.alignment_config import AlignmentConfig
@@ -104,7 +104,7 @@ def insert_new_items(
         )
     check_catalogue(folder, job, dataset)
     table = read_new_items(path, dataset)
-    sids = load_semantic_ids(sid_folder(job, folder))
+    sids = load_semantic_ids(sid_folder(job.model, job.parts, folder))
     if config.vectors is not None:
         vectors = _file_vectors(path, table, sids)
     else:
@@ -119,15 +119,15 @@ def insert_new_items(
     return InsertedItems(live, table, item_titles(dataset, table), codes)
 
 
-def sid_folder(job: Job, folder: Path) -> Path:
+def sid_folder(model: str, parts: Parts, folder: Path) -> Path:
     """Return the folder of the semantic IDs: that of the first stage, if there are two.
 
-    The job decides, because an earlier training in the same folder may have left such a folder.
+    The settings decide, because an earlier training in the same folder may have left such a folder.
     """
-    if "alignment" not in job.parts:
+    if "alignment" not in parts:
         return folder
-    has_alignment = part(job.parts, "alignment", AlignmentConfig).align != "none"
-    return folder / job.model if has_alignment else folder
+    has_alignment = part(parts, "alignment", AlignmentConfig).align != "none"
+    return folder / model if has_alignment else folder
 
 
 def _content_vectors(

@@ -22,7 +22,7 @@ from recops_models.item_vectors.minilm import minilm_vectors
 from recops_models.item_vectors.procrustes import procrustes
 from recops_models.item_vectors.svd import Float32Array
 from recops_models.recipes.catalogue import recorded_attributes
-from recops_models.recipes.job import Job
+from recops_models.recipes.earlier import EarlierTraining
 from recops_models.recipes.new_items import CONTENT_WIDTH, sid_folder
 from recops_models.recipes.parts import part
 from recops_models.recipes.semantic_ids import (
@@ -65,9 +65,7 @@ class ItemCodes:
         save_sids(folder / SIDS, sids)
 
 
-def item_codes(
-    folder: Path, job: Job, model: PathRanker, dataset: Dataset, rows: Int64Array
-) -> ItemCodes:
+def item_codes(earlier: EarlierTraining, dataset: Dataset, rows: Int64Array) -> ItemCodes:
     """Return the paths of a data set's items for a trained model.
 
     Known items keep their paths. A new item gets codes from its content: the text and attributes
@@ -77,22 +75,22 @@ def item_codes(
     the model does not know becomes the missing value, or else the most frequent one.
 
     Args:
-        folder: folder of the training.
-        job: the job that was trained.
-        model: the trained model.
+        earlier: the training, of a path ranker.
         dataset: the current data set.
         rows: ``[N']`` i64, the model's index of each item of ``dataset``; −1: a new item.
 
     Raises:
-        CorruptFileError: a file in ``folder`` is damaged.
-        FileNotFoundError: ``folder`` has no tokenizer.
+        CorruptFileError: a file of the training is damaged.
+        FileNotFoundError: its folder has no tokenizer.
     """
-    sids = load_semantic_ids(sid_folder(job, folder))
+    model = earlier.model
+    assert isinstance(model, PathRanker)
+    sids = load_semantic_ids(sid_folder(earlier.name, earlier.parts, earlier.folder))
     is_new = rows < 0
     new = dataset.items.filter(pa.array(is_new))
     vectors = np.zeros((len(rows), sids.vectors.vectors.shape[1]), dtype=np.float32)
     vectors[~is_new] = sids.vectors.vectors[rows[~is_new]]
-    vectors[is_new] = _new_vectors(job, dataset, new, rows, sids)
+    vectors[is_new] = _new_vectors(earlier, dataset, new, rows, sids)
     codes = torch.zeros(len(rows), sids.codes.shape[1], dtype=sids.codes.dtype)
     codes[~is_new] = sids.codes[rows[~is_new]]
     if is_new.any():
@@ -100,7 +98,7 @@ def item_codes(
     known = to_host(model.paths)[1:] - 1
     paths = known.new_zeros(len(rows), known.shape[1])
     paths[~is_new] = known[rows[~is_new]]
-    columns = _attribute_tokens(folder, known, new)
+    columns = _attribute_tokens(earlier.folder, known, new)
     tokens = torch.cat([*columns, codes[is_new].long()], 1)
     if tokens.shape[1] < known.shape[1]:  # The last token tells items with one code apart.
         size = model.trie.vocab_sizes[-1]
@@ -112,10 +110,14 @@ def item_codes(
 
 
 def _new_vectors(
-    job: Job, dataset: Dataset, new: pa.Table, rows: Int64Array, sids: TokenizedItems
+    earlier: EarlierTraining,
+    dataset: Dataset,
+    new: pa.Table,
+    rows: Int64Array,
+    sids: TokenizedItems,
 ) -> Float32Array:
     """Return vectors ``[n, D]`` of the new items; zero rows for items without content."""
-    config = part(job.parts, "sids", SidConfig)
+    config = part(earlier.parts, "sids", SidConfig)
     width = sids.vectors.vectors.shape[1]
     nothing = np.zeros((new.num_rows, width), dtype=np.float32)
     if config.collaborative or not new.num_rows:
@@ -137,7 +139,7 @@ def _new_vectors(
     else:
         is_known = pa.array(rows >= 0)
         known = dataclasses.replace(dataset, items=dataset.items.filter(is_known))
-        encoder = ContentEncoder(known, dim=CONTENT_WIDTH, seed=job.seed)
+        encoder = ContentEncoder(known, dim=CONTENT_WIDTH, seed=earlier.seed)
         target = sids.vectors.vectors[rows[rows >= 0]]
         columns = min(encoder.vectors.shape[1], width)
         space = encoder.vectors[:, :columns]

@@ -14,10 +14,9 @@ from recops_models.data.splits import SplitName
 from recops_models.examples.engagement import EngagementConfig
 from recops_models.examples.scenes import SceneConfig
 from recops_models.generative.path_ranker import PathRanker
-from recops_models.recipes.continued_ranker import continued_ranker
 from recops_models.recipes.input_config import InputConfig
 from recops_models.recipes.parts import Parts, PartSettings, part
-from recops_models.recipes.ranking import check_dataset, training_counts
+from recops_models.recipes.ranking import check_dataset
 from recops_models.recipes.stage import Data, StageContext, TrainingStage
 from recops_models.training.alignment_config import AlignmentConfig
 from recops_models.training.alignment_task import AlignmentTask
@@ -72,11 +71,7 @@ class NextTokenStage(TrainingStage[PathTask, PathRanker]):
         return PathTask(*self._task_arguments(data, parts, split))
 
     def build(self, task: PathTask, context: StageContext) -> PathRanker:
-        """See :meth:`TrainingStage.build`; a continued training starts from the earlier model."""
-        if context.start is not None:
-            model = continued_ranker(context, task.dataset, training_counts(task))
-            assert isinstance(model, PathRanker)
-            return model
+        """See :meth:`TrainingStage.build`."""
         return self.make(task, context)
 
     def _task_arguments(self, data: Data, parts: Parts, split: SplitName | None) -> tuple[Any, ...]:

@@ -12,7 +12,6 @@ from recops_models.data.splits import SplitName
 from recops_models.evaluation.metrics import RANKING_METRICS
 from recops_models.generative.popularity import item_counts
 from recops_models.generative.ranker import Ranker, Recommender
-from recops_models.recipes.continued_ranker import continued_ranker
 from recops_models.recipes.parts import Parts, part
 from recops_models.recipes.stage import Data, Stage, StageContext, TrainingStage, TrainResult
 from recops_models.recipes.summary import training_summary
@@ -101,9 +100,5 @@ class NextItemStage(TrainingStage[NextItemTask, Ranker]):
         return NextItemTask(check_dataset(self.name, data), split, choice.validation_users)
 
     def build(self, task: NextItemTask, context: StageContext) -> Ranker:
-        """See :meth:`TrainingStage.build`; a continued training starts from the earlier model."""
-        if context.start is not None and self.continues:
-            model = continued_ranker(context, task.dataset, training_counts(task))
-            assert isinstance(model, Ranker)
-            return model
+        """See :meth:`TrainingStage.build`."""
         return self.make(task, context)

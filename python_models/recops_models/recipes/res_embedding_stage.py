@@ -90,14 +90,15 @@ class ResEmbeddingStage(ExampleStage[ResEmbedding]):
         The residuals take up what the centres of the new graph do not give. Without residuals, the
         centres are those of the earlier training, and its graph's changes change rows.
         """
-        inherit_weights(model.base, schema, earlier)
         start, candidate = context.start, schema.schema.candidate
         assert start is not None
         assert candidate is not None
+        name = model.base.embedding.weight_name(candidate)
+        inherit_weights(model.base, schema, earlier, without=[name.removesuffix("weight")])
         rows = rows_in_earlier(schema, earlier.schema, candidate)
         path = start.folder / TABLE
         table = ResidualTable.load(path) if path.exists() else None
-        plain = earlier.state_dict()[model.base.embedding.weight_name(candidate)]
+        plain = earlier.state_dict()[name]
         model.table.start_from(plain[rows], table, rows)
 
     def trained(self, model: ResEmbedding, context: StageContext) -> nn.Module:

@@ -28,7 +28,7 @@ from recops_models.recipes.recipe import Recipe
 from recops_models.recipes.registry import recipe_of
 from recops_models.recipes.resuming import check_resumable
 from recops_models.recipes.stage import CURVES, Data, StageContext, TrainResult
-from recops_models.recipes.start import EarlierTraining
+from recops_models.recipes.start import load_earlier
 from recops_models.recipes.trained import (
     load_trained,
     open_data,
@@ -88,9 +88,10 @@ def train_job(
     resume = resume and (folder / CONFIG).exists()
     if resume:
         check_resumable(folder, job)
-    start = _earlier_training(job, folder, device)
-    if start is not None:
-        data = start.prepared(data)
+    start = None
+    if job.start is not None:
+        _check_other_folder(Path(job.start), folder)
+        start, data = load_earlier(Path(job.start), data, device=device)
     data, record = open_catalogue(folder, job, data, resume=resume)
     *before, last = (
         stage
@@ -144,14 +145,9 @@ def train_job(
     return result
 
 
-def _earlier_training(job: Job, folder: Path, device: torch.device) -> EarlierTraining | None:
-    """Load the training that the job continues."""
-    if job.start is None:
-        return None
-    earlier = Path(job.start)
+def _check_other_folder(earlier: Path, folder: Path) -> None:
     if earlier.resolve() == folder.resolve():
         raise ValueError(f"train: --out must be another folder than --from, got {folder} for both")
-    return EarlierTraining.load(earlier, device=device)
 
 
 def _stale_files(recipe: Recipe, folder: Path) -> tuple[str, ...]:

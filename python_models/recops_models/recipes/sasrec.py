@@ -44,6 +44,10 @@ class SASRecRecipe(Recipe):
 
 
 def _make(task: NextItemTask, context: StageContext) -> SASRec:
+    if context.start is not None:
+        from recops_models.recipes.continued_ranker import continued_sasrec
+
+        return continued_sasrec(context.start, task.dataset)
     return SASRec(task.num_items, part(context.settings, "sizes", SASRecConfig))
 
 

@@ -17,8 +17,8 @@ from recops_models.callbacks import CallbackList, Callbacks
 from recops_models.data.dataset import Dataset
 from recops_models.data.splits import SplitName
 from recops_models.examples.click import ClickData
+from recops_models.recipes.earlier import EarlierTraining
 from recops_models.recipes.parts import Parts, part
-from recops_models.recipes.start import EarlierTraining
 from recops_models.recipes.summary import training_summary
 from recops_models.training.config import TrainingConfig
 from recops_models.training.curve import Epoch, best_epoch, finite

@@ -1,21 +1,19 @@
-"""An earlier training that a new one continues on newer data."""
+"""Continuation of an earlier training on newer data: its files, and the new job."""
 
 from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import torch
-from torch import nn
 
 from recops_models.data.dataset import Dataset
 from recops_models.recipes.catalogue import checked_data
+from recops_models.recipes.earlier import EarlierTraining
 from recops_models.recipes.job import Job, find_setting
 from recops_models.recipes.known_ids import KnownIds
-from recops_models.recipes.parts import PartSettings
 from recops_models.recipes.trained import load_trained
 from recops_models.settings import replace_checked
 from recops_models.training.alignment_config import AlignmentConfig
@@ -30,48 +28,33 @@ _CHANGEABLE = (TrainingConfig, ChoiceConfig, AlignmentConfig)
 """Settings that change no shape and no example, so that a continued training may change them."""
 
 
-@dataclass(frozen=True, eq=False)
-class EarlierTraining:
-    """A finished training.
+def load_earlier(folder: Path, data: Data, *, device: torch.device) -> tuple[EarlierTraining, Data]:
+    """Load a training to continue, and newer data as its model reads it.
 
-    Attributes:
-        folder: its folder.
-        job: its job.
-        model: its model.
-        known: ids of its items and users; None for examples.
+    Text ids keep their numbers, and integer columns their roles.
+
+    Args:
+        folder: folder of the earlier training.
+        data: the newer data.
+        device: where the model is put.
+
+    Raises:
+        CorruptFileError: a file is damaged.
+        DataError: the data does not fit the model.
+        FileNotFoundError: the folder holds no training, or an unfinished one.
+        ValueError: the folder is of a version that stored no ids.
     """
-
-    folder: Path
-    job: Job
-    model: nn.Module
-    known: KnownIds | None
-
-    @classmethod
-    def load(cls, folder: Path, *, device: torch.device) -> EarlierTraining:
-        """Load the training in a folder.
-
-        Raises:
-            FileNotFoundError: the folder holds no training, or an unfinished one.
-            CorruptFileError: a file is damaged.
-        """
-        job, model = load_trained(folder, device=device)
-        return cls(folder, job, model, KnownIds.load(folder))
-
-    def prepared(self, data: Data) -> Data:
-        """Return newer data as the earlier model reads it: text ids keep their numbers.
-
-        Raises:
-            DataError: the data does not fit the model.
-            ValueError: the folder is of a version that stored no ids.
-        """
-        if not isinstance(data, Dataset):
-            return data
-        if self.known is None:
-            raise ValueError(
-                f"train: {self.folder} must hold the ids of its items, got a training of an "
-                "earlier version: train it again"
-            )
-        return dataclasses.replace(checked_data(self.folder, self.job, data), repeats=data.repeats)
+    job, model = load_trained(folder, device=device)
+    known = KnownIds.load(folder)
+    earlier = EarlierTraining(folder, job.model, job.parts, job.seed, model, known)
+    if not isinstance(data, Dataset):
+        return earlier, data
+    if known is None:
+        raise ValueError(
+            f"train: {folder} must hold the ids of its items, got a training of an earlier "
+            "version: train it again"
+        )
+    return earlier, checked_data(folder, job, data)
 
 
 def continued_job(
@@ -106,9 +89,9 @@ def continued_job(
         raise ValueError(f"train: model must be {earlier.model}, as in {folder}, got {model}")
     parts = dict(earlier.parts)
     if quick:
-        for name, value in parts.items():
-            if isinstance(value, TrainingConfig):
-                parts[name] = dataclasses.replace(value, epochs=2)
+        for name, settings_of_part in earlier.parts.items():
+            if isinstance(settings_of_part, TrainingConfig):
+                parts[name] = dataclasses.replace(settings_of_part, epochs=2)
     for name, value in settings.items():
         part, field = find_setting(earlier.recipe, parts, name)
         stored = getattr(parts[part], field)
@@ -117,8 +100,7 @@ def continued_job(
                 f"train: {name} must stay {stored}, as in {folder}, got {value}: leave out --from "
                 "to train with other settings"
             )
-        changed: PartSettings = replace_checked(parts[part], {field: value})
-        parts[part] = changed
+        parts |= {part: replace_checked(parts[part], {field: value})}
     return Job(
         model, data, seed, split or earlier.split, parts, repeats, start=str(folder.resolve())
     )

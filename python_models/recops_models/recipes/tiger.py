@@ -66,11 +66,14 @@ class TIGERRecipe(Recipe):
 def _make(task: NextItemTask, context: StageContext) -> TIGER:
     import torch
 
+    from recops_models.recipes.continued_ranker import continued_path_ranker
     from recops_models.recipes.ranking import training_counts
     from recops_models.recipes.semantic_ids import TRIE, make_semantic_ids
     from recops_models.recipes.sid_config import SidConfig
     from recops_models.tokenizers.collisions import resolve_collisions
 
+    if context.start is not None:
+        return continued_path_ranker(TIGER, context, task.dataset, training_counts(task))
     sids = make_semantic_ids(
         task.dataset, task.parts.train, part(context.settings, "sids", SidConfig), context
     )

@@ -89,10 +89,13 @@ class UniRecRecipe(Recipe):
 
 def _make(task: PathTask, context: StageContext) -> UniRec:
     from recops_models.data.attributes import user_fields
+    from recops_models.recipes.continued_ranker import continued_path_ranker
     from recops_models.recipes.input_config import InputConfig
     from recops_models.recipes.ranking import training_counts
     from recops_models.recipes.semantic_ids import TRIE, make_paths
 
+    if context.start is not None:
+        return continued_path_ranker(UniRec, context, task.dataset, training_counts(task))
     inputs = part(context.settings, "inputs", InputConfig)
     users = user_fields(task.dataset, inputs.user_fields)
     paths = make_paths(task.dataset, task.parts.train, context)
