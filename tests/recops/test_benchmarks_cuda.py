@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 from torch import Tensor
+from torch.utils._python_dispatch import TorchDispatchMode
 
 import recops
 from recops.benchmarks.cuda import cases, peers, quantization, report
@@ -16,9 +18,23 @@ from recops.benchmarks.cuda.runner import Ceilings, CudaRow, measure_ceilings, r
 from recops.benchmarks.cuda.timer import best_times, cuda_device
 from recops.benchmarks.registry import Case
 from recops.files import read_json
-from recops.ops._composite import COMPOSITES
 
 CPU = torch.device("cpu")
+OPS_OF_LAYERS = ("recurrent_layer", "recurrent_scan")
+SMALL_WORKLOAD = cases.Workload(300, 16, 3, batch=2, beams=3, exponent=0.8)
+
+
+class OpCalls(TorchDispatchMode):
+    """Record of the ops of this library that are called."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.names: set[str] = set()
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        if func.namespace == "recops":
+            self.names.add(func._schema.name.removeprefix("recops::"))
+        return func(*args, **(kwargs or {}))
 
 
 class SimulatedTimer:
@@ -189,14 +205,21 @@ def test_cases_agree_with_their_peers(monkeypatch: pytest.MonkeyPatch) -> None:
     ]
 
 
-def test_cases_of_co_action_agree_with_their_peers() -> None:
-    directions = []
+def test_cases_of_co_action_agree_with_their_peers(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cases, "QUICK_COACTION_SHAPE", (8, None, 5))
+    seen = []
     for case in cases.families("coaction")[0](CPU, True):
         case.verify()
         case.peers["eager"]()
-        assert case.bytes > 0
-        directions.append(case.direction)
-    assert directions == ["forward", "backward"]
+        seen.append((case.op, case.direction))
+    assert seen == [
+        ("coaction", "forward"),
+        ("coaction", "backward"),
+        ("coaction_gather", "backward"),
+        ("coaction_gather", "backward"),
+        ("coaction_multi", "forward"),
+        ("coaction_multi", "backward"),
+    ]
 
 
 def test_the_case_of_balanced_assignment_agrees_with_its_peer() -> None:
@@ -224,11 +247,26 @@ def test_a_beam_step_agrees_with_its_peer() -> None:
     case.peers["padded rows"]()
 
 
-def test_next_logits_agree_with_their_peer() -> None:
-    search = cases.Search(cases.Workload(300, 16, 3, batch=2, beams=3, exponent=0.8))
-    case = cases.next_logits_case(search, 7, device=CPU)
+@pytest.mark.parametrize("in_place", [False, True])
+def test_next_logits_agree_with_their_peer(in_place: bool) -> None:
+    search = cases.Search(SMALL_WORKLOAD)
+    case = cases.next_logits_case(search, 7, device=CPU, in_place=in_place)
     case.verify()
+    case.peers["mask"]()
     assert case.bytes > 2 * 7 * 151_936
+
+
+def test_lookups_in_tries_agree_with_their_peers() -> None:
+    search = cases.Search(SMALL_WORKLOAD)
+    seen = []
+    for case in cases.lookup_cases(search, CPU, True):
+        case.verify()
+        case.run()
+        for peer in case.peers.values():
+            peer()
+        assert case.bytes > 0
+        seen.append(case.op.removeprefix("trie_"))
+    assert seen == ["build", "find", "items", "allowed_tokens", "mask", "bans", "beam_items"]
 
 
 def test_recurrent_layers_agree_with_their_peers(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -238,8 +276,9 @@ def test_recurrent_layers_agree_with_their_peers(monkeypatch: pytest.MonkeyPatch
         case.verify()
         for peer in case.peers.values():
             peer()
-        directions.append(case.direction)
-    assert directions == ["forward", "backward"]
+        directions.append((case.op, case.direction))
+    layer, scan = ([(op, way) for way in ("forward", "backward")] for op in OPS_OF_LAYERS)
+    assert directions == [layer[0], scan[0], layer[1], scan[1], ("recurrent_step", "forward")]
 
 
 def test_memories_agree_with_their_peers() -> None:
@@ -251,15 +290,29 @@ def test_memories_agree_with_their_peers() -> None:
         seen.append((case.op, case.direction))
     scans = [("mimn_scan", "forward"), ("hpmn_scan", "forward")]
     scans += [("mimn_scan", "backward"), ("hpmn_scan", "backward")]
-    assert seen == [*scans, ("mimn_step_", "forward")]
+    calls = ("mimn_step_", "hpmn_step_", "mimn_read")
+    assert seen == [*scans, *((call, "forward") for call in calls)]
 
 
-def test_every_family_with_a_kernel_has_cases() -> None:
-    kernels = {op for op, kind in recops.build_info()["backends"].items() if kind != "composite"}
-    families = {COMPOSITES[op] for op in kernels}
-    families -= {"balance_assignment", "codebook_overlap"}  # cases of residual quantization
-    for family in families:
-        cases.families(family)
+def test_every_op_with_a_kernel_has_a_case(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cases, "QUICK_ENCODE_SHAPE", (60, 24, 2, 32))
+    monkeypatch.setattr(quantization, "QUICK_CODE_SHAPE", (60, 24, 2, 32))
+    monkeypatch.setattr(quantization, "QUICK_BEAM_SHAPE", (60, 24, 2, 32, 4))
+    monkeypatch.setattr(cases, "QUICK_OVERLAP_SHAPE", (40, 8))
+    monkeypatch.setattr(cases, "QUICK_LAYER_SHAPE", (3, 4, 5))
+    monkeypatch.setattr(cases, "QUICK_LOOKUP_SHAPE", (7, 4, 20, 18))
+    monkeypatch.setattr(cases, "BEAM_WORKLOADS", [SMALL_WORKLOAD])
+    monkeypatch.setattr(cases, "SMALL", SMALL_WORKLOAD)
+    monkeypatch.setattr(cases, "QUICK_COACTION_SHAPE", (8, None, 5))
+    calls = OpCalls()
+    for family in cases.families():
+        for case in family(CPU, True):
+            with calls:
+                case.run()
+    backends = recops.build_info()["backends"]
+    kernels = {op for op, kind in backends.items() if kind != "composite"}
+    assert "mimn_scan_backward" in calls.names
+    assert sorted(kernels - calls.names) == []
 
 
 def test_embedding_bags_agree_with_their_peers(monkeypatch: pytest.MonkeyPatch) -> None:

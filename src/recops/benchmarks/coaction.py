@@ -86,30 +86,38 @@ def coaction_case(
     )
 
 
-def gather_case(candidates: int = 128, events: int = 100, *, items: int = 10_000) -> Case:
-    """Run co-action on table rows, forward and backward with sparse gradients."""
+def gather_case(
+    candidates: int = 128,
+    events: int = 100,
+    *,
+    items: int = 10_000,
+    sparse: bool = True,
+    device: torch.device | str = "cpu",
+) -> Case:
+    """Run co-action on table rows, forward and backward with sparse or dense gradients."""
     generator = torch.Generator().manual_seed(0)
-    feed = torch.randn(items, RELEASED[0], generator=generator) * 0.3
-    params = torch.randn(items, _width(RELEASED), generator=generator) * 0.3
-    history = torch.randint(items, (candidates, events), generator=generator)
-    targets = torch.randint(items, (candidates,), generator=generator)
+    feed = torch.randn(items, RELEASED[0], generator=generator).to(device) * 0.3
+    params = torch.randn(items, _width(RELEASED), generator=generator).to(device) * 0.3
+    history = torch.randint(items, (candidates, events), generator=generator).to(device)
+    targets = torch.randint(items, (candidates,), generator=generator).to(device)
 
     def run_op(feed: Tensor, params: Tensor) -> Tensor:
         return recops.coaction_gather(
-            feed, history, params, targets, RELEASED, orders=3, sparse=True
+            feed, history, params, targets, RELEASED, orders=3, sparse=sparse
         )
 
     def plain(feed: Tensor, params: Tensor) -> Tensor:
         return reference.coaction_gather(
-            feed, history, params, targets, RELEASED, orders=3, sparse=True
+            feed, history, params, targets, RELEASED, orders=3, sparse=sparse
         )
 
-    weight = torch.randn(candidates, 36, generator=generator)
+    weight = torch.randn(candidates, 36, generator=generator).to(device)
     operands = (feed, params)
     return Case(
         op="coaction_gather",
-        shape=f"B={candidates} T={events} 16-8-4 orders=3 items={items}",
+        shape=f"B={candidates} T={events} 16-8-4 orders=3 items={items}" + " dense" * (not sparse),
         direction="backward",
+        device=str(device),
         run=_side(run_op, operands, weight, backward=True),
         peers={"eager": _side(plain, operands, weight, backward=True)},
         verify=lambda: _verify(run_op, plain, operands, weight),
@@ -117,16 +125,26 @@ def gather_case(candidates: int = 128, events: int = 100, *, items: int = 10_000
     )
 
 
-def request_case(candidates: int, pairs: int, events: int, *, compiled: bool = False) -> Case:
-    """Run all feature pairs of one user's request.
+def request_case(
+    candidates: int,
+    pairs: int,
+    events: int,
+    *,
+    compiled: bool = False,
+    backward: bool = False,
+    device: torch.device | str = "cpu",
+) -> Case:
+    """Run all feature pairs of one user's request, forward or forward and backward.
 
     The peer "eager" runs pair by pair. The stacked peers are faster but need more memory.
     """
     generator = torch.Generator().manual_seed(0)
     dims, width = (4, 4), 20
-    feeds = torch.randn(pairs, 1, events, 4, generator=generator) * 0.3
-    params = torch.randn(pairs, candidates, width, generator=generator) * 0.3
-    index = torch.zeros(candidates, dtype=torch.int64)
+    feeds = torch.randn(pairs, 1, events, 4, generator=generator).to(device) * 0.3
+    params = torch.randn(pairs, candidates, width, generator=generator).to(device) * 0.3
+    index = torch.zeros(candidates, dtype=torch.int64, device=device)
+    if backward:
+        feeds, params = feeds.requires_grad_(), params.requires_grad_()
     both = [(feed, row, dims) for feed, row in zip(feeds, params, strict=True)]
 
     def run_op() -> list[Tensor]:
@@ -147,25 +165,39 @@ def request_case(candidates: int, pairs: int, events: int, *, compiled: bool = F
     stacked_peers: dict[str, Callable[[Tensor, Tensor], Tensor]] = {"eager, stacked": stacked}
     if compiled:
         stacked_peers["compile, stacked"] = torch.compile(stacked)
+    weight = torch.randn(pairs, candidates, 8, generator=generator).to(device)
+
+    def side(run: Callable[[], list[Tensor]] | Callable[[], Tensor]) -> Thunk:
+        """Return the call, or the gradients of all feeds and parameters, stacked."""
+        if not backward:
+            return run
+        return lambda: torch.autograd.grad(_stack(run()), (feeds, params), weight)
 
     def verify() -> None:
-        expected = torch.stack(run_op())
-        results = [peer(feeds, params) for peer in stacked_peers.values()]
-        for result in (torch.stack(plain()), *results):
-            torch.testing.assert_close(result, expected, rtol=1e-4, atol=1e-4)
+        expected = _stack(run_op())
+        for result in (plain(), *(peer(feeds, params) for peer in stacked_peers.values())):
+            torch.testing.assert_close(_stack(result), expected, rtol=1e-4, atol=1e-4)
+        if backward:
+            torch.testing.assert_close(side(run_op)(), side(plain)(), rtol=1e-3, atol=1e-3)
 
     return Case(
         op="coaction_multi",
         shape=f"B={candidates} of 1 user T={events} 4-4 orders=2 pairs={pairs}",
-        run=run_op,
+        direction="backward" if backward else "forward",
+        device=str(device),
+        run=side(run_op),
         peers={
-            "eager": plain,
-            **{name: partial(peer, feeds, params) for name, peer in stacked_peers.items()},
+            "eager": side(plain),
+            **{name: side(partial(peer, feeds, params)) for name, peer in stacked_peers.items()},
         },
         verify=verify,
-        flops=pairs * 2.0 * candidates * events * 2 * width,
+        flops=pairs * 2.0 * candidates * events * 2 * width * (3 if backward else 1),
         memory=True,
     )
+
+
+def _stack(results: list[Tensor] | Tensor) -> Tensor:
+    return results if isinstance(results, Tensor) else torch.stack(results)
 
 
 def _width(dims: Sequence[int]) -> int:

@@ -144,6 +144,83 @@ def stream_case(
     )
 
 
+def hpmn_stream_case(
+    users: int,
+    events: int,
+    width: int = 32,
+    periods: tuple[int, ...] = (1, 2, 4, 8),
+    *,
+    device: torch.device = CPU,
+) -> Case:
+    """Apply events of random users to a pool of HPMN memories.
+
+    The peer gathers the users' states, scans one step and scatters them back.
+    """
+    params = HpmnParams.random(input_size=width, hidden_size=width, num_slots=len(periods))
+    params = params.to(device)
+    random = torch.Generator().manual_seed(0)
+    pool, other = HpmnState.zeros(params, users), HpmnState.zeros(params, users)
+    rows = torch.randperm(users, generator=random)[:events].to(device)
+    x = torch.randn(events, width, generator=random).to(device)
+
+    def run_op() -> None:
+        recops.hpmn_step_(pool, rows, x, params, periods=periods)
+
+    def gathered() -> None:
+        state = HpmnState(**{name: tensor[rows] for name, tensor in other.named_tensors()})
+        _, new = recops.hpmn_scan(x[:, None], params, state, periods=periods)
+        for name, tensor in new.named_tensors():
+            getattr(other, name)[rows] = tensor
+
+    def verify() -> None:
+        run_op()
+        gathered()
+        torch.testing.assert_close(pool.memory, other.memory)
+        assert torch.equal(pool.count, other.count)
+
+    return Case(
+        op="hpmn_step_",
+        shape=f"N={users} E={events} I=H={width} periods={periods}",
+        device=str(device),
+        run=run_op,
+        peers={"gather, scan, scatter": gathered},
+        verify=verify,
+        flops=2.0 * 6 * width * width * sum(1 / period for period in periods) * events,
+    )
+
+
+def read_case(
+    users: int, candidates: int, width: int = 32, slots: int = 8, *, device: torch.device = CPU
+) -> Case:
+    """Read MIMN memories by candidates; the peer gathers the states and runs one step."""
+    params = MimnParams.random(input_size=width, hidden_size=width, num_slots=slots).to(device)
+    random = torch.Generator().manual_seed(0)
+    pool = MimnState.zeros(params, users)
+    rows = torch.randint(users, (candidates,), generator=random).to(device)
+    target = torch.randn(candidates, width, generator=random).to(device)
+    recops.mimn_step_(pool, rows, target.flip(0), params, utilization="code")
+
+    def run_op() -> Tensor:
+        return recops.mimn_read(pool, rows, target, params, utilization="code")[0]
+
+    def gathered() -> Tensor:
+        state = MimnState(**{name: tensor[rows] for name, tensor in pool.named_tensors()})
+        return step(state, target, params, "code", 1)[1]
+
+    def verify() -> None:
+        torch.testing.assert_close(run_op(), gathered(), rtol=1e-3, atol=1e-3)
+
+    return Case(
+        op="mimn_read",
+        shape=f"N={users} C={candidates} D=H={width} m={slots} code topk=1",
+        device=str(device),
+        run=run_op,
+        peers={"gather, step": gathered},
+        verify=verify,
+        flops=mimn_flops(width, slots, 1) * candidates,
+    )
+
+
 def hpmn_case(
     rows: int,
     steps: int,

@@ -122,6 +122,65 @@ def layer_case(
     )
 
 
+def scan_case(
+    rows: int, steps: int, hidden: int, *, backward: bool = False, device: torch.device = CPU
+) -> Case:
+    """Run the scan of an AUGRU on given gates; the peer is a loop over the steps."""
+    inputs = ScanInputs.random(rows, steps, hidden).to(device)
+    gates = inputs.x @ inputs.w_ih.T
+
+    def side(function: Callable[..., tuple[Tensor, Tensor]]) -> Thunk:
+        def run(gates: Tensor, w_hh: Tensor, bias: Tensor, attention: Tensor) -> Tensor:
+            return function(gates, w_hh, bias, attention=attention, cell="augru")[0]
+
+        operands = (gates, inputs.w_hh, inputs.bias, inputs.attention)
+        if not backward:
+            return lambda: run(*operands)
+        leaves = [operand.clone().requires_grad_() for operand in operands]
+        return lambda: torch.autograd.grad(run(*leaves), leaves, inputs.grad_outputs)
+
+    run_op, loop = side(recops.recurrent_scan), side(reference.recurrent_scan)
+    return Case(
+        op="recurrent_scan",
+        shape=f"B={rows} T={steps} H={hidden} augru",
+        direction="backward" if backward else "forward",
+        device=str(device),
+        run=run_op,
+        peers={"loop": loop},
+        verify=lambda: torch.testing.assert_close(run_op(), loop(), rtol=1e-3, atol=1e-3),
+        flops=2.0 * 3 * hidden * hidden * rows * steps * (3 if backward else 1),
+    )
+
+
+def one_step_case(rows: int, hidden: int, *, device: torch.device = CPU) -> Case:
+    """Update states by one step of an AUGRU; the peer is the reference of the scan."""
+    inputs = ScanInputs.random(rows, 1, hidden).to(device)
+    gates, attention = inputs.x @ inputs.w_ih.T, inputs.attention
+    states = inputs.grad_outputs[:, 0].tanh()
+
+    def run_op() -> Tensor:
+        return recops.recurrent_step(
+            *(states, gates[:, 0], inputs.w_hh, inputs.bias),
+            attention=attention[:, 0],
+            cell="augru",
+        )
+
+    def loop() -> Tensor:
+        return reference.recurrent_scan(
+            *(gates, inputs.w_hh, inputs.bias), h0=states, attention=attention, cell="augru"
+        )[1]
+
+    return Case(
+        op="recurrent_step",
+        shape=f"B={rows} H={hidden} augru",
+        device=str(device),
+        run=run_op,
+        peers={"eager": loop},
+        verify=lambda: torch.testing.assert_close(run_op(), loop(), rtol=1e-4, atol=1e-4),
+        flops=2.0 * 3 * hidden * hidden * rows,
+    )
+
+
 def last_state_case(
     rows: int,
     steps: int,

@@ -10,7 +10,7 @@ from torch import Tensor
 
 import recops
 from recops.benchmarks.balance_assignment import balance_case
-from recops.benchmarks.coaction import coaction_case
+from recops.benchmarks.coaction import coaction_case, gather_case, request_case
 from recops.benchmarks.codebook_overlap import overlap_case
 from recops.benchmarks.cuda.next_logits import next_logits_case
 from recops.benchmarks.cuda.peers import (
@@ -21,9 +21,18 @@ from recops.benchmarks.cuda.peers import (
     flashrec_step,
 )
 from recops.benchmarks.cuda.quantization import beam_cases, code_cases
+from recops.benchmarks.cuda.trie_lookups import lookup_cases
 from recops.benchmarks.embedding import features_case, lookup_case
-from recops.benchmarks.memory import HPMN, MIMN, hpmn_case, mimn_case, stream_case
-from recops.benchmarks.recurrent import layer_case
+from recops.benchmarks.memory import (
+    HPMN,
+    MIMN,
+    hpmn_case,
+    hpmn_stream_case,
+    mimn_case,
+    read_case,
+    stream_case,
+)
+from recops.benchmarks.recurrent import layer_case, one_step_case, scan_case
 from recops.benchmarks.registry import Case, Thunk
 from recops.benchmarks.trie import ONE_REC, SMALL, TIGER, Search, Workload, bytes_of_children
 from recops.benchmarks.trie_peers import padded_rows_in
@@ -45,6 +54,10 @@ COACTION_SHAPES: list[tuple[int, int | None, int]] = [
     (128, None, 100),
     (1000, 1, 50),
 ]
+# candidates, events of table rows
+GATHER, QUICK_GATHER = (4096, 50), (16, 20)
+# candidates of a request, pairs of features, events
+REQUEST, QUICK_REQUEST = (1000, 48, 50), (20, 3, 10)
 # rows, dimension, codewords
 ASSIGNMENT_SHAPE = (100_000, 64, 1024)
 QUICK_ASSIGNMENT_SHAPE = (2000, 16, 32)
@@ -92,6 +105,8 @@ def _tries(device: torch.device, quick: bool) -> Iterator[Case]:
     search = Search(SMALL if quick else TIGER)
     for rows in NEXT_LOGITS_ROWS[:1] if quick else NEXT_LOGITS_ROWS:
         yield next_logits_case(search, rows, device=device)
+    yield next_logits_case(search, NEXT_LOGITS_ROWS[0], in_place=True, device=device)
+    yield from lookup_cases(search, device, quick)
 
 
 def _coaction(device: torch.device, quick: bool) -> Iterator[Case]:
@@ -100,19 +115,28 @@ def _coaction(device: torch.device, quick: bool) -> Iterator[Case]:
             yield coaction_case(
                 candidates, users, events, backward=backward, compiled=not quick, device=device
             )
+    for sparse in (False, True):
+        yield gather_case(*QUICK_GATHER if quick else GATHER, sparse=sparse, device=device)
+    for backward in (False, True):
+        yield request_case(*QUICK_REQUEST if quick else REQUEST, backward=backward, device=device)
 
 
 def _recurrent(device: torch.device, quick: bool) -> Iterator[Case]:
     for shape in [QUICK_LAYER_SHAPE] if quick else LAYER_SHAPES:
         for backward in (False, True):
             yield layer_case(*shape, backward=backward, device=device)
+            yield scan_case(*shape, backward=backward, device=device)
+    rows, _, hidden = QUICK_LAYER_SHAPE if quick else LAYER_SHAPES[0]
+    yield one_step_case(rows, hidden, device=device)
 
 
 def _memory(device: torch.device, quick: bool) -> Iterator[Case]:
     for backward in (False, True):
         yield mimn_case(*(QUICK_MIMN if quick else MIMN[-1]), backward=backward, device=device)
         yield hpmn_case(*(QUICK_HPMN if quick else HPMN[0]), backward=backward, device=device)
-    yield stream_case(*(QUICK_STREAM if quick else STREAM), device=device)
+    for stream in (stream_case, hpmn_stream_case):
+        yield stream(*(QUICK_STREAM if quick else STREAM), device=device)
+    yield read_case(*(QUICK_STREAM if quick else STREAM), device=device)
 
 
 def _assignments(device: torch.device, quick: bool) -> Iterator[Case]:

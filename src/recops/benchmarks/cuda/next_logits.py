@@ -15,10 +15,13 @@ WORDS = 151_936
 _BEGIN = 0
 
 
-def next_logits_case(search: Search, rows: int, *, device: torch.device) -> Case:
-    """Mask the logits of the second token of semantic IDs.
+def next_logits_case(
+    search: Search, rows: int, *, device: torch.device, in_place: bool = False
+) -> Case:
+    """Mask the logits of the second token of semantic IDs, in a copy or in place.
 
-    The peer fills a mask with the allowed tokens of each row, which are found before.
+    The peer fills a mask with the allowed tokens of each row, which are found before. Masking in
+    place a second time changes nothing, so that all calls have the same result.
     """
     trie, vocab = search.trie.to(device), search.workload.vocab
     starts = [1 + vocab * level for level in range(search.workload.depth)]
@@ -36,19 +39,24 @@ def next_logits_case(search: Search, rows: int, *, device: torch.device) -> Case
             prompt_length=None,
             begin_token=_BEGIN,
             end_tokens=[WORDS - 1],
+            in_place=in_place,
         )
 
     def mask() -> Tensor:
-        is_allowed = torch.zeros_like(logits, dtype=torch.bool)
-        is_allowed[:, starts[1] : starts[1] + vocab] = allowed
-        return logits.where(is_allowed, -torch.inf)
+        is_refused = torch.ones_like(logits, dtype=torch.bool)
+        is_refused[:, starts[1] : starts[1] + vocab] = ~allowed
+        fill = logits.masked_fill_ if in_place else logits.masked_fill
+        return fill(is_refused, -torch.inf)
 
     def verify() -> None:
-        assert torch.equal(run(), mask())
+        before = logits.clone()
+        expected = mask().clone()
+        logits.copy_(before)
+        assert torch.equal(run(), expected)
 
     return Case(
         op="trie_next_logits",
-        shape=f"R={rows} V={WORDS} N={search.workload.items}",
+        shape=f"R={rows} V={WORDS} N={search.workload.items}" + " in place" * in_place,
         dtype="bfloat16",
         device=str(device),
         run=run,
