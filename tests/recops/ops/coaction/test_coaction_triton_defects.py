@@ -45,7 +45,7 @@ DEFECTS: dict[str, Defect] = {
         "value += 1.0 * row_tile(bias_ptr",
     ),
     "sum not divided by the length": Defect(
-        "kernels/forward.py",
+        "kernels/candidate.py",
         "scale = 1.0 / tl.maximum(length, 1).to(tl.float32)",
         "scale = 1.0",
     ),

@@ -7,9 +7,7 @@ import triton.language as tl
 
 from recops.ops.coaction.triton.kernels.candidate import (
     feed_tile,
-    find_candidate,
-    inner_biases,
-    inner_weights,
+    load_candidate,
     no_tiles,
     row_tile,
     weight_tile,
@@ -158,20 +156,13 @@ def coaction_backward(
     the candidate is out of range. Sums over events run tile by tile, then order by order.
     """
     candidate = tl.program_id(0).to(tl.int64)
-    user, length, row, is_valid = find_candidate(
-        lengths_ptr, users_ptr, targets_ptr, num_users, params_rows, time
-    )
-    params_ptr += row * (SETS * SET_WIDTH)
+    user, length, is_valid, params_ptr, weights, biases, scale = load_candidate(
+        lengths_ptr, users_ptr, targets_ptr, params_ptr, num_users, params_rows, time, DIMS, WIDTHS,
+        WEIGHTS_AT, INNER, SETS, SET_WIDTH, BIAS, MEAN,
+    )  # fmt: skip
     grad_ptr += candidate * grad_stride
     grad_feed_ptr += candidate * time * DIMS[0]
     grad_params_ptr += candidate * (SETS * SET_WIDTH)
-    weights = inner_weights(params_ptr, DIMS, WIDTHS, WEIGHTS_AT, INNER, SETS, SET_WIDTH)
-    biases = ()
-    if BIAS:
-        biases = inner_biases(params_ptr, DIMS, WIDTHS, WEIGHTS_AT, INNER, SETS, SET_WIDTH)
-    scale = 1.0
-    if MEAN:
-        scale = 1.0 / tl.maximum(length, 1).to(tl.float32)
 
     tops = _top_gradients(
         grad_ptr, params_ptr, scale, DIMS, WIDTHS, WEIGHTS_AT, COLUMNS_AT, INNER, LAYERS, ORDERS,

@@ -7,7 +7,7 @@ import triton.language as tl
 
 
 @triton.jit
-def find_candidate(lengths_ptr, users_ptr, targets_ptr, num_users, params_rows, time):
+def _find_candidate(lengths_ptr, users_ptr, targets_ptr, num_users, params_rows, time):
     """Return the user, the length, the row of parameters, and whether all are in range.
 
     A candidate with a value out of range has length 0 and user 0.
@@ -92,17 +92,12 @@ def zero_tile(ROWS: tl.constexpr, WIDTH: tl.constexpr):
 
 
 @triton.jit
-def inner_weights(
-    params_ptr,
-    DIMS: tl.constexpr,
-    WIDTHS: tl.constexpr,
-    WEIGHTS_AT: tl.constexpr,
-    INNER: tl.constexpr,
-    SETS: tl.constexpr,
-    SET_WIDTH: tl.constexpr,
-):
-    """Return the weights of the layers that run at every event, set by set."""
-    weights = no_tiles()
+def _inner_layers(
+    params_ptr, DIMS: tl.constexpr, WIDTHS: tl.constexpr, WEIGHTS_AT: tl.constexpr,
+    INNER: tl.constexpr, SETS: tl.constexpr, SET_WIDTH: tl.constexpr, BIAS: tl.constexpr,
+):  # fmt: skip
+    """Return weights and biases of the layers that run at every event, set by set."""
+    weights, biases = no_tiles(), no_tiles()
     for number in tl.static_range(SETS):
         for layer in tl.static_range(INNER):
             at = number * SET_WIDTH + WEIGHTS_AT[layer]
@@ -111,23 +106,32 @@ def inner_weights(
                     params_ptr + at, DIMS[layer], DIMS[layer + 1], WIDTHS[layer], WIDTHS[layer + 1]
                 ),
             )
-    return weights
+            if BIAS:
+                at += DIMS[layer] * DIMS[layer + 1]
+                biases += (row_tile(params_ptr + at, DIMS[layer + 1], WIDTHS[layer + 1]),)
+    return weights, biases
 
 
 @triton.jit
-def inner_biases(
-    params_ptr,
-    DIMS: tl.constexpr,
-    WIDTHS: tl.constexpr,
-    WEIGHTS_AT: tl.constexpr,
-    INNER: tl.constexpr,
-    SETS: tl.constexpr,
-    SET_WIDTH: tl.constexpr,
-):
-    """Return the biases of the layers that run at every event, set by set."""
-    biases = no_tiles()
-    for number in tl.static_range(SETS):
-        for layer in tl.static_range(INNER):
-            at = number * SET_WIDTH + WEIGHTS_AT[layer] + DIMS[layer] * DIMS[layer + 1]
-            biases += (row_tile(params_ptr + at, DIMS[layer + 1], WIDTHS[layer + 1]),)
-    return biases
+def load_candidate(
+    lengths_ptr, users_ptr, targets_ptr, params_ptr, num_users, params_rows, time,
+    DIMS: tl.constexpr, WIDTHS: tl.constexpr, WEIGHTS_AT: tl.constexpr, INNER: tl.constexpr,
+    SETS: tl.constexpr, SET_WIDTH: tl.constexpr, BIAS: tl.constexpr, MEAN: tl.constexpr,
+):  # fmt: skip
+    """Return what both passes need of a candidate.
+
+    Returns:
+        The user, the length, whether all indices are in range, a pointer to the parameters, the
+        weights and the biases of the layers that run at every event, and the factor of sums.
+    """
+    user, length, row, is_valid = _find_candidate(
+        lengths_ptr, users_ptr, targets_ptr, num_users, params_rows, time
+    )
+    params_ptr += row * (SETS * SET_WIDTH)
+    weights, biases = _inner_layers(
+        params_ptr, DIMS, WIDTHS, WEIGHTS_AT, INNER, SETS, SET_WIDTH, BIAS
+    )
+    scale = 1.0
+    if MEAN:
+        scale = 1.0 / tl.maximum(length, 1).to(tl.float32)
+    return user, length, is_valid, params_ptr, weights, biases, scale

@@ -5,13 +5,7 @@ from __future__ import annotations
 import triton
 import triton.language as tl
 
-from recops.ops.coaction.triton.kernels.candidate import (
-    feed_tile,
-    find_candidate,
-    inner_biases,
-    inner_weights,
-    no_tiles,
-)
+from recops.ops.coaction.triton.kernels.candidate import feed_tile, load_candidate, no_tiles
 from recops.ops.coaction.triton.kernels.layers import hidden_tiles, linear_sums, reduced, zero_sums
 
 
@@ -55,14 +49,10 @@ def coaction_forward(
     Sums over events run tile by tile, and by a fixed tree in a tile. Layers after the last
     activation run once, on sums. net.py defines the constants.
     """
-    user, length, row, is_valid = find_candidate(
-        lengths_ptr, users_ptr, targets_ptr, num_users, params_rows, time
-    )
-    params_ptr += row * (SETS * SET_WIDTH)
-    weights = inner_weights(params_ptr, DIMS, WIDTHS, WEIGHTS_AT, INNER, SETS, SET_WIDTH)
-    biases = ()
-    if BIAS:
-        biases = inner_biases(params_ptr, DIMS, WIDTHS, WEIGHTS_AT, INNER, SETS, SET_WIDTH)
+    user, length, is_valid, params_ptr, weights, biases, scale = load_candidate(
+        lengths_ptr, users_ptr, targets_ptr, params_ptr, num_users, params_rows, time, DIMS, WIDTHS,
+        WEIGHTS_AT, INNER, SETS, SET_WIDTH, BIAS, MEAN,
+    )  # fmt: skip
 
     FIRST: tl.constexpr = 1 if INNER > 0 else 0  # lowest level that is summed
     COUNT: tl.constexpr = INNER - FIRST + 1
@@ -87,9 +77,6 @@ def coaction_forward(
         sums = total
     sums = reduced(sums, ORDERS * COUNT)
 
-    scale = 1.0
-    if MEAN:
-        scale = 1.0 / tl.maximum(length, 1).to(tl.float32)
     out_ptr += tl.program_id(0).to(tl.int64) * out_stride
     for order in tl.static_range(ORDERS):
         for level in tl.static_range(FIRST, INNER + 1):
