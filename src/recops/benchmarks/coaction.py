@@ -175,7 +175,9 @@ def request_case(
 
     def verify() -> None:
         expected = _stack(run_op())
-        for result in (plain(), *(peer(feeds, params) for peer in stacked_peers.values())):
+        results: list[list[Tensor] | Tensor] = [plain()]
+        results += [peer(feeds, params) for peer in stacked_peers.values()]
+        for result in results:
             torch.testing.assert_close(_stack(result), expected, rtol=1e-4, atol=1e-4)
         if backward:
             torch.testing.assert_close(side(run_op)(), side(plain)(), rtol=1e-3, atol=1e-3)
