@@ -33,18 +33,18 @@ def lookup_cases(search: Search, device: torch.device, quick: bool) -> Iterator[
     sids, _ = zipf_sids(workload.items, workload.vocab, workload.depth, exponent=workload.exponent)
     yield _build_case(search, sids.to(device))
 
-    wanted = sids[torch.randint(len(sids), (count,), generator=random)]
-    wanted[::2, -1] = torch.randint(workload.vocab, (len(wanted[::2]),), generator=random)
-    wanted = wanted.to(device)
+    queries = sids[torch.randint(len(sids), (count,), generator=random)]
+    queries[::2, -1] = torch.randint(workload.vocab, (len(queries[::2]),), generator=random)
+    queries = queries.to(device)
     yield _case(
         "trie_find",
         f"{count} SIDs {workload}",
-        (*arrays, wanted),
-        lambda: trie.find(wanted),
-        float(wanted.nbytes + 4 * count),
+        (*arrays, queries),
+        lambda: trie.find(queries),
+        float(queries.nbytes + 4 * count),
     )
 
-    nodes = trie.find(wanted[:1024, :1])
+    nodes = trie.find(queries[:1024, :1])
     yield _case(
         "trie_items",
         f"{len(nodes)} nodes of level 1 {workload}",
@@ -140,14 +140,14 @@ def _filter_cases(
     rows, each = sizes
     device = trie.device
     is_kept = (torch.rand(trie.num_items, generator=random) < 0.1).to(device)
-    kept = trie.item_ids[is_kept]
-    one_row = torch.tensor([0, len(kept)], device=device)
+    allowed_ids = trie.item_ids[is_kept]
+    one_row = torch.tensor([0, len(allowed_ids)], device=device)
     yield _case(
         "trie_mask",
-        f"{len(kept)} ids {shape}",
-        (trie.item_ids, trie.id_order, kept, one_row, True, False),
-        lambda: trie.mask(keep=kept),
-        float(kept.nbytes + trie.num_items / 8),
+        f"{len(allowed_ids)} ids {shape}",
+        (trie.item_ids, trie.id_order, allowed_ids, one_row, True, False),
+        lambda: trie.mask(keep=allowed_ids),
+        float(allowed_ids.nbytes + trie.num_items / 8),
     )
     seen = torch.randint(trie.num_items, (rows * each,), generator=random).to(device)
     offsets = torch.arange(0, rows * each + 1, each, device=device)
