@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -10,6 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from recops_models.data.checks import repeats
+from recops_models.data.columns import BoolArray
+from recops_models.data.vocabulary import distinct
 
 _ROWS = 1 << 21
 _MOST = 256
@@ -74,15 +76,36 @@ class Partitions:
                 names = [name for name in records.dtype.names or () if name != _ROW]
                 marks = np.zeros(len(records), dtype=bool)
                 if whole_rows:
-                    marks = repeats([records[name] for name in names], np.arange(len(records)))
+                    columns = [np.ascontiguousarray(records[name]) for name in names]
+                    marks = _repeated_rows(columns)
                 pairs = _distinct_pairs(records["user_id"], records["item_id"])
                 yield Repetition(records[_ROW][marks], pairs)
             path.unlink()
 
 
+def _repeated_rows(columns: Sequence[NDArray[Any]]) -> BoolArray:
+    """Mark the rows that equal an earlier row in every column.
+
+    Only rows that share a hash are compared.
+    """
+    mixed = np.zeros(len(columns[0]), dtype=np.uint64)
+    for values in columns:
+        bits = (values + 0).astype(np.float64) if values.dtype.kind == "f" else values
+        mixed = (mixed ^ bits.view(np.uint64)) * _MULTIPLIER
+        mixed ^= mixed >> np.uint64(29)
+    order = np.argsort(mixed, kind="stable")
+    is_same = mixed[order[1:]] == mixed[order[:-1]]
+    shares = np.zeros(len(mixed), dtype=bool)
+    shares[order[1:][is_same]] = shares[order[:-1][is_same]] = True
+    return repeats(columns, np.flatnonzero(shares))
+
+
 def _distinct_pairs(user: NDArray[np.int64], item: NDArray[np.int64]) -> int:
     if not len(user):
         return 0
+    width = int(item.max()) + 1
+    if (int(user.max()) + 1) * width < 2**63:
+        return len(distinct(user * width + item))
     order = np.lexsort((item, user))
     user, item = user[order], item[order]
     return 1 + int(((user[1:] != user[:-1]) | (item[1:] != item[:-1])).sum())

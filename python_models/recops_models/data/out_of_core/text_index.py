@@ -44,8 +44,10 @@ class TextIndex:
             for at in range(0, len(chunk), _ROWS)
         ]
         hashes = np.concatenate(parts) if parts else np.empty(0, dtype=np.uint64)
-        rows = np.searchsorted(self._hashes, hashes).clip(max=len(self._hashes) - 1)
-        positions: NDArray[np.int64] = self._positions[rows]
+        # Sorted queries read the hashes in order, which is several times faster.
+        queries, query = np.unique(hashes, return_inverse=True)
+        rows = np.searchsorted(self._hashes, queries).clip(max=len(self._hashes) - 1)
+        positions: NDArray[np.int64] = self._positions[rows][query]
         return positions
 
     def _hash(self, strings: pa.StringArray) -> NDArray[np.uint64]:
