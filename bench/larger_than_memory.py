@@ -5,8 +5,8 @@ and prints one JSON record, which ``--record`` appends to a file::
 
     python bench/larger_than_memory.py import --rows 100_000_000 --folder /scratch/events
     python bench/larger_than_memory.py clicks --rows 100_000_000 --folder /scratch/clicks
-    python bench/larger_than_memory.py tokenize --megabytes 10_000 --folder /scratch/vectors
-    python bench/larger_than_memory.py trie --items 20_000_000 --folder /scratch/trie
+    python bench/larger_than_memory.py tokenize --rows 20_000_000 --folder /scratch/vectors
+    python bench/larger_than_memory.py trie --rows 20_000_000 --folder /scratch/trie
 
 Peak memory is the kernel's record of resident memory (``VmHWM``) of the process. It includes pages
 of mapped files, such as the libraries.
@@ -157,11 +157,11 @@ def run_clicks(folder: Path, rows: int) -> Iterator[dict[str, object]]:
         write_rows(folder / f"{part}.parquet", count, clicks)
     features = {
         "features": [
-            {"kind": "categorical", "name": "user", "rare_count": 2},
-            {"kind": "categorical", "name": "item"},
-            {"kind": "categorical", "name": "category"},
-            {"kind": "numeric", "name": "price"},
-            {"kind": "sequence", "name": "history", "max_len": 20, "share_embedding": "item"},
+            {"name": "user", "type": "categorical", "min_count": 2},
+            {"name": "item", "type": "categorical"},
+            {"name": "category", "type": "categorical"},
+            {"name": "price", "type": "numeric"},
+            {"name": "history", "type": "sequence", "max_len": 20, "share_embedding": "item"},
         ],
         "label": "label",
         "group": None,
@@ -175,14 +175,57 @@ def run_clicks(folder: Path, rows: int) -> Iterator[dict[str, object]]:
     yield {"name": "clicks", "rows": rows, "bytes": size, **result}
 
 
+def run_tokenize(folder: Path, rows: int) -> Iterator[dict[str, object]]:
+    """Fit residual k-means to generated vectors in one pass of mini-batches, and encode them."""
+    path = folder / "vectors.parquet"
+    write_rows(path, rows, vectors)
+    size = path.stat().st_size
+    settings = ("--stream", "--set", "iterations=1", "--set", "batch=16384", "--force")
+    out = str(folder / "sids")
+    result = measured(recops("tokenize", "--vectors", str(path), "--out", out, *settings))
+    yield {"name": "tokenize", "rows": rows, "bytes": size, **result}
+
+
+TRIE = """
+import json, re, sys, time
+from pathlib import Path
+import torch, recops
+torch.manual_seed(0)
+items, levels, codes = int(sys.argv[1]), 4, 2048
+# Tokens by a power law: the most frequent code has two percent of the items.
+sids = torch.rand(items, levels).pow_(2).mul_(codes).int()
+started = time.perf_counter()
+trie = recops.SidTrie.from_sids(sids, vocab_sizes=codes)
+seconds = time.perf_counter() - started
+peak = re.search(r"VmHWM:\\s*(\\d+) kB", Path("/proc/self/status").read_text())[1]
+print(json.dumps({"seconds": round(seconds, 2), "peak_mb": int(peak) // 1024,
+                  "trie_mb": trie.nbytes // 2**20, "nodes": trie.num_nodes}))
+"""
+
+
+def run_trie(folder: Path, rows: int) -> Iterator[dict[str, object]]:
+    """Build tries of several sizes, up to ``rows`` items of four levels."""
+    for share in (20, 10, 4, 2, 1):
+        items = rows // share
+        command = [sys.executable, "-c", TRIE, str(items)]
+        output = subprocess.run(command, capture_output=True, check=True, text=True).stdout
+        yield {"name": "trie", "rows": items, **json.loads(output)}
+
+
 def main() -> None:
+    """Run the measurement that the command line names."""
+    runs = {
+        "import": run_import,
+        "clicks": run_clicks,
+        "tokenize": run_tokenize,
+        "trie": run_trie,
+    }
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("name", choices=["import", "clicks", "tokenize", "trie"])
+    parser.add_argument("name", choices=list(runs))
     parser.add_argument("--folder", type=Path, required=True)
     parser.add_argument("--rows", type=int, default=1_000_000)
     parser.add_argument("--record", type=Path)
     arguments = parser.parse_args()
-    runs = {"import": run_import, "clicks": run_clicks}
     for record in runs[arguments.name](arguments.folder, arguments.rows):
         print(json.dumps(record))
         if arguments.record is not None:
