@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from recops_models.api.tokenizing import SemanticIds, tokenize
     from recops_models.api.training import train
     from recops_models.data.dataset import Dataset
+    from recops_models.data.impressions import read_impressions
 
 _EXPORTS = {
     "api.diagnosing": ("Diagnosis", "diagnose"),
@@ -25,6 +26,7 @@ _EXPORTS = {
     "api.tokenizing": ("SemanticIds", "tokenize"),
     "api.training": ("train",),
     "data.dataset": ("Dataset",),
+    "data.impressions": ("read_impressions",),
 }
 _MODULE_OF = {name: module for module, names in _EXPORTS.items() for name in names}
 
@@ -36,6 +38,7 @@ __all__ = [
     "diagnose",
     "load",
     "load_data",
+    "read_impressions",
     "reproduce",
     "tokenize",
     "train",

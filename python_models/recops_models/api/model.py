@@ -17,6 +17,8 @@ from recops_models.settings import JsonObject
 from recops_models.training.device import AUTO, resolve_device
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     import numpy as np
     from numpy.typing import NDArray
 
@@ -188,6 +190,10 @@ class Model:
         candidates: Frame | None = None,
         where: str | None = None,
         exclude_seen: bool | None = None,
+        explore: str | Mapping[str, object] | None = None,
+        seed: int = 0,
+        log: str | Path | None = None,
+        log_time: float | None = None,
     ) -> Frame:
         """Return the ``k`` best items of each user.
 
@@ -208,14 +214,27 @@ class Model:
                 :mod:`recops_models.data.where`.
             exclude_seen: leave out the items of the user's history; None: unless the data keeps
                 repeats.
+            explore: exploration, such as ``"epsilon=0.1"`` or ``{"softmax": 0.05}``, see
+                :class:`~recops_models.exploration.explore_config.ExploreConfig`; None: none, also
+                for an AGE model.
+            seed: seed of the exploration; use a different one for every visit of a user.
+            log: folder to which the lists are added before they are returned, see
+                :mod:`recops_models.data.impressions`.
+            log_time: time of the impressions in seconds since the epoch; None: now.
 
         Returns:
             Frame with ``user_id``, ``rank`` i64 from 1, ``item_id`` and ``score`` f32. The score of
-            a click model is a probability, that of a generative model a log-probability.
+            a click model is a probability, that of a generative model a log-probability. With
+            ``explore`` also ``plain_score`` f32, the model's score, and ``explored``, whether the
+            item is not among the k best. ``propensity`` f64 is the probability of the item given
+            the earlier ones of its list; it is missing if a policy with random scores always takes
+            the best one.
 
         Raises:
             DataError: a column is missing, an id is unknown or unreadable, or a condition is unfit.
-            ValueError: ``k`` is below 1, or a user has no events.
+            OSError: the log cannot be written; it then has no impression of this call.
+            ValueError: ``k`` is below 1, a user has no events, an exploration is invalid or does
+                not fit the model, or ``log`` has no propensities to write.
         """
         from recops_models.api.recommending import recommend
 
@@ -229,6 +248,10 @@ class Model:
             candidates=candidates,
             where=where,
             exclude_seen=exclude_seen,
+            explore=explore,
+            seed=seed,
+            log=log,
+            log_time=log_time,
         )
 
     def score(self, frame: Frame, *, histories: Frame | None = None) -> NDArray[np.float32]:

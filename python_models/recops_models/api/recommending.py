@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import warnings
-from typing import Protocol
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 import pyarrow as pa
@@ -23,14 +25,25 @@ from recops_models.data.vocabulary import distinct
 from recops_models.generative.ranker import Ranking
 from recops_models.recipes.answers import Answers, RequestItems
 from recops_models.recipes.answers_of import answers_of
+from recops_models.recipes.impression_log import ImpressionLog
 from recops_models.recipes.job import Job
+from recops_models.recipes.ranking_table import ranking_table
 from recops_models.recipes.request_events import RequestEvents
 from recops_models.recipes.similar_items import similar_items
 from recops_models.training.example_config import ExampleConfig
 
+if TYPE_CHECKING:
+    from recops_models.recipes.exploring import Explorer
+
 
 class CatalogueModel(Protocol):
-    """Trained model with the data of its catalogue."""
+    """Trained model with the data of its catalogue.
+
+    Attributes:
+        folder: the model's files.
+    """
+
+    folder: Path
 
     @property
     def module(self) -> nn.Module:
@@ -64,14 +77,24 @@ def recommend(
     candidates: Frame | None,
     where: str | None,
     exclude_seen: bool | None,
+    explore: str | Mapping[str, object] | None,
+    seed: int,
+    log: str | Path | None,
+    log_time: float | None,
 ) -> Frame:
     """Return recommendations; see :meth:`recops_models.api.model.Model.recommend`."""
     if k < 1:
         raise ValueError(f"recommend: k must be 1 or more, got {k}")
     if exclude_seen is None:
         exclude_seen = model.data.repeats == "drop"
+    if log is None and log_time is not None:
+        raise ValueError("recommend: log_time requires log")
     reader = Reader("recommend", model.data)
     answers, events = _requests(model, reader, users, histories, candidates)
+    explorer = None if explore is None else _explorer(answers, explore, seed)
+    record = None
+    if log is not None:
+        record = ImpressionLog.of(Path(log), model.folder, model.job, explorer, log_time)
     chosen = _allowed(reader, allowed, candidates, events.keys)
     if where is not None:
         rows = items_where(events.dataset, where)
@@ -84,9 +107,16 @@ def recommend(
     hidden = [torch.cat(pair) for pair in zip(refused, events.seen_items(), strict=True)]
     items = RequestItems(hidden if exclude_seen else refused, chosen)
     length = min(k, events.dataset.items.num_rows)
-    ranking = answers.rank(events, items, length)
+    keys = entity_keys(events.dataset, "item")
+    if explorer is None:
+        ranking = answers.rank(events, items, length)
+        table = ranking_table(ranking, events.keys, keys)
+    else:
+        ranking, table = explorer.table(events, items, length, keys)
     _warn_of_short_lists(ranking, events, items, k, exclude_seen)
-    table = _table(ranking, events, entity_keys(events.dataset, "item"))
+    if record is not None:
+        record.write(table)
+    table = table.rename_columns(["user_id", "rank", "item_id", *table.column_names[3:]])
     return from_arrow(table, _library(model.data, users, histories, candidates))
 
 
@@ -168,6 +198,13 @@ def _requests(
     return answers, events
 
 
+def _explorer(answers: Answers, explore: str | Mapping[str, object], seed: int) -> Explorer:
+    from recops_models.exploration.explore_config import ExploreConfig
+    from recops_models.recipes.exploring import Explorer
+
+    return Explorer(answers, ExploreConfig.of(explore), seed)
+
+
 def _of_users(reader: Reader, histories: pa.Table, users: IdsLike) -> pa.Table:
     asked = reader.ids(users, "users", "user_id")
     users_of_events = reader.ids(histories["user_id"], "histories", "user_id")
@@ -227,18 +264,6 @@ def _warn_of_short_lists(
         f"recommend: {int(is_short.sum()):,} of {len(counts):,} users have fewer than {k} items; "
         f"user {events.keys[user].as_py()!r} has {int(counts[user])}: {', '.join(reasons)}",
         stacklevel=4,
-    )
-
-
-def _table(ranking: Ranking, events: RequestEvents, item_ids: pa.ChunkedArray) -> pa.Table:
-    row, column = (ranking.items >= 0).nonzero(as_tuple=True)
-    return pa.table(
-        {
-            "user_id": events.keys.take(pa.array(row.numpy())),
-            "rank": pa.array(column.numpy() + 1),
-            "item_id": item_ids.take(pa.array(ranking.items[row, column].numpy())),
-            "score": pa.array(ranking.scores[row, column].float().numpy()),
-        }
     )
 
 

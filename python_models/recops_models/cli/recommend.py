@@ -18,7 +18,9 @@ from recops_models.cli.request_filters import RequestFilters
 from recops_models.printable import printable
 
 if TYPE_CHECKING:
+    from recops_models.exploration.explore_config import ExploreConfig
     from recops_models.recipes.answers import RequestItems
+    from recops_models.recipes.impression_log import ImpressionLog
     from recops_models.recipes.recommending import ReadyModel
     from recops_models.recipes.request_events import RequestEvents
 
@@ -94,6 +96,15 @@ def recommend(
             show_default=False,
         ),
     ] = None,
+    explore: Annotated[
+        str | None,
+        typer.Option(
+            help="Exploration, such as `epsilon=0.1` or `softmax=0.05`, with `policy=NAME`, "
+            "`pool=N` and `draws=N`.",
+            metavar="SETTINGS",
+            show_default=False,
+        ),
+    ] = None,
     plain: Annotated[
         bool, typer.Option("--plain", help="AGE: rank by click probability, without exploration.")
     ] = False,
@@ -102,9 +113,24 @@ def recommend(
         typer.Option(
             min=0,
             max=LARGEST_SEED,
-            help="AGE: seed of the exploration. Use another one for every visit of a user.",
+            help="Seed of the exploration. Use another one for every visit of a user.",
         ),
     ] = 0,
+    log: Annotated[
+        Path | None,
+        typer.Option(
+            help="Folder to add the impressions to, for `recops data import impressions`.",
+            show_default=False,
+        ),
+    ] = None,
+    log_time: Annotated[
+        str | None,
+        typer.Option(
+            help="Time of the impressions, as `2026-01-31 08:00` or in seconds since the epoch. "
+            "Default: now.",
+            show_default=False,
+        ),
+    ] = None,
     data: NewerDataOption = None,
     device: DeviceOption = "auto",
     timing: Annotated[
@@ -120,6 +146,11 @@ def recommend(
     AGE explores: its ranking scores reward uncertainty. `explored` marks items that the list
     without exploration lacks, and the file also has `plain_score`, the click probability. The same
     seed gives the same lists; `--plain` ranks by click probability.
+
+    `--explore` lets every model explore: `epsilon=0.1` fills a tenth of the places at random, and
+    `softmax=T` draws the items by exp(score / T). `propensity` is then the probability of an item
+    given the earlier ones of its list. `policy=ts` and others rank by the scores of that policy.
+    `--log` adds the lists to a folder, completely or not at all.
 
     A click model scores the whole catalogue for each user; its scores are probabilities. With
     `--new-items`, UniRec also decodes items that were not in training, with the codes of its
@@ -139,6 +170,8 @@ def recommend(
     Example: `recops recommend runs/unirec --users all --out lists.parquet`
     """
     _check_usage(user, users, out, timing)
+    exploration = _exploration(explore, plain)
+    timestamp = _log_time(log, log_time)
     filters = RequestFilters(allowed, banned, candidates, where)
     job, model, dataset = open_trained(folder, device=device, data=data)
 
@@ -147,10 +180,21 @@ def recommend(
 
     if not isinstance(dataset, Dataset):
         raise ValueError(f"{job.data} has examples, but no catalogue to recommend from")
-    exploration_seed = None if plain else seed
     ready = ready_model(
-        folder, job, model, dataset, new_items=new_items, scene=task, seed=exploration_seed
+        folder,
+        job,
+        model,
+        dataset,
+        new_items=new_items,
+        scene=task,
+        seed=None if plain else seed,
+        explore=exploration,
     )
+    record = None
+    if log is not None:
+        from recops_models.recipes.impression_log import ImpressionLog
+
+        record = ImpressionLog.of(log, folder, job, ready.explorer, timestamp)
     if users is not None:
         from recops_models.recipes.requested_users import requested_users
 
@@ -161,9 +205,9 @@ def recommend(
     events = ready.requests(asked)
     items = filters.items(events, ready.catalogue) if filters else None
     if out is not None:
-        _write(ready, events, k, out, items)
+        _write(ready, events, k, out, items, record)
         return
-    _show(ready, events, k, items)
+    _show(ready, events, k, items, record)
     if timing:
         from recops_models.cli.request_timing import request_timing
 
@@ -185,12 +229,54 @@ def _check_usage(user: str | None, users: str | None, out: Path | None, timing: 
         raise typer.BadParameter(f"--out must be a file in an existing folder, got {out}")
 
 
-def _show(ready: ReadyModel, events: RequestEvents, k: int, items: RequestItems | None) -> None:
-    """Print one user's list."""
+def _exploration(explore: str | None, plain: bool) -> ExploreConfig | None:
+    if explore is None:
+        return None
+    if plain:
+        raise typer.BadParameter("--explore and --plain exclude each other")
+    from recops_models.exploration.explore_config import ExploreConfig
+
+    try:
+        return ExploreConfig.parse(explore)
+    except ValueError as error:
+        raise typer.BadParameter(str(error)) from error
+
+
+def _log_time(log: Path | None, text: str | None) -> float | None:
+    """Return the time of the impressions; None: now."""
+    if log is not None:
+        from recops_models.data.impressions import check_log
+
+        check_log(log)
+    if text is None:
+        return None
+    if log is None:
+        raise typer.BadParameter("--log-time requires --log")
+    import pyarrow as pa
+
+    from recops_models.data.times import parse_times
+
+    times, faults = parse_times(pa.chunked_array([[text]]), "--log-time", None)
+    for reason, rows in faults:
+        if rows.any():
+            raise typer.BadParameter(f"{reason}: {text}")
+    return float(times[0])
+
+
+def _show(
+    ready: ReadyModel,
+    events: RequestEvents,
+    k: int,
+    items: RequestItems | None,
+    log: ImpressionLog | None,
+) -> None:
+    """Print one user's list, after it is in the log."""
     from rich.console import Console
     from rich.table import Table
 
     lists = ready.lists(events, k, items=items)
+    if log is not None:
+        log.write(lists)
     titles = ready.titles(lists["item"])
     explores = "explored" in lists.column_names
     table = Table("", "score", "item", "title", box=None, pad_edge=False)
@@ -205,7 +291,12 @@ def _show(ready: ReadyModel, events: RequestEvents, k: int, items: RequestItems 
 
 
 def _write(
-    ready: ReadyModel, events: RequestEvents, k: int, out: Path, items: RequestItems | None
+    ready: ReadyModel,
+    events: RequestEvents,
+    k: int,
+    out: Path,
+    items: RequestItems | None,
+    log: ImpressionLog | None,
 ) -> None:
     """Write the lists of many users to a file."""
     from rich.console import Console
@@ -219,5 +310,5 @@ def _write(
         table = ready.lists(
             events, k, items=items, answered=lambda count: bars.advance(task, count)
         )
-    write_table(out, table)
+    write_table(out, table, before_rename=lambda: None if log is None else log.write(table))
     typer.echo(f"{table.num_rows:,} items for {len(events.users):,} users in {out}")

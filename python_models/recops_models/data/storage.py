@@ -9,7 +9,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -79,12 +79,16 @@ class RowGroups:
 
 
 @contextmanager
-def new_table(path: Path, schema: pa.Schema) -> Iterator[RowGroups]:
+def new_table(
+    path: Path, schema: pa.Schema, *, before_rename: Callable[[], object] = lambda: None
+) -> Iterator[RowGroups]:
     """Open a sealed Parquet file for writing, table by table; memory holds one row group.
 
     Args:
         path: the file; an existing one is replaced when the block ends without an error.
         schema: names and types of the columns.
+        before_rename: called when the content is complete in a temporary file. If it raises an
+            error, ``path`` does not change.
     """
     plain = schema.remove_metadata()
     with new_file(path) as file:
@@ -93,11 +97,14 @@ def new_table(path: Path, schema: pa.Schema) -> Iterator[RowGroups]:
             yield rows
             rows.finish()
         seal_file(file)
+        before_rename()
 
 
-def write_table(path: Path, table: pa.Table) -> None:
-    """Write an Arrow table as one sealed Parquet file."""
-    with new_table(path, table.schema) as rows:
+def write_table(
+    path: Path, table: pa.Table, *, before_rename: Callable[[], object] = lambda: None
+) -> None:
+    """Write an Arrow table as one sealed Parquet file; see :func:`new_table`."""
+    with new_table(path, table.schema, before_rename=before_rename) as rows:
         rows.add(table)
 
 

@@ -14,6 +14,7 @@ from recops_models.click.age import Age
 from recops_models.click.age_scores import AgeScores, Exploration
 from recops_models.click.model import ClickModel
 from recops_models.examples.batch import Batch
+from recops_models.exploration.drawing import draw_lists, list_propensities
 from recops_models.exploration.gradient_scoring import GradientScoring
 from recops_models.exploration.scoring import (
     AgeScoring,
@@ -72,8 +73,8 @@ class Policy:
     Off-policy evaluation needs propensities. They are exact if scores are not random (greedy,
     ε-greedy, softmax, an ensemble's upper bound). Otherwise, those of a :class:`Choice` are
     conditional on the draw. Estimates for policies that share the draw are unbiased with them,
-    others are not. In that case, log :meth:`propensities` instead, with ε > 0 in the selection, so
-    that none is 0.
+    others are not. In that case, log :meth:`propensities` or :meth:`list_propensities` instead,
+    with ε > 0 in the selection, so that none is 0.
 
     Args:
         scoring: rates candidates.
@@ -126,16 +127,50 @@ class Policy:
         scores = self._scores(batch, seed, impressions, remaining.shape)
         # Keys of three ids: none of a mask, which has one or two.
         draws = uniform(keys_of(seed, user, user, user), k)
-        items, propensity = [], []
-        for position in range(k):
-            share = self.selection.probabilities(scores, remaining)
-            item = _draw(share, draws[:, position])
-            items.append(item)
-            propensity.append(share.gather(1, item[:, None]).squeeze(1))
-            remaining = remaining.scatter(1, item[:, None], False)
-        return Choice(
-            torch.stack(items, 1), torch.stack(propensity, 1), scores, not self.scoring.drawn
-        )
+        items, propensity = draw_lists(self.selection, scores, remaining, draws)
+        return Choice(items, propensity, scores, not self.scoring.drawn)
+
+    def list_propensities(
+        self,
+        batch: Batch,
+        items: Tensor,
+        *,
+        seed: int,
+        draws: int = 64,
+        candidates: int | None = None,
+        available: Tensor | None = None,
+        impressions: Tensor | None = None,
+    ) -> Tensor:
+        """Return the probability of each item of given lists, given the earlier ones of its list.
+
+        If scores are random, the probability of the first j items is the mean of the exact ones
+        given each of ``draws`` draws of the scores. The result is the ratio of consecutive means:
+        consistent in ``draws``, and unbiased for the first position. Without ε > 0 or a softmax it
+        may be 0.
+
+        Args:
+            batch: see :meth:`choose`.
+            items: ``[R, k]`` i64, indices into each user's available candidates, without
+                repetition.
+            seed: see :meth:`propensities`.
+            draws: see :meth:`propensities`.
+            candidates: see :meth:`choose`.
+            available: see :meth:`choose`.
+            impressions: see :meth:`choose`.
+
+        Returns:
+            ``[R, k]`` f64.
+        """
+        remaining, _ = self._requests(batch, candidates, available)
+        seeds = self._draw_seeds(seed, draws)
+        device = remaining.device
+        joint = torch.zeros(items.shape, dtype=widest_dtype(device), device=device)
+        for draw_seed in seeds:
+            scores = self._scores(batch, draw_seed, impressions, remaining.shape)
+            joint += list_propensities(self.selection, scores, remaining, items).cumprod(1)
+        joint = joint / len(seeds)
+        before = torch.cat([torch.ones_like(joint[:, :1]), joint[:, :-1]], 1)
+        return torch.where(before > 0, joint / before, before)
 
     def propensities(
         self,
@@ -162,17 +197,21 @@ class Policy:
             available: see :meth:`choose`.
             impressions: see :meth:`choose`.
         """
-        if draws < 1:
-            raise ValueError(f"Policy: draws must be ≥ 1, got {draws}")
         remaining, _ = self._requests(batch, candidates, available)
-        keys = keys_of(seed, torch.arange(draws if self.scoring.drawn else 1))
-        seeds = [int(key) for key in keys]
+        seeds = self._draw_seeds(seed, draws)
         device = remaining.device
         total = torch.zeros(remaining.shape, dtype=widest_dtype(device), device=device)
         for draw_seed in seeds:
             scores = self._scores(batch, draw_seed, impressions, remaining.shape)
             total += self.selection.probabilities(scores, remaining)
         return total / len(seeds)
+
+    def _draw_seeds(self, seed: int, draws: int) -> list[int]:
+        """Return the seeds of independent draws of the scores; one if they are not random."""
+        if draws < 1:
+            raise ValueError(f"Policy: draws must be ≥ 1, got {draws}")
+        keys = keys_of(seed, torch.arange(draws if self.scoring.drawn else 1))
+        return [int(key) for key in keys]
 
     def _requests(
         self, batch: Batch, candidates: int | None, available: Tensor | None
@@ -250,17 +289,3 @@ def named_policy(
         case _:
             raise ValueError(f"named_policy: no policy {name!r}; available: {', '.join(POLICIES)}")
     return Policy(scoring, selection or Greedy())
-
-
-def _draw(probability: Tensor, u: Tensor) -> Tensor:
-    """Return the index ``[R]`` i64 at which a row's running sum passes ``u[row]``.
-
-    Args:
-        probability: ``[R, C]``.
-        u: ``[R]``, uniform on (0, 1).
-    """
-    total = probability.cumsum(1)
-    index = torch.searchsorted(total, u[:, None] * total[:, -1:], right=True).squeeze(1)
-    # Rounding must not select an item after the last one of positive probability.
-    last = probability.shape[1] - 1 - (probability > 0).flip(1).int().argmax(1)
-    return torch.minimum(index, last)

@@ -18,7 +18,7 @@ from recops_models.recipes.request_events import RequestEvents
 from recops_models.training.device import device_of, to_device, to_host
 from recops_models.training.example_config import ExampleConfig
 
-_CANDIDATES = 4096
+CANDIDATES = 4096
 """Candidates per batch; a model may copy the history for each of them."""
 
 
@@ -45,7 +45,7 @@ class ClickAnswers(Answers):
             scores = torch.full((num_items,), -torch.inf)
             if allowed is None or len(allowed):
                 batch = to_device(candidates.shown_to(user, allowed), device_of(self.model))
-                logits = torch.cat([self.model(part) for part in batch.split(_CANDIDATES)])
+                logits = torch.cat([self.model(part) for part in batch.split(CANDIDATES)])
                 shown = slice(None) if allowed is None else allowed
                 scores[shown] = to_host(logits.float().sigmoid())
             yield top_unseen(scores[None], [items.banned[row]], k)

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -24,8 +25,12 @@ from recops_models.recipes.job import Job
 from recops_models.recipes.ranking_table import ranking_table
 from recops_models.recipes.request_events import RequestEvents
 
+if TYPE_CHECKING:
+    from recops_models.exploration.explore_config import ExploreConfig
+    from recops_models.recipes.exploring import Explorer
+
 _EXPLORING = "age"
-"""Name of the model whose lists explore; other models need no import of its class."""
+"""Name of the model whose lists explore by default; others need no import of its class."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -50,14 +55,14 @@ class ReadyModel:
         model: the model, over all items.
         answers: the answers of the model.
         new_items: items that were not in training.
-        seed: seed of exploring lists; None: lists do not explore.
+        explorer: exploration of lists; None: lists do not explore.
     """
 
     dataset: Dataset
     model: nn.Module
     answers: Answers
     new_items: NewItems | None = None
-    seed: int | None = None
+    explorer: Explorer | None = None
 
     @cached_property
     def item_ids(self) -> pa.ChunkedArray:
@@ -105,8 +110,8 @@ class ReadyModel:
     ) -> pa.Table:
         """Return a table of the ``k`` best items of each request.
 
-        See :func:`~.ranking_table.ranking_table`. With a ``seed`` the columns are those of
-        :func:`~.exploring.exploring_table`.
+        See :func:`~.ranking_table.ranking_table`. With an ``explorer`` the columns are those of
+        :meth:`.exploring.Explorer.table`.
 
         A ranker processes a batch of requests at once. Rounding depends on the size of a matrix
         product, so a score may differ by about 1e-6 of its value from that of a single request.
@@ -121,16 +126,9 @@ class ReadyModel:
         """
         items = items or RequestItems(events.hidden_items())
         k = min(k, len(self.item_ids))
-        if self.seed is not None:
-            from recops_models.recipes.click_answers import ClickAnswers
-            from recops_models.recipes.exploring import exploring_lists, exploring_table
-
-            assert isinstance(self.answers, ClickAnswers)
-            finished = []
-            for each in exploring_lists(self.answers, events, items, k, seed=self.seed):
-                finished.append(each)
-                answered(1)
-            return exploring_table(finished, events.keys, self.item_ids)
+        if self.explorer is not None:
+            _, table = self.explorer.table(events, items, k, self.item_ids, answered=answered)
+            return table
         rankings = []
         for ranking in self.answers.batches(events, items, k):
             rankings.append(ranking)
@@ -147,6 +145,7 @@ def ready_model(
     new_items: Path | None = None,
     scene: str | None = None,
     seed: int | None = None,
+    explore: ExploreConfig | None = None,
 ) -> ReadyModel:
     """Prepare a model of :func:`~recops_models.recipes.trained.load_trained` for recommendations.
 
@@ -158,12 +157,14 @@ def ready_model(
         new_items: a file of new items; see
             :func:`~recops_models.recipes.new_items.insert_new_items`.
         scene: current scene of all users; None: the scene of each user's last event.
-        seed: seed of exploration; None, or a model other than AGE: lists do not explore.
+        seed: seed of exploration; None: lists do not explore.
+        explore: exploration of the lists; None: AGE explores by its own scores, and other models
+            do not explore.
 
     Raises:
         DataError: the file of new items is unfit.
         ValueError: new items or a scene for a model that takes none; unknown scene; the model
-            recommends nothing.
+            recommends nothing, or does not fit the policy of ``explore``.
     """
     new = None
     if new_items is not None or scene is not None:
@@ -177,7 +178,13 @@ def ready_model(
             model, new = inserted.live.model, NewItems(inserted.table, inserted.titles)
     dataset = job.recipe.catalogue(dataset, job.parts)
     answers = answers_of(job, model, dataset, scene=scene)
-    return ReadyModel(dataset, model, answers, new, seed if job.model == _EXPLORING else None)
+    explorer = None
+    if seed is not None and (explore is not None or job.model == _EXPLORING):
+        from recops_models.exploration.explore_config import ExploreConfig
+        from recops_models.recipes.exploring import Explorer
+
+        explorer = Explorer(answers, explore or ExploreConfig(), seed)
+    return ReadyModel(dataset, model, answers, new, explorer)
 
 
 def _with_new(dataset: Dataset, new: pa.Table) -> Dataset:

@@ -143,6 +143,10 @@ def test_an_interrupt_keeps_the_old_file(
         (["--users", "all", "--out", "l.csv"], "--out must end in .parquet, got l.csv"),
         (["--users", "all", "--out", "no/l.parquet"], "--out must be a file in an existing folder"),
         (["--users", "all", "--out", "l.parquet", "--timing"], "--timing requires --user"),
+        (["--user", "3", "--explore", "eps=0.1"], "explore: no setting 'eps'; available: epsilon"),
+        (["--user", "3", "--explore", "epsilon=1", "--plain"], "--plain exclude each other"),
+        (["--user", "3", "--log-time", "2026-01-31"], "--log-time requires --log"),
+        (["--user", "3", "--log", "l", "--log-time", "noon"], "--log-time"),
     ],
 )
 def test_bad_usage_is_refused_before_reading_the_model(
@@ -276,3 +280,80 @@ def test_unfit_filters_are_one_line(
     error = capsys.readouterr().err
     assert message in error
     assert error.count("\n") == 1
+
+
+@pytest.mark.parametrize("model", ["popularity", "unirec", "din"])
+def test_every_model_explores_and_logs_its_propensities(
+    model: str, trained: Callable[[str], str], tmp_path: Path
+) -> None:
+    folder, lists = trained(model), tmp_path / "lists.parquet"
+    command = ["recommend", folder, "--users", "all", "--out", str(lists), "-k", "3"]
+    explore = ["--explore", "epsilon=0.4", "--seed", "5", "--log", str(tmp_path / "log")]
+    assert run([*command, *explore, "--log-time", "2026-01-31 08:00"]) == 0
+    table = read_table(lists)
+    with pytest.warns(UserWarning, match="fewer than 30 items"):
+        full = rm.load(folder).recommend(k=30)
+    ranked = dict[int, list[int]]()
+    for user, item in zip(full["user_id"].to_pylist(), full["item_id"].to_pylist(), strict=True):
+        ranked.setdefault(user, []).append(item)
+    left = {user: list(items) for user, items in ranked.items()}
+    assert table["explored"].to_pylist() == [
+        item not in ranked[user][:3]
+        for user, item in zip(table["user"].to_pylist(), table["item"].to_pylist(), strict=True)
+    ]
+    best = 0
+    for row in table.to_pylist():
+        remaining = left[row["user"]]
+        is_best = remaining[0] == row["item"]
+        best += is_best
+        assert row["propensity"] == pytest.approx(0.6 * is_best + 0.4 / len(remaining))
+        assert row["score"] == row["plain_score"]
+        remaining.remove(row["item"])
+    assert 0.55 < best / table.num_rows < 0.75
+    logged = rm.read_impressions(tmp_path / "log")
+    assert set(logged["timestamp"].to_pylist()) == {1769846400}
+    assert logged["policy"].unique().to_pylist() == ["epsilon=0.4"]
+    assert logged["model"][0].as_py().startswith(f"{model}@")
+    key = ["user_id", "position", "item_id", "score", "propensity"]
+    names = {"user": "user_id", "place": "position", "item": "item_id"}
+    shown = table.rename_columns([names.get(name, name) for name in table.column_names])
+    order = [("user_id", "ascending"), ("position", "ascending")]
+    assert logged.select(key).sort_by(order).equals(shown.select(key).sort_by(order))
+    python = rm.load(folder).recommend(k=3, explore={"epsilon": 0.4}, seed=5)
+    assert python["propensity"].to_pylist() == table["propensity"].to_pylist()
+    assert python["item_id"].to_pylist() == table["item"].to_pylist()
+
+
+def test_a_list_without_exploration_is_logged_with_propensity_1(
+    trained: Callable[[str], str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    log = str(tmp_path / "log")
+    command = ["recommend", trained("popularity"), "--user", "3", "-k", "2", "--log", log]
+    assert run(command) == 0
+    assert run(command) == 0
+    shown = [int(line.split()[2]) for line in capsys.readouterr().out.splitlines()[1:3]]
+    table = rm.read_impressions(log)
+    assert table["propensity"].to_pylist() == [1.0] * 4
+    assert table["item_id"].to_pylist() == shown * 2
+    assert len(table["request"].unique()) == 2
+
+
+def test_no_list_is_given_out_if_the_log_cannot_be_written(
+    trained: Callable[[str], str],
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def full_disk(path: object, data: bytes) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("recops_models.data.impressions.write_sealed", full_disk)
+    log = ["--log", str(tmp_path / "log")]
+    out = ["--users", "all", "--out", str(tmp_path / "lists.parquet")]
+    for request in (["--user", "3"], out):
+        assert run(["recommend", trained("popularity"), *request, *log]) == 1
+        output = capsys.readouterr()
+        assert output.out == ""
+        assert "No space left on device" in output.err
+    assert [path.name for path in tmp_path.iterdir()] == ["log"]
+    assert not list((tmp_path / "log").iterdir())

@@ -255,3 +255,20 @@ def test_a_plain_model_has_the_default_exploration() -> None:
     scoring = named_policy("ts", model().base).scoring
     assert isinstance(scoring, BonusScoring)
     assert scoring.scorer.exploration == Exploration()
+
+
+def test_propensities_of_lists_average_over_random_scores() -> None:
+    users = draws = 1000
+    scoring = FixedScores(torch.tensor([0.1, 0.7, 0.4, 0.3]), noise=0.3)
+    tested = Policy(scoring, Greedy(0.2))
+    pair = torch.tensor([[1, 2]])
+    given = tested.list_propensities(rows(1), pair, seed=5, draws=draws)
+    first = tested.propensities(rows(1), seed=5, draws=draws)
+    assert given[0, 0] == pytest.approx(float(first[0, 1]))
+    lists = torch.cat([tested.choose(rows(1), seed=s, k=2).items for s in range(users)])
+    p = float(given.prod())
+    share = float((lists == pair).all(1).double().mean())
+    assert abs(share - p) < 4 * (p / users + p / draws) ** 0.5
+    exact = Policy(FixedScores(scoring.fixed), Greedy(0.2))
+    choice = exact.choose(rows(1), seed=3, k=3)
+    assert torch.equal(exact.list_propensities(rows(1), choice.items, seed=9), choice.propensity)

@@ -6,9 +6,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow.compute as pc
 import pytest
 import torch
 
+import recops_models as rm
 from jobs import job_of
 from recops_models.cli import run
 from recops_models.click import age as age_module
@@ -16,7 +18,7 @@ from recops_models.click.age import Age
 from recops_models.data import load
 from recops_models.data.storage import read_table
 from recops_models.examples.candidates import Candidates
-from recops_models.recipes.exploring import exploring_list
+from recops_models.recipes.answers import RequestItems
 from recops_models.recipes.recommending import ReadyModel, ready_model
 from recops_models.recipes.run import load_trained, train_job
 from small_shop import write_shop
@@ -144,14 +146,13 @@ def test_a_user_who_saw_nearly_all_items_has_a_shorter_list(trained: Path) -> No
     model = ready(trained, 3)
     assert isinstance(model.model, Age)
     events = model.requests(np.array([0]))
-    candidates, (seen,) = Candidates(model.dataset, model.model.schema), events.seen_items()
-    items, scores, plain_scores, marks = exploring_list(
-        candidates, model.model, 0, 8, excluded=seen, seed=3
-    )
-    assert int((items >= 0).sum()) == 6
-    assert scores.isneginf().tolist() == [False] * 6 + [True] * 2
-    assert plain_scores.isneginf().tolist() == [False] * 6 + [True] * 2
-    assert not marks[6:].any()
+    assert model.explorer is not None
+    items = RequestItems(events.seen_items())
+    (lists,) = model.explorer.lists(events, items, 8, num_items=30)
+    assert int((lists.items >= 0).sum()) == 6
+    assert lists.scores[0].isneginf().tolist() == [False] * 6 + [True] * 2
+    assert lists.plain_scores[0].isneginf().tolist() == [False] * 6 + [True] * 2
+    assert not lists.explored[0, 6:].any()
     assert model.lists(events, 8).num_rows == 6
 
 
@@ -168,3 +169,43 @@ def test_a_user_without_events_is_refused(
 ) -> None:
     assert run(["recommend", str(trained), "--user", "19"]) == 1
     assert "nothing can be recommended" in capsys.readouterr().err
+
+
+def test_random_scores_are_logged_with_estimated_propensities(
+    trained: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    command = ["recommend", str(trained), "--user", "5", "-k", "2", "--log", str(tmp_path / "log")]
+    assert run(command) == 1
+    message = "log: lists by random scores have no propensities; explore with epsilon=0.1"
+    assert message in capsys.readouterr().err
+    assert not (tmp_path / "log").exists()
+    assert run([*command, "--explore", "epsilon=0.5,draws=8"]) == 0
+    table = rm.read_impressions(tmp_path / "log")
+    assert table["policy"][0].as_py() == "epsilon=0.5,draws=8"
+    first, second = table["propensity"].to_pylist()
+    assert 0.5 / 30 < first <= 1
+    assert 0 < second <= 1
+    # Each probability of the first place is a mean over eight draws, of which k show the item.
+    left = 30 - len(rm.load(trained).data.interactions.filter(pc.field("user_id") == 5))
+    assert (first - 0.5 / left) / (0.5 / 8) == pytest.approx(
+        round((first - 0.5 / left) / (0.5 / 8)), abs=1e-6
+    )
+
+
+def test_scores_without_draws_are_logged_with_exact_propensities(
+    trained: Path, tmp_path: Path
+) -> None:
+    model = rm.load(trained)
+    lists = model.recommend([5], k=2, explore="policy=gradient-ucb", log=tmp_path / "log")
+    assert lists["propensity"].to_pylist() == [1.0, 1.0]
+    mixed = model.recommend([5], k=1, explore="policy=ts,softmax=0.1,draws=4")
+    assert 0 < mixed["propensity"][0].as_py() < 1
+
+
+def test_a_policy_for_click_models_refuses_other_models(tmp_path: Path) -> None:
+    shop = write_shop(tmp_path / "shop")
+    model = rm.train("popularity", rm.load_data(shop))
+    with pytest.raises(ValueError, match="explore: policy ucb needs a click model"):
+        model.recommend([5], explore="policy=ucb")
+    with pytest.raises(ValueError, match="recommend: log_time requires log"):
+        model.recommend([5], log_time=3)

@@ -13,6 +13,7 @@ from pathlib import Path
 from stored_fixtures.exported import EXPORTED
 from stored_fixtures.fixture import EXPECTED, StoredFixture, dump, versions
 from stored_fixtures.holders import HOLDERS
+from stored_fixtures.impressions import IMPRESSIONS
 from stored_fixtures.reports import REPORTS
 from stored_fixtures.shop import SHOP
 from stored_fixtures.stores import STORES
@@ -25,6 +26,7 @@ FIXTURES: dict[str, StoredFixture] = {
     **TOKENIZERS,
     **HOLDERS,
     **REPORTS,
+    **IMPRESSIONS,
     **STORES,
     **EXPORTED,
 }
