@@ -35,6 +35,7 @@ class SourceKind(str, Enum):
     onerec = "onerec"
     caserec = "caserec"
     movielens = "movielens"
+    impressions = "impressions"
 
 
 class TimeUnitChoice(str, Enum):
@@ -210,6 +211,29 @@ def import_data(
         Path | None,
         typer.Option(help="letter: file of semantic IDs of another name.", show_default=False),
     ] = None,
+    clicks: Annotated[
+        Path | None,
+        typer.Option(
+            help="impressions: file of clicks with user_id, item_id and timestamp. The options of "
+            "csv apply to it.",
+            show_default=False,
+        ),
+    ] = None,
+    window: Annotated[
+        int | None,
+        typer.Option(
+            min=0,
+            help="impressions: seconds from an impression to its click, at most. Default: 86400.",
+            show_default=False,
+        ),
+    ] = None,
+    catalogue: Annotated[
+        str | None,
+        typer.Option(
+            help="impressions: data set whose items and users describe those of the impressions.",
+            show_default=False,
+        ),
+    ] = None,
     force: Annotated[
         bool, typer.Option("--force", help="Replace a data set with other options in --out.")
     ] = False,
@@ -223,7 +247,10 @@ def import_data(
     interactions alone; `letter`, `NAME.inter.json` and `NAME.index.json`; `onerec`,
     `NAME.item.json`, `NAME.index.json` and `NAME_train|valid|test.csv`; `caserec`, a zip archive of
     `.dat` files; `movielens`, GroupLens' own `ratings.dat`, `ratings.csv` or `u.data` with films
-    and users.
+    and users; `impressions`, the folder of `recops recommend --log`.
+
+    An impression is clicked if one of `--clicks` has its user and item at most `--window` seconds
+    later; a click counts for the last such impression. The import reports unmatched clicks.
 
     Interactions of `csv` have user_id, item_id, timestamp, and optionally rating, label, feedback,
     weight, position, propensity, domain, scene. `--map` names columns that are called otherwise.
@@ -250,15 +277,26 @@ def import_data(
     from recops_models.out_folder import out_folder
 
     tables = _table_options(columns or [], separator, header or [], time_unit.value, time_format)
-    if tables != TableOptions() and kind != SourceKind.csv:
+    if tables != TableOptions() and kind not in (SourceKind.csv, SourceKind.impressions):
         names = "--map, --sep, --columns, --time-unit and --time-format"
-        raise typer.BadParameter(f"{names} apply to csv, not to {kind.value}")
+        raise typer.BadParameter(f"{names} apply to csv and impressions, not to {kind.value}")
+    is_log = kind == SourceKind.impressions
+    for option, value in (("--window", window), ("--catalogue", catalogue), ("--clicks", clicks)):
+        if value is not None and not is_log:
+            raise typer.BadParameter(f"{option} applies to impressions, not to {kind.value}")
+    if is_log and clicks is None:
+        raise typer.BadParameter("impressions: --clicks must name the file of the clicks")
     if index is not None and kind != SourceKind.letter:
         raise typer.BadParameter(f"--index applies to letter, not to {kind.value}")
     roles = None if schema is None else ColumnSchema.read(schema)
     more: dict[str, object] = {"schema": roles}
-    if kind == SourceKind.csv:
+    if kind == SourceKind.csv or is_log:
         more["options"] = tables
+    if is_log:
+        more["clicks"] = clicks
+        more["catalogue"] = None if catalogue is None else load_data(catalogue)
+        if window is not None:
+            more["window"] = window
     if index is not None:
         more["index"] = index
     record = {
@@ -270,6 +308,9 @@ def import_data(
         "repeats": repeats and repeats.value,
         "schema": roles and roles.text(),
         "index": None if index is None else str(index.resolve()),
+        "clicks": None if clicks is None else str(clicks.resolve()),
+        "window": window,
+        "catalogue": catalogue,
     }
     if not force:
         check_replaceable(out, record)

@@ -121,7 +121,7 @@ class Age(ClickModel):
         x, auxiliary = self.base.bottom(batch)
         if not self.training:
             return x, None
-        loss = click_loss(self.item_logits(x), batch.label)
+        loss = click_loss(self.item_logits(x), batch.label, batch.weight)
         return x, loss if auxiliary is None else auxiliary + loss
 
     def item_logits(self, x: Tensor) -> Tensor:

@@ -9,14 +9,15 @@ from recops_models.click.model import ClickModel
 from recops_models.examples.batch import Batch
 
 
-def click_loss(logits: Tensor, label: Tensor) -> Tensor:
-    """Return the mean of ``−(y log σ(x) + (1 − y) log(1 − σ(x)))`` of logits x; 0 for B = 0.
+def click_loss(logits: Tensor, label: Tensor, weight: Tensor | None = None) -> Tensor:
+    """Return the mean of ``−w (y log σ(x) + (1 − y) log(1 − σ(x)))`` of logits x; 0 for B = 0.
 
     It is computed in float32 from logits: for a probability rounded to 1, log(1 − p) would be −∞.
 
     Args:
         logits: x ``[B]``.
         label: y ``[B]``, 0 or 1.
+        weight: w ``[B]``; None: 1.
 
     Example:
         >>> import torch
@@ -24,7 +25,7 @@ def click_loss(logits: Tensor, label: Tensor) -> Tensor:
         >>> click_loss(torch.zeros(2), label=torch.tensor([1.0, 0.0]))  # log 2
         tensor(0.6931)
     """
-    total = F.binary_cross_entropy_with_logits(logits.float(), label, reduction="sum")
+    total = F.binary_cross_entropy_with_logits(logits.float(), label, weight, reduction="sum")
     return total / max(len(label), 1)
 
 
@@ -42,5 +43,5 @@ def training_loss(model: ClickModel, batch: Batch) -> Tensor:
         torch.Size([7, 4])
     """
     x, auxiliary = model.bottom(batch)
-    loss = click_loss(model.logits(x), batch.label)
+    loss = click_loss(model.logits(x), batch.label, batch.weight)
     return loss if auxiliary is None else loss + auxiliary

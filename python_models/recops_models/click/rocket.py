@@ -201,12 +201,12 @@ class Rocket(nn.Module):
         """Return L of one training step and count the step."""
         config = self.config
         light, booster, auxiliaries = self._logits(batch)
-        loss = click_loss(light, batch.label)
+        loss = click_loss(light, batch.label, batch.weight)
         if auxiliaries:
             loss = loss + sum(auxiliaries)
         if booster is not None:
             guide = booster.detach() if config.block else booster
-            loss = loss + click_loss(booster, batch.label)
+            loss = loss + click_loss(booster, batch.label, batch.weight)
             loss = loss + self.hint_weight() * self._hint(config.hint, light, guide)
         (teacher,) = self._teacher
         if teacher is not None:

@@ -153,6 +153,55 @@ class Dataset:
         )
         return dataset
 
+    @classmethod
+    def from_impressions(
+        cls,
+        impressions: str | Path | pa.Table,
+        clicks: Frame,
+        catalogue: Dataset | None = None,
+        *,
+        window: int = 86_400,
+        columns: Mapping[str, str] | None = None,
+        time_unit: TimeUnit = "s",
+        time_format: str | None = None,
+        name: str = "impressions",
+    ) -> Dataset:
+        """Return a data set of impressions, labelled by the clicks that answer them.
+
+        A click counts for the user's last impression of the item, at most ``window`` seconds
+        before. ``report.notes`` counts matched and unmatched clicks. Histories of training examples
+        end before the list of an impression.
+
+        Args:
+            impressions: folder of ``recommend(log=...)``, or the result of
+                :func:`~recops_models.data.impressions.read_impressions`.
+            clicks: columns ``user_id``, ``item_id`` and ``timestamp``.
+            catalogue: data set whose items and users describe those of the impressions; impressions
+                of other items are left out. None: ids only.
+            window: longest time from an impression to its click, in seconds.
+            columns: names in ``clicks`` by canonical name.
+            time_unit: see :meth:`from_frames`, for the clicks.
+            time_format: see :meth:`from_frames`, for the clicks.
+            name: name of the data set.
+
+        Raises:
+            CorruptFileError: a file of the log is damaged or from a newer version.
+            DataError: the log is empty, the clicks cannot be read or have no times, or no valid
+                impression is left.
+            ValueError: ``window`` is negative.
+        """
+        # The reader builds data sets, so that an import of it here would be a cycle.
+        reader = importlib.import_module("recops_models.data.from_impressions")
+        dataset: Dataset = reader.dataset_from_impressions(
+            impressions,
+            clicks,
+            catalogue,
+            window=window,
+            options=TableOptions(columns or {}, time_unit=time_unit, time_format=time_format),
+            name=name,
+        )
+        return dataset
+
     @property
     def item_vocabulary(self) -> Vocabulary:
         """Vocabulary of the catalogue: index ``i`` is row ``i`` of ``items``."""

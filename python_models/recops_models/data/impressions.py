@@ -129,12 +129,14 @@ def read_impressions(path: str | Path) -> pa.Table:
     Example:
         >>> import tempfile
         >>> import recops_models as rm
-        >>> log = {"user_id": list("aab"), "item_id": [1, 2, 2], "timestamp": [0, 1, 0]}
-        >>> model = rm.train("popularity", rm.Dataset.from_frames(log))
-        >>> with tempfile.TemporaryDirectory() as folder:
-        ...     lists = model.recommend(["b"], k=1, explore="epsilon=0.5", log=folder)
-        ...     rm.read_impressions(folder)["propensity"].to_pylist()
-        [1.0]
+        >>> events = {"user_id": list("aaabbb"), "item_id": [1, 2, 3, 2, 3, 4]}
+        >>> events["timestamp"] = [0, 1, 2, 0, 1, 2]
+        >>> model = rm.train("popularity", rm.Dataset.from_frames(events))
+        >>> with tempfile.TemporaryDirectory() as log:
+        ...     lists = model.recommend(["a"], k=1, explore="epsilon=0.5", log=log)
+        ...     impressions = rm.read_impressions(log)
+        >>> impressions["item_id"].to_pylist(), impressions["propensity"].to_pylist()
+        ([4], [1.0])
     """
     path = Path(path)
     files = [path] if path.is_file() else sorted(path.glob(_PATTERN))

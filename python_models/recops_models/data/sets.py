@@ -203,7 +203,9 @@ NAMED_SETS = {
 }
 
 
-def _own(read: Callable[..., Dataset]) -> Callable[..., Dataset]:
+def _own(
+    read: Callable[..., Dataset], default_repeats: Repeats | None = None
+) -> Callable[..., Dataset]:
     """Return a reader of own data that chooses categories and the treatment of repeats.
 
     It applies the roles of a schema: the argument, or the file ``schema.yaml`` in the folder.
@@ -223,7 +225,8 @@ def _own(read: Callable[..., Dataset]) -> Callable[..., Dataset]:
         if schema is None and (path / SCHEMA_FILE).is_file():
             schema = ColumnSchema.read(path / SCHEMA_FILE)
         dataset = dataset if schema is None else schema.applied(dataset)
-        return with_repeats(dataclasses.replace(dataset, reads_lists=True), repeats)
+        dataset = dataclasses.replace(dataset, reads_lists=True)
+        return with_repeats(dataset, repeats or default_repeats)
 
     return read_own
 
@@ -236,11 +239,13 @@ IMPORTERS: dict[str, Callable[..., Dataset]] = {
     "onerec": _own(_reader("onerec")),
     "caserec": _own(_reader("caserec")),
     "movielens": _own(_reader("movielens")),
+    "impressions": _own(_reader("impressions"), "keep"),
 }
 """Kind → reader of a path, for ``recops data import``.
 
-The reader of ``csv`` also takes ``options``, a
-:class:`~recops_models.data.table_options.TableOptions`, and that of ``letter`` takes ``index``.
+The readers of ``csv`` and ``impressions`` also take ``options``, a
+:class:`~recops_models.data.table_options.TableOptions`; that of ``letter`` takes ``index``, and
+that of ``impressions`` ``clicks``, ``window`` and ``catalogue``.
 These readers choose integer categories, see :mod:`recops_models.data.categories`, and the treatment
 of repeats, see :mod:`recops_models.data.repeats`. Named sets do not.
 """

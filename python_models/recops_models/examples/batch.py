@@ -24,6 +24,8 @@ class Batch(NamedTuple):
         is_one_request: whether all rows are candidates for one user at one moment: the user's id,
             the user's features and all histories are the same in every row. Models then read them
             once. False is always correct.
+        weight: ``[B]`` f32, weight of each row in the training loss, with mean 1 over all training
+            examples; None: 1.
     """
 
     features: dict[str, Tensor]
@@ -32,6 +34,7 @@ class Batch(NamedTuple):
     group: Tensor
     prefix_of: dict[str, Tensor] | None = None
     is_one_request: bool = False
+    weight: Tensor | None = None
 
     def split(self, size: int) -> Iterator[Batch]:
         """Yield batches of ``size`` examples, in order, as views; an empty batch yields itself.
@@ -48,6 +51,7 @@ class Batch(NamedTuple):
                 lengths={name: tensor[part] for name, tensor in self.lengths.items()},
                 label=self.label[part],
                 group=self.group[part],
+                weight=None if self.weight is None else self.weight[part],
             )
 
     def to(self, device: str) -> Batch:
@@ -59,4 +63,5 @@ class Batch(NamedTuple):
             group=self.group.to(device),
             prefix_of=self.prefix_of
             and {name: tensor.to(device) for name, tensor in self.prefix_of.items()},
+            weight=None if self.weight is None else self.weight.to(device),
         )

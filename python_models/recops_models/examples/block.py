@@ -117,6 +117,7 @@ class Block:
         group: ``[N]`` i64, the user.
         run: ``[N]`` i64 or None. Examples of one run have histories with the same start. They are
             batched together, and their batches have ``prefix_of``.
+        weight: ``[N]`` f32, weight of each example in the training loss; None: 1.
     """
 
     columns: dict[str, Column]
@@ -124,6 +125,7 @@ class Block:
     label: NDArray[np.float32]
     group: Column
     run: Int64Array | None = None
+    weight: NDArray[np.float32] | None = None
 
     def __len__(self) -> int:
         return len(self.label)
@@ -140,7 +142,7 @@ class Block:
     def nbytes(self) -> int:
         """Size in bytes of all arrays, including entries shared with other blocks."""
         values = [self.label, *(column.values for column in (*self.columns.values(), self.group))]
-        values += [] if self.run is None else [self.run]
+        values += [array for array in (self.run, self.weight) if array is not None]
         for ragged in self.sequences:
             values += [ragged.ends, ragged.lengths, *ragged.values.values()]
         return sum(array.nbytes for array in values)
@@ -149,7 +151,7 @@ class Block:
     def concatenate(cls, blocks: list[Block]) -> Block:
         """Concatenate at least one block of one schema.
 
-        Several blocks must have columns without ``index``, and no ``run``.
+        Several blocks must have columns without ``index``, no ``run`` and no ``weight``.
         """
         if len(blocks) == 1:
             return blocks[0]
@@ -174,6 +176,7 @@ class Block:
             tuple(ragged.take(rows) for ragged in self.sequences),
             self.label[rows],
             Column(self.group.take(rows)),
+            weight=None if self.weight is None else self.weight[rows],
         )
 
     def batch(self, rows: Int64Array) -> Batch:
@@ -190,7 +193,8 @@ class Block:
                 longest = torch.from_numpy(ragged.prefix_of(rows))
                 prefix_of |= dict.fromkeys(ragged.values, longest)
         label, group = _tensor(self.label[rows]), _tensor(self.group.take(rows))
-        return Batch(features, lengths, label, group, prefix_of)
+        weight = None if self.weight is None else _tensor(self.weight[rows])
+        return Batch(features, lengths, label, group, prefix_of, weight=weight)
 
 
 def _tensor(values: AnyArray) -> torch.Tensor:

@@ -11,6 +11,7 @@ from recops_models.examples.events import PARTS, Events
 from recops_models.examples.features import FittedSchema
 from recops_models.examples.feedback import Feedback, feedback_of
 from recops_models.examples.fit_click import fit_click_schema
+from recops_models.examples.importance import ClickLoss
 from recops_models.examples.knowledge_features import with_knowledge
 from recops_models.examples.lookup import Lookup
 from recops_models.examples.maker import ExampleMaker
@@ -33,6 +34,8 @@ def click_data(
     rare_share: float = 1e-3,
     signed: bool = True,
     running_rates: bool | None = None,
+    loss: ClickLoss = "cross-entropy",
+    max_weight: float = 10.0,
     seed: int = 0,
     fitted: FittedSchema | None = None,
     knowledge: Mapping[str, Lookup] | None = None,
@@ -79,6 +82,9 @@ def click_data(
         running_rates: whether earlier like rates of user and item are features, see
             :class:`~recops_models.examples.running_rates.RunningRates`; None: for explicit
             feedback.
+        loss: ``"ips"`` weights training examples by inverse propensity; see
+            :func:`~recops_models.examples.importance.importance_weights`.
+        max_weight: bound of these weights, in multiples of their mean.
         seed: seed of the validation and test negatives.
         fitted: fitted schema of a trained model; None fits one to the training part.
         knowledge: maps from ids to rows of external knowledge, which a new schema has as features,
@@ -86,7 +92,8 @@ def click_data(
 
     Raises:
         DataError: labels other than 0 and 1, feedback or features that the source lacks, a part
-            without examples, or a user with events on every item.
+            without examples, a user with events on every item, or ``"ips"`` without real labels and
+            propensities.
         ValueError: ``negatives`` or ``targets_per_history`` is not positive.
     """
     for argument, count in (("negatives", negatives), ("targets_per_history", targets_per_history)):
@@ -115,6 +122,7 @@ def click_data(
         positive=positive,
         negatives=negatives,
         negatives_law=negatives_law,
+        max_weight=max_weight if loss == "ips" else None,
         seed=seed,
         split_name=name,
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,11 +12,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from recops_models.data.dataset import Repeats
+from recops_models.data.errors import DataError
 from recops_models.data.histories import Histories, Int64Array
 from recops_models.examples.block import Block
 from recops_models.examples.events import Events
 from recops_models.examples.features import FittedSchema
 from recops_models.examples.feedback import Feedback, rating_warning
+from recops_models.examples.importance import ImportanceWeights, importance_weights
 from recops_models.examples.loader import MemorySource, Source
 from recops_models.examples.maker import ExampleMaker
 from recops_models.examples.negatives import (
@@ -74,6 +77,7 @@ def click_examples(
     positive: float,
     negatives: int,
     negatives_law: Law,
+    max_weight: float | None = None,
     seed: int = 0,
     split_name: str = "given",
 ) -> ClickData:
@@ -86,8 +90,13 @@ def click_examples(
         positive: see :func:`~recops_models.examples.click.click_data`.
         negatives: see :func:`~recops_models.examples.click.click_data`.
         negatives_law: see :func:`~recops_models.examples.click.click_data`.
+        max_weight: bound of the weights by inverse propensity; None: training examples have no
+            weights.
         seed: see :func:`~recops_models.examples.click.click_data`.
         split_name: the name of the split, for reports.
+
+    Raises:
+        DataError: weights without explicit feedback or propensities.
     """
     dataset, events = maker.events.dataset, maker.events
 
@@ -98,12 +107,17 @@ def click_examples(
             return _with_other_items(events, part, negatives, negatives_law)
         return _with_negatives(events, part, negatives, negatives_law)
 
+    def block_of(impressions: Impressions) -> Block:
+        rows, item, label = impressions
+        return maker.block(rows, item, label, at=events.list_start[rows])
+
     draw_train = draw_of(0)
 
     def training_block(seed: int | None, epoch: int) -> Block:
-        return maker.block(*draw_train((seed or 0, epoch)))
+        return block_of(draw_train((seed or 0, epoch)))
 
-    validation, test = (maker.block(*draw_of(part)((seed, part))) for part in (1, 2))
+    validation, test = (block_of(draw_of(part)((seed, part))) for part in (1, 2))
+    weights = None if max_weight is None else _weights(events, feedback, max_weight)
     notes = [events.rule]
     warning = rating_warning(dataset.interactions, feedback, positive)
     if warning is not None:
@@ -111,6 +125,12 @@ def click_examples(
     if feedback == "explicit":
         origin = "real"
         block = training_block(seed, 0)
+        if weights is not None:
+            block = dataclasses.replace(block, weight=weights.weight)
+            notes.append(
+                f"loss=ips: effective sample size {weights.effective:,.0f} of {len(block):,} "
+                f"examples; {weights.clipped:.1%} of the weights clipped at {max_weight:g} × mean"
+            )
         train, share = MemorySource.of(block), float(block.label.mean())
     else:
         origin, share = f"{negatives} by {negatives_law}", 1 / (1 + negatives)
@@ -157,6 +177,16 @@ def _with_other_items(events: Events, part: int, negatives: int, law: Law) -> Dr
         return np.repeat(rows, 1 + negatives), item.ravel(), label.ravel()
 
     return draw
+
+
+def _weights(events: Events, feedback: Feedback, bound: float) -> ImportanceWeights:
+    """Return the weights of the training part."""
+    name = events.dataset.name
+    if events.propensity is None:
+        raise DataError(f"{name}: loss=ips requires the column propensity of a policy's log")
+    if feedback != "explicit":
+        raise DataError(f"{name}: loss=ips requires labels of impressions, not sampled negatives")
+    return importance_weights(events.propensity[events.part(0)], bound)
 
 
 def _labelled(events: Events, part: int) -> Draw:

@@ -34,6 +34,9 @@ class Events:
         time_rank: ``[E]`` i64, position in time order.
         bounds: ``[4]`` i64: part ``i`` is ``[bounds[i], bounds[i + 1])``.
         rule: description of the rule for positive labels.
+        list_start: ``[E]`` i64, row of the first impression of the event's list, or the event's own
+            row. The items of a list are shown together, so none is in another one's history.
+        propensity: ``[E]`` f64, probability of the item in the list; None: unknown.
         columns: values ``[E]`` of the data set's ``event_columns``.
         is_explicit: whether events have labels, and not only positives.
     """
@@ -45,6 +48,8 @@ class Events:
     time_rank: Int64Array
     bounds: Int64Array
     rule: str
+    list_start: Int64Array
+    propensity: NDArray[np.float64] | None = None
     columns: Mapping[EventColumn, pa.ChunkedArray] = field(default_factory=dict)
     is_explicit: bool = False
 
@@ -65,14 +70,20 @@ class Events:
         time_rank = np.empty(events.num_rows, dtype=np.int64)
         order = np.argsort(events["timestamp"].to_numpy(), kind="stable")
         time_rank[order] = np.arange(len(order))
+        user = dataset.user_vocabulary.index(events["user_id"].to_numpy())
+        propensity = None
+        if "propensity" in events.column_names:
+            propensity = events["propensity"].to_numpy().astype(np.float64)
         return cls(
             dataset,
-            dataset.user_vocabulary.index(events["user_id"].to_numpy()),
+            user,
             dataset.item_vocabulary.index(events["item_id"].to_numpy()),
             classes_of(events, feedback, positive, name=dataset.name),
             time_rank,
             np.cumsum([table.num_rows for table in tables]),
             label_rule(events, feedback, positive, name=dataset.name),
+            _list_start(events, user, time_rank),
+            propensity,
             {column: events[column.name] for column in dataset.event_columns},
             feedback == "explicit",
         )
@@ -108,3 +119,19 @@ class Events:
         order = rows[np.lexsort((self.time_rank[rows], self.user[rows]))]
         counts = np.bincount(self.user[rows], minlength=self.dataset.users.num_rows)
         return Histories(np.concatenate([[0], np.cumsum(counts)]), self.item[order], order)
+
+
+def _list_start(events: pa.Table, user: Int64Array, time_rank: Int64Array) -> Int64Array:
+    """Return the row of the first event of each event's list, or its own row without lists.
+
+    Lists are those of :mod:`recops_models.data.from_impressions`: impressions of one request.
+    """
+    rows = np.arange(len(user))
+    if not {"request", "position", "propensity"} <= set(events.column_names):
+        return rows
+    codes = events["request"].combine_chunks().dictionary_encode().indices.to_numpy()
+    _, request = np.unique(user * (codes.max(initial=0) + 1) + codes, return_inverse=True)
+    order = np.argsort(time_rank)
+    first = np.full(request.max(initial=-1) + 1, -1)
+    first[request[order[::-1]]] = order[::-1]  # The last write, of the earliest event, wins.
+    return first[request]

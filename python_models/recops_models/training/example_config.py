@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from recops_models.examples.feedback import Feedback
+from recops_models.examples.importance import ClickLoss
 from recops_models.examples.negatives import Law
-from recops_models.setting_checks import check_at_least, check_shares
+from recops_models.setting_checks import check_above_zero, check_at_least, check_shares
 
 
 @dataclass(frozen=True)
@@ -29,10 +30,15 @@ class ExampleConfig:
             only liked items.
         running_rates: whether the like rates of user and item before the event are features; None:
             with explicit feedback only.
+        loss: "cross-entropy": all examples have the same weight. "ips": examples are weighted by
+            inverse propensity, which estimates the loss on uniformly shown items from the log of a
+            policy. It requires explicit feedback and the column ``propensity``.
+        max_weight: bound of the weights of "ips", in multiples of their mean; see
+            :func:`~recops_models.examples.importance.importance_weights`.
 
     Raises:
         ValueError: ``max_len``, ``targets_per_history``, ``negatives`` or ``rare_count`` below 1;
-            ``rare_share`` outside [0, 1).
+            ``rare_share`` outside [0, 1); ``max_weight`` not above 0.
     """
 
     max_len: int = 50
@@ -45,9 +51,12 @@ class ExampleConfig:
     rare_share: float = 1e-3
     signed: bool = True
     running_rates: bool | None = None
+    loss: ClickLoss = "cross-entropy"
+    max_weight: float = 10.0
 
     def __post_init__(self) -> None:
         check_at_least(
             "examples", self, max_len=1, targets_per_history=1, negatives=1, rare_count=1
         )
         check_shares("examples", self, "rare_share")
+        check_above_zero("examples", self, "max_weight")
