@@ -65,3 +65,17 @@ def test_a_ranker_follows_filters(capsys: pytest.CaptureFixture[str]) -> None:
 
 def test_a_custom_model_writes_only_real_items(capsys: pytest.CaptureFixture[str]) -> None:
     assert "even items only: [" in printed("constrained_decoding.py", capsys)
+
+
+def test_the_feedback_loop_learns_from_a_biased_log(capsys: pytest.CaptureFixture[str]) -> None:
+    text = printed("feedback_loop.py", capsys)
+    assert re.search(r"^clicks: (\S+) of \1 match an impression within 3,600 s", text, re.M)
+    assert len(re.findall(r"estimated by SNIPS: 0\.\d+", text)) == 2
+    pages = {
+        name: float(value)
+        for name, value in re.findall(
+            r"^front page, (.*): items .*, true clicks (\S+)$", text, re.M
+        )
+    }
+    assert pages["cross-entropy"] < 0.6 * pages["best possible"]
+    assert pages["ips"] > 0.75 * pages["best possible"]

@@ -270,6 +270,41 @@ class Model:
 
         return score(self, frame, histories=histories)
 
+    def off_policy(
+        self,
+        policy: str | Mapping[str, object],
+        data: Dataset | None = None,
+        *,
+        max_weight: float | None = None,
+    ) -> JsonObject:
+        """Estimate the clicks per impression if this click model chose the logged items.
+
+        See :func:`~recops_models.recipes.off_policy.off_policy_values`.
+
+        Args:
+            policy: ``"epsilon=0.1"``, ``"softmax=0.05"``, or values by name; see
+                :class:`~recops_models.exploration.explore_config.ExploreConfig`.
+            data: impressions of :meth:`Dataset.from_impressions`, whose test part is used; None:
+                the data of the training.
+            max_weight: bound of the weights; None: no bound.
+
+        Returns:
+            ``"logged"``, the clicks per impression of the log; ``"impressions"``, their number;
+            and for each of ``"ips"``, ``"snips"``, ``"direct"`` and ``"dr"`` a dict of ``"value"``,
+            the 95 % interval ``"low"`` and ``"high"``, and the ``"effective"`` sample size.
+
+        Raises:
+            DataError: the data has no labels or propensities, or too many impressions.
+            ValueError: the model is no click model, or the policy is invalid.
+        """
+        from recops_models.exploration.explore_config import ExploreConfig
+        from recops_models.recipes.off_policy import off_policy_values
+
+        dataset = self.data if data is None else data
+        config = ExploreConfig.of(policy)
+        values = off_policy_values(self.job, self.module, dataset, config, max_weight=max_weight)
+        return values.to_dict()
+
     def similar_items(self, items: IdsLike, k: int = 10) -> Frame:
         """Return the ``k`` most similar other items of each item, by the cosine of item vectors.
 

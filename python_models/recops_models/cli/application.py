@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from torch import nn
 
     from recops_models.data import Dataset, ImportReport
+    from recops_models.exploration.explore_config import ExploreConfig
     from recops_models.recipes.job import Job
     from recops_models.recipes.stage import Data
 
@@ -185,6 +186,20 @@ def make_folder(path: Path) -> Path:
     path.mkdir(parents=True, exist_ok=True)
     _logger.info("writing to %s", path)
     return path
+
+
+def explore_config(text: str, option: str) -> ExploreConfig:
+    """Return the exploration of an option.
+
+    Raises:
+        BadParameter: the text is invalid.
+    """
+    from recops_models.exploration.explore_config import ExploreConfig
+
+    try:
+        return ExploreConfig.parse(text)
+    except ValueError as error:
+        raise typer.BadParameter(f"{option}: {error}") from error
 
 
 def print_findings(report: ImportReport, *, err: bool = False) -> None:

@@ -12,6 +12,7 @@ from recops_models.cli.application import (
     DeviceOption,
     NewerDataOption,
     app,
+    explore_config,
     open_trained,
 )
 from recops_models.cli.request_filters import RequestFilters
@@ -234,12 +235,7 @@ def _exploration(explore: str | None, plain: bool) -> ExploreConfig | None:
         return None
     if plain:
         raise typer.BadParameter("--explore and --plain exclude each other")
-    from recops_models.exploration.explore_config import ExploreConfig
-
-    try:
-        return ExploreConfig.parse(explore)
-    except ValueError as error:
-        raise typer.BadParameter(str(error)) from error
+    return explore_config(explore, "--explore")
 
 
 def _log_time(log: Path | None, text: str | None) -> float | None:
