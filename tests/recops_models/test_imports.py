@@ -30,7 +30,7 @@ LEVELS = (
     "data",
     (
         *("callbacks", "settings", "versions", "printable", "out_folder", "dotted"),
-        *("setting_checks", "process", "training.device"),
+        *("setting_checks", "process", "workers", "training.device"),
     ),
 )
 """Levels from the top down. Folders of one level do not import each other."""

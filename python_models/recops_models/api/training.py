@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 
+from recops_models import workers
 from recops_models.api.model import Model
 from recops_models.api.temporary_folder import output_folder
 from recops_models.callbacks import CallbackList, Callbacks
@@ -22,7 +24,8 @@ from recops_models.recipes.run import run_job
 from recops_models.recipes.stage import Data
 from recops_models.recipes.start import continued_job
 from recops_models.recipes.trained import own_data
-from recops_models.training.device import AUTO, resolve_device
+from recops_models.training.device import AUTO
+from recops_models.training.distributed import join_workers
 
 
 def train(
@@ -43,6 +46,10 @@ def train(
     start: Model | str | Path | None = None,
 ) -> Model:
     """Train a model, and measure it on validation and test.
+
+    In a program that torchrun has started, all workers call this function with equal arguments, and
+    train one model together: the model that one process would train. The first worker writes the
+    files and calls the callbacks.
 
     Args:
         model: name of a model, such as ``"unirec"`` or ``"din"``.
@@ -112,26 +119,31 @@ def train(
             preset=preset,
             repeats=repeats,
         )
-    chosen = resolve_device(device)
-    opened = data if isinstance(data, Dataset) else _open(job)
-    job = dataclasses.replace(job, repeats=job.repeats or repeats_of(opened))
     if isinstance(callbacks, Sequence):
         callbacks = CallbackList(*callbacks)
-    folder, owner = output_folder(out)
-    with out_folder(folder, kind=TRAINING_KIND):
+    with join_workers(device) as chosen, ExitStack() as lock:
+        if out is None and workers.several():
+            raise ValueError("train: out must be given with several workers, got None")
+        opened = (
+            data if isinstance(data, Dataset) else workers.others_after_first(lambda: _open(job))
+        )
+        job = dataclasses.replace(job, repeats=job.repeats or repeats_of(opened))
+        folder, owner = output_folder(out)
+        workers.on_first(lambda: lock.enter_context(out_folder(folder, kind=TRAINING_KIND)))
         if not (force or resume):
-            check_replaceable(folder, job)
+            workers.on_first(lambda: check_replaceable(folder, job))
         run_job(
             job,
             opened,
             folder,
             resume=resume,
-            callbacks=callbacks,
+            callbacks=callbacks if workers.is_first() else None,
             device=chosen,
             keep_interrupted=True,
         )
-        if isinstance(data, Dataset):
+        if isinstance(data, Dataset) and workers.is_first():
             save_dataset(data, own_data(folder))
+        workers.any_of(False)  # All files are written when a worker returns.
     return Model(folder, owner, device=chosen)
 
 

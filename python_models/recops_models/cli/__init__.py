@@ -72,7 +72,9 @@ def run(arguments: Sequence[str]) -> int:
         application = importlib.import_module("recops_models.cli.application")
         for command in COMMANDS:
             importlib.import_module(f"recops_models.cli.{command}")
-        result = application.app(list(arguments), prog_name="recops", standalone_mode=False)
+        result = application.app(
+            list(arguments), prog_name="recops", standalone_mode=False, obj=list(arguments)
+        )
         if result == _INTERRUPTED:
             raise KeyboardInterrupt
         return result if isinstance(result, int) else 0

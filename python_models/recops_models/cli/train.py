@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -24,12 +25,15 @@ from recops_models.cli.application import (
 from recops_models.recipes.registry import names
 
 if TYPE_CHECKING:
+    import torch
+
     from recops_models.data import Dataset
     from recops_models.recipes.job import Job
 
 
 @app.command()
 def train(
+    context: typer.Context,
     model: Annotated[
         str,
         typer.Argument(
@@ -88,6 +92,15 @@ def train(
         ),
     ] = 0,
     device: DeviceOption = "auto",
+    num_workers: Annotated[
+        int,
+        typer.Option(
+            "--workers",
+            min=1,
+            help="Worker processes on this machine, one GPU each if there are any. They train the "
+            "model that one process would train, and share every batch.",
+        ),
+    ] = 1,
     out: Annotated[
         Path | None,
         typer.Option(
@@ -129,19 +142,15 @@ def train(
     new ones start from the row of the unknown value, and all stages run again from there. Models
     that only count are fitted again.
 
+    `--workers 2` starts two workers by torchrun. On several machines, use torchrun itself, as in
+    `torchrun … -m recops_models.cli train …`, with a shared `--out`. `--resume` may use another
+    number of workers.
+
     Example: `recops train din --data ml-100k --set epochs=3 --out runs/din`
     """
-    from rich.console import Console
-    from rich.progress import Progress
-
-    from recops_models.cli.training_bar import TrainingBar
-    from recops_models.data.dataset import Dataset
+    from recops_models.cli.launch import is_worker, launch
     from recops_models.data.sets import locate
-    from recops_models.out_folder import out_folder
-    from recops_models.recipes.catalogue import repeats_of
     from recops_models.recipes.job import Job, load_job
-    from recops_models.recipes.resuming import check_replaceable, free_folder, holds
-    from recops_models.recipes.run import run_job
     from recops_models.recipes.setting_text import parse_settings
     from recops_models.recipes.start import continued_job
 
@@ -175,36 +184,68 @@ def train(
             )
     except ValueError as error:
         raise typer.BadParameter(str(error)) from error
-    dataset = load_job_data(job)
+    if num_workers > 1 and not is_worker():
+        raise typer.Exit(launch(num_workers, context.obj))
+
+    from recops_models.cli.worker_output import one_voice
+    from recops_models.training.distributed import join_workers
+
+    with one_voice(), join_workers(device) as chosen:
+        _train(job, out, chosen, resume=resume, force=force, as_json=as_json)
+
+
+def _train(
+    job: Job, out: Path | None, device: torch.device, *, resume: bool, force: bool, as_json: bool
+) -> None:
+    """Train a job and print its metrics."""
+    from rich.console import Console
+    from rich.progress import Progress
+
+    from recops_models import workers
+    from recops_models.callbacks import Callbacks
+    from recops_models.cli.training_bar import TrainingBar
+    from recops_models.data.dataset import Dataset
+    from recops_models.out_folder import out_folder
+    from recops_models.recipes.catalogue import repeats_of
+    from recops_models.recipes.resuming import check_replaceable, free_folder
+    from recops_models.recipes.run import run_job
+
+    dataset = workers.others_after_first(lambda: load_job_data(job))
     job = dataclasses.replace(job, repeats=job.repeats or repeats_of(dataset))
-    if isinstance(dataset, Dataset):
+    if isinstance(dataset, Dataset) and workers.is_first():
         print_findings(dataset.report, err=as_json)
         _warn_of_ratings(dataset, job)
-    folder = out or free_folder(Path("runs") / model, job)
-    if not (resume or force):
-        check_replaceable(folder, job)
-    make_folder(folder)
+
+    def output() -> Path:
+        folder = out or free_folder(Path("runs") / job.model, job)
+        if not (resume or force):
+            check_replaceable(folder, job)
+        make_folder(folder)
+        return folder
+
+    folder = workers.on_first(output)
     console = Console(stderr=True)
+    is_shown = console.is_terminal and workers.is_first()
     try:
-        with Progress(console=console, transient=True, disable=not console.is_terminal) as bars:
-            bar = TrainingBar(bars, model)
-            with out_folder(folder, kind="training-config"):
-                trained = run_job(
-                    job,
-                    dataset,
-                    folder,
-                    resume=resume,
-                    callbacks=bar,
-                    device=device,
-                    keep_interrupted=True,
-                )
+        with (
+            Progress(console=console, transient=True, disable=not is_shown) as bars,
+            ExitStack() as lock,
+        ):
+            bar = TrainingBar(bars, job.model) if workers.is_first() else Callbacks()
+            workers.on_first(lambda: lock.enter_context(out_folder(folder, kind="training-config")))
+            trained = run_job(
+                job,
+                dataset,
+                folder,
+                resume=resume,
+                callbacks=bar,
+                device=device,
+                keep_interrupted=True,
+            )
     except KeyboardInterrupt:
-        advice = (
-            _advice(folder)
-            if holds(folder, job)
-            else f"the training had not started, and {folder} is unchanged"
-        )
-        raise RuntimeError(f"interrupted; {advice}") from None
+        raise RuntimeError(f"interrupted; {_state_of(folder, job)}") from None
+    except workers.WorkerLostError as error:
+        raise RuntimeError(f"{error}; {_state_of(folder, job)}") from error
     if as_json:
         print_json({"out": str(folder), **trained.metrics})
         return
@@ -216,7 +257,16 @@ def train(
             for name, value in trained.metrics[part].items()
         )
         typer.echo(f"{part}: {figures}")
-    typer.echo(f"{model} in {folder}")
+    typer.echo(f"{job.model} in {folder}")
+
+
+def _state_of(folder: Path, job: Job) -> str:
+    """Return what an interrupted training has left."""
+    from recops_models.recipes.resuming import holds
+
+    if holds(folder, job):
+        return _advice(folder)
+    return f"the training had not started, and {folder} is unchanged"
 
 
 def _advice(folder: Path) -> str:

@@ -14,6 +14,7 @@ from typing import ClassVar, Literal, get_args
 from torch import Tensor
 
 import recops
+from recops_models import workers
 from recops_models.click.memory import MemoryModel
 from recops_models.click.model import ClickConfig, check_quirks
 from recops_models.examples.batch import Batch
@@ -140,8 +141,10 @@ class Hpmn(MemoryModel[recops.HpmnState]):
         squared = self.config.covariance == "squared"
         covariance = recops.memory_covariance(state.memory, squared=squared)
         summed = "norm" in self.config.compat
-        users = RELEASED_BATCH if summed else max(len(covariance), 1)
-        return x, self.config.covariance_weight * covariance.sum() / users
+        total = self.config.covariance_weight * covariance.sum()
+        if summed:
+            return x, total / RELEASED_BATCH
+        return x, workers.share_of_ratio(total, len(covariance))
 
     @property
     def reads_target_in_history(self) -> bool:

@@ -5,12 +5,15 @@ from __future__ import annotations
 import torch.nn.functional as F
 from torch import Tensor
 
+from recops_models import workers
 from recops_models.click.model import ClickModel
 from recops_models.examples.batch import Batch
 
 
 def click_loss(logits: Tensor, label: Tensor, weight: Tensor | None = None) -> Tensor:
     """Return the mean of ``−w (y log σ(x) + (1 − y) log(1 − σ(x)))`` of logits x; 0 for B = 0.
+
+    With several workers, return this worker's share of the mean over all of them.
 
     It is computed in float32 from logits: for a probability rounded to 1, log(1 − p) would be −∞.
 
@@ -26,7 +29,7 @@ def click_loss(logits: Tensor, label: Tensor, weight: Tensor | None = None) -> T
         tensor(0.6931)
     """
     total = F.binary_cross_entropy_with_logits(logits.float(), label, weight, reduction="sum")
-    return total / max(len(label), 1)
+    return workers.share_of_ratio(total, len(label))
 
 
 def training_loss(model: ClickModel, batch: Batch) -> Tensor:

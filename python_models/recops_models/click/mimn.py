@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 import recops
+from recops_models import workers
 from recops_models.click.din import DinConfig
 from recops_models.click.memory import MemoryModel
 from recops_models.click.model import check_quirks
@@ -174,7 +175,7 @@ class Mimn(MemoryModel[recops.MimnState]):
         if not self.training:
             return x, None
         usage = state.usage / _events(state)
-        uneven = recops.memory_utilization(usage).sum() / max(len(usage), 1)  # [B]
+        uneven = workers.share_of_ratio(recops.memory_utilization(usage).sum(), len(usage))
         loss = self.config.utilization_weight * uneven
         if self.auxiliary is not None:
             next_loss: Tensor = self.auxiliary(outputs, events, lengths)

@@ -18,6 +18,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from recops._host import is_on_host
+from recops_models import workers
 from recops_models.click.loss import click_loss
 from recops_models.click.model import ClickModel
 from recops_models.examples.batch import Batch
@@ -76,6 +77,8 @@ class RocketConfig:
 def hint_loss(light: Tensor, guide: Tensor, kind: HintKind, *, temperature: float = 4.0) -> Tensor:
     """Return the mean distance of logits l to logits z of a guide, both ``[B]``, in float32.
 
+    With several workers, return this worker's share of the mean over all of them.
+
     - ``"logit-mse"``: ``mean (l − z)²``.
     - ``"probability-mse"``: ``mean (σ(l) − σ(z))²``. Its gradient has the factor ``σ'(l)``, so it
       vanishes for confident predictions of the light net, also for wrong ones.
@@ -102,19 +105,22 @@ def hint_loss(light: Tensor, guide: Tensor, kind: HintKind, *, temperature: floa
             f"hint_loss: guide must be {list(light.shape)}, as light, got {list(guide.shape)}"
         )
     light, guide = light.float(), guide.float()
-    rows = max(len(light), 1)
     match kind:
         case "logit-mse":
-            return (light - guide).square().sum() / rows
+            total = (light - guide).square().sum()
         case "probability-mse":
-            return (light.sigmoid() - guide.sigmoid()).square().sum() / rows
+            total = (light.sigmoid() - guide.sigmoid()).square().sum()
         case "kd":
             light, guide = light / temperature, guide / temperature
             p_click, p_none = guide.sigmoid(), (-guide).sigmoid()
             click = F.logsigmoid(guide) - F.logsigmoid(light)
             none = F.logsigmoid(-guide) - F.logsigmoid(-light)
-            return temperature**2 * (p_click * click + p_none * none).sum() / rows
-    raise ValueError(f"hint_loss: kind must be logit-mse, probability-mse or kd, got {kind!r}")
+            total = temperature**2 * (p_click * click + p_none * none).sum()
+        case _:
+            raise ValueError(
+                f"hint_loss: kind must be logit-mse, probability-mse or kd, got {kind!r}"
+            )
+    return workers.share_of_ratio(total, len(light))
 
 
 class Rocket(nn.Module):
@@ -252,20 +258,21 @@ class Rocket(nn.Module):
         """Draw random numbers from the booster's stream, which checkpoints store.
 
         The stream is a state of the CPU's generator, also on another device. There it gives the
-        seed of the booster's draws in this step.
+        seed of the booster's draws in this step. With several workers, it gives such a seed for
+        each of them, and the same state afterwards.
         """
         # Loading a model needs no training code.
         from recops_models.training.device import fork_generators
 
         with fork_generators(self.steps.device):
             torch.set_rng_state(self.booster_stream)
-            if is_on_host(self.steps):
+            if is_on_host(self.steps) and not workers.several():
                 yield
                 self.booster_stream.copy_(torch.get_rng_state())
             else:
                 seed = int(torch.randint(2**62, ()))
                 self.booster_stream.copy_(torch.get_rng_state())
-                torch.manual_seed(seed)
+                torch.manual_seed(seed + workers.share().rank)
                 yield
 
 

@@ -36,7 +36,10 @@ class Examples:
         """Return at most ``count`` examples, sampled with a fixed seed; None returns all."""
         if count is None or count >= len(self.users):
             return self
-        rows = np.sort(np.random.default_rng(0).permutation(len(self.users))[:count])
+        return self.take(np.sort(np.random.default_rng(0).permutation(len(self.users))[:count]))
+
+    def take(self, rows: Int64Array) -> Examples:
+        """Return the examples ``rows``."""
         return Examples(self.users[rows], self.histories.take(rows), self.targets.take(rows))
 
     def next_events(self) -> Examples:

@@ -9,7 +9,13 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from recops_models import workers
 from recops_models.evaluation.grouped_auc import GroupedAuc, auc, grouped_auc
+from recops_models.evaluation.over_workers import (
+    auc_over_workers,
+    grouped_auc_over_workers,
+    total,
+)
 from recops_models.training.device import array, to_host
 
 CLICK_METRICS = ("auc", "auc_known", "gauc", "logloss", "pcoc", "ece")
@@ -93,7 +99,11 @@ class ClickMetrics:
         of the label is clipped below at 2⁻⁵². PCOC is the sum of predicted probabilities divided by
         the number of clicks; above 1, predictions are too high. ECE is
         :func:`expected_calibration_error`. O(N log N).
+
+        With several workers, the metrics are those of all workers' examples.
         """
+        if workers.several():
+            return self._compute_over_workers()
         scores, label, _, known = self._examples()
         if not len(scores):
             return dict.fromkeys(CLICK_METRICS, float("nan"))
@@ -112,6 +122,22 @@ class ClickMetrics:
         """Return gAUC, with the numbers of groups with and without a defined AUC."""
         scores, label, group, _ = self._examples()
         return grouped_auc(scores, label, group)
+
+    def _compute_over_workers(self) -> dict[str, float]:
+        scores, label, group, known = self._examples()
+        probability, loss = self._probability_and_loss(scores.astype(np.float64), label)
+        sums = total(np.array([loss.sum(), probability.sum(), label.sum(), len(label)]))
+        losses, predicted, clicks, number = map(float, sums)
+        if not number:
+            return dict.fromkeys(CLICK_METRICS, float("nan"))
+        return {
+            "auc": auc_over_workers(scores, label),
+            "auc_known": auc_over_workers(scores[known], label[known]),
+            "gauc": grouped_auc_over_workers(scores, label, group).value,
+            "logloss": losses / number,
+            "pcoc": predicted / clicks if clicks else float("nan"),
+            "ece": float(np.abs(total(calibration_gaps(probability, label))).sum() / number),
+        }
 
     def _examples(self) -> _Examples:
         none = np.empty(0, np.bool_)
@@ -136,6 +162,13 @@ def expected_calibration_error(
     Source: Naeini et al., Obtaining Well Calibrated Probabilities Using Bayesian Binning, AAAI
     2015.
     """
+    return float(np.abs(calibration_gaps(probability, label, bins)).sum() / len(probability))
+
+
+def calibration_gaps(
+    probability: NDArray[np.float64], label: NDArray[np.bool_], bins: int = ECE_BINS
+) -> NDArray[np.float64]:
+    """Return ``Σ_{i in b} (probability_i − label_i)`` per bin b of equal width, ``[bins]``."""
     index = np.minimum((probability * bins).astype(np.int64), bins - 1)
-    gap = np.bincount(index, weights=probability - label, minlength=bins)
-    return float(np.abs(gap).sum() / len(probability))
+    gaps = np.bincount(index, weights=probability - label, minlength=bins)
+    return gaps.astype(np.float64, copy=False)

@@ -60,8 +60,23 @@ def group_aucs(
     ``AUC = (R − P (P + 1) / 2) / (P (n − P))``. Sums use twice the rank, an integer, and are exact.
     O(N log N).
     """
+    ranks, clicks, size = rank_sums(scores, label, group)
+    with np.errstate(invalid="ignore"):
+        value = (ranks - clicks * (clicks + 1)) / (2 * clicks * (size - clicks))
+    return value, size
+
+
+def rank_sums(
+    scores: NDArray[np.floating], label: NDArray[np.bool_], group: NDArray[np.int64]
+) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
+    """Return, per group, twice the sum of the clicks' ranks, the clicks, and the examples.
+
+    ``[G]`` i64 each, by ascending group id. Ranks are those in the group, from 1; ties have their
+    mean rank.
+    """
     if not len(scores):
-        return np.empty(0), np.empty(0, dtype=np.int64)
+        none = np.empty(0, dtype=np.int64)
+        return none, none, none
     order = np.lexsort((scores, group))
     scores, label, group = scores[order], label[order], group[order]
     new_group = np.append(True, group[1:] != group[:-1])
@@ -73,7 +88,4 @@ def group_aucs(
     twice = (tie + last_of_tie)[np.cumsum(new_tie) - 1]  # Twice the mean position, from 0.
     twice = twice - 2 * np.repeat(first, size) + 2  # Twice the mean rank in the group, from 1.
     clicks = np.add.reduceat(label, first, dtype=np.int64)
-    ranks = np.add.reduceat(np.where(label, twice, 0), first)
-    with np.errstate(invalid="ignore"):
-        value = (ranks - clicks * (clicks + 1)) / (2 * clicks * (size - clicks))
-    return value, size
+    return np.add.reduceat(np.where(label, twice, 0), first), clicks, size

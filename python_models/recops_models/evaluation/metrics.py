@@ -7,6 +7,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from recops_models import workers
 from recops_models.data.splits import Examples
 from recops_models.generative.ranker import Recommender
 from recops_models.process import keep_freed_memory
@@ -88,11 +89,23 @@ def gains(ranks: Tensor, k: int) -> Tensor:
 
 
 def ranking_metrics(items: Tensor, ranks: Tensor, num_items: int) -> dict[str, float]:
-    """Return HR@10, HR@50, NDCG@10 and coverage, the share of the catalogue in any top 10."""
-    shown = items[:, :10].unique()
+    """Return HR@10, HR@50, NDCG@10 and coverage, the share of the catalogue in any top 10.
+
+    With several workers, the metrics are those of all workers' users.
+    """
     return {
-        "hr@10": number(hits(ranks, 10).mean()),
-        "hr@50": number(hits(ranks, 50).mean()),
-        "ndcg@10": number(gains(ranks, 10).mean()),
-        "coverage": int((shown >= 0).sum()) / num_items,
+        "hr@10": number(workers.mean(hits(ranks, 10))),
+        "hr@50": number(workers.mean(hits(ranks, 50))),
+        "ndcg@10": number(workers.mean(gains(ranks, 10))),
+        "coverage": _num_shown(items[:, :10].unique(), num_items) / num_items,
     }
+
+
+def _num_shown(items: Tensor, num_items: int) -> int:
+    """Return the number of distinct items of all workers; −1 is no item."""
+    items = items[items >= 0]
+    if not workers.several():
+        return len(items)
+    shown = torch.zeros(num_items, dtype=torch.int32)
+    shown[items] = 1
+    return int((workers.total(shown) > 0).sum())

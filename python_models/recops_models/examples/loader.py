@@ -12,6 +12,7 @@ from recops_models.data.histories import Int64Array
 from recops_models.data.prefetch import ordered_map
 from recops_models.examples.batch import Batch
 from recops_models.examples.block import Block
+from recops_models.workers import ALL, BatchShare
 
 BlockRows: TypeAlias = tuple[Block, Int64Array]
 """A block, and the rows of one batch in it."""
@@ -30,7 +31,14 @@ class Source(Protocol):
     def num_examples(self) -> int | None: ...
 
     def batches(
-        self, batch: int, *, seed: int | None, epoch: int = 0, skip: int = 0, workers: int = 0
+        self,
+        batch: int,
+        *,
+        seed: int | None,
+        epoch: int = 0,
+        skip: int = 0,
+        workers: int = 0,
+        share: BatchShare = ALL,
     ) -> Iterator[Batch]:
         """Yield all examples once in batches of ``batch``; the last batch may be smaller.
 
@@ -41,6 +49,8 @@ class Source(Protocol):
             epoch: number of the pass, from 0.
             skip: number of batches to skip; the following ones do not change.
             workers: threads that prepare batches in advance. Batches do not depend on it.
+            share: part of the rows of each batch to yield. All shares have the same number of
+                batches, some of which may be empty, and together have each example once.
 
         Raises:
             ValueError: ``batch`` is not positive, or another number is negative.
@@ -71,14 +81,21 @@ class MemorySource:
         return self._num_examples
 
     def batches(
-        self, batch: int, *, seed: int | None, epoch: int = 0, skip: int = 0, workers: int = 0
+        self,
+        batch: int,
+        *,
+        seed: int | None,
+        epoch: int = 0,
+        skip: int = 0,
+        workers: int = 0,
+        share: BatchShare = ALL,
     ) -> Iterator[Batch]:
         """Yield all examples in batches; see :class:`Source`."""
         check_batches(batch, epoch, skip)
         block = self._block(seed, epoch)
         rng = None if seed is None else np.random.default_rng((seed, epoch))
         cuts = cut(block.lengths, batch, rng, block.run)
-        return gather(((block, rows) for rows in cuts), skip, workers)
+        return gather(((block, rows) for rows in cuts), skip, workers, share)
 
 
 def check_batches(batch: int, epoch: int, skip: int) -> None:
@@ -138,8 +155,10 @@ def _order(rows: int, rng: np.random.Generator | None, run: Int64Array | None) -
     return np.argsort(rank[run], kind="stable")
 
 
-def gather(cuts: Iterable[BlockRows], skip: int, workers: int) -> Iterator[Batch]:
-    """Yield the batches of ``cuts``, without the first ``skip``."""
+def gather(
+    cuts: Iterable[BlockRows], skip: int, workers: int, share: BatchShare = ALL
+) -> Iterator[Batch]:
+    """Yield the batches of ``cuts``, without the first ``skip``; of each, the rows of ``share``."""
     return ordered_map(
-        lambda each: each[0].batch(each[1]), islice(cuts, skip, None), workers=workers
+        lambda each: each[0].batch(share.of(each[1])), islice(cuts, skip, None), workers=workers
     )

@@ -15,6 +15,7 @@ from recops_models.examples.features import FittedSchema
 from recops_models.examples.loader import BlockRows, check_batches, cut, gather
 from recops_models.examples.parquet_rows import ParquetRows
 from recops_models.examples.row_faults import RowFaults
+from recops_models.workers import ALL, BatchShare
 
 
 def _identity(buffer: list[Block]) -> list[Block]:
@@ -48,14 +49,21 @@ class StreamSource:
         return self._num_examples
 
     def batches(
-        self, batch: int, *, seed: int | None, epoch: int = 0, skip: int = 0, workers: int = 0
+        self,
+        batch: int,
+        *,
+        seed: int | None,
+        epoch: int = 0,
+        skip: int = 0,
+        workers: int = 0,
+        share: BatchShare = ALL,
     ) -> Iterator[Batch]:
         """Yield all examples in batches; see :class:`~recops_models.examples.loader.Source`.
 
-        Skipped batches are also read.
+        Skipped batches and the rows of other shares are also read.
         """
         check_batches(batch, epoch, skip)
-        return gather(self._cuts(batch, seed, epoch, workers), skip, workers)
+        return gather(self._cuts(batch, seed, epoch, workers), skip, workers, share)
 
     def _cuts(self, batch: int, seed: int | None, epoch: int, workers: int) -> Iterator[BlockRows]:
         rng = None if seed is None else np.random.default_rng((seed, epoch))

@@ -17,6 +17,7 @@ from torch import Tensor
 from recops_models.examples.batch import Batch
 from recops_models.examples.click import PARTS, ClickData
 from recops_models.examples.loader import Source
+from recops_models.workers import ALL, BatchShare
 
 _MIX = (0x2545F4914F6CDD1D, 0x369DEA0F31A53F85)  # odd, of 62 bits
 
@@ -74,9 +75,18 @@ class _FilteredSource:
         return self.source.num_examples
 
     def batches(
-        self, batch: int, *, seed: int | None, epoch: int = 0, skip: int = 0, workers: int = 0
+        self,
+        batch: int,
+        *,
+        seed: int | None,
+        epoch: int = 0,
+        skip: int = 0,
+        workers: int = 0,
+        share: BatchShare = ALL,
     ) -> Iterator[Batch]:
-        batches = self.source.batches(batch, seed=seed, epoch=epoch, skip=skip, workers=workers)
+        batches = self.source.batches(
+            batch, seed=seed, epoch=epoch, skip=skip, workers=workers, share=share
+        )
         return map(self._filter, batches)
 
     def _filter(self, batch: Batch) -> Batch:

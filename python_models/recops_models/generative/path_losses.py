@@ -2,7 +2,7 @@
 
 Source: UniRec (arXiv 2604.12234), §7. The paper does not report the values of λ, c and α. Losses
 are means over targets where the paper has sums, so the learning rate does not depend on the batch
-size.
+size. With several workers, a loss is this worker's share of the mean over all of them.
 """
 
 from __future__ import annotations
@@ -10,6 +10,8 @@ from __future__ import annotations
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+
+from recops_models import workers
 
 _TINY = 1e-8
 
@@ -30,14 +32,14 @@ def next_token_loss(log_prob: Tensor, weight: Tensor) -> Tensor:
         >>> next_token_loss(log_prob, weight=torch.tensor([1.0, 2.0]))  # (1 + 6) / 2
         tensor(3.5000)
     """
-    return -(weight * log_prob).mean()
+    return -workers.share_of_mean(weight * log_prob)
 
 
 def advantages(reward: Tensor, clip: float) -> Tensor:
     """Return ``clip(A / (rms(A) + ε), ±c)`` with ``A = R − mean(R)`` over a batch, ``[n]``.
 
-    Equal rewards give exact zeros: the mean is taken of differences to the first reward, since the
-    mean of equal floats can round.
+    Equal rewards give exact zeros: the mean is taken of differences to one of the rewards, since
+    the mean of equal floats can round. With several workers, the batch is that of all of them.
 
     Args:
         reward: ``[n]``, R.
@@ -49,9 +51,9 @@ def advantages(reward: Tensor, clip: float) -> Tensor:
         >>> advantages(torch.tensor([0.0, 1.0, 2.0, 1.0]), clip=1.0)
         tensor([-1.,  0.,  1.,  0.])
     """
-    above = reward - reward[:1]
-    centred = above - above.mean()
-    return (centred / (centred.square().mean().sqrt() + _TINY)).clamp(-clip, clip)
+    above = reward - (workers.largest(reward) if workers.several() else reward[:1])
+    centred = above - workers.mean(above)
+    return (centred / (workers.mean(centred.square()).sqrt() + _TINY)).clamp(-clip, clip)
 
 
 def check_reward_weights(strength: float, clip: float) -> None:
@@ -158,9 +160,9 @@ def preference_loss(policy: Tensor, reference: Tensor, *, beta: float) -> Tensor
         >>> preference_loss(policy, reference=policy, beta=0.1)  # log 2
         tensor(0.6931)
     """
-    if not policy.shape[1]:
+    if not policy.shape[1] and not workers.several():
         return policy.sum()
-    return F.softplus(-beta * preference_margins(policy, reference)).mean()
+    return workers.share_of_mean(F.softplus(-beta * preference_margins(policy, reference)))
 
 
 def preference_pairs(target: Tensor, level: Tensor, horizon: int) -> tuple[Tensor, Tensor]:

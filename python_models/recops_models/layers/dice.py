@@ -6,6 +6,8 @@ import torch
 from torch import Tensor, nn
 
 import recops
+from recops._dtypes import widest_dtype
+from recops_models import workers
 
 
 class Dice(nn.Module):
@@ -13,7 +15,8 @@ class Dice(nn.Module):
 
     In training, E and Var are those of the batch (Var over B). Running averages follow the mean and
     the unbiased variance (over B − 1), as in batch norm. In evaluation, E and Var are the running
-    averages, so a prediction does not depend on other rows. Batches of at most one row use the
+    averages, so a prediction does not depend on other rows. With several workers, the batch is that
+    of all of them. Batches of at most one row use the
     running averages too and leave them unchanged. α is learnt and starts at 0. :func:`recops.dice`
     computes it.
 
@@ -56,6 +59,8 @@ class Dice(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Return ``[B, width]`` for ``[B, width]``."""
+        if workers.several() and (self.training or self.always_batch):
+            return self._with_all_workers(x)
         rows = x.shape[0]
         if self.always_batch and rows > 0:
             out, _, _ = recops.dice(x, self.alpha, eps=self.eps)
@@ -66,6 +71,36 @@ class Dice(nn.Module):
             mean, var = self.running_mean, self.running_var
             out, _, _ = recops.dice(x, self.alpha, mean, var, eps=self.eps)
         return out
+
+    @workers.eager
+    def _with_all_workers(self, x: Tensor) -> Tensor:
+        """Return the output for this worker's rows, with the statistics of all workers' rows.
+
+        Sums in float64 need one exchange; mean and variance lose no digits of float32.
+        """
+        wide = x.to(widest_dtype(x.device))
+        rows = wide.new_full((1, wide.shape[1]), len(wide))
+        sums = torch.stack([wide.sum(0), wide.square().sum(0)])
+        total, squares, rows = workers.differentiable_total(torch.cat([sums, rows])).unbind()
+        count = rows.clamp(min=1)
+        mean = total / count
+        var = (squares / count - mean.square()).clamp(min=0)
+        has_statistics = rows > 1
+        if self.always_batch:
+            has_statistics = rows > 0
+        else:
+            self._follow_where(has_statistics, mean, var * count / (count - 1).clamp(min=1))
+        mean = torch.where(has_statistics, mean, self.running_mean)
+        var = torch.where(has_statistics, var, self.running_var)
+        gate = ((wide - mean) * (var + self.eps).rsqrt()).sigmoid().to(x.dtype)
+        return gate * x + (1 - gate) * self.alpha.to(x.dtype) * x
+
+    @torch.no_grad()
+    def _follow_where(self, condition: Tensor, mean: Tensor, var: Tensor) -> None:
+        """Update the running averages with an unbiased variance, where ``condition`` holds."""
+        weight = self.momentum * condition.to(self.running_mean.dtype)
+        self.running_mean.lerp_(mean.to(self.running_mean.dtype), weight)
+        self.running_var.lerp_(var.to(self.running_var.dtype), weight)
 
     def _follow(self, mean: Tensor, var: Tensor, rows: int) -> None:
         """Update the running averages with a batch's mean and its variance over ``rows − 1``."""

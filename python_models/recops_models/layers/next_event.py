@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 import recops
 from recops._dtypes import widest_dtype
+from recops_models import workers
 from recops_models.layers.mlp import MLP
 
 ScorerKind = Literal["mlp", "inner"]
@@ -25,6 +26,9 @@ class NextEvent(nn.Module):
     The scorer s is the inner product ``h·e`` (suggested by the paper's notation) or ``MLP([h, e])``
     (as in its released code), the same for both terms. With ``W_1 = [W_h, W_e]``, the first layer
     is ``W_h h + W_e e``, so one product per state and one per event serve both terms.
+
+    With several workers, the mean is over all of them, and negatives come from a worker's own share
+    of the batch.
 
     A negative e⁻ is a uniformly drawn event of the batch with all its features, so popular items
     are drawn more often. It may be an event of the same user, as in the released code. If it equals
@@ -88,7 +92,7 @@ class NextEvent(nn.Module):
         cells = lengths.new_full((), drawn.numel())
         if not self.over_all_cells:
             cells = (lengths - 1).clamp(min=0).sum()
-        return self._total(states, events, drawn, lengths) / cells.clamp(min=1)
+        return self._total(states, events, drawn, lengths) / workers.at_least_one(cells)
 
     def _total(self, states: Tensor, events: Tensor, drawn: Tensor, lengths: Tensor) -> Tensor:
         """Return the sum of both terms."""

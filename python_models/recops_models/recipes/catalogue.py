@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from recops.files import file_digest, read_json, write_json
+from recops_models import workers
 from recops_models.data.categories import integer_categories, with_categories
 from recops_models.data.dataset import Dataset
 from recops_models.data.digest import dataset_digest
@@ -48,7 +49,7 @@ def open_catalogue(folder: Path, job: Job, data: Data, *, resume: bool) -> tuple
             has changed.
         CorruptFileError: the record is damaged, or of a newer version.
     """
-    recorded = _read(folder) if resume else {}
+    recorded = workers.on_first(lambda: _read(folder)) if resume else {}
     data = with_repeats_of_job(data, job)
     if not isinstance(data, Dataset):
         record = _examples_record(data)

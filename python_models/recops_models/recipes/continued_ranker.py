@@ -7,6 +7,7 @@ from typing import TypeVar
 import torch
 from torch import Tensor
 
+from recops_models import workers
 from recops_models.data.dataset import Dataset
 from recops_models.generative.path_ranker import PathRanker
 from recops_models.generative.sasrec import SASRec
@@ -54,7 +55,8 @@ def continued_path_ranker(
     items = known.rows(dataset, "item")
     codes = item_codes(start, dataset, items)
     context.start_output()
-    codes.save(context.folder, dataset)
+    if workers.is_first():
+        codes.save(context.folder, dataset)
     rows, prior = torch.from_numpy(items), events.float()
     if isinstance(model, UniRec) and model.user is not None:
         fields = part(start.parts, "inputs", InputConfig).user_fields
@@ -64,7 +66,8 @@ def continued_path_ranker(
     else:
         continued = model.with_paths(rows, codes.paths, prior=prior)
     assert isinstance(continued, kind)
-    continued.trie.save(context.folder / TRIE)
+    if workers.is_first():
+        continued.trie.save(context.folder / TRIE)
     return continued
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from torch import nn
 
+from recops_models import workers
 from recops_models.click.inheriting import inherit_weights
 from recops_models.click.keep import Keep, KeepConfig, plug_in
 from recops_models.click.model import ClickModel
@@ -79,7 +80,7 @@ class KeepStage(TrainingStage[KeepTask, ClickModel]):
         dataset = all_domains(context.data, context.split)
         domains = part(context.settings, "domains", DomainConfig)
         examples = part(context.settings, "examples", ExampleConfig)
-        knowledge = Knowledge.load(_knowledge_path(context))
+        knowledge = workers.on_first(lambda: Knowledge.load(_knowledge_path(context)))
         fitted = None
         if context.start is not None:
             earlier = earlier_click_model(context.start)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from torch import nn
 
+from recops_models import workers
 from recops_models.click.extractor import Extractor, ExtractorConfig
 from recops_models.click.keep import KeepConfig
 from recops_models.click.model import ClickModel
@@ -53,7 +54,8 @@ class KnowledgeStage(TrainingStage[KnowledgeTask, Extractor]):
         result = super().run(context)
         assert isinstance(result.task, KnowledgeTask)
         assert isinstance(result.model, Extractor)
-        result.task.extract(result.model).save(context.folder / KNOWLEDGE)
+        if workers.is_first():
+            result.task.extract(result.model).save(context.folder / KNOWLEDGE)
         return result
 
 

@@ -10,6 +10,7 @@ import pyarrow as pa
 import torch
 from torch import Tensor
 
+from recops_models import workers
 from recops_models.click.extractor import Extractor
 from recops_models.click.loss import click_loss
 from recops_models.data.dataset import Dataset, entity_keys
@@ -17,6 +18,7 @@ from recops_models.data.histories import Int64Array
 from recops_models.data.vocabulary import Vocabulary, distinct
 from recops_models.evaluation.click_metrics import CLICK_METRICS
 from recops_models.evaluation.grouped_auc import auc
+from recops_models.evaluation.over_workers import auc_over_workers
 from recops_models.examples.batch import Batch
 from recops_models.examples.block import Block
 from recops_models.examples.click_sources import click_examples
@@ -124,10 +126,11 @@ class KnowledgeTask(ExampleTask[Extractor]):
         metrics, device = self.validated(model), device_of(model)
         for index, task in enumerate(self.tasks[1:], 1):
             logits, labels = [], []
-            for batch in self.data.validation.batches(_BATCH, seed=None):
+            for batch in self.data.validation.batches(_BATCH, seed=None, share=workers.share()):
                 logits.append(to_host(model.task_logits(to_device(batch, device))[:, index]))
                 labels.append(batch.features[task_feature(task)] > 0)
-            metrics[f"auc_{task}"] = auc(array(torch.cat(logits)), array(torch.cat(labels)))
+            compute = auc_over_workers if workers.several() else auc
+            metrics[f"auc_{task}"] = compute(array(torch.cat(logits)), array(torch.cat(labels)))
         return metrics
 
     @property

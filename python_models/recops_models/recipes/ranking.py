@@ -7,6 +7,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
+from recops_models import workers
 from recops_models.data.dataset import Dataset
 from recops_models.data.splits import SplitName
 from recops_models.evaluation.metrics import RANKING_METRICS
@@ -62,7 +63,7 @@ class CountingStage(Stage[NextItemTask]):
         task = self.task(context.data, context.settings, context.split)
         context.start_output()
         context.callbacks.start(self.name)
-        model = self.make(task, context).to(context.device)
+        model = workers.on_first(lambda: self.make(task, context)).to(context.device)
         context.callbacks.log_message(training_summary(self.name, task, model))
         return TrainResult(model, task)
 

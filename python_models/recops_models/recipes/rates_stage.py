@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from torch import nn
 
+from recops_models import workers
 from recops_models.click.model import ClickScorer
 from recops_models.click.rates import RatesConfig
 from recops_models.data.splits import SplitName
@@ -42,6 +43,7 @@ class RatesStage(Stage[ClickTask]):
         context.start_output()
         context.callbacks.start(self.name)
         config = part(context.settings, "sizes", RatesConfig)
-        model = fit_rates(task.data, config, seed=context.seed).to(context.device)
+        fitted = workers.on_first(lambda: fit_rates(task.data, config, seed=context.seed))
+        model = fitted.to(context.device)
         context.callbacks.log_message(training_summary(self.name, task, model))
         return TrainResult(model.eval(), task)

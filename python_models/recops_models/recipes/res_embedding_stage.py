@@ -6,6 +6,7 @@ from pathlib import Path
 
 from torch import Tensor, nn
 
+from recops_models import workers
 from recops_models.click.inheriting import inherit_weights, rows_in_earlier
 from recops_models.click.model import ClickScorer
 from recops_models.click.res_embedding import ResEmbedding, ResEmbeddingConfig
@@ -76,7 +77,8 @@ class ResEmbeddingStage(ExampleStage[ResEmbedding]):
         """
         sizes = part(context.settings, "sizes", ResEmbeddingConfig)
         base = click_net(self.name, sizes.base).build(task.data, context.with_sizes("base"))
-        return ResEmbedding(base, _graph(task.data, context, sizes), sizes.table())
+        graph = workers.on_first(lambda: _graph(task.data, context, sizes))
+        return ResEmbedding(base, graph, sizes.table())
 
     def inherit(
         self,
@@ -103,7 +105,8 @@ class ResEmbeddingStage(ExampleStage[ResEmbedding]):
 
     def trained(self, model: ResEmbedding, context: StageContext) -> nn.Module:
         """See :meth:`TrainingStage.trained`; the base with a plain table."""
-        model.table.save(context.folder / TABLE)
+        if workers.is_first():
+            model.table.save(context.folder / TABLE)
         return model.fold()
 
 

@@ -11,6 +11,7 @@ import torch
 from torch import nn
 
 from recops.files import read_json, write_json
+from recops_models import workers
 from recops_models.callbacks import Callbacks
 from recops_models.data.dataset import Dataset
 from recops_models.out_folder import TRAINING_KIND
@@ -35,6 +36,7 @@ from recops_models.recipes.trained import (
     own_data,
     task_of,
 )
+from recops_models.settings import JsonObject
 from recops_models.training.curve import finite
 from recops_models.training.device import AUTO, resolve_device
 from recops_models.training.tensorboard import figure_events
@@ -68,6 +70,9 @@ def train_job(
 ) -> TrainResult:
     """Run the stages of a job, and save the model of the last one in ``folder``.
 
+    With several workers (:mod:`recops_models.workers`), all call this function with equal
+    arguments, and the first one writes the files.
+
     Args:
         job: the job.
         data: the data that ``job.data`` names; for a click model also examples.
@@ -85,9 +90,7 @@ def train_job(
     """
     device = resolve_device(device)
     job = dataclasses.replace(job, repeats=job.repeats or repeats_of(data))
-    resume = resume and (folder / CONFIG).exists()
-    if resume:
-        check_resumable(folder, job)
+    resume = workers.on_first(lambda: resume and _is_resumable(folder, job))
     start = None
     if job.start is not None:
         _check_other_folder(Path(job.start), folder)
@@ -100,11 +103,13 @@ def train_job(
     )
 
     folders = [folder, *(folder / stage.name for stage in before)]
-    names = () if resume else _stale_files(job.recipe, folder)
+    names = () if resume else workers.on_first(lambda: _stale_files(job.recipe, folder))
     stale = [each / name for each in folders for name in names]
 
     @functools.cache
     def start_output() -> None:
+        if not workers.is_first():
+            return
         for path in stale:
             path.unlink(missing_ok=True)
         save_job(folder, job)
@@ -132,11 +137,13 @@ def train_job(
         stage.check(context)
     for stage in before:
         path = folder / stage.name
-        path.mkdir(exist_ok=True)
+        if workers.is_first():
+            path.mkdir(exist_ok=True)
         earlier[stage.name] = stage.run(dataclasses.replace(context, folder=path)).model
 
     def save(model: nn.Module) -> None:
-        save_model(folder / MODEL, *job.recipe.for_saving(model, job.parts))
+        if workers.is_first():
+            save_model(folder / MODEL, *job.recipe.for_saving(model, job.parts))
 
     if keep_interrupted:
         context = dataclasses.replace(context, save_interrupted=save)
@@ -148,6 +155,14 @@ def train_job(
 def _check_other_folder(earlier: Path, folder: Path) -> None:
     if earlier.resolve() == folder.resolve():
         raise ValueError(f"train: --out must be another folder than --from, got {folder} for both")
+
+
+def _is_resumable(folder: Path, job: Job) -> bool:
+    """Return whether the folder has a training, after a check that ``job`` may continue it."""
+    if not (folder / CONFIG).exists():
+        return False
+    check_resumable(folder, job)
+    return True
 
 
 def _stale_files(recipe: Recipe, folder: Path) -> tuple[str, ...]:
@@ -201,6 +216,13 @@ def run_job(
         device=device,
         keep_interrupted=keep_interrupted,
     )
+    metrics = dict(workers.on_first(lambda: _measure(result, job, data, folder, test=test)))
+    _, saved = job.recipe.for_saving(result.model, job.parts)
+    return dataclasses.replace(result, model=saved, metrics=metrics)
+
+
+def _measure(result: TrainResult, job: Job, data: Data, folder: Path, *, test: bool) -> JsonObject:
+    """Measure a model, write its metrics and predictions, and return the metrics."""
     task, model = result.task, result.model
     figures: dict[str, Figures] = {"test": {}}
     if test:
@@ -221,5 +243,4 @@ def run_job(
     if not result.curve:  # A stage without epochs writes no curve.
         write_json(folder / CURVES, {"rows": []}, kind="curves")
         figure_events(folder, figures)
-    _, saved = job.recipe.for_saving(model, job.parts)
-    return dataclasses.replace(result, model=saved, metrics=metrics)
+    return metrics

@@ -9,6 +9,7 @@ import pyarrow as pa
 import torch
 from torch import Tensor
 
+from recops_models import workers
 from recops_models.data.attributes import (
     Attribute,
     ItemPaths,
@@ -56,7 +57,16 @@ class TokenizedItems:
 def make_semantic_ids(
     dataset: Dataset, train: pa.Table, config: SidConfig, context: StageContext
 ) -> TokenizedItems:
-    """Return item vectors, their tokenizer and codes; a resumed stage loads existing files."""
+    """Return item vectors, their tokenizer and codes; a resumed stage loads existing files.
+
+    With several workers, the first one does all of it.
+    """
+    return workers.on_first(lambda: _semantic_ids(dataset, train, config, context))
+
+
+def _semantic_ids(
+    dataset: Dataset, train: pa.Table, config: SidConfig, context: StageContext
+) -> TokenizedItems:
     vectors = _vectors(dataset, train, config, context)
     if context.resume and _exist(context.folder, TOKENIZER, SIDS):
         return load_semantic_ids(context.folder)

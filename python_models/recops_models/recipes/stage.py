@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Generic, TypeAlias, TypeVar
@@ -13,6 +14,7 @@ import torch
 from torch import nn
 
 from recops.files import write_json
+from recops_models import workers
 from recops_models.callbacks import CallbackList, Callbacks
 from recops_models.data.dataset import Dataset
 from recops_models.data.splits import SplitName
@@ -45,7 +47,8 @@ class StageContext:
         split: how a data set is split; None: the task's default.
         settings: settings by part of the job.
         seed: seed of every random draw.
-        folder: existing folder for the stage's files.
+        folder: existing folder for the stage's files. Only the first worker writes to it, see
+            :mod:`recops_models.workers`.
         resume: continue from the files in the folder.
         callbacks: receive stages, progress and metrics.
         earlier: models of the earlier stages, by stage name.
@@ -193,7 +196,7 @@ class TrainingStage(Stage[TaskT], Generic[TaskT, ModelT]):
         context.callbacks.start(self.name)
         context.callbacks.log_message(training_summary(self.name, task, model))
         estimate = TimeEstimate(context.callbacks.log_message)
-        with TensorBoard(context.folder) as events:
+        with _metrics_writer(context.folder) as events:
             try:
                 curve = fit(
                     model,
@@ -209,9 +212,15 @@ class TrainingStage(Stage[TaskT], Generic[TaskT, ModelT]):
                 context.save_interrupted(self.trained(model, context))
                 raise
         rows = [finite(epoch.row()) for epoch in curve]
-        write_json(context.folder / CURVES, {"rows": rows}, kind="curves")
+        if workers.is_first():
+            write_json(context.folder / CURVES, {"rows": rows}, kind="curves")
         best = curve[best_epoch(curve, config)]
         return TrainResult(self.trained(model, context), task, curve, best)
+
+
+def _metrics_writer(folder: Path) -> AbstractContextManager[Callbacks]:
+    """Return callbacks that write TensorBoard events on the first worker, in a context."""
+    return TensorBoard(folder) if workers.is_first() else nullcontext(Callbacks())
 
 
 AnyStage: TypeAlias = Stage[Any]

@@ -66,6 +66,7 @@ class TIGERRecipe(Recipe):
 def _make(task: NextItemTask, context: StageContext) -> TIGER:
     import torch
 
+    from recops_models import workers
     from recops_models.recipes.continued_ranker import continued_path_ranker
     from recops_models.recipes.ranking import training_counts
     from recops_models.recipes.semantic_ids import TRIE, make_semantic_ids
@@ -83,7 +84,8 @@ def _make(task: NextItemTask, context: StageContext) -> TIGER:
         paths = torch.from_numpy(resolve_collisions(paths.numpy())[0])
         vocab_sizes.append(int(paths[:, -1].max()) + 1)
     model = TIGER(paths, vocab_sizes, training_counts(task), sizes)
-    model.trie.save(context.folder / TRIE)
+    if workers.is_first():
+        model.trie.save(context.folder / TRIE)
     return model
 
 

@@ -88,6 +88,7 @@ class UniRecRecipe(Recipe):
 
 
 def _make(task: PathTask, context: StageContext) -> UniRec:
+    from recops_models import workers
     from recops_models.data.attributes import user_fields
     from recops_models.recipes.continued_ranker import continued_path_ranker
     from recops_models.recipes.input_config import InputConfig
@@ -106,7 +107,8 @@ def _make(task: PathTask, context: StageContext) -> UniRec:
         scenes=task.scenes.num_scenes,
     )
     model = UniRec(paths.tokens, paths.vocab_sizes, training_counts(task), sizes, users)
-    model.trie.save(context.folder / TRIE)
+    if workers.is_first():
+        model.trie.save(context.folder / TRIE)
     return model
 
 

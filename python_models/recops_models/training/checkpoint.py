@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from recops.files import load_tensors, save_tensors
+from recops_models import workers
 from recops_models.dotted import below
 from recops_models.training.curve import Epoch
 from recops_models.training.device import HOST
@@ -76,11 +77,13 @@ def save_checkpoint(
 def load_checkpoint(path: Path, model: nn.Module, optimizers: Sequence[Optimizer]) -> State:
     """Load a checkpoint into ``model`` and ``optimizers``, and return its state.
 
+    With several workers, the first one reads the file.
+
     Raises:
         CorruptFileError: the file is damaged, or no checkpoint.
         ValueError: the checkpoint belongs to another model, or to other optimizers.
     """
-    tensors, meta = load_tensors(path, kind=_KIND)
+    tensors, meta = workers.on_first(lambda: load_tensors(path, kind=_KIND))
     try:
         model.load_state_dict(below("model.", tensors))
         entries = below("optimizer.", {**tensors, **meta["numbers"]})

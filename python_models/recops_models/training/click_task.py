@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from recops_models import workers
 from recops_models.click.loss import training_loss
 from recops_models.click.model import ClickModel, ClickScorer
 from recops_models.data.dataset import Dataset
@@ -78,7 +79,7 @@ class ExampleTask(RecommenderTask[ModelT, Batch]):
         self, model: ModelT, size: int, *, seed: int, epoch: int, skip: int
     ) -> tuple[int, Iterator[tuple[float, Batch]]]:
         train = self.training_part(epoch)
-        batches = train.batches(size, seed=seed, epoch=epoch, skip=skip)
+        batches = train.batches(size, seed=seed, epoch=epoch, skip=skip, share=workers.share())
         torch_seed = int(np.random.default_rng((seed, epoch)).integers(2**63))
         return torch_seed, with_shares(batches, skip, size, train.num_examples)
 
@@ -115,7 +116,7 @@ class ClickTask(ExampleTask[ClickModel]):
 
 @torch.no_grad()
 def predictions(model: nn.Module, source: Source) -> Iterator[tuple[Tensor, Batch]]:
-    """Return logits ``[B]`` of all examples in order, with their batches, on the host."""
+    """Return logits ``[B]`` of this worker's examples in order, with their batches, on the host."""
     device = device_of(model)
-    for batch in source.batches(_EVALUATION_BATCH, seed=None):
+    for batch in source.batches(_EVALUATION_BATCH, seed=None, share=workers.share()):
         yield to_host(model(to_device(batch, device))), batch

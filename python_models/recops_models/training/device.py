@@ -32,6 +32,8 @@ _COUNT: Mapping[str, Callable[[], int]] = {
 """Number of devices of each backend that torch can use on this machine."""
 _PINNING = ("cuda", "xpu")
 """Backends that copy from pinned host memory without waiting."""
+_COMMUNICATION: Mapping[str, str] = {"cpu": "gloo", "cuda": "cpu:gloo,cuda:nccl"}
+"""Backend of torch.distributed by device type."""
 _READ_EVERY = 50
 """Training steps between two reads of the loss on a device other than the CPU."""
 
@@ -70,6 +72,36 @@ def resolve_device(device: str | torch.device = AUTO) -> torch.device:
             f"device must be available, got {device}; this machine has {', '.join(_available())}"
         )
     return torch.device(kind, int(index or 0)) if kind in ("cuda", "xpu") else torch.device(kind)
+
+
+def worker_device(device: str | torch.device, rank: int) -> torch.device:
+    """Return the device of one of several workers on this machine.
+
+    Args:
+        device: see :func:`resolve_device`; ``"auto"`` and ``"cuda"`` give each worker another GPU.
+        rank: number of the worker on this machine.
+
+    Raises:
+        ValueError: see :func:`resolve_device`.
+    """
+    is_free = device == "cuda" or (device == AUTO and _auto.get() is None and _COUNT["cuda"]())
+    chosen = resolve_device(f"cuda:{rank}" if is_free else device)
+    if chosen.type == "cuda":
+        torch.cuda.set_device(chosen)
+    return chosen
+
+
+def backend_of(device: torch.device) -> str:
+    """Return the backend by which workers on ``device`` communicate.
+
+    Raises:
+        ValueError: there is none.
+    """
+    if device.type not in _COMMUNICATION:
+        raise ValueError(
+            f"training: with several workers, device must be cpu or cuda, got {device.type}"
+        )
+    return _COMMUNICATION[device.type]
 
 
 def _available() -> Iterator[str]:

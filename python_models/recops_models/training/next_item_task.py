@@ -7,10 +7,11 @@ from collections.abc import Iterator
 import numpy as np
 from torch import Tensor
 
+from recops_models import workers
 from recops_models.evaluation.metrics import RANKING_METRICS
 from recops_models.generative.ranker import Ranker
 from recops_models.generative.windows import Windows, items_at, window_batches
-from recops_models.training.ranking_task import RankingTask
+from recops_models.training.ranking_task import RankingTask, own_examples
 from recops_models.training.task import with_shares
 
 
@@ -31,7 +32,8 @@ class NextItemTask(RankingTask[Ranker, Windows]):
         rng = np.random.default_rng((seed, epoch))
         batches = window_batches(self.train, model.window, size, rng)
         torch_seed = int(rng.integers(2**63))
-        windows = (Windows.of(items_at(self.train, rows)) for rows in batches[skip:])
+        own = map(workers.share().of, batches[skip:])
+        windows = (Windows.of(items_at(self.train, rows)) for rows in own)
         return torch_seed, with_shares(windows, skip, size, sum(map(len, batches)))
 
     def loss(self, model: Ranker, batch: Windows) -> tuple[Tensor, int]:
@@ -40,4 +42,4 @@ class NextItemTask(RankingTask[Ranker, Windows]):
         return model.loss(history, target, rows=batch.rows), len(batch.rows)
 
     def evaluate(self, model: Ranker) -> dict[str, float]:
-        return self.evaluated(model, self.epoch_validation).metrics
+        return self.evaluated(model, own_examples(self.epoch_validation)).metrics

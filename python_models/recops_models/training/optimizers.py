@@ -13,6 +13,7 @@ from torch.optim import Optimizer
 
 from recops_models.layers.decaying_rows import DecayingRows
 from recops_models.training.config import TrainingConfig
+from recops_models.training.gradients import sum_gradients
 from recops_models.training.rowwise_adagrad import RowwiseAdagrad
 
 
@@ -152,8 +153,10 @@ def update_weights(
 ) -> None:
     """Run the backward pass of a loss, clip the gradients, and update the weights.
 
+    Gradients are first summed over all workers.
+
     Args:
-        loss: mean loss of a step.
+        loss: mean loss of a step, or this worker's share of it.
         optimizers: those of :func:`make_optimizers`.
         clipped: modules whose gradients are clipped to ``config.clip``, each by its own norm.
         config: the training settings.
@@ -164,6 +167,14 @@ def update_weights(
     for optimizer in optimizers:
         optimizer.zero_grad()
     loss.backward()
+    sum_gradients(
+        [
+            parameter
+            for optimizer in optimizers
+            for group in optimizer.param_groups
+            for parameter in group["params"]
+        ]
+    )
     for net in clipped:
         clip_gradients(net.parameters(), config.clip)
     check_gradients(optimizers, config)

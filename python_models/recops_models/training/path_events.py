@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import dataclasses
 from dataclasses import dataclass
 from typing import NamedTuple
 
+import numpy as np
 import torch
 from torch import Tensor
 
+from recops_models import workers
 from recops_models.data.splits import Examples
 from recops_models.evaluation.metrics import RANKING_METRICS, hits
 from recops_models.generative.path_ranker import PathRanker, Requests
@@ -74,6 +77,16 @@ class HeldOutEvents:
     level: Tensor
     levels: int
 
+    def own(self) -> HeldOutEvents:
+        """Return this worker's share of the events."""
+        if not workers.several():
+            return self
+        share = workers.share()
+        examples = self.examples.take(share.of(np.arange(len(self.examples.users))))
+        return dataclasses.replace(
+            self, examples=examples, task=share.of(self.task), level=share.of(self.level)
+        )
+
     @property
     def metrics(self) -> tuple[str, ...]:
         """Names of the metrics on these events."""
@@ -90,4 +103,4 @@ class HeldOutEvents:
         """
         if self.levels == 1:
             return {}
-        return {ENGAGED: number(hits(ranks[self.level == self.levels - 1], 10).mean())}
+        return {ENGAGED: number(workers.mean(hits(ranks[self.level == self.levels - 1], 10)))}

@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from recops_models import workers
 from recops_models.data.dataset import Dataset
 from recops_models.data.errors import DataError
 from recops_models.data.splits import Examples, SplitName
@@ -100,7 +101,7 @@ class PathTask(RankingTask[PathRanker, PathWindows]):
         rng = np.random.default_rng((seed, epoch))
         batches = window_batches(self.train, model.window, size, rng)
         torch_seed = int(rng.integers(2**63))
-        windows = map(self.windows, batches[skip:])
+        windows = map(self.windows, map(workers.share().of, batches[skip:]))
         return torch_seed, with_shares(windows, skip, size, sum(map(len, batches)))
 
     def windows(self, rows: Tensor) -> PathWindows:
@@ -119,7 +120,7 @@ class PathTask(RankingTask[PathRanker, PathWindows]):
         return next_token_loss(target_log_probs(model, batch), weight), len(batch.rows)
 
     def evaluate(self, model: PathRanker) -> dict[str, float]:
-        events = self.epoch_events
+        events = self.epoch_events.own()
         result = self.evaluated(events.requests(model), events.examples)
         return {**result.metrics, **events.engaged(result.ranks)}
 

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import numpy as np
 from torch import nn
 
+from recops_models import workers
 from recops_models.data.dataset import Dataset
 from recops_models.data.splits import Examples, SplitName, named_split
 from recops_models.evaluation.metrics import Evaluation, evaluate
@@ -85,3 +87,10 @@ class RankingTask(RecommenderTask[ModelT, BatchT]):
         examples: Examples = getattr(self, part)
         users = self.dataset.user_vocabulary.ids[examples.users]
         return evaluation.metrics, pa.table({"user": users, "rank": array(evaluation.ranks)})
+
+
+def own_examples(examples: Examples) -> Examples:
+    """Return this worker's share of examples."""
+    if not workers.several():
+        return examples
+    return examples.take(workers.share().of(np.arange(len(examples.users))))

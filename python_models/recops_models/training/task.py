@@ -36,6 +36,9 @@ class Task(ABC, Generic[ModelT, BatchT]):
         remaining batches as they are, so a resumed training sees those of an uninterrupted one.
         Iterating draws nothing from torch's global generator.
 
+        With several workers, each has its :func:`share <recops_models.workers.share>` of every
+        batch. All workers have the same number of batches; a share may be empty.
+
         Args:
             model: the model to train.
             size: examples per batch, on average.
@@ -50,11 +53,18 @@ class Task(ABC, Generic[ModelT, BatchT]):
 
     @abstractmethod
     def loss(self, model: ModelT, batch: BatchT) -> tuple[Tensor, Tensor | int]:
-        """Return the mean loss of a batch, and the number of targets it is the mean of."""
+        """Return the mean loss of a batch, and the number of targets it is the mean of.
+
+        With several workers, return this worker's share of the mean over the batch of all workers
+        (:func:`recops_models.workers.share_of_mean`), and its own number of targets.
+        """
 
     @abstractmethod
     def evaluate(self, model: ModelT) -> dict[str, float]:
-        """Return metrics on the validation part for a model in evaluation mode."""
+        """Return metrics on the validation part for a model in evaluation mode.
+
+        With several workers, each evaluates its share, and all return the same metrics.
+        """
 
     def clipped(self, model: ModelT) -> Sequence[nn.Module]:
         """Return the modules whose gradients are clipped, each by its own norm."""

@@ -141,7 +141,7 @@ def test_loading_imports_nothing_that_trains(tmp_path: Path, domains: Dataset) -
     assert len(modules) <= 50
     folders = {name.split(".")[1] for name in modules if "." in name}
     allowed = {"click", "data", "examples", "item_vectors", "layers", "recipes", "graphs"}
-    allowed |= {"dotted", "setting_checks", "settings"}
+    allowed |= {"dotted", "setting_checks", "settings", "workers"}
     assert folders <= allowed
     files = {n.split(".")[2] for n in modules if n.startswith("recops_models.click.")}
     assert files == {"model", "din", "keep"}

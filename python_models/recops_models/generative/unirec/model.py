@@ -35,6 +35,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 import recops
+from recops_models import workers
 from recops_models.generative.candidates import with_candidates
 from recops_models.generative.item_rows import rows_or, with_padding
 from recops_models.generative.path_ranker import (
@@ -292,7 +293,8 @@ class UniRec(PathRanker):
         The latter is weighted by ``config.item_loss``; see :class:`~.item_scores.ItemScores`. Every
         prefix of a window is an example: ``target[b, t]`` follows ``history[b, : t + 1]``.
         """
-        return -self.target_log_probs(history, target, task, user=user, rows=rows).mean()
+        log_probs = self.target_log_probs(history, target, task, user=user, rows=rows)
+        return -workers.share_of_mean(log_probs)
 
     def target_log_probs(
         self,
