@@ -147,7 +147,10 @@ def run_import(folder: Path, rows: int) -> Iterator[dict[str, object]]:
     write_rows(path, rows, events)
     size = path.stat().st_size
     result = measured(recops("data", "import", "csv", str(path), "--out", str(folder / "data")))
-    yield {"name": "import", "rows": rows, "bytes": size, **result}
+    summary = re.search(r"([\d,]+) users, ([\d,]+) items", str(result["output"]))
+    assert summary is not None
+    users, items = (int(number.replace(",", "")) for number in summary.groups())
+    yield {"name": "import", "rows": rows, "bytes": size, **result, "users": users, "items": items}
 
 
 def run_clicks(folder: Path, rows: int) -> Iterator[dict[str, object]]:
