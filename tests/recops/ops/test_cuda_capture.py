@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -61,10 +62,11 @@ DEFECTS: dict[str, tuple[str, str, str]] = {
 }
 
 
-@needs_compiler
 @pytest.mark.slow
-def test_a_read_of_device_memory_ends_the_process(tmp_path: Path) -> None:
-    result = run_script(READ, build_library("trie_cuda_op", tmp_path))
+def test_a_read_of_device_memory_ends_the_process(
+    emulated_library: Callable[[str], Path],
+) -> None:
+    result = run_script(READ, emulated_library("trie_cuda_op"))
     assert result.stdout == "1.0\n"
     assert "Segmentation fault" in result.stderr
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from emulated_op import COMPILER, build_library, results_of_calls
+from emulated_op import results_of_calls
 from recops._load import cuda_library
 
 # Checkpoints of HPMN are compared only without lengths: the CPU kernel does not write those of rows
@@ -91,10 +91,8 @@ CALLS = {"hpmn": HPMN, "mimn": MIMN}
 
 
 @pytest.fixture(scope="module")
-def emulated(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    if shutil.which(COMPILER) is None:
-        pytest.skip("building the ops needs a compiler")
-    return build_library("memory_cuda_op", tmp_path_factory.mktemp("ops"))
+def emulated(emulated_library: Callable[[str], Path]) -> Path:
+    return emulated_library("memory_cuda_op")
 
 
 @pytest.mark.slow

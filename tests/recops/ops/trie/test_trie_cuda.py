@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from emulated_op import COMPILER, build_library, results_of_calls, run_script
+from emulated_op import results_of_calls, run_script
 from recops._load import cuda_library
 
 CALLS = """
@@ -150,10 +150,8 @@ for name, arguments_of_calls in calls.items():
 
 
 @pytest.fixture(scope="module")
-def emulated(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    if shutil.which(COMPILER) is None:
-        pytest.skip("building the ops needs a compiler")
-    return build_library("trie_cuda_op", tmp_path_factory.mktemp("ops"))
+def emulated(emulated_library: Callable[[str], Path]) -> Path:
+    return emulated_library("trie_cuda_op")
 
 
 @pytest.mark.skipif(cuda_library() is None, reason="the CUDA library was not built")
