@@ -33,7 +33,7 @@ from recops_models.serving.forgetting import forget_users
 from recops_models.serving.generations import FIRST, read_active
 from recops_models.serving.guard import Guard
 from recops_models.serving.ingestion import BATCH, IngestReport, apply_batch
-from recops_models.serving.keys import ACTIVE, item_key, totals_key, user_key
+from recops_models.serving.keys import ACTIVE, item_key, totals_key, user_key, users_prefix
 from recops_models.serving.locks import Lock, NoWritePause, retry_while_locked
 from recops_models.serving.open_store import open_store
 from recops_models.serving.record import UserRecord
@@ -175,6 +175,12 @@ class Center:
         """Version of the model that is currently served."""
         served, _ = self._serving
         return served.version_text
+
+    @property
+    def has_states(self) -> bool:
+        """Whether the store holds the state of a user."""
+        _, active = self._serving
+        return next(iter(self.store.scan([users_prefix(active.generation)])), None) is not None
 
     def ingest(
         self, events: Sequence[object], *, lock: Lock | None = None, patience: float = 1.0

@@ -44,6 +44,7 @@ def refresh_model(
     sources: Sequence[EventSource],
     *,
     allow_behind: bool = False,
+    rebuild: bool = False,
     on_report: Callable[[IngestReport], None] = lambda _: None,
     on_warning: WarningCallback = warn,
 ) -> None:
@@ -63,6 +64,8 @@ def refresh_model(
         served: the new model.
         sources: sources of all events, oldest first.
         allow_behind: activate the new model even if users are behind or events were skipped.
+        rebuild: accept the model that is already served, whose states are computed again: after
+            events arrived before the history of their users was loaded.
         on_report: receives the report of each batch.
         on_warning: receives a warning about users with damaged records, who may be behind.
 
@@ -74,7 +77,7 @@ def refresh_model(
     """
     with Lock(store, MAINTENANCE) as maintenance:
         active = read_active(store)
-        if active is not None and active.version == served.version:
+        if active is not None and active.version == served.version and not rebuild:
             raise ModelVersionError(f"{store.url}: {served.version_text} is already served")
         generation = next_generation(active)
         target = Active(generation, served.version, str(served.folder.resolve()))

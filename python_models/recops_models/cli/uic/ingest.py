@@ -20,6 +20,7 @@ from recops_models.cli.uic.shared import (
     ModelOption,
     StoreUrl,
     dataset_loader,
+    print_warning,
     uic,
 )
 
@@ -75,6 +76,12 @@ def ingest(
         ) as center:
             at_end = _ingest(center, events, follow=follow, stop=stop, on_report=on_report)
         typer.echo(json.dumps(total.counts()))
+        if total.late:
+            print_warning(
+                f"{total.late:,} events are not in the states, because later events of their users "
+                "had been applied before them: `recops uic refresh --rebuild` with all sources, "
+                "oldest first, computes the states again"
+            )
         if folder is not None:
             write_json(folder / "counts.json", total.counts(), kind="uic-counts")
         if follow:

@@ -14,6 +14,7 @@ from recops_models.cli.uic.shared import (
     ModelOption,
     StoreUrl,
     dataset_loader,
+    print_warning,
     uic,
 )
 from recops_models.printable import printable
@@ -59,6 +60,11 @@ def serve(
     with Center.open(
         model, store, allow_loss=allow_loss, data=dataset_loader(data), device=device
     ) as center:
+        if not center.has_states:
+            print_warning(
+                f"{center.store.url} has no states: load the history before the service receives "
+                "events (`recops uic ingest`); earlier events of a user are late afterwards"
+            )
         serve_center(
             center,
             host=host,
