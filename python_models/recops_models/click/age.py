@@ -157,9 +157,25 @@ class Age(ClickModel):
         Raises:
             ValueError: the model is in training mode, or nothing identifies items.
         """
-        settings = exploration or self.config
         parts = [batch] if len(batch.label) <= _ROWS else batch.split(_ROWS)
         x = torch.cat([self.base.bottom(part)[0] for part in parts])
+        return self.explore_bottom(
+            x, batch, seed=seed, items=items, impressions=impressions, exploration=exploration
+        )
+
+    @torch.no_grad()
+    def explore_bottom(
+        self,
+        x: Tensor,
+        batch: Batch,
+        *,
+        seed: int,
+        items: Tensor | None = None,
+        impressions: Tensor | None = None,
+        exploration: Exploration | None = None,
+    ) -> AgeScores:
+        """Return :meth:`explore` from the base's bottom ``x [B, output_dim]``."""
+        settings = exploration or self.config
         rate = self.item_logits(x).sigmoid() if settings.gate == "dgu" else None
         return self.scorer(settings).scores(
             x,

@@ -135,7 +135,11 @@ class Keep(ClickModel):
 
     def forward(self, batch: Batch) -> Tensor:
         """Return logits ``[B]``; for one request, the user's half of the plug is computed once."""
-        return self.head.from_parts(self.base.bottom(batch)[0], self._known(batch)).squeeze(-1)
+        return self.logits_with_knowledge(self.base.bottom(batch)[0], batch)
+
+    def logits_with_knowledge(self, x: Tensor, batch: Batch) -> Tensor:
+        """Return logits ``[B]`` from the base's bottom ``x``; ``batch`` has rows of knowledge."""
+        return self.head.from_parts(x, self._known(batch)).squeeze(-1)
 
     def use(self, knowledge: Knowledge) -> None:
         """Replace the knowledge by other tables of the same extractor.

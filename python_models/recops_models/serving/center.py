@@ -56,8 +56,9 @@ class ScoreResult:
     """Scores of candidates for one user.
 
     Attributes:
-        scores: ``[C]`` float32, probabilities.
-        logits: ``[C]`` float32, bitwise equal to the model's forward. The scores are their sigmoid.
+        scores: ``[C]`` float32, probabilities; with ``explore`` the scores to rank by.
+        logits: ``[C]`` float32, bitwise equal to the model's forward. Without exploration, the
+            scores are their sigmoid.
         model_version: version of the model that computed the scores.
         events: accepted events of the user.
         known: whether the store has a state of the user. Otherwise the empty state was used.
@@ -258,6 +259,8 @@ class Center:
         user_id: object,
         candidates: Sequence[object],
         features: Mapping[str, object] | None = None,
+        *,
+        explore: int | None = None,
     ) -> ScoreResult:
         """Score candidates for a user. The cost does not depend on the history's length.
 
@@ -268,6 +271,7 @@ class Center:
             candidates: C item ids, integers or text.
             features: values of the model's other features: one for all candidates, or a list of C.
                 Missing ones come from the data set.
+            explore: seed of AGE's exploration, a new one for every visit; None: no exploration.
 
         Raises:
             FieldError: an argument is invalid.
@@ -297,9 +301,12 @@ class Center:
             if features:
                 raise FieldError("features", "must be closer to 0: scores with them are not finite")
             raise StoreError(f"{self.store.url}: scores from the state of {user!r} are not finite")
-        known = known_candidates(served.model.schema.schema, batch)
+        known = known_candidates(served.net.schema.schema, batch)
+        scores = logits.sigmoid()
+        if explore is not None:
+            scores = served.explored(record, batch, user, explore).score
         return ScoreResult(
-            array(logits.sigmoid()),
+            array(scores),
             array(logits),
             served.version_text,
             record.seen,

@@ -12,7 +12,9 @@ import torch
 from torch import Tensor, nn
 
 from recops import HpmnState, MimnState
+from recops_models.click.age_scores import AgeScores
 from recops_models.click.memory import MemoryModel
+from recops_models.click.model import ClickModel
 from recops_models.data.dataset import Dataset
 from recops_models.data.sets import load
 from recops_models.examples.batch import Batch
@@ -29,6 +31,7 @@ from recops_models.serving.errors import ModelVersionError
 from recops_models.serving.event_encoder import EncodedEvents, EventEncoder
 from recops_models.serving.feature_table import item_features, user_features
 from recops_models.serving.layout import StateLayout
+from recops_models.serving.memory_net import explored_from_state, logits_from_state, memory_of
 from recops_models.serving.record import UserRecord
 from recops_models.serving.request_encoder import RequestEncoder
 from recops_models.training.device import AUTO, device_of, to_device, to_host
@@ -45,7 +48,8 @@ class ServedModel:
         folder: training folder.
         version: first 16 bytes of the SHA-256 of ``model.safetensors``. A state is valid only for
             the weights that wrote it.
-        model: the model in evaluation mode.
+        model: the memory model in evaluation mode, whose states are stored.
+        net: the model that scores: ``model``, or an AGE or KEEP around it.
         layout: byte layout of its states.
         events: encoder of events.
         requests: encoder of requests.
@@ -54,6 +58,7 @@ class ServedModel:
     folder: Path
     version: bytes
     model: MemoryModel[Any]
+    net: ClickModel
     layout: StateLayout[Any]
     events: EventEncoder
     requests: RequestEncoder
@@ -67,6 +72,8 @@ class ServedModel:
         device: str | torch.device = AUTO,
     ) -> ServedModel:
         """Load the result of ``recops train mimn|hpmn``, with the tables of its data set.
+
+        An age or keep with such a base is loaded, too.
 
         Args:
             folder: training folder.
@@ -82,20 +89,25 @@ class ServedModel:
             ModelVersionError: the model is of another kind, has a compatibility quirk that stored
                 states cannot reproduce, or was replaced while it was read.
         """
-        job, model, version = _loaded(folder, device)
-        if not isinstance(model, MemoryModel):
-            raise ModelVersionError(f"{folder}: must hold a mimn or hpmn, got a {job.model}")
+        job, net, version = _loaded(folder, device)
+        model = memory_of(net)
+        if model is None:
+            raise ModelVersionError(
+                f"{folder}: must hold a mimn or hpmn, or an age or keep with such a base, got a "
+                f"{job.model}"
+            )
+        assert isinstance(net, ClickModel)
         if (quirk := model.unservable_quirk) is not None:
             raise ModelVersionError(
                 f"{folder}: was trained with compat={quirk}, which a stored state cannot reproduce"
             )
-        model.requires_grad_(False)
+        net.requires_grad_(False)
         dataset = data if data is None or isinstance(data, Dataset) else data()
         if dataset is None and not is_click_folder(Path(job.data)):
             dataset = load(job.data)
         examples = job.parts["examples"]
         assert isinstance(examples, ExampleConfig)
-        fitted, history = model.schema, model.embedding.separate_histories[0]
+        fitted, history = net.schema, model.embedding.separate_histories[0]
         explicit, items, users = False, None, None
         if dataset is not None:
             opened = checked_data(folder, job, dataset)
@@ -105,7 +117,7 @@ class ServedModel:
             items, users = item_features(dataset, fitted), user_features(dataset, fitted)
         events = EventEncoder(fitted, history, items, explicit=explicit, positive=examples.positive)
         requests = RequestEncoder(fitted, history, items, users)
-        return cls(folder, version, model, StateLayout(model), events, requests)
+        return cls(folder, version, model, net, StateLayout(model), events, requests)
 
     @property
     def device(self) -> torch.device:
@@ -146,7 +158,25 @@ class ServedModel:
     def logits(self, record: UserRecord, batch: Batch) -> Tensor:
         """Return the logits ``[B]`` of candidates on the host, given one user's state."""
         pool, batch = self._pool([record]), to_device(batch, self.device)
-        return to_host(self.model.logits(self.model.bottom_from_state(pool, batch)))
+        return to_host(logits_from_state(self.net, pool, batch))
+
+    @torch.no_grad()
+    def explored(self, record: UserRecord, batch: Batch, user: str, seed: int) -> AgeScores:
+        """Return AGE's exploring scores of candidates on the host, given one user's state.
+
+        Args:
+            record: record of the user.
+            batch: B candidates.
+            user: id of the user, which determines the masks together with ``seed`` and the item.
+            seed: seed of the exploration; a new one for every visit.
+
+        Raises:
+            FieldError: the model does not explore.
+        """
+        group = int.from_bytes(hashlib.sha256(user.encode()).digest()[:7], "little")
+        batch = batch._replace(group=torch.full_like(batch.group, group))
+        pool, batch = self._pool([record]), to_device(batch, self.device)
+        return AgeScores(*to_host(tuple(explored_from_state(self.net, pool, batch, seed))))
 
     def state(self, record: UserRecord) -> MimnState | HpmnState:
         """Return the user's state, a pool with one row on :attr:`device`."""

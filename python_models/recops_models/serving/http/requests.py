@@ -30,6 +30,13 @@ class ScoreRequest(StrictRequest):
         default_factory=dict,
         description="The model's other features: one value, or a list with one per candidate.",
     )
+    explore: StrictInt | None = Field(
+        default=None,
+        ge=0,
+        le=MAX_INT64,
+        description="AGE: seed of the exploration, a new one for every visit. The scores are then "
+        "those to rank by.",
+    )
 
 
 class ForgetRequest(StrictRequest):

@@ -90,7 +90,9 @@ class Service:
 
     def _score(self, request: ScoreRequest) -> ScoreResult:
         with self._availability.watching(), self._scores.scoring():
-            return self._center.score(request.user_id, request.candidates, request.features)
+            return self._center.score(
+                request.user_id, request.candidates, request.features, explore=request.explore
+            )
 
     async def state(self, user_id: str) -> UserStatus:
         """See :meth:`Center.look_up`."""
