@@ -10,11 +10,13 @@ from typing import TYPE_CHECKING
 from torch import Tensor
 
 from recops_models.generative.unirec import UniRec, UniRecConfig
+from recops_models.generative.unirec.config import WITH_ITEM_KNN
 from recops_models.recipes.parts import PartSettings, part
 from recops_models.recipes.recipe import Recipe
 
 if TYPE_CHECKING:
     from recops_models.examples.features import FittedSchema
+    from recops_models.generative.item_knn import ItemKNN
     from recops_models.recipes.stage import AnyStage, StageContext
     from recops_models.training.path_task import PathTask
 
@@ -40,7 +42,7 @@ class UniRecRecipe(Recipe):
 
     name = "unirec"
     sizes = UniRecConfig()
-    derived = frozenset({"num_attributes", "objectives", "scenes"})
+    derived = frozenset({"num_attributes", "objectives", "scenes", "knn_decay"})
     presets = MappingProxyType({"paper": _PAPER})
 
     def defaults(self) -> dict[str, PartSettings]:
@@ -57,10 +59,15 @@ class UniRecRecipe(Recipe):
         }
 
     def nets(self, chosen: Mapping[str, object]) -> dict[str, PartSettings]:
-        """See :meth:`Recipe.nets`: the SASRec of collaborative semantic IDs."""
+        """See :meth:`Recipe.nets`: the SASRec of semantic IDs, and the item-kNN of candidates."""
         from recops_models.recipes.collaborative import collaborative_nets
 
-        return collaborative_nets()
+        nets = collaborative_nets()
+        if chosen.get("candidates") in WITH_ITEM_KNN:
+            from recops_models.generative.item_knn import ItemKNNConfig
+
+            nets["knn"] = ItemKNNConfig()
+        return nets
 
     def stages(self) -> Sequence[AnyStage]:
         """See :meth:`Recipe.stages`.
@@ -84,7 +91,8 @@ class UniRecRecipe(Recipe):
         users = weights.get("user.values")
         fields = 0 if users is None else users.shape[1]
         field_sizes = [len(weights[f"user.tables.{i}.weight"]) - 1 for i in range(fields)]
-        return UniRec(paths, vocab_sizes, weights["prior"], sizes, users, field_sizes)
+        item_knn = _restored_item_knn(weights, sizes) if sizes.reads_item_knn else None
+        return UniRec(paths, vocab_sizes, weights["prior"], sizes, users, field_sizes, item_knn)
 
 
 def _make(task: PathTask, context: StageContext) -> UniRec:
@@ -95,8 +103,11 @@ def _make(task: PathTask, context: StageContext) -> UniRec:
     from recops_models.recipes.ranking import training_counts
     from recops_models.recipes.semantic_ids import TRIE, make_paths
 
+    counts = training_counts(task)
     if context.start is not None:
-        return continued_path_ranker(UniRec, context, task.dataset, training_counts(task))
+        model = continued_path_ranker(UniRec, context, task.dataset, counts)
+        model.item_knn = _item_knn(model.config, task, context)
+        return model
     inputs = part(context.settings, "inputs", InputConfig)
     users = user_fields(task.dataset, inputs.user_fields)
     paths = make_paths(task.dataset, task.parts.train, context)
@@ -106,10 +117,32 @@ def _make(task: PathTask, context: StageContext) -> UniRec:
         objectives=task.scenes.num_objectives,
         scenes=task.scenes.num_scenes,
     )
-    model = UniRec(paths.tokens, paths.vocab_sizes, training_counts(task), sizes, users)
+    item_knn = _item_knn(sizes, task, context)
+    if item_knn is not None:
+        sizes = dataclasses.replace(sizes, knn_decay=item_knn.config.decay)
+    model = UniRec(paths.tokens, paths.vocab_sizes, counts, sizes, users, item_knn=item_knn)
     if workers.is_first():
         model.trie.save(context.folder / TRIE)
     return model
+
+
+def _item_knn(sizes: UniRecConfig, task: PathTask, context: StageContext) -> ItemKNN | None:
+    """Return the item-kNN of the training part, if it is a source of candidates."""
+    if not sizes.reads_item_knn:
+        return None
+    from recops_models.generative.item_knn import ItemKNN, ItemKNNConfig
+
+    config = part(context.settings, "knn", ItemKNNConfig)
+    return ItemKNN.fit(task.train, task.num_items, config, seed=context.seed)
+
+
+def _restored_item_knn(weights: Mapping[str, Tensor], sizes: UniRecConfig) -> ItemKNN:
+    from recops_models.generative.item_knn import ItemKNN, ItemKNNConfig
+
+    neighbours, similarities, ties = (
+        weights[f"item_knn.{name}"] for name in ("neighbours", "similarities", "ties")
+    )
+    return ItemKNN(neighbours, similarities, ties, ItemKNNConfig(decay=sizes.knn_decay))
 
 
 recipe = UniRecRecipe()

@@ -12,6 +12,7 @@ from callback_doubles import Interrupt
 from jobs import job_of
 from recops_models.data import Dataset
 from recops_models.data.errors import DataError
+from recops_models.generative.item_knn import ItemKNN
 from recops_models.generative.ranker import Ranker
 from recops_models.generative.sasrec import SASRec
 from recops_models.generative.unirec import UniRec, UniRecConfig
@@ -168,6 +169,29 @@ def test_collaborative_codes_encode_the_vectors_of_a_sasrec(
     train_job(job, small, tmp_path, resume=True)
     resumed = load_trained(tmp_path)[1].state_dict()
     assert all(torch.equal(weights[key], resumed[key]) for key in weights)
+
+
+def test_a_saved_model_keeps_its_item_knn(small: Dataset, tmp_path: Path) -> None:
+    settings = {**SMALL, "candidates": "all", "knn.decay": "0.5", "knn.neighbours": "3"}
+    trained = train_job(
+        job_of("unirec", "small", settings, seed=0, quick=False), small, tmp_path
+    ).model
+    loaded = load_trained(tmp_path)[1]
+    history, lengths = torch.tensor([[1, 2, 3, 0, 0, 0]]), torch.tensor([3])
+    scores = []
+    for model in (trained, loaded):
+        assert isinstance(model, UniRec)
+        assert isinstance(model.item_knn, ItemKNN)
+        assert model.config.knn_decay == model.item_knn.config.decay == 0.5
+        scores.append(model.item_knn.score_all(history, lengths))
+    assert scores[0].equal(scores[1])
+    assert (scores[0] > 1e-3).any()
+    assert isinstance(trained, UniRec)
+    assert isinstance(loaded, UniRec)
+    one, other = (each.decode(history, lengths, 5) for each in (trained.eval(), loaded.eval()))
+    assert one.items.equal(other.items)
+    with pytest.raises(ValueError, match="unirec has no setting 'knn_decay'"):
+        job_of("unirec", "small", {"knn_decay": "0.5"}, seed=0, quick=False)
 
 
 def test_each_of_three_trainings_has_a_folder(small: Dataset, tmp_path: Path) -> None:

@@ -5,10 +5,23 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
-from recops_models.setting_checks import check_at_least, check_heads, check_shares
+from recops_models.setting_checks import (
+    check_above_zero,
+    check_at_least,
+    check_at_most,
+    check_heads,
+    check_shares,
+)
 
-CandidateSource: TypeAlias = Literal["beams", "scores"]
-"""Sources of the items that a request ranks."""
+CandidateSource: TypeAlias = Literal["beams", "scores", "item-knn", "all"]
+"""Sources of the items that a request ranks.
+
+``"beams"``: beam search; ``"scores"``: beams, and as many items with the highest item scores;
+``"item-knn"``: beams, and as many items by :class:`~recops_models.generative.item_knn.ItemKNN`;
+``"all"``: all three.
+"""
+WITH_ITEM_KNN = ("item-knn", "all")
+"""Sources that include item-kNN."""
 
 EventForm: TypeAlias = Literal["concat", "sum"]
 """How the embeddings of an event's item and attributes become one vector.
@@ -49,8 +62,9 @@ class UniRecConfig:
             items found by the beams are ranked [I]; 0 removes these scores.
         item_loss: weight of their loss relative to the loss of paths.
         negatives: negative items drawn per batch for that loss; 0: a softmax over all items.
-        candidates: items that a request ranks: ``"beams"``, those that the beams find; with
-            ``"scores"`` also as many with the highest item scores, which scores every item.
+        candidates: sources of the items that a request ranks. Only ``"beams"`` avoids a score per
+            item of the catalogue.
+        knn_decay: weight of an event relative to the next one, in the scores of item-kNN.
         dropout: on embeddings, residual branches and the input of the logits [I].
         beams: beams per request.
 
@@ -83,6 +97,7 @@ class UniRecConfig:
     item_loss: float = 1.0
     negatives: int = 512
     candidates: CandidateSource = "beams"
+    knn_decay: float = 0.8
     dropout: float = 0.3
     beams: int = 100
 
@@ -94,13 +109,23 @@ class UniRecConfig:
         check_at_least("unirec", self, item_scores=0, item_loss=0, negatives=0)
         check_shares("unirec", self, "dropout")
         check_heads("unirec", self.width, self.heads)
-        if self.candidates == "scores" and not self.item_scores:
-            raise ValueError('unirec: candidates must be "beams" if item_scores is 0, got "scores"')
+        check_above_zero("unirec", self, "knn_decay")
+        check_at_most("unirec", self, knn_decay=1)
+        if self.candidates in ("scores", "all") and not self.item_scores:
+            raise ValueError(
+                'unirec: candidates must be "beams" or "item-knn" if item_scores is 0, got '
+                f'"{self.candidates}"'
+            )
         if self.item_scores and not self.item_loss:
             raise ValueError(
                 "unirec: item_scores must be 0 if item_loss is 0, since nothing trains them, got "
                 f"{self.item_scores:g}"
             )
+
+    @property
+    def reads_item_knn(self) -> bool:
+        """Whether item-kNN is a source of candidates."""
+        return self.candidates in WITH_ITEM_KNN
 
     @property
     def tasks(self) -> int:

@@ -20,15 +20,15 @@ Step t of S predicts token x_t from the tokens before it::
                 h_agg ─► RankHead t: [q_t ⊕ e_prefix ⊕ c_t ⊕ h_agg] ─► logits [V_t]
 
 Beam search follows the trie of all paths. :class:`~.item_scores.ItemScores` then rescores the items
-that it found, with the last state of the history. ``candidates="scores"`` adds the items with the
-highest item scores to them.
+that it found, with the last state of the history. ``candidates`` adds the items with the highest
+item scores, and those of an item-kNN.
 """
 
 from __future__ import annotations
 
 import copy
-from collections.abc import Sequence
-from typing import ClassVar, NamedTuple
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, ClassVar, NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -59,6 +59,9 @@ from recops_models.generative.windows import at_rows, target_rows
 from recops_models.layers.dropout import Dropout
 from recops_models.layers.rank_head import RankHead
 
+if TYPE_CHECKING:
+    from recops_models.generative.item_knn import ItemKNN
+
 _USER_FIELD_WIDTH = 16
 
 
@@ -88,18 +91,23 @@ class EncodedRequests(NamedTuple):
     """``[B, 1, 1, T]`` bool, False for padding."""
     memory: list[KeysValues]
     """Keys and values per decoder layer."""
+    history: Tensor | None = None
+    """``[B, T]`` i64, if item-kNN reads it."""
 
     def tensors(self) -> list[Tensor]:
-        """Return the tensors in order, the keys and values of each layer last."""
-        start, position, state, aggregate, visible, memory = self
-        return [start, position, state, aggregate, visible, *(x for pair in memory for x in pair)]
+        """Return the tensors in order, at the end the keys and values, and the history if any."""
+        start, position, state, aggregate, visible, memory, history = self
+        last = [] if history is None else [history]
+        pairs = (x for pair in memory for x in pair)
+        return [start, position, state, aggregate, visible, *pairs, *last]
 
     @classmethod
     def from_tensors(cls, tensors: Sequence[Tensor]) -> EncodedRequests:
         """Return the encoded requests with these :meth:`tensors`."""
-        start, position, state, aggregate, visible, *memory = tensors
-        pairs = list(zip(memory[::2], memory[1::2], strict=True))
-        return cls(start, position, state, aggregate, visible, pairs)
+        start, position, state, aggregate, visible, *rest = tensors
+        history = rest.pop() if len(rest) % 2 else None  # Keys and values are an even number.
+        pairs = list(zip(rest[::2], rest[1::2], strict=True))
+        return cls(start, position, state, aggregate, visible, pairs, history)
 
 
 class UniRec(PathRanker):
@@ -113,9 +121,11 @@ class UniRec(PathRanker):
         config: sizes.
         users: ``[1 + U, F]`` i64, fields of users, see :class:`UserFields`; None: no fields.
         field_sizes: number of values of each field; None: the largest in ``users``.
+        item_knn: item-kNN of the N items, if ``config.candidates`` names it.
 
     Raises:
-        ValueError: paths, vocabulary sizes, prior and number of attributes do not fit each other.
+        ValueError: paths, vocabulary sizes, prior and number of attributes do not fit each other;
+            ``item_knn`` is missing, superfluous, or of another number of items.
 
     Example:
         >>> import torch
@@ -139,9 +149,11 @@ class UniRec(PathRanker):
         config: UniRecConfig,
         users: Tensor | None = None,
         field_sizes: Sequence[int] | None = None,
+        item_knn: ItemKNN | None = None,
     ) -> None:
         super().__init__()
         _check(paths, vocab_sizes, prior, config)
+        _check_item_knn(item_knn, len(paths), config)
         self.config, self.vocab_sizes = config, tuple(vocab_sizes)
         self.num_items, self.steps = len(paths), len(self.vocab_sizes)
         self.trie = recops.SidTrie.from_sids(paths, vocab_sizes=self.vocab_sizes)
@@ -169,6 +181,7 @@ class UniRec(PathRanker):
             for step in range(self.steps)
         )
         self.scores = ItemScores(self.prior, config) if config.item_scores else None
+        self.item_knn = item_knn
         self.dropout = Dropout(config.dropout)
         nn.init.normal_(self.item.weight, std=event_std(config))
         with torch.no_grad():  # Without training events a random row would be noise.
@@ -265,16 +278,17 @@ class UniRec(PathRanker):
             sizes = self.user.sizes
         prior = rows_or(self.prior, rows, 0) if prior is None else prior
         fields = None if users is None else users.cpu()
+        item_knn = None if self.item_knn is None else self.item_knn.with_items(rows)
         with torch.random.fork_rng(devices=[]):
             model = UniRec(
-                paths.cpu(), self.vocab_sizes, prior.cpu(), self.config, fields, sizes
+                paths.cpu(), self.vocab_sizes, prior.cpu(), self.config, fields, sizes, item_knn
             ).to(self.paths.device)
         weights, new = self.state_dict(), model.state_dict()
         for name in ("item.weight", "scores.bias.weight"):
             if name in weights:
                 weights[name] = rows_or(weights[name], with_padding(rows), 0)
-        for name in ("paths", "prior", "user.values"):
-            if name in weights:
+        for name in weights:
+            if name in ("paths", "prior", "user.values") or name.startswith("item_knn."):
                 weights[name] = new[name]
         model.load_state_dict(weights)
         return model.train(self.training)
@@ -384,6 +398,7 @@ class UniRec(PathRanker):
             aggregate=encoded.aggregate[row, last][:, None],
             visible=visible[:, None, None],
             memory=self.decoder.keys_values(encoded.events, encoded.content),
+            history=None if self.item_knn is None else history,
         ).tensors()
 
     def next_token_logits(
@@ -431,18 +446,26 @@ class UniRec(PathRanker):
     ) -> Ranking:
         """See :meth:`PathRanker.rank_encoded`; ``config.candidates`` may add items."""
         ranking = super().rank_encoded(encoded, beams, excluded, allowed)
-        if self.ranks_beams_only:
-            return ranking
-        assert self.scores is not None  # UniRecConfig checks it.
-        state = EncodedRequests.from_tensors(encoded).state[:, 0]
-        scores = self.scores.score_all(state, self.item)
-        items = torch.arange(scores.shape[1], device=scores.device)
-        scores = scores.masked_fill(~torch.isin(items, self.trie.item_ids), -torch.inf)
-        if allowed is not None:
-            is_allowed = torch.stack([torch.isin(items, each) for each in allowed])
-            scores = scores.masked_fill(~is_allowed, -torch.inf)
-        best = top_unseen(scores, excluded, beams).items
-        return with_candidates(self, encoded, ranking, best)
+        for scores in self._candidate_scores(EncodedRequests.from_tensors(encoded)):
+            items = torch.arange(scores.shape[1], device=scores.device)
+            scores = scores.masked_fill(~torch.isin(items, self.trie.item_ids), -torch.inf)
+            if allowed is not None:
+                is_allowed = torch.stack([torch.isin(items, each) for each in allowed])
+                scores = scores.masked_fill(~is_allowed, -torch.inf)
+            best = top_unseen(scores, excluded, beams).items
+            ranking = with_candidates(self, encoded, ranking, best)
+        return ranking
+
+    def _candidate_scores(self, requests: EncodedRequests) -> Iterator[Tensor]:
+        """Yield the scores ``[B, N]`` of each further source of candidates."""
+        if self.config.candidates in ("scores", "all"):
+            assert self.scores is not None  # UniRecConfig checks it.
+            yield self.scores.score_all(requests.state[:, 0], self.item)
+        if self.item_knn is not None:
+            assert requests.history is not None  # Set by encode_requests.
+            history = requests.history
+            counted = history.where(history <= self.item_knn.num_items, 0)  # Others are newer.
+            yield self.item_knn.score_all(counted, requests.visible[:, 0, 0].sum(-1))
 
     def _head_fields(
         self, step: int, query: Tensor, prefix: Tensor, aggregate: Tensor
@@ -453,6 +476,17 @@ class UniRec(PathRanker):
     def _logits(self, step: int, fields: list[Tensor]) -> Tensor:
         out: Tensor = self.head[step](fields)
         return out  # (.., V_t)
+
+
+def _check_item_knn(item_knn: ItemKNN | None, num_items: int, config: UniRecConfig) -> None:
+    if (item_knn is None) == config.reads_item_knn:
+        has = "no" if item_knn is None else "an"
+        raise ValueError(
+            f'UniRec: candidates "{config.candidates}" must have {"an" if has == "no" else "no"} '
+            f"item_knn, got {has} item_knn"
+        )
+    if item_knn is not None and item_knn.num_items != num_items:
+        raise ValueError(f"UniRec: item_knn must have {num_items} items, got {item_knn.num_items}")
 
 
 def _check(paths: Tensor, vocab_sizes: Sequence[int], prior: Tensor, config: UniRecConfig) -> None:
