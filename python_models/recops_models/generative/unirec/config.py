@@ -16,8 +16,8 @@ from recops_models.setting_checks import (
 CandidateSource: TypeAlias = Literal["beams", "scores", "item-knn", "all"]
 """Sources of the items that a request ranks.
 
-``"beams"``: beam search; ``"scores"``: beams, and as many items with the highest item scores;
-``"item-knn"``: beams, and as many items by :class:`~recops_models.generative.item_knn.ItemKNN`;
+``"beams"``: beam search; ``"scores"``: also an equal number of items with the highest item scores;
+``"item-knn"``: also an equal number of items of :class:`~recops_models.generative.item_knn.ItemKNN`;
 ``"all"``: all three.
 """
 WITH_ITEM_KNN = ("item-knn", "all")
@@ -124,7 +124,7 @@ class UniRecConfig:
 
     @property
     def reads_item_knn(self) -> bool:
-        """Whether item-kNN is a source of candidates."""
+        """True if item-kNN is a source of candidates."""
         return self.candidates in WITH_ITEM_KNN
 
     @property
