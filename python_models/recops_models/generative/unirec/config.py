@@ -16,9 +16,9 @@ from recops_models.setting_checks import (
 CandidateSource: TypeAlias = Literal["beams", "scores", "item-knn", "all"]
 """Sources of the items that a request ranks.
 
-``"beams"``: beam search; ``"scores"``: also an equal number of items with the highest item scores;
-``"item-knn"``: also an equal number of items of :class:`~recops_models.generative.item_knn.ItemKNN`;
-``"all"``: all three.
+``"beams"``: beam search. In addition, and in equal number: ``"scores"``: the items with the highest
+item scores; ``"item-knn"``: those of :class:`~recops_models.generative.item_knn.ItemKNN`;
+``"all"``: both.
 """
 WITH_ITEM_KNN = ("item-knn", "all")
 """Sources that include item-kNN."""
