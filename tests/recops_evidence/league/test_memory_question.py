@@ -74,6 +74,12 @@ def test_the_page_states_the_decomposition_of_the_lead() -> None:
     for text in ("is +0.0900 in GAUC", "gains +0.0500", "differs from DIN by -0.0100", "50% of"):
         assert text in page
     assert page.count("\n| ") == 2 + len(ROWS)
+    assert "**Labels are the signal.** A memory that does not see labels keeps 0% of" in page
+    levels["MIMN, labels hidden"] = 0.06
+    finished = {some[0]: record(0.5, base + levels.get(name, -0.02)) for name, some in runs.items()}
+    page = memory_page({"share": 0.5, "rows": summary(runs, finished)})
+    assert "**The sequence of items is a signal too.**" in page
+    assert "keeps 67% of the lead" in page
     del finished[runs["MIMN"][0]]
     with pytest.raises(ValueError, match=r"rows must be finished, missing \['MIMN'\]"):
         memory_page({"share": 0.5, "rows": summary(runs, finished)})
