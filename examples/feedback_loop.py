@@ -17,8 +17,8 @@ import pyarrow as pa
 
 import recops_models as rm
 
-USERS, DAYS, DAY = 2400, 10, 86_400
-NICHE, BROAD = 12, 18  # Items 0 to 11 are niche, two for each of six groups of fans.
+USERS, DAYS, DAY = 6000, 10, 86_400
+NICHE, BROAD = 10, 10
 ITEMS = NICHE + BROAD
 GROUPS = NICHE // 2
 SETTINGS = {"epochs": 4, "batch": 128, "learning_rate": 0.02, "width": 8, "hidden": (16,)}
