@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import itertools
 import os
-import shutil
 import subprocess
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 import instruction_sets
 
-ROOT = Path(__file__).resolve().parents[3]
 DTYPES = ["f32", "bf16", "f16", "f64"]
 # Arguments of each family's driver in csrc/tests, in all combinations.
 ARGUMENTS = {
@@ -109,10 +108,6 @@ ARGUMENTS = {
     ],
 }
 
-pytestmark = pytest.mark.skipif(
-    shutil.which("cmake") is None, reason="building the drivers needs cmake"
-)
-
 # CI takes the lowest and the highest level; .ci/full takes those between, which share their code.
 LOWEST, HIGHEST = instruction_sets.HERE[0], instruction_sets.HERE[-1]
 LEVELS = [
@@ -121,25 +116,16 @@ LEVELS = [
 ]
 
 
-@pytest.fixture(scope="module")
-def drivers(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("drivers")
-    flags = "-g1 -fsanitize=address,undefined -fno-sanitize-recover=all"
-    options = [f"-DCMAKE_CXX_FLAGS={flags}", "-DRECOPS_OPTIMIZATION=-O1", "-G", "Ninja"]
-    configure = ["cmake", "-S", ROOT / "csrc/tests", "-B", folder, *options]
-    subprocess.run(configure, check=True, stdout=subprocess.DEVNULL)
-    build = ["cmake", "--build", folder, "--target", *ARGUMENTS]
-    subprocess.run(build, check=True, stdout=subprocess.DEVNULL)
-    return folder
-
-
 @pytest.mark.parametrize("isa", LEVELS)
 @pytest.mark.parametrize("family", ARGUMENTS)
-def test_sanitizers_find_nothing(drivers: Path, family: str, isa: str) -> None:
+def test_sanitizers_find_nothing(
+    sanitized_driver: Callable[[str], Path], family: str, isa: str
+) -> None:
     # The comments at the top of the drivers explain the ASAN option.
     settings = {"RECOPS_ISA": isa, "ASAN_OPTIONS": "detect_stack_use_after_return=0"}
+    driver = sanitized_driver(family)
     for arguments in itertools.product(*ARGUMENTS[family]):
-        command = [drivers / family, *" ".join(arguments).split()]
+        command = [driver, *" ".join(arguments).split()]
         result = subprocess.run(
             command, env={**os.environ, **settings}, capture_output=True, text=True, check=False
         )
