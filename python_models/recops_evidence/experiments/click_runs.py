@@ -15,6 +15,7 @@ from recops_evidence.experiments.synthetic_delays import SyntheticDelays
 from recops_evidence.experiments.synthetic_interests import SyntheticInterests
 from recops_evidence.experiments.synthetic_lags import SyntheticLags
 from recops_evidence.experiments.synthetic_pairs import SyntheticPairs
+from recops_evidence.experiments.synthetic_tastes import SyntheticTastes
 from recops_evidence.experiments.synthetic_visits import SyntheticVisits
 from recops_evidence.experiments.training import (
     Training,
@@ -126,7 +127,12 @@ class ClickRuns(Training):
 
 
 ClickLaw: TypeAlias = (
-    SyntheticPairs | SyntheticInterests | SyntheticDelays | SyntheticLags | SyntheticVisits
+    SyntheticPairs
+    | SyntheticInterests
+    | SyntheticDelays
+    | SyntheticLags
+    | SyntheticVisits
+    | SyntheticTastes
 )
 
 
