@@ -29,7 +29,7 @@ Paths = tuple[Tensor, Tensor]
 def small(candidates: int = 64, chunk_values: int = 1 << 20) -> BeamConfiguration:
     """Return a configuration with small tiles, so that small inputs have several of each."""
     products = ProductTiles(most_rows=1, rows=16, words=16, dim=16, num_warps=1)
-    selection = BeamSelection(most_beams=1, candidates=candidates)
+    selection = BeamSelection(most_beams=1, candidates=candidates, entries=candidates)
     return BeamConfiguration(products, selection, ErrorTiles(paths=4, columns=16), chunk_values)
 
 

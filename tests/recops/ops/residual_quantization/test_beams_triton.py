@@ -82,12 +82,19 @@ def test_kernels_compile() -> None:
         assert_compiles(launch, 90)
 
 
+@pytest.mark.slow
+def test_the_widest_orders_and_merges_fit_in_registers() -> None:
+    for launch in launches_of(9, [1024, 1024], MOST_BEAMS, torch.float32):
+        if launch.name in {"merge_lists", "order_paths"}:
+            assert_compiles(launch, 90)
+
+
 @pytest.mark.full
 @pytest.mark.parametrize("dtype", DTYPES, ids=str)
 @pytest.mark.parametrize("capability", sorted(SHARED_BYTES))
 def test_every_configuration_compiles(capability: int, dtype: torch.dtype) -> None:
     for rows in (9, 5000):
-        for beam in (3, 20, 100, MOST_BEAMS):
+        for beam in (3, 20, 100, 300, MOST_BEAMS):
             for launch in launches_of(rows, [1024, 1024, 300], beam, dtype):
                 assert_compiles(launch, capability)
         for launch in launches_of(rows, [9000], 10, dtype):

@@ -54,11 +54,13 @@ class ProductTiles(NamedTuple):
 class BeamSelection(NamedTuple):
     """Number of continuations that one program selects from, for at most ``most_beams`` paths.
 
-    Lists that are merged have as many entries in one program, but at least those of two lists.
+    ``entries`` is the number of entries of the lists that one program merges, but it merges at
+    least two.
     """
 
     most_beams: int
     candidates: int
+    entries: int
 
 
 class ErrorTiles(NamedTuple):
@@ -85,8 +87,8 @@ PRODUCTS = (
     ProductTiles(most_rows=2**63, rows=128, words=64, dim=32, num_warps=8),
 )
 SELECTIONS = (
-    BeamSelection(most_beams=128, candidates=1024),
-    BeamSelection(most_beams=MOST_BEAMS, candidates=8192),
+    BeamSelection(most_beams=128, candidates=1024, entries=1024),
+    BeamSelection(most_beams=MOST_BEAMS, candidates=8192, entries=4096),
 )
 """Tiles by size. They follow from instruction counts and were not tuned on a GPU."""
 
@@ -217,6 +219,7 @@ class _Search:
         """Write the codes and errors of one chunk."""
         rows, levels, beam = len(x), len(self.sizes), self.beam
         tiles, block = self.configuration.errors, _power_of_two(beam)
+        warps, others = _comparison(block)
         base = self.words.new_empty((rows, len(self.words)))
         self._products(x, self.words, base, self.shift, self.halves)
         positions = base.new_empty((levels, rows, beam), dtype=torch.int32)
@@ -234,7 +237,7 @@ class _Search:
         order_paths[(rows,)](
             x, positions, scores, path_error, codes, errors, x.shape[1], last, beam,
             errors.shape[1], rows * beam, **sizes, STRICT=self.is_strict, BLOCK_BEAM=block,
-            BLOCK_OTHERS=32, BLOCK_DIM=256, num_warps=max(1, block // 256), num_stages=1,
+            BLOCK_OTHERS=others, BLOCK_DIM=256, num_warps=warps, num_stages=1,
             enable_fp_fusion=True,
         )  # fmt: skip
 
@@ -254,14 +257,14 @@ class _Search:
             BLOCK_PARENTS=segments.parents, BLOCK_CODES=segments.codes, BLOCK_BEAM=min(block, 128),
             num_warps=_warps(candidates), num_stages=1, enable_fp_fusion=True,
         )  # fmt: skip
-        most = max(2, self.configuration.selection.candidates // block)
+        most = max(2, self.configuration.selection.entries // block)
         while lists > 1:
             of_program = min(_power_of_two(lists), most)
             merged = -(-lists // of_program)
             source, target = target, result if merged == 1 else _new_lists(base, merged, beam)
             merge_lists[(rows, merged)](
                 *source, *target, lists, beam, STRICT=self.is_strict, BLOCK_LISTS=of_program,
-                BLOCK_BEAM=block, num_warps=_warps(of_program * block), num_stages=1,
+                BLOCK_BEAM=block, num_warps=_merge_warps(of_program * block), num_stages=1,
                 enable_fp_fusion=True,
             )  # fmt: skip
             lists = merged
@@ -292,8 +295,25 @@ class _Search:
 
 
 def _warps(candidates: int) -> int:
-    """Return the number of warps of a program, so that a thread has at most 32 candidates."""
+    """Return the number of warps of a selection, so that a thread has at most 32 candidates."""
     return max(1, min(8, candidates // 1024))
+
+
+def _merge_warps(entries: int) -> int:
+    """Return the number of warps of a merge.
+
+    A thread has 16 entries in large merges: with 32, lists of 512 do not fit in its registers.
+    """
+    return 1 if entries <= 1024 else entries // 512
+
+
+def _comparison(block: int) -> tuple[int, int]:
+    """Return the warps that rank ``block`` paths, and how many other paths they compare at once.
+
+    A thread has at most 32 pairs, because more would not fit in its registers.
+    """
+    warps = max(1, min(8, block // 128))
+    return warps, max(8, min(32, 1024 * warps // block))
 
 
 def _new_lists(base: Tensor, lists: int, beam: int) -> tuple[Tensor, Tensor]:
