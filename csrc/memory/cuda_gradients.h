@@ -65,32 +65,4 @@ __host__ __device__ inline Product gru_product(const GruShape& gru, int gate_gra
   return {gru.matrix, gate_grads, input, h, reset, 2 * gru.size};
 }
 
-// Sums of a matrix, from its parts to memory that is not packed.
-struct UnpackArguments {
-  MatrixShape shape;
-  int64_t parts, part_values;
-  DevicePointer<const float> from;  // [parts, part_values]
-  DevicePointer<float> first, second;
-  int first_stride, second_stride, first_count, second_count;
-
-  __device__ DevicePointer<float> to(int row, int column) const {
-    const bool is_first = column < padded(shape.first);
-    const int i = is_first ? column : column - padded(shape.first);
-    if (i >= (is_first ? first_count : second_count)) return nullptr;
-    return is_first ? first + (int64_t{row} * first_stride + i) : second + (int64_t{row} * second_stride + i);
-  }
-};
-
-__global__ void __launch_bounds__(kThreads) sum_parts(const __grid_constant__ UnpackArguments a) {
-  const int64_t at = int64_t{blockIdx.x} * kThreads + threadIdx.x;
-  if (at >= a.shape.values()) return;
-  const int64_t group = at / kQuad;
-  const int row = static_cast<int>(group % a.shape.rows), quad = static_cast<int>(group / a.shape.rows);
-  const DevicePointer<float> to = a.to(row, quad * kQuad + static_cast<int>(at % kQuad));
-  if (to == nullptr) return;
-  float sum = 0;
-  for (int64_t part = 0; part < a.parts; ++part) sum += a.from[part * a.part_values + a.shape.offset + at];
-  *to = sum;
-}
-
 }  // namespace recops::memory::cuda

@@ -8,6 +8,7 @@
 #include "common/device_floats.h"
 #include "common/device_values.h"
 #include "memory/cuda.h"
+#include "memory/cuda_block.h"
 #include "memory/cuda_gru.h"
 #include "memory/cuda_users.h"
 
@@ -131,10 +132,7 @@ class HpmnBlock {
   }
 
   __device__ void load_input(int t) const {
-    for_values_from_last<users>(layout_.inputs, [&](int u, int i) {
-      const bool is_live = block_.is_live(u, t);
-      values_.at(u, layout_.input(t) + i) = is_live ? a_.x[a_.users.input(block_.of[u], t) * layout_.inputs + i] : 0.0f;
-    });
+    load_inputs(a_.x, layout_.inputs, a_.users, block_, t, values_.from(layout_.input(t)));
   }
 
   __device__ void find_updated(int t) {
@@ -193,16 +191,9 @@ template <int users, bool resident>
 __global__ void __launch_bounds__(kThreads, 2) hpmn_forward(const __grid_constant__ HpmnArguments a) {
   RECOPS_SHARED(HpmnUsers<users>, block);
   RECOPS_DYNAMIC_SHARED(memory);
-  const int64_t values = int64_t{users} * a.layout.values(), num_weights = a.layout.num_weights();
-  const auto shared = shared_array<float>(memory, 0, values + (resident ? num_weights : 0));
-  for (int64_t i = threadIdx.x; i < values; i += kThreads) shared[i] = 0.0f;
-  DevicePointer<const float> weights = a.packed;
-  if constexpr (resident) {
-    copy_weights(a.packed, num_weights, shared + values);
-    weights = shared + values;
-  }
+  const BlockMemory<resident> own(memory, int64_t{users} * a.layout.values(), a.packed, a.layout.num_weights());
   __syncthreads();
-  HpmnBlock<users> one(a, block, weights, shared);
+  HpmnBlock<users> one(a, block, own.weights, own.values);
   const int64_t num_users = a.users.num_users();
   for (int64_t group = blockIdx.x; group * users < num_users; group += gridDim.x) one.run(group);
 }

@@ -6,20 +6,20 @@
 
 #include "common/device.h"
 #include "common/device_floats.h"
+#include "memory/cuda_backward.h"
+#include "memory/cuda_block.h"
 #include "memory/cuda_gradients.h"
 #include "memory/cuda_gru_backward.h"
 #include "memory/cuda_hpmn.h"
 
 namespace recops::memory::cuda {
 
-constexpr int kBackwardUsers = 2;
-
 // Positions of the values of a backward pass: in shared memory behind those of HpmnLayout, and in frames.
 struct HpmnBackwardLayout {
   HpmnLayout forward;
   int input_size, grad, gate_grads, grad_h, values;
   // A frame has the number of updated slots, then the values of each slot's update.
-  int frame_input, frame_h, frame_gates, frame_reset, frame_grads, update_size, frame;
+  int frame_input, frame_h, frame_gates, frame_reset, frame_grads, update_size;
 
   __host__ explicit HpmnBackwardLayout(const HpmnLayout& l) : forward(l) {
     const int h = padded(l.hidden), gates_size = padded(3 * l.hidden);
@@ -34,9 +34,9 @@ struct HpmnBackwardLayout {
     frame_reset = frame_gates + gates_size;
     frame_grads = frame_reset + h;
     update_size = frame_grads + gates_size - kQuad;
-    frame = kQuad + l.layers * update_size;
   }
 
+  __host__ __device__ int frame() const { return kQuad + forward.layers * update_size; }
   __host__ __device__ int grad_of(int j) const { return grad + j * padded(forward.hidden); }
 
   // Gradients of biases follow those of the weights.
@@ -75,7 +75,7 @@ class HpmnBackwardBlock {
         block_(block),
         weights_(weights),
         values_{memory, a.layout.values},
-        frames_(a.frames + int64_t{blockIdx.x} * a.every * kUsers * a.layout.frame),
+        frames_(a.frames + int64_t{blockIdx.x} * a.every * kUsers * a.layout.frame()),
         part_(a.parts + int64_t{blockIdx.x} * a.layout.part_values()) {}
 
   // Called by all threads after a barrier. `group`: number of the block's users.
@@ -84,14 +84,9 @@ class HpmnBackwardBlock {
     __syncthreads();
     for_values<kUsers>(width(), [&](int u, int i) { values_.at(u, grad_position(i)) = 0.0f; });
     __syncthreads();
-    const int64_t steps = block_.longest();
-    for (int64_t begin = steps == 0 ? -1 : (steps - 1) / a_.every * a_.every; begin >= 0; begin -= a_.every) {
-      const int64_t end = begin + a_.every < steps ? begin + a_.every : steps;
-      recompute(static_cast<int>(begin), static_cast<int>(end));
-      for (int64_t t = end; t-- > begin;) go_back(static_cast<int>(t), static_cast<int>(t - begin));
-      add_products((end - begin) * kUsers);
-      __syncthreads();
-    }
+    go_back_in_segments(
+        block_.longest(), a_.every, [&](int begin, int end) { recompute(begin, end); },
+        [&](int t, int step) { go_back(t, step); }, [&](int64_t steps) { add_products(steps * kUsers); });
     start_users(0);
     __syncthreads();
     finish();
@@ -110,7 +105,7 @@ class HpmnBackwardBlock {
 
   // Frames of the users at a step since the checkpoint, from the update of slot j on.
   __device__ Vectors frames(int step, int j) const {
-    return {frames_ + (int64_t{step} * kUsers * layout_.frame + j * layout_.update_size), layout_.frame};
+    return {frames_ + (int64_t{step} * kUsers * layout_.frame() + j * layout_.update_size), layout_.frame()};
   }
 
   __device__ void find_users(int64_t group) {
@@ -138,10 +133,7 @@ class HpmnBackwardBlock {
       values_.at(u, position(i)) = value;
     });
     for (int t = begin; t < end; ++t) {
-      for_values<kUsers>(l_.inputs, [&](int u, int i) {
-        values_.at(u, l_.input(t) + i) =
-            block_.is_live(u, t) ? a_.x[a_.users.input(block_.of[u], t) * l_.inputs + i] : 0.0f;
-      });
+      load_inputs(a_.x, l_.inputs, a_.users, block_, t, values_.from(l_.input(t)));
       find_updated(t);
       __syncthreads();
       const int updated = block_.most_updated(t);
@@ -213,12 +205,12 @@ class HpmnBackwardBlock {
     for (int j = 0; j < l_.layers; ++j) {
       const int at = j * layout_.update_size;
       const auto is_used = [&](int64_t sample) {
-        return j < static_cast<int>(frames[sample / kUsers * kUsers * layout_.frame]);
+        return j < static_cast<int>(frames[sample / kUsers * kUsers * layout_.frame()]);
       };
       add_product(gru_product(l_.layer(j), at + layout_.frame_grads, at + layout_.frame_input, at + layout_.frame_h,
                               at + layout_.frame_reset),
-                  frames, layout_.frame, samples, part_, is_used);
-      add_product(Product::simple(layout_.bias(j), at + layout_.frame_grads, Product::kOne), frames, layout_.frame,
+                  frames, layout_.frame(), samples, part_, is_used);
+      add_product(Product::simple(layout_.bias(j), at + layout_.frame_grads, Product::kOne), frames, layout_.frame(),
                   samples, part_, is_used);
     }
   }
@@ -230,13 +222,7 @@ class HpmnBackwardBlock {
       if (user.length != User::kAbsent)
         a_.grad_from[user.to * width() + i] = user.length == User::kWrong ? kNan : values_.at(u, grad_position(i));
     });
-    for_values<kUsers>(l_.inputs, [&](int u, int i) {
-      const User& user = block_.of[u];
-      if (user.length == User::kAbsent) return;
-      const bool is_wrong = user.length == User::kWrong;
-      for (int64_t t = is_wrong ? 0 : user.length; t < a_.users.steps; ++t)
-        a_.grad_x[(user.first + t) * l_.inputs + i] = is_wrong ? kNan : 0.0f;
-    });
+    for_padding(l_.inputs, a_.users, block_, [&](int64_t at, float value) { a_.grad_x[at] = value; });
   }
 
   const HpmnBackwardArguments& a_;
@@ -252,18 +238,11 @@ template <bool resident>
 __global__ void __launch_bounds__(kThreads, 1) hpmn_backward(const __grid_constant__ HpmnBackwardArguments a) {
   RECOPS_SHARED(HpmnUsers<kBackwardUsers>, block);
   RECOPS_DYNAMIC_SHARED(memory);
-  const int64_t values = int64_t{kBackwardUsers} * a.layout.values, num_weights = a.layout.forward.num_weights();
-  const auto shared = shared_array<float>(memory, 0, values + (resident ? num_weights : 0));
-  for (int64_t i = threadIdx.x; i < values; i += kThreads) shared[i] = 0.0f;
-  const int64_t part_values = a.layout.part_values();
-  for (int64_t i = threadIdx.x; i < part_values; i += kThreads) a.parts[int64_t{blockIdx.x} * part_values + i] = 0.0f;
-  DevicePointer<const float> weights = a.packed;
-  if constexpr (resident) {
-    copy_weights(a.packed, num_weights, shared + values);
-    weights = shared + values;
-  }
+  const BlockMemory<resident> own(memory, int64_t{kBackwardUsers} * a.layout.values, a.packed,
+                                  a.layout.forward.num_weights());
+  clear_part(a.parts, a.layout.part_values());
   __syncthreads();
-  HpmnBackwardBlock one(a, block, weights, shared);
+  HpmnBackwardBlock one(a, block, own.weights, own.values);
   for (int64_t group = blockIdx.x; group * kBackwardUsers < a.users.count; group += gridDim.x) one.run(group);
 }
 

@@ -117,14 +117,6 @@ struct PackArguments {
   }
 };
 
-__global__ void __launch_bounds__(kThreads) pack_matrix(const __grid_constant__ PackArguments a) {
-  const int64_t at = int64_t{blockIdx.x} * kThreads + threadIdx.x;
-  if (at >= a.shape.values()) return;
-  const int64_t group = at / kQuad;
-  const int row = static_cast<int>(group % a.shape.rows), quad = static_cast<int>(group / a.shape.rows);
-  a.packed[at] = a.weight(row, quad * kQuad + static_cast<int>(at % kQuad));
-}
-
 // Copies packed weights to shared memory. A barrier must follow.
 __device__ inline void copy_weights(DevicePointer<const float> from, int64_t count, DevicePointer<float> to) {
   for (int64_t i = threadIdx.x; i < count / kQuad; i += kThreads)

@@ -7,6 +7,7 @@
 #include "common/device.h"
 #include "common/device_floats.h"
 #include "common/device_values.h"
+#include "memory/cuda_block.h"
 #include "memory/cuda_mimn_layout.h"
 #include "memory/cuda_mimn_step.h"
 #include "memory/cuda_users.h"
@@ -131,12 +132,7 @@ class MimnBlock {
     for_values<users>(l_.m, [&](int u, int j) { values_.at(u, l_.read_weights + j) = 0.0f; });  // without a step
   }
 
-  __device__ void load_input(int t, int to) const {
-    for_values_from_last<users>(l_.d, [&](int u, int i) {
-      const bool is_live = block_.is_live(u, t);
-      values_.at(u, to + i) = is_live ? a_.x[a_.users.input(block_.of[u], t) * l_.d + i] : 0.0f;
-    });
-  }
+  __device__ void load_input(int t, int to) const { load_inputs(a_.x, l_.d, a_.users, block_, t, values_.from(to)); }
 
   // Writes those of users that have ended too: the composite's backward pass reads them.
   __device__ void keep_states(int t) const {
@@ -165,13 +161,7 @@ class MimnBlock {
   // Writes the outputs of a batch past the lengths: zeros, or NaN in rows with an error.
   __device__ void fill_padding() const {
     if (!a_.has_outputs) return;
-    for_values<users>(l_.h, [&](int u, int i) {
-      const User& user = block_.of[u];
-      if (user.length == User::kAbsent) return;
-      const bool is_wrong = user.length == User::kWrong;
-      for (int64_t t = is_wrong ? 0 : user.length; t < a_.users.steps; ++t)
-        a_.outputs.store((user.first + t) * l_.h + i, is_wrong ? kNan : 0.0f);
-    });
+    for_padding(l_.h, a_.users, block_, [&](int64_t at, float value) { a_.outputs.store(at, value); });
   }
 
   const MimnArguments& a_;
@@ -185,16 +175,9 @@ template <int users, bool resident>
 __global__ void __launch_bounds__(kThreads, 1) mimn_forward(const __grid_constant__ MimnArguments a) {
   RECOPS_SHARED(BlockUsers<users>, block);
   RECOPS_DYNAMIC_SHARED(memory);
-  const int64_t values = int64_t{users} * a.layout.values, num_weights = a.layout.num_weights();
-  const auto shared = shared_array<float>(memory, 0, values + (resident ? num_weights : 0));
-  for (int64_t i = threadIdx.x; i < values; i += kThreads) shared[i] = 0.0f;
-  DevicePointer<const float> weights = a.net.packed;
-  if constexpr (resident) {
-    copy_weights(a.net.packed, num_weights, shared + values);
-    weights = shared + values;
-  }
+  const BlockMemory<resident> own(memory, int64_t{users} * a.layout.values, a.net.packed, a.layout.num_weights());
   __syncthreads();
-  MimnBlock<users> one(a, block, weights, shared);
+  MimnBlock<users> one(a, block, own.weights, own.values);
   const int64_t num_users = a.users.num_users();
   for (int64_t group = blockIdx.x; group * users < num_users; group += gridDim.x) one.run(group);
 }

@@ -6,7 +6,8 @@
 
 #include "common/device.h"
 #include "common/device_floats.h"
-#include "memory/cuda_hpmn_backward.h"
+#include "memory/cuda_backward.h"
+#include "memory/cuda_block.h"
 #include "memory/cuda_mimn.h"
 #include "memory/cuda_mimn_step_backward.h"
 
@@ -46,22 +47,14 @@ class MimnBackwardBlock {
         part_(a.parts + int64_t{blockIdx.x} * a.layout.part_values()) {}
 
   // Called by all threads after a barrier. `group`: number of the block's users.
-  __device__ void run(int64_t group) {
+  __device__ __forceinline__ void run(int64_t group) {
     if (threadIdx.x < kUsers) block_.of[threadIdx.x] = a_.users.find(group * kUsers + threadIdx.x);
     __syncthreads();
     for_values<kUsers>(b_.x - b_.hidden, [&](int u, int i) { values_.at(u, b_.hidden + i) = 0.0f; });
     __syncthreads();
-    const int64_t steps = block_.longest();
-    for (int64_t begin = steps == 0 ? -1 : (steps - 1) / a_.every * a_.every; begin >= 0; begin -= a_.every) {
-      const int64_t end = begin + a_.every < steps ? begin + a_.every : steps;
-      recompute(static_cast<int>(begin), static_cast<int>(end));
-      for (int64_t t = end; t-- > begin;) go_back(static_cast<int>(t), static_cast<int>(t - begin));
-      b_.for_products(!(a_.net.key_memory == nullptr), [&](const Product& product) {
-        add_product(product, DevicePointer<const float>(frames_), b_.frame(), (end - begin) * kUsers, part_,
-                    [](int64_t) { return true; });
-      });
-      __syncthreads();
-    }
+    go_back_in_segments(
+        block_.longest(), a_.every, [&](int begin, int end) { recompute(begin, end); },
+        [&](int t, int step) { go_back(t, step); }, [&](int64_t steps) { add_products(steps * kUsers); });
     start_users(0);
     __syncthreads();
     finish();
@@ -87,12 +80,7 @@ class MimnBackwardBlock {
     call(rows.pooled, l_.vector(b_.pooled, l_.d));
   }
 
-  __device__ void load_input(int t, int to) const {
-    for_values_from_last<kUsers>(l_.d, [&](int u, int i) {
-      const bool is_live = block_.is_live(u, t);
-      values_.at(u, to + i) = is_live ? a_.x[a_.users.input(block_.of[u], t) * l_.d + i] : 0.0f;
-    });
-  }
+  __device__ void load_input(int t, int to) const { load_inputs(a_.x, l_.d, a_.users, block_, t, values_.from(to)); }
 
   __device__ void load_states(int begin) const {
     const auto load = [&](const StateField& field, const auto& value) {
@@ -160,6 +148,14 @@ class MimnBackwardBlock {
     __syncthreads();
   }
 
+  __device__ void add_products(int64_t samples) const {
+    const int count = b_.num_products(!(a_.net.key_memory == nullptr));
+    RECOPS_KEEP_LOOP
+    for (int i = 0; i < count; ++i)
+      add_product(b_.product(i), DevicePointer<const float>(frames_), b_.frame(), samples, part_,
+                  [](int64_t) { return true; });
+  }
+
   // Writes the gradients of the first states, and those of inputs past the lengths.
   __device__ void finish() const {
     for_grads(a_.grad_from, [&](DevicePointer<float> rows, const StateField& field) {
@@ -169,13 +165,7 @@ class MimnBackwardBlock {
           rows[user.to * field.width + i] = user.length == User::kWrong ? kNan : values_.at(u, field.position(i));
       });
     });
-    for_values<kUsers>(l_.d, [&](int u, int i) {
-      const User& user = block_.of[u];
-      if (user.length == User::kAbsent) return;
-      const bool is_wrong = user.length == User::kWrong;
-      for (int64_t t = is_wrong ? 0 : user.length; t < a_.users.steps; ++t)
-        a_.grad_x[(user.first + t) * l_.d + i] = is_wrong ? kNan : 0.0f;
-    });
+    for_padding(l_.d, a_.users, block_, [&](int64_t at, float value) { a_.grad_x[at] = value; });
   }
 
   const MimnBackwardArguments& a_;
@@ -192,18 +182,11 @@ template <bool resident>
 __global__ void __launch_bounds__(kThreads, 1) mimn_backward(const __grid_constant__ MimnBackwardArguments a) {
   RECOPS_SHARED(BlockUsers<kBackwardUsers>, block);
   RECOPS_DYNAMIC_SHARED(memory);
-  const int64_t values = int64_t{kBackwardUsers} * a.layout.values, num_weights = a.layout.forward.num_weights();
-  const auto shared = shared_array<float>(memory, 0, values + (resident ? num_weights : 0));
-  for (int64_t i = threadIdx.x; i < values; i += kThreads) shared[i] = 0.0f;
-  const int64_t part_values = a.layout.part_values();
-  for (int64_t i = threadIdx.x; i < part_values; i += kThreads) a.parts[int64_t{blockIdx.x} * part_values + i] = 0.0f;
-  DevicePointer<const float> weights = a.net.packed;
-  if constexpr (resident) {
-    copy_weights(a.net.packed, num_weights, shared + values);
-    weights = shared + values;
-  }
+  const BlockMemory<resident> own(memory, int64_t{kBackwardUsers} * a.layout.values, a.net.packed,
+                                  a.layout.forward.num_weights());
+  clear_part(a.parts, a.layout.part_values());
   __syncthreads();
-  MimnBackwardBlock one(a, block, weights, shared);
+  MimnBackwardBlock one(a, block, own.weights, own.values);
   for (int64_t group = blockIdx.x; group * kBackwardUsers < a.users.count; group += gridDim.x) one.run(group);
 }
 

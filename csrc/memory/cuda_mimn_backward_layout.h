@@ -73,27 +73,31 @@ struct MimnBackwardLayout {
   __host__ __device__ MatrixShape static_norms() const { return vector(end_of(static_slots()), forward.m); }
   __host__ __device__ int64_t part_values() const { return end_of(static_norms()); }
 
-  // Calls f(product) for the products whose sums are gradients.
-  template <class F>
-  __device__ void for_products(bool has_static, const F& f) const {
+  // Products whose sums are gradients: seven, two for each updated channel, and two for each key if there are static
+  // slots.
+  __device__ int num_products(bool has_static) const { return 7 + 2 * forward.topk + (has_static ? 4 : 0); }
+
+  __device__ Product product(int i) const {
     const MimnLayout& l = forward;
-    const int gates = in_frame(controller_gates), of_head = in_frame(head), of_out = in_frame(out);
-    f(gru_product(l.controller(), gates, l.input, l.hidden, l.reset));
-    f(Product::simple(controller_bias(), gates, Product::kOne));
-    for (int k = 0; k < l.topk; ++k) {
+    switch (i) {
+      case 0: return gru_product(l.controller(), in_frame(controller_gates), l.input, l.hidden, l.reset);
+      case 1: return Product::simple(controller_bias(), in_frame(controller_gates), Product::kOne);
+      case 2: return Product::simple(l.head_matrix(), in_frame(head), l.next_hidden);
+      case 3: return Product::simple(head_bias(), in_frame(head), Product::kOne);
+      case 4: return Product::simple(l.out_matrix(), in_frame(out), l.next_hidden, l.next_read);
+      case 5: return Product::simple(out_bias(), in_frame(out), Product::kOne);
+      case 6: return Product::simple(l.usage_matrix(), in_frame(share), l.usage);
+    }
+    const int k = (i - 7) / 2, key = k - l.topk;
+    const bool is_second = (i - 7) % 2 != 0;
+    if (k < l.topk) {
       const int unit = in_frame(unit_gates) + k * padded(3 * l.d), at = k * l.unit_size;
-      f(gru_product(l.induction(), unit, at + l.unit_input, at + l.unit_channel, at + l.unit_reset));
-      f(Product::simple(induction_bias(), unit, Product::kOne));
+      if (is_second) return Product::simple(induction_bias(), unit, Product::kOne);
+      return gru_product(l.induction(), unit, at + l.unit_input, at + l.unit_channel, at + l.unit_reset);
     }
-    f(Product::simple(l.head_matrix(), of_head, l.next_hidden));
-    f(Product::simple(head_bias(), of_head, Product::kOne));
-    f(Product::simple(l.out_matrix(), of_out, l.next_hidden, l.next_read));
-    f(Product::simple(out_bias(), of_out, Product::kOne));
-    f(Product::simple(l.usage_matrix(), in_frame(share), l.usage));
-    for (int i = 0; has_static && i < 2; ++i) {
-      f(Product::simple(static_slots(), in_frame(dot_static) + i * padded(l.m), in_frame(keys) + i * padded(l.d)));
-      f(Product::simple(static_norms(), in_frame(norm_static) + i * padded(l.m), Product::kOne));
-    }
+    if (is_second) return Product::simple(static_norms(), in_frame(norm_static) + key * padded(l.m), Product::kOne);
+    return Product::simple(static_slots(), in_frame(dot_static) + key * padded(l.m),
+                           in_frame(keys) + key * padded(l.d));
   }
 
  private:

@@ -9,6 +9,8 @@
 
 #include "common/flush_subnormals.h"
 #include "memory/cuda.cu"
+#include "memory/cuda_hpmn.cu"
+#include "memory/cuda_mimn.cu"
 #include "memory_cuda_hpmn.h"
 #include "memory_cuda_mimn.h"
 

@@ -10,4 +10,6 @@ using emulated::zeros;
 }  // namespace recops::memory
 
 #include "memory/cuda.cu"
+#include "memory/cuda_hpmn.cu"
+#include "memory/cuda_mimn.cu"
 #include "memory/cuda_op.cpp"

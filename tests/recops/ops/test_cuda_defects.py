@@ -717,7 +717,7 @@ DEFECTS = [
     ),
     Defect(
         "one part of the gradients dropped",
-        "memory/cuda_gradients.h",
+        "memory/cuda_repack.h",
         "memory_cuda mimn",
         {
             "for (int64_t part = 0; part < a.parts;": "for (int64_t part = 1; part < a.parts;",
@@ -737,6 +737,46 @@ DEFECTS = [
         "memory_cuda mimn",
         {
             "if (user.length == t) values_": "if (user.length <= t) values_",
+        },
+    ),
+    Defect(
+        "one event counted per user of a stream",
+        "memory/cuda_mimn.h",
+        "memory_cuda mimn",
+        {
+            "a_.counts[user.from] += user.length;": "a_.counts[user.from] += 1;",
+        },
+    ),
+    Defect(
+        "zeros instead of NaN after an error",
+        "memory/cuda_block.h",
+        "memory_cuda mimn",
+        {
+            "is_wrong ? kNan : 0.0f": "0.0f",
+        },
+    ),
+    Defect(
+        "the last segment of steps not recomputed",
+        "memory/cuda_backward.h",
+        "memory_cuda hpmn",
+        {
+            "(steps - 1) / every * every;": "steps < every ? 0 : steps / every * every - every;",
+        },
+    ),
+    Defect(
+        "columns of packed weights past the last",
+        "recurrent/cuda_products.h",
+        "recurrent_cuda shapes",
+        {
+            "unit < a.hidden && input < a.hidden;": "unit < a.hidden;",
+        },
+    ),
+    Defect(
+        "the last token of a semantic ID not looked up",
+        "trie/cuda_find.h",
+        "trie_lookups_cuda find",
+        {
+            "level < a.length && node >= 0;": "level < a.length - 1 && node >= 0;",
         },
     ),
 ]
