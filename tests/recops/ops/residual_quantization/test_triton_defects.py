@@ -49,6 +49,11 @@ DEFECTS: dict[str, Defect] = {
         " + lost_norm * _SLACK",
         "",
     ),
+    "half norms without the shift": Defect(
+        "kernels/half_norms.py",
+        "value.to(tl.float32) - tl.load(shift_ptr + d)",
+        "value.to(tl.float32) - 0 * tl.load(shift_ptr + d)",
+    ),
     "norm of the codewords not scaled": Defect(
         "codewords.py",
         "scaled_halves[own] = halves[own] * scale * scale",
