@@ -19,6 +19,7 @@ from torch import Tensor, nn
 
 from recops._host import is_on_host
 from recops.files import CorruptFileError, load_tensors, save_tensors
+from recops_models import workers
 from recops_models.graphs.item_graph import ItemGraph
 from recops_models.layers.decaying_rows import DecayingRows
 from recops_models.layers.embedding_bags import ComposedTable
@@ -309,7 +310,10 @@ class ResidualTable(ComposedTable):
         return table.eval()
 
     def _rows(self, ids: Sequence[Tensor]) -> Tensor | None:
-        """Return the rows to gather, ascending from row 0; None: compute the full table."""
+        """Return the rows to gather, ascending from row 0; None: compute the full table.
+
+        In training, they are those that any of several workers reads.
+        """
         if self.attention is not None and not self.training:
             return None
         has_sparse_gradient = self.centre.sparse and self.training
@@ -320,6 +324,8 @@ class ResidualTable(ComposedTable):
         is_read[0] = True
         for column in ids:
             is_read[column] = True
+        if workers.several() and self.training:  # Pending decay must be the same everywhere.
+            is_read = workers.total(is_read.int()) > 0
         rows_read = is_read.nonzero()[:, 0]
         cost = _GATHER if self.attention is None else _GATHER_ATTENDED
         return rows_read if has_sparse_gradient or len(rows_read) * cost < rows else None

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
+from recops_models import workers
 from recops_models.layers.decaying_rows import DecayingRows
 from recops_models.training.config import TrainingConfig
 from recops_models.training.gradients import sum_gradients
@@ -167,14 +168,9 @@ def update_weights(
     for optimizer in optimizers:
         optimizer.zero_grad()
     loss.backward()
-    sum_gradients(
-        [
-            parameter
-            for optimizer in optimizers
-            for group in optimizer.param_groups
-            for parameter in group["params"]
-        ]
-    )
+    if workers.several():
+        groups = [group for optimizer in optimizers for group in optimizer.param_groups]
+        sum_gradients([parameter for group in groups for parameter in group["params"]])
     for net in clipped:
         clip_gradients(net.parameters(), config.clip)
     check_gradients(optimizers, config)

@@ -104,6 +104,14 @@ def test_models_of_several_stages(model: str, group: WorkerGroup, tmp_path: Path
     assert_equal_models(model, (1, 2), group, tmp_path)
 
 
+@pytest.mark.slow
+def test_rows_whose_decay_is_pending_are_equal_on_all_workers(
+    group: WorkerGroup, tmp_path: Path
+) -> None:
+    sparse = {"tables": "rowwise-adagrad", "batch": "5"}  # A batch reads few rows.
+    assert_equal_models("res-embedding", (1, 2), group, tmp_path, sparse)
+
+
 @pytest.mark.full
 @pytest.mark.parametrize("model", SETTINGS)
 def test_every_model_with_four_workers(model: str, group: WorkerGroup, tmp_path: Path) -> None:
@@ -111,12 +119,17 @@ def test_every_model_with_four_workers(model: str, group: WorkerGroup, tmp_path:
 
 
 def assert_equal_models(
-    model: str, sizes: tuple[int, int], group: WorkerGroup, folder: Path
+    model: str,
+    sizes: tuple[int, int],
+    group: WorkerGroup,
+    folder: Path,
+    others: Mapping[str, str] | None = None,
 ) -> None:
     """Train a model by different numbers of workers, and compare its figures."""
     settings = {**SETTINGS[model], **WITHOUT_DRAWS.get(model, {"dropout": "0"})}
     if "batch" in settings:
         settings["batch"] = "37"  # It is divided by no number of workers.
+    settings |= others or {}
     for size in sizes:
         out = folder / str(size)
         assert_done(group.run(size, RUN, command(model, STORED / "shop" / "1", settings, out)))
