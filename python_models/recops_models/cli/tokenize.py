@@ -90,7 +90,9 @@ def tokenize(
     stream: Annotated[
         bool,
         typer.Option(
-            "--stream", help="Run rq-kmeans on a Parquet file of --vectors that exceeds memory."
+            "--stream",
+            help="Fit to a Parquet file of --vectors that exceeds memory; not for balanced-rq and "
+            "drq-vae-cl.",
         ),
     ] = False,
     resume: Annotated[

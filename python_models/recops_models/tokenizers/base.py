@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from abc import abstractmethod
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import ClassVar
 
@@ -11,7 +13,9 @@ from torch import Tensor
 from typing_extensions import Self
 
 from recops.ops.residual_quantization.nearest_codes import Metric
+from recops_models import workers
 from recops_models.callbacks import Callbacks
+from recops_models.item_vectors.vector_file import VectorFile
 from recops_models.tokenizers.checks import (
     check_ids,
     check_vectors,
@@ -43,6 +47,10 @@ class Tokenizer(StoredTokenizer):
 
     uses_pairs: ClassVar[bool] = False
     """Whether :meth:`fit` requires ``pairs``."""
+    shares_fit: ClassVar[bool] = False
+    """Whether the workers of torchrun share the work of a fit."""
+    streams: ClassVar[bool] = False
+    """Whether :meth:`fit_file` can fit the method to a file larger than memory."""
     uses_weights: ClassVar[bool] = False
     """Whether ``weights`` affect the codes."""
     codebooks: tuple[Tensor, ...] | None = None
@@ -74,6 +82,9 @@ class Tokenizer(StoredTokenizer):
         """Fit the tokenizer to a catalogue.
 
         The result depends on the seed and the type of device, and not on the number of threads.
+        Within :func:`recops_models.workers.joined`, all workers call this method with the same
+        arguments and get the same result. ``rq-kmeans`` then divides the items among them and sums
+        its statistics, which changes the rounding; the first worker fits the other methods.
 
         Args:
             vectors: ``[N, D]`` floats, finite; N ≥ max K_l if the method has codebooks.
@@ -103,8 +114,56 @@ class Tokenizer(StoredTokenizer):
         where = resolve_device(device)
         fitting = Fitting(seed, callbacks or Callbacks(), rows, checked, folder, resume, where)
         fitting.discard_previous()
-        self._fit(points, fitting)
+        self._fit_by_workers(partial(self._fit, points, fitting))
         return self
+
+    def fit_file(
+        self,
+        file: VectorFile,
+        *,
+        seed: int = 0,
+        callbacks: Callbacks | None = None,
+        folder: Path | None = None,
+        resume: bool = False,
+        device: str | torch.device = AUTO,
+    ) -> Self:
+        """Fit to a file larger than memory, which is read once per pass.
+
+        Memory does not grow with the file. The codebooks of ``rq-kmeans`` without ``batch`` equal
+        those of :meth:`fit` up to rounding, since sums are taken over blocks of rows. Networks draw
+        other batches than in :meth:`fit`.
+
+        Args:
+            file: the vectors.
+            seed: see :meth:`fit`.
+            callbacks: see :meth:`fit`.
+            folder: see :meth:`fit`.
+            resume: see :meth:`fit`.
+            device: see :meth:`fit`.
+
+        Raises:
+            ValueError: the method or its settings need all vectors in memory; or see :meth:`fit`.
+            DataError: the file is damaged, or a vector is not finite.
+        """
+        self.check_file(file)
+        where = resolve_device(device)
+        fitting = Fitting(
+            seed, callbacks or Callbacks(), folder=folder, resume=resume, device=where
+        )
+        fitting.discard_previous()
+        self._fit_by_workers(partial(self._fit_file, file, fitting))
+        return self
+
+    def check_file(self, file: VectorFile) -> None:
+        """Check that the file and the method fit :meth:`fit_file`.
+
+        Raises:
+            ValueError: see :meth:`fit_file`.
+        """
+        if not self.streams:
+            raise ValueError(f"{self.method} needs all vectors in memory and cannot be streamed")
+        self.check_count(file.num_rows)
+        self._check_fit_inputs(file.dim, None, None)
 
     def check_fit(
         self,
@@ -213,9 +272,30 @@ class Tokenizer(StoredTokenizer):
     def _fit(self, points: Tensor, fitting: Fitting) -> None:
         """Fit to ``points [N, D]``, checked and float32."""
 
+    def _fit_file(self, file: VectorFile, fitting: Fitting) -> None:
+        """Fit to a file that :meth:`check_file` has checked; for methods that stream."""
+        raise NotImplementedError
+
     @abstractmethod
     def _refit(self, points: Tensor, keep_levels: int, fitting: Fitting) -> None:
         """Fit the codebooks from level ``keep_levels`` on."""
+
+    def _fit_by_workers(self, fit: Callable[[], None]) -> None:
+        """Call ``fit`` on all workers if they share its work, otherwise on the first one.
+
+        The other workers then get its result.
+        """
+        if self.shares_fit or not workers.several():
+            fit()
+            return
+
+        def fit_alone() -> dict[str, Tensor]:
+            fit()
+            return self._state()
+
+        state = workers.on_first(fit_alone)
+        if not workers.is_first():
+            self._restore(state)
 
     def _not_fitted(self) -> RuntimeError:
         return RuntimeError(f"{self._name}: not fitted; call fit or load first")

@@ -12,7 +12,6 @@ from torch import Tensor
 from recops_models.callbacks import Callbacks
 from recops_models.item_vectors.vector_file import ROWS, VectorFile
 from recops_models.tokenizers.base import Tokenizer
-from recops_models.tokenizers.methods.rq_kmeans import RQKMeans
 from recops_models.tokenizers.metrics import SidMetrics, code_metrics, upto
 from recops_models.tokenizers.sids import Sids
 from recops_models.training.device import AUTO
@@ -34,10 +33,10 @@ class StreamedCatalogue:
         """Check that ``tokenizer`` can be fitted to the file; reads the whole file once.
 
         Raises:
-            ValueError: the method is not ``rq-kmeans``, or its settings do not fit the file.
+            ValueError: the method cannot be streamed, or its settings do not fit the file.
             DataError: an id or a vector is invalid, or the file is damaged.
         """
-        _streaming(tokenizer).check_file(self.file)
+        tokenizer.check_file(self.file)
         self.file.item_ids()
         for _ in self.file.vectors():
             pass
@@ -55,10 +54,9 @@ class StreamedCatalogue:
         """Fit ``tokenizer`` to the file, which is read once per pass.
 
         Raises:
-            ValueError: the method is not ``rq-kmeans``.
+            ValueError: the method cannot be streamed.
         """
-        streaming = _streaming(tokenizer)
-        streaming.fit_file(
+        tokenizer.fit_file(
             self.file,
             seed=seed,
             callbacks=callbacks,
@@ -90,12 +88,3 @@ class StreamedCatalogue:
 
     def _codes(self, tokenizer: Tokenizer) -> Tensor:
         return torch.cat([tokenizer.encode(torch.from_numpy(v)) for v in self.file.vectors()])
-
-
-def _streaming(tokenizer: Tokenizer) -> RQKMeans:
-    if not isinstance(tokenizer, RQKMeans) or tokenizer.method != RQKMeans.method:
-        raise ValueError(
-            f"{tokenizer.method} needs all vectors in memory; only {RQKMeans.method} can be fitted "
-            "to a file"
-        )
-    return tokenizer

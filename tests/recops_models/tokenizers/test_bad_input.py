@@ -106,8 +106,8 @@ def contents(folder: Path) -> dict[str, bytes]:
             "the dimension of vectors must be a multiple of groups 2",
         ),
         (
-            "--vectors fit.parquet --stream --method rq-vae",
-            "only rq-kmeans can be fitted to a",
+            "--vectors fit.parquet --stream --method balanced-rq",
+            "needs all vectors in memory and cannot be streamed",
         ),
         ("--vectors nan.parquet --stream", "a vector is not finite"),
         ("--vectors text.parquet --stream", "item_id must be integers"),

@@ -18,7 +18,8 @@ from recops.files import read_json
 from recops_models import cli
 from recops_models.data.errors import DataError
 from recops_models.item_vectors.vector_file import VectorFile
-from recops_models.tokenizers import RQKMeans, load_sids, load_tokenizer
+from recops_models.tokenizers import RQKMeans, Tokenizer, load_sids, load_tokenizer, make_tokenizer
+from recops_models.tokenizers.methods import items
 from recops_models.tokenizers.methods.rq_kmeans import RQKMeansSettings
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -38,7 +39,7 @@ def write(path: Path, vectors: Tensor, *, rows: int = 700, ids: np.ndarray | Non
     return path
 
 
-def error(tokenizer: RQKMeans, vectors: Tensor) -> float:
+def error(tokenizer: Tokenizer, vectors: Tensor) -> float:
     residual = vectors - tokenizer.decode(tokenizer.encode(vectors))
     return float(residual.square().sum(dim=1).mean())
 
@@ -81,6 +82,54 @@ def test_a_streamed_fit_is_repeatable_and_resumable(batch: int, tmp_path: Path) 
     assert torch.equal(torch.stack(again.codebooks), torch.stack(expected))
 
 
+NETWORK = {"steps": "80", "batch": "64", "hidden": "16", "learning_rate": "0.01"}
+
+
+def network(method: str) -> Tokenizer:
+    width = {} if method == "fsq" else {"width": "4"}
+    return make_tokenizer(method, 2, 16, NETWORK | width)
+
+
+@pytest.mark.parametrize("method", ["rq-vae", "rqp-vae", "drq-vae", "fsq"])
+def test_networks_of_a_file_are_as_good_as_those_of_memory(method: str, tmp_path: Path) -> None:
+    vectors = clusters()
+    file = VectorFile(write(tmp_path / "v.parquet", vectors, rows=100))
+    streamed = network(method).fit_file(file, seed=1)
+    in_memory = network(method).fit(vectors, torch.arange(len(vectors)), seed=1)
+    assert error(streamed, vectors) < 1.25 * error(in_memory, vectors)
+    assert error(streamed, vectors) < 0.6 * float(vectors.square().sum(dim=1).mean())
+
+
+@pytest.mark.parametrize("method", ["rqp-vae", "drq-vae"])
+def test_a_streamed_network_is_repeatable_and_resumable(method: str, tmp_path: Path) -> None:
+    vectors = clusters()
+    file = VectorFile(write(tmp_path / "v.parquet", vectors, rows=100))
+    expected = network(method).fit_file(file, seed=3).encode(vectors)
+    stop = Interrupt("network", after=0.4)
+    with pytest.raises(KeyboardInterrupt):
+        network(method).fit_file(file, seed=3, callbacks=stop, folder=tmp_path)
+    again = network(method).fit_file(file, seed=3, folder=tmp_path, resume=True)
+    assert torch.equal(again.encode(vectors), expected)
+
+
+def test_batches_of_a_file_have_each_item_once_per_pass(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(items, "_BUFFER_BYTES", 50 * 4)
+    vectors = torch.arange(130.0)[:, None]
+    file = VectorFile(write(tmp_path / "v.parquet", vectors, rows=30))
+    task = items.ItemsInFile(file).task(lambda x: x, 20, 13)
+    epochs = []
+    for epoch in range(2):
+        _, batches = task.start_epoch(torch.nn.Identity(), 13, seed=0, epoch=epoch, skip=0)
+        epochs.append(torch.stack([batch.x[:, 0] for _, batch in batches]))
+        for half in epochs[-1].split(10):  # 130 items are 10 batches.
+            assert half.ravel().sort().values.tolist() == list(range(130))
+        _, batches = task.start_epoch(torch.nn.Identity(), 13, seed=0, epoch=epoch, skip=7)
+        assert torch.equal(torch.stack([each.x[:, 0] for _, each in batches]), epochs[-1][7:])
+    assert not torch.equal(*epochs)
+
+
 def test_empty_codes_are_reset(tmp_path: Path) -> None:
     vectors = torch.cat([torch.zeros(500, 4), torch.ones(500, 4)])
     vectors[:6] = torch.arange(24.0).reshape(6, 4) * 10
@@ -110,7 +159,7 @@ def test_the_command_streams_a_file(tmp_path: Path, capsys: pytest.CaptureFixtur
     capsys.readouterr()
     for more, code, message in (
         (["--stream", "--data", "ml-100k"], 2, "--stream requires a Parquet file"),
-        (["--stream", "--method", "drq-vae"], 1, "only rq-kmeans can be fitted to a file"),
+        (["--stream", "--method", "balanced-rq"], 1, "balanced-rq needs all vectors in memory"),
     ):
         assert cli.run([*arguments, *more, "--out", str(tmp_path / "x")]) == code
         assert message in capsys.readouterr().err

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 import recops
+from recops_models import workers
 from recops_models.callbacks import Callbacks
 from recops_models.tokenizers.clustering.points import NEAREST, Assign, Points
 from recops_models.training.device import array
@@ -97,7 +98,7 @@ def kmeans(
         totals = _Pass(codebook)
         if settings.batch:
             for batch in points.batches(settings.batch, rng):
-                sums, weights = totals.add(batch, codebook, assign)
+                sums, weights = map(workers.total, totals.add(batch, codebook, assign))
                 seen += weights
                 codebook = codebook + (sums - weights[:, None] * codebook) / seen[:, None].clamp(
                     min=1
@@ -105,6 +106,7 @@ def kmeans(
         else:
             for piece in points.pieces():
                 totals.add(piece, codebook, assign)
+        totals.sum_over_workers()
         error = totals.error
         callbacks.advance(iteration / settings.iterations, error=error)
         empty = torch.nonzero(totals.weights == 0)[:, 0]
@@ -141,7 +143,7 @@ class _Pass:
         num_codes, dim = codebook.shape
         self.sums, self.weights = codebook.new_zeros(num_codes, dim), codebook.new_zeros(num_codes)
         self.worst, self._errors = codebook.new_empty(0, dim), np.empty(0, dtype=np.float32)
-        self._total, self._count = 0.0, 0
+        self._total, self._count = 0.0, 0.0
 
     @property
     def error(self) -> float:
@@ -163,6 +165,25 @@ class _Pass:
         self._total += float(errors.sum(dtype=np.float64))
         self._count += len(points)
         return sums, weights
+
+    def sum_over_workers(self) -> None:
+        """Combine the totals of all workers, each of which has added its share of the points."""
+        if not workers.several():
+            return
+        num_codes, dim = self.sums.shape
+        self.sums, self.weights = workers.total(self.sums), workers.total(self.weights)
+        host = torch.tensor([self._total, float(self._count)], dtype=torch.float64)
+        self._total, self._count = workers.total(host).tolist()
+        share = workers.share()
+        candidates = self.worst.new_zeros(share.size, num_codes, dim + 1)
+        candidates[share.rank, : len(self.worst), :dim] = self.worst
+        errors = torch.from_numpy(self._errors).to(candidates.device)
+        candidates[share.rank, :, dim] = -1  # Fewer points than codes: no candidate.
+        candidates[share.rank, : len(errors), dim] = errors
+        every = workers.total(candidates).flatten(0, 1)
+        every = every[every[:, dim] >= 0]
+        largest = torch.from_numpy(_largest(array(every[:, dim]), num_codes)).to(every.device)
+        self.worst = every[largest, :dim]
 
 
 def _largest(errors: NDArray[np.float32], count: int) -> NDArray[np.int64]:

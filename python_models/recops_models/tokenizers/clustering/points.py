@@ -11,6 +11,7 @@ from torch import Tensor
 from typing_extensions import Self
 
 import recops
+from recops_models import workers
 
 Assign: TypeAlias = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
 """Maps points ``[N, D]`` and a codebook ``[K, D]`` to codes ``[N]`` int32 and errors ``[N]``."""
@@ -45,7 +46,10 @@ class Points(Protocol):
         ...
 
     def pieces(self) -> Iterator[Tensor]:
-        """Yield all points in blocks ``[n, D]`` float32, always in the same order."""
+        """Yield all points in blocks ``[n, D]`` float32, always in the same order.
+
+        With several workers, each gets its share of every block, here and in :meth:`batches`.
+        """
         ...
 
     def batches(self, size: int, rng: np.random.Generator) -> Iterator[Tensor]:
@@ -79,12 +83,12 @@ class TensorPoints:
         return len(self._points)
 
     def pieces(self) -> Iterator[Tensor]:
-        yield self._points
+        yield workers.share().of(self._points)
 
     def batches(self, size: int, rng: np.random.Generator) -> Iterator[Tensor]:
         order = torch.from_numpy(rng.permutation(len(self))).to(self._points.device)
         for rows in order.split(size):
-            yield self._points[rows]
+            yield self._points[workers.share().of(rows)]
 
     def sample(self, size: int, rng: np.random.Generator) -> Tensor:
         if len(self) <= size:

@@ -8,6 +8,7 @@ import numpy as np
 from torch import Tensor
 
 from recops.files import load_tensors, save_tensors
+from recops_models import workers
 from recops_models.tokenizers.clustering.kmeans import KMeansSettings, kmeans
 from recops_models.tokenizers.clustering.points import NEAREST, Assign, Points
 from recops_models.tokenizers.fitting import Fitting
@@ -77,7 +78,7 @@ def residual_kmeans(
                 patience=patience,
             )
             books.append(book)
-            if path is not None:
+            if path is not None and workers.is_first():
                 tensors = {f"codebook_{at}": each for at, each in enumerate(books)}
                 save_tensors(path, tensors, kind=_KIND, meta={"rng": rng.bit_generator.state})
         residual = residual.subtract_codewords(books[level], assign)

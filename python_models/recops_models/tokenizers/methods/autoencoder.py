@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -13,6 +14,22 @@ from recops_models.tokenizers.clustering.threads import one_thread
 _ROWS = 8192
 
 
+class VectorMoments(NamedTuple):
+    """Mean and scale of vectors."""
+
+    mean: Tensor
+    """``[D]`` f32."""
+    scale: Tensor
+    """``[]`` f32, root mean square of x − mean over all items and dimensions; 1 if it is 0."""
+
+    @classmethod
+    def of(cls, points: Tensor) -> VectorMoments:
+        """Return the moments of ``points [N, D]``."""
+        mean = points.double().mean(dim=0)
+        scale = (points - mean).square().mean().sqrt()
+        return cls(mean.float(), scale.float().where(scale > 0, torch.ones(())))
+
+
 class Autoencoder(nn.Module):
     """Autoencoder: ``x̃ = (x − mean) / scale``, ``h = MLP(x̃)``, ``x̂ = MLP(z) · scale + mean``.
 
@@ -21,7 +38,7 @@ class Autoencoder(nn.Module):
     dimensions does not change.
 
     Args:
-        points: ``[N, D]``, determine mean and scale; if all are equal the scale is 1.
+        moments: mean and scale of the vectors.
         hidden: widths of the encoder's hidden layers; the decoder reverses them.
         width: d, width of the latents z.
         outputs: width of the encoder's output: d by default, or 2d for means and log variances.
@@ -31,16 +48,14 @@ class Autoencoder(nn.Module):
     scale: Tensor
 
     def __init__(
-        self, points: Tensor, hidden: Sequence[int], width: int, outputs: int | None = None
+        self, moments: VectorMoments, hidden: Sequence[int], width: int, outputs: int | None = None
     ) -> None:
         super().__init__()
-        dim = points.shape[1]
+        dim = len(moments.mean)
         self.encoder = MLP(dim, hidden, outputs or width, activation_name="relu")
         self.decoder = MLP(width, tuple(reversed(hidden)), dim, activation_name="relu")
-        mean = points.double().mean(dim=0)
-        scale = (points - mean).square().mean().sqrt()
-        self.register_buffer("mean", mean.float())
-        self.register_buffer("scale", scale.float().where(scale > 0, torch.ones(())))
+        self.register_buffer("mean", moments.mean)
+        self.register_buffer("scale", moments.scale)
 
     def encode(self, scaled: Tensor) -> Tensor:
         """Encode scaled vectors ``[N, D]`` to ``[N, outputs]``."""

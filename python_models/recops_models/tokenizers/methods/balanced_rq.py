@@ -59,7 +59,7 @@ class BalancedRQ(RQKMeans):
     where w̃ is the largest solution, or the minimum weight if there is none, and N₊ and min are over
     items of positive weight; no smaller capacity could hold them. Clipping makes room for items
     that exceed the capacity alone. The capacity limits w̃, so a code with such an item can have a
-    larger sum of w. Items of weight 0 get their nearest code and do not count.
+    larger sum of w. FittedItems of weight 0 get their nearest code and do not count.
 
     :meth:`encode` with the weights returns the codes of the catalogue. Without weights it returns
     the nearest codes, for new items. Many new items can exceed the capacity of a code; then call
@@ -80,6 +80,7 @@ class BalancedRQ(RQKMeans):
     settings_type = BalancedSettings
     settings: BalancedSettings
     uses_weights = True
+    streams = shares_fit = False
 
     def encode(self, vectors: Tensor, *, weights: Tensor | None = None) -> Tensor:
         """Return the nearest codes, or with ``weights`` codes of all rows under the capacity."""

@@ -12,14 +12,14 @@ from torch.nn import functional
 from recops_models.setting_checks import check_above_zero, check_at_least
 from recops_models.tokenizers.clustering.kmeans import KMeansSettings
 from recops_models.tokenizers.fitting import Fitting
-from recops_models.tokenizers.methods.autoencoder import Autoencoder
+from recops_models.tokenizers.methods.autoencoder import Autoencoder, VectorMoments
 from recops_models.tokenizers.methods.item_task import (
     OWNER,
     ItemBatch,
     LatentSettings,
     Partners,
-    train_network,
 )
+from recops_models.tokenizers.methods.items import FittedItems, ItemsInMemory
 from recops_models.tokenizers.methods.latent import LatentTokenizer
 
 _LOG_VARIANCE = 10.0
@@ -113,26 +113,28 @@ class DRQVAE(LatentTokenizer):
         return (*super().stages, *(f"level {level}" for level in range(len(self.vocab_sizes))))
 
     def _fit(self, points: Tensor, fitting: Fitting) -> None:
-        settings: DRQSettings = self.settings
-        pairs = fitting.pairs if settings.contrast else None
+        pairs = fitting.pairs if self.settings.contrast else None
         partners = None if pairs is None else Partners(pairs, len(points))
-        autoencoder = self._start_network(points, fitting)
-        network = VariationalNetwork(autoencoder, settings)
-        train_network(network, autoencoder.to_scale(points), settings, fitting, partners=partners)
+        self._fit_items(ItemsInMemory(points, partners), fitting)
+
+    def _fit_items(self, items: FittedItems, fitting: Fitting) -> None:
+        autoencoder = self._start_network(items, fitting)
+        network = VariationalNetwork(autoencoder, self.settings)
+        self._train(network, autoencoder, items, self.settings, fitting)
         self.network = autoencoder
-        self.codebooks = self._learn_codebooks(points, (), fitting)
+        self.codebooks = self._learn_codebooks(items, (), fitting)
 
     def _check_fit_inputs(self, dim: int, pairs: Tensor | None, weights: Tensor | None) -> None:
         if self.settings.contrast and (pairs is None or not len(pairs)):
             raise ValueError(f"{self._name}.fit: contrast needs pairs of items, got none")
 
     def _learn_codebooks(
-        self, points: Tensor, fixed: tuple[Tensor, ...], fitting: Fitting
+        self, items: FittedItems, fixed: tuple[Tensor, ...], fitting: Fitting
     ) -> tuple[Tensor, ...]:
         seed = self.settings.codebook_seed
         if seed is not None:
             fitting = fitting.with_seed(seed)
-        return super()._learn_codebooks(points, fixed, fitting)
+        return super()._learn_codebooks(items, fixed, fitting)
 
     @property
     def _clustering(self) -> KMeansSettings:
@@ -142,9 +144,9 @@ class DRQVAE(LatentTokenizer):
         """Return μ ``[N, d]`` of ``vectors [N, D]``."""
         return super().latents(vectors)[:, : self.settings.width].contiguous()
 
-    def _new_network(self, points: Tensor) -> Autoencoder:
+    def _new_network(self, moments: VectorMoments) -> Autoencoder:
         sizes = self.settings
-        return Autoencoder(points, sizes.hidden, sizes.width, 2 * sizes.width)
+        return Autoencoder(moments, sizes.hidden, sizes.width, 2 * sizes.width)
 
 
 class DRQVAEContrast(DRQVAE):
@@ -156,6 +158,7 @@ class DRQVAEContrast(DRQVAE):
     method = "drq-vae-cl"
     settings_type = DRQContrastSettings
     uses_pairs = True
+    streams = False
 
 
 def info_nce(anchor: Tensor, partner: Tensor, temperature: float) -> Tensor:

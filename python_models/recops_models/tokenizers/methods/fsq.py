@@ -9,8 +9,9 @@ import torch
 from torch import Tensor, nn
 
 from recops_models.tokenizers.fitting import Fitting
-from recops_models.tokenizers.methods.autoencoder import Autoencoder
-from recops_models.tokenizers.methods.item_task import ItemBatch, NetworkSettings, train_network
+from recops_models.tokenizers.methods.autoencoder import Autoencoder, VectorMoments
+from recops_models.tokenizers.methods.item_task import ItemBatch, NetworkSettings
+from recops_models.tokenizers.methods.items import FittedItems
 from recops_models.tokenizers.methods.latent import NetworkTokenizer
 
 _LEAST = 5
@@ -89,18 +90,18 @@ class FSQ(NetworkTokenizer):
         if not items:
             raise ValueError(f"{self._name}: needs at least one item, got 0")
 
-    def _fit(self, points: Tensor, fitting: Fitting) -> None:
-        autoencoder = self._start_network(points, fitting)
+    def _fit_items(self, items: FittedItems, fitting: Fitting) -> None:
+        autoencoder = self._start_network(items, fitting)
         network = ScalarNetwork(autoencoder, self._steps)
-        train_network(network, autoencoder.to_scale(points), self.settings, fitting)
+        self._train(network, autoencoder, items, self.settings, fitting)
         self.network = autoencoder
 
     def _refit(self, points: Tensor, keep_levels: int, fitting: Fitting) -> None:
         self._fitted_network()
         raise ValueError("FSQ.refit: FSQ has no codebooks to fit; encode new items directly")
 
-    def _new_network(self, points: Tensor) -> Autoencoder:
-        return Autoencoder(points, self.settings.hidden, len(self._steps))
+    def _new_network(self, moments: VectorMoments) -> Autoencoder:
+        return Autoencoder(moments, self.settings.hidden, len(self._steps))
 
     def _quantize(self, latents: Tensor) -> Tensor:
         digits = to_digits(torch.tanh(latents), self._steps)

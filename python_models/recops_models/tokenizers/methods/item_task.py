@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -24,7 +24,8 @@ from recops_models.training.trainer import fit
 OWNER = "tokenizer"
 """Owner of the settings, in error messages."""
 _PASSES = 20
-_EVALUATED = 4096
+EVALUATED = 4096
+"""FittedItems of the fixed sample by which epochs are compared."""
 
 
 @dataclass(frozen=True)
@@ -78,7 +79,7 @@ class LatentSettings(NetworkSettings):
 
 
 class ItemBatch(NamedTuple):
-    """Items of one step.
+    """FittedItems of one step.
 
     Attributes:
         x: ``[B, D]``, scaled vectors.
@@ -160,7 +161,7 @@ class ItemTask(Task[nn.Module, ItemBatch]):
     def evaluate(self, model: Any) -> dict[str, float]:
         """Return the objective on a fixed sample of items, without noise."""
         rng = np.random.default_rng(0)
-        rows = rng.permutation(len(self.points))[:_EVALUATED]
+        rows = rng.permutation(len(self.points))[:EVALUATED]
         losses, counts = [], []
         batches = self._batches(rows, rng.random(len(rows)), self.batch)
         for batch in device_batches(batches, device_of(model)):
@@ -184,22 +185,21 @@ class ItemTask(Task[nn.Module, ItemBatch]):
 
 def train_network(
     network: nn.Module,
-    points: Tensor,
+    make_task: Callable[[int, int], ItemTask],
+    num_items: int,
     settings: NetworkSettings,
     fitting: Fitting,
-    *,
-    partners: Partners | None = None,
 ) -> None:
     """Train ``network`` on the device of ``fitting``, on a CPU by one thread.
 
     Args:
         network: its method ``loss`` returns the mean objective of an :class:`ItemBatch`.
-        points: ``[N, D]``, scaled vectors.
+        make_task: returns the task for a number of steps per epoch and of items per step.
+        num_items: N.
         settings: size of steps and learning rate.
         fitting: seed, callbacks, folder and device; the trained network is on the host.
-        partners: partners for the contrastive loss; None: batches have none.
     """
-    batch = settings.batch_of(len(points))
+    batch = settings.batch_of(num_items)
     passes = min(_PASSES, settings.steps)
     config = TrainingConfig(
         epochs=passes,
@@ -213,7 +213,7 @@ def train_network(
     with one_thread():
         curve = fit(
             network,
-            ItemTask(points, partners, -(-settings.steps // passes), batch),
+            make_task(-(-settings.steps // passes), batch),
             config,
             seed=fitting.seed,
             folder=fitting.folder,

@@ -4,17 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import ClassVar
 
-import torch
 from torch import Tensor
 from torch.nn import functional
-from typing_extensions import Self
 
 import recops
 from recops.ops.residual_quantization.nearest_codes import Metric
-from recops_models.callbacks import Callbacks
 from recops_models.item_vectors.vector_file import VectorFile
 from recops_models.tokenizers.base import Tokenizer
 from recops_models.tokenizers.clustering.kmeans import KMeansSettings
@@ -22,7 +18,6 @@ from recops_models.tokenizers.clustering.points import Assign, Points, TensorPoi
 from recops_models.tokenizers.clustering.residual_kmeans import pieces_of, residual_kmeans
 from recops_models.tokenizers.clustering.streamed_points import StreamedPoints
 from recops_models.tokenizers.fitting import Fitting
-from recops_models.training.device import AUTO, resolve_device
 
 
 @dataclass(frozen=True)
@@ -61,6 +56,7 @@ class RQKMeans(Tokenizer):
     """
 
     method = "rq-kmeans"
+    streams = shares_fit = True
     settings_type: ClassVar[type[RQKMeansSettings]] = RQKMeansSettings
     settings: RQKMeansSettings
     codebooks: tuple[Tensor, ...] = ()
@@ -83,43 +79,6 @@ class RQKMeans(Tokenizer):
     def metric(self) -> Metric:
         return self.settings.metric
 
-    def fit_file(
-        self,
-        file: VectorFile,
-        *,
-        seed: int = 0,
-        callbacks: Callbacks | None = None,
-        folder: Path | None = None,
-        resume: bool = False,
-        device: str | torch.device = AUTO,
-    ) -> Self:
-        """Fit to a file larger than memory, which is read once per pass.
-
-        Memory does not grow with the file. Without ``batch``, the codebooks equal those of
-        :meth:`Tokenizer.fit` up to rounding, since sums are taken over blocks of rows.
-
-        Raises:
-            ValueError: fewer vectors than codes, or ``groups`` does not divide the dimensions.
-            DataError: the file is damaged, or a vector is not finite.
-        """
-        self.check_file(file)
-        where = resolve_device(device)
-        fitting = Fitting(
-            seed, callbacks or Callbacks(), folder=folder, resume=resume, device=where
-        )
-        fitting.discard_previous()
-        self._learn(StreamedPoints(file, device=where), (), fitting)
-        return self
-
-    def check_file(self, file: VectorFile) -> None:
-        """Check that the file fits :meth:`fit_file`.
-
-        Raises:
-            ValueError: fewer vectors than codes, or ``groups`` does not divide the dimensions.
-        """
-        self.check_count(file.num_rows)
-        self._check_fit_inputs(file.dim, None, None)
-
     def encode(self, vectors: Tensor, *, weights: Tensor | None = None) -> Tensor:
         """Return greedy codes; see :meth:`Tokenizer.encode` and :func:`recops.rq_encode`."""
         points = self._check_fitted_width("encode", vectors)
@@ -130,6 +89,9 @@ class RQKMeans(Tokenizer):
     def decode(self, codes: Tensor) -> Tensor:
         """Return the sums of codewords; see :meth:`Tokenizer.decode`."""
         return recops.rq_decode(codes, self._fitted())
+
+    def _fit_file(self, file: VectorFile, fitting: Fitting) -> None:
+        self._learn(StreamedPoints(file, device=fitting.device), (), fitting)
 
     def _fit(self, points: Tensor, fitting: Fitting) -> None:
         self._learn(TensorPoints(points.to(fitting.device)), (), fitting)

@@ -11,16 +11,15 @@ from torch import Tensor, nn
 import recops
 from recops_models.setting_checks import check_at_least
 from recops_models.tokenizers.clustering.kmeans import KMeansSettings
-from recops_models.tokenizers.clustering.points import TensorPoints
 from recops_models.tokenizers.clustering.residual_kmeans import residual_kmeans
 from recops_models.tokenizers.fitting import Fitting
-from recops_models.tokenizers.methods.autoencoder import Autoencoder
+from recops_models.tokenizers.methods.autoencoder import Autoencoder, VectorMoments
 from recops_models.tokenizers.methods.item_task import (
     OWNER,
     ItemBatch,
     LatentSettings,
-    train_network,
 )
+from recops_models.tokenizers.methods.items import FittedItems
 from recops_models.tokenizers.methods.latent import LatentTokenizer
 
 _START = KMeansSettings(iterations=10)
@@ -92,12 +91,11 @@ class RQVAE(LatentTokenizer):
     settings_type = RQVAESettings
     settings: RQVAESettings
 
-    def _fit(self, points: Tensor, fitting: Fitting) -> None:
-        autoencoder = self._start_network(points, fitting)
-        scaled = autoencoder.to_scale(points)
-        codebooks = self._start_codebooks(autoencoder, points, fitting)
-        network = self._join(autoencoder, codebooks, self.settings.batch_of(len(points)))
-        train_network(network, scaled, self.settings, fitting)
+    def _fit_items(self, items: FittedItems, fitting: Fitting) -> None:
+        autoencoder = self._start_network(items, fitting)
+        codebooks = self._start_codebooks(autoencoder, items, fitting)
+        network = self._join(autoencoder, codebooks, self.settings.batch_of(len(items)))
+        self._train(network, autoencoder, items, self.settings, fitting)
         self.network, self.codebooks = autoencoder, network.books()
 
     def _join(
@@ -107,10 +105,10 @@ class RQVAE(LatentTokenizer):
         return QuantizedNetwork(autoencoder, codebooks, self.settings)
 
     def _start_codebooks(
-        self, autoencoder: Autoencoder, points: Tensor, fitting: Fitting
+        self, autoencoder: Autoencoder, items: FittedItems, fitting: Fitting
     ) -> tuple[Tensor, ...]:
         if self.settings.start == "kmeans":
-            latents = TensorPoints(autoencoder.latents(points).to(fitting.device))
+            latents = items.points(autoencoder.latents, fitting.device)
             start = Fitting(fitting.seed, device=fitting.device)
             return residual_kmeans(latents, self.vocab_sizes, start, settings=_START)
         generator = torch.Generator().manual_seed(fitting.seed)
@@ -119,5 +117,5 @@ class RQVAE(LatentTokenizer):
             for size in self.vocab_sizes
         )
 
-    def _new_network(self, points: Tensor) -> Autoencoder:
-        return Autoencoder(points, self.settings.hidden, self.settings.width)
+    def _new_network(self, moments: VectorMoments) -> Autoencoder:
+        return Autoencoder(moments, self.settings.hidden, self.settings.width)

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from callback_doubles import OnAdvance
 from recops_models import cli
 from recops_models.tokenizers import Tokenizer, make_tokenizer
-from recops_models.tokenizers.methods.autoencoder import Autoencoder
+from recops_models.tokenizers.methods.autoencoder import Autoencoder, VectorMoments
 from recops_models.tokenizers.methods.drq_vae import info_nce
 from recops_models.tokenizers.methods.fsq import FSQ, grid_of
 from recops_models.tokenizers.methods.item_task import ItemBatch, ItemTask, Partners
@@ -121,7 +121,7 @@ def test_training_does_not_depend_on_scale_and_offset_of_vectors() -> None:
 
 
 def test_scale_of_equal_vectors_is_one() -> None:
-    network = Autoencoder(torch.full((4, 3), 7.0), (4,), 2)
+    network = Autoencoder(VectorMoments.of(torch.full((4, 3), 7.0)), (4,), 2)
     assert network.scale == 1.0
     assert torch.equal(network.to_scale(torch.full((1, 3), 7.0)), torch.zeros(1, 3))
 
