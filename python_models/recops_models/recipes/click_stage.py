@@ -38,6 +38,12 @@ class ExampleStage(TrainingStage[ExampleTask[ModelT], ModelT]):
     def check(self, context: StageContext) -> None:
         """See :meth:`Stage.check`."""
         check_select(self.metrics(context.settings), self.config(context.settings))
+        loss = part(context.settings, "examples", ExampleConfig).loss
+        if loss != "cross-entropy" and not isinstance(context.data, Dataset):
+            raise ValueError(
+                f"{self.name}: loss={loss} requires a data set of impressions, but "
+                f"{context.data.name} has examples"
+            )
 
     def metrics(self, parts: Parts) -> Sequence[str]:
         """Return the names of the validation metrics."""

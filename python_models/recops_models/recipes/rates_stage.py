@@ -29,6 +29,9 @@ class RatesStage(Stage[ClickTask]):
             raise ValueError(
                 f"rates: select must be among {', '.join(CLICK_METRICS)}, got {select!r}"
             )
+        loss = part(context.settings, "examples", ExampleConfig).loss
+        if loss != "cross-entropy":
+            raise ValueError(f"rates: loss must be cross-entropy, as rates are counts, got {loss}")
 
     def task(
         self, data: Data, parts: Parts, split: SplitName | None, model: nn.Module | None = None

@@ -236,6 +236,7 @@ def _measure(result: TrainResult, job: Job, data: Data, folder: Path, *, test: b
         "seed": job.seed,
         "split": task.split,
         **figures,
+        "notes": list(task.notes),
         "train_seconds": round(result.seconds, 3),
         "versions": versions(),
     }

@@ -83,7 +83,8 @@ def test_train_evaluate_recommend(
     assert run(["train", model, "--data", data, *settings, *quick, "--out", str(out)]) == 0
     metrics = read_json(out / "metrics.json", kind="metrics")
     assert set(metrics) == {
-        *("data", "model", "seed", "split", "test", "validation", "train_seconds", "versions")
+        *("data", "model", "seed", "split", "test", "validation", "train_seconds", "versions"),
+        "notes",
     }
     ranks = model in ("popularity", "sasrec", "tiger", "unirec")
     assert set(metrics["test"]) == set(metrics["validation"]) == (RANKING if ranks else CLICK)

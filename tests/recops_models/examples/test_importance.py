@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
 
 import recops_models as rm
+from click_parquet import write_click_folder
+from recops_models.cli import run
 from recops_models.click.loss import click_loss, training_loss
 from recops_models.data import DataError
 from recops_models.examples.click import click_data
@@ -107,3 +111,25 @@ def test_settings_are_checked() -> None:
         rm.train("din", logged(), {"loss": "dr"})
     with pytest.raises(ValueError, match="max_weight must be > 0, got 0"):
         rm.train("din", logged(), {"max_weight": 0})
+
+
+def test_models_and_data_without_weights_refuse_the_loss(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(ValueError, match="rates: loss must be cross-entropy, as rates are counts"):
+        rm.train("rates", logged(), {"loss": "ips"})
+    folder = tmp_path / "examples"
+    write_click_folder(folder, megabytes=0.2)
+    command = ["train", "sum-pool", "--data", str(folder), "--out", str(tmp_path / "out")]
+    assert run([*command, "--set", "loss=ips"]) == 1
+    error = capsys.readouterr().err
+    assert "sum-pool: loss=ips requires a data set of impressions" in error
+
+
+@pytest.mark.slow
+def test_every_click_model_trains_with_weights() -> None:
+    settings = {"loss": "ips", "epochs": 1, "max_len": 4}
+    for name in ("age", "rocket", "res-embedding"):
+        model = rm.train(name, logged(), settings)
+        assert model.metrics["test"]["logloss"] < 5
+        assert any("loss=ips: effective sample size" in note for note in model.metrics["notes"])

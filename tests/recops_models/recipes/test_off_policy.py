@@ -111,6 +111,7 @@ def test_unfit_data_and_policies_are_one_line(
         popular.off_policy("epsilon=0.1")
 
 
+@pytest.mark.slow
 def test_the_commands_of_the_guide_run(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
