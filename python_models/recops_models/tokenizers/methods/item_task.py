@@ -25,7 +25,7 @@ OWNER = "tokenizer"
 """Owner of the settings, in error messages."""
 _PASSES = 20
 EVALUATED = 4096
-"""FittedItems of the fixed sample by which epochs are compared."""
+"""Items of the fixed sample by which epochs are compared."""
 
 
 @dataclass(frozen=True)
@@ -79,7 +79,7 @@ class LatentSettings(NetworkSettings):
 
 
 class ItemBatch(NamedTuple):
-    """FittedItems of one step.
+    """Items of one step.
 
     Attributes:
         x: ``[B, D]``, scaled vectors.

@@ -1,4 +1,4 @@
-"""FittedItems that a network is fitted to: in memory, or in a file larger than memory."""
+"""Items that a network is fitted to: in memory, or in a file larger than memory."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ class FittedItems(Protocol):
 
 
 class ItemsInMemory:
-    """FittedItems in memory.
+    """Items in memory.
 
     Args:
         vectors: ``[N, D]`` f32.
@@ -74,7 +74,7 @@ class ItemsInMemory:
 
 
 class ItemsInFile:
-    """FittedItems in a file larger than memory, which is read once per pass.
+    """Items in a file larger than memory, which is read once per pass.
 
     Args:
         file: the vectors.
