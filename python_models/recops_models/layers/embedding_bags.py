@@ -14,7 +14,9 @@ import recops
 
 
 class ComposedTable(nn.Module, ABC):
-    """Embedding table whose rows are computed when they are read.
+    """Embedding table whose rows are computed when they are read, or come from another library.
+
+    If it learns a ``weight``, see :class:`~recops_models.layers.learned_table.LearnedTable`.
 
     Attributes:
         embedding_dim: d, the width of a row.

@@ -13,6 +13,7 @@ from torch.optim import Optimizer
 
 from recops_models import workers
 from recops_models.layers.decaying_rows import DecayingRows
+from recops_models.layers.learned_table import LearnedTable
 from recops_models.training.config import TrainingConfig
 from recops_models.training.gradients import sum_gradients
 from recops_models.training.rowwise_adagrad import RowwiseAdagrad
@@ -21,22 +22,23 @@ from recops_models.training.rowwise_adagrad import RowwiseAdagrad
 def make_optimizers(model: nn.Module, config: TrainingConfig) -> list[Optimizer]:
     """Return AdamW for the network, and the optimizer ``config.tables`` for embedding tables.
 
-    A table is the weight of an ``nn.Embedding``. Its ``sparse`` flag is set to the kind of gradient
-    that its optimizer needs. A :class:`~recops_models.layers.decaying_rows.DecayingRows` applies
-    its own decay, at the rate of its group, and has no ``weight_decay``. Each parameter group has
-    its ``peak`` rate, which :func:`set_learning_rate` reads. Adjacent groups with equal settings
-    are merged, because each group costs time per step.
+    A table is the weight of a :class:`~recops_models.layers.learned_table.LearnedTable`, such as an
+    ``nn.Embedding``. Its ``sparse`` flag is set to the kind of gradient that its optimizer needs. A
+    :class:`~recops_models.layers.decaying_rows.DecayingRows` applies its own decay, at the rate of
+    its group, and has no ``weight_decay``. Each parameter group has its ``peak`` rate, which
+    :func:`set_learning_rate` reads. Adjacent groups with equal settings are merged, because each
+    group costs time per step.
 
     Raises:
         ValueError: a sparse optimizer for a model without tables.
     """
-    modules = [module for module in model.modules() if isinstance(module, nn.Embedding)]
+    modules = [module for module in model.modules() if isinstance(module, LearnedTable)]
     sparse = config.tables in ("sparse-adam", "rowwise-adagrad")
     if sparse and not modules:
         raise ValueError(f"training: tables={config.tables}, but the model has no embedding table")
     for module in modules:
         module.sparse = sparse
-    decaying = [module for module in modules if isinstance(module, DecayingRows)]
+    decaying = [module for module in model.modules() if isinstance(module, DecayingRows)]
     decaying_ids = {id(module.weight) for module in decaying}
     ids = {id(module.weight) for module in modules}
     tables = [parameter for parameter in model.parameters() if id(parameter) in ids]
@@ -57,8 +59,8 @@ def make_optimizers(model: nn.Module, config: TrainingConfig) -> list[Optimizer]
         optimizers.append(torch.optim.SparseAdam([table_group], lr=table_rate))
     elif config.tables == "rowwise-adagrad":
         optimizers.append(RowwiseAdagrad([table_group], lr=table_rate))
-    for module in decaying:
-        _decay_with(optimizers[-1], module)
+    for rows in decaying:
+        _decay_with(optimizers[-1], rows)
     return optimizers
 
 

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import pytest
 import torch
-from torch import nn
+from torch import Tensor, nn
 
+from recops_models.layers.embedding_bags import ComposedTable, embedding_bags
 from recops_models.training.config import TrainingConfig
-from recops_models.training.optimizers import clip_gradients, make_optimizers
+from recops_models.training.optimizers import clip_gradients, make_optimizers, update_weights
 from recops_models.training.rowwise_adagrad import RowwiseAdagrad
 
 
@@ -108,3 +109,29 @@ def test_every_optimizer_learns_a_table(tables: str) -> None:
 def test_a_table_optimizer_needs_a_table() -> None:
     with pytest.raises(ValueError, match="no embedding table"):
         make_optimizers(nn.Linear(2, 2), TrainingConfig(tables="rowwise-adagrad"))
+
+
+class SignedRows(ComposedTable):
+    """Table of another kind than ``nn.Embedding``: the negative rows of its weight."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.embedding_dim, self.sparse = 2, False
+        self.weight = nn.Parameter(torch.ones(4, 2))
+
+    def read(self, ids: Tensor) -> tuple[Tensor, Tensor]:
+        all_ids = torch.cat([ids.new_zeros(1), ids.flatten()])
+        distinct, index = torch.unique(all_ids, return_inverse=True)
+        rows = nn.functional.embedding(distinct, self.weight, padding_idx=0, sparse=self.sparse)
+        return -rows * (distinct > 0)[:, None], index[1:].view_as(ids)
+
+
+def test_a_table_need_not_be_an_embedding() -> None:
+    table = SignedRows()
+    config = TrainingConfig(tables="rowwise-adagrad", learning_rate=0.5)
+    optimizers = make_optimizers(nn.Sequential(table, nn.Linear(2, 1)), config)
+    assert table.sparse
+    out = embedding_bags([(table, torch.tensor([[1, 3], [1, 0]]))])
+    assert out.tolist() == [[-2.0, -2.0], [-1.0, -1.0]]
+    update_weights(out.sum(), optimizers, (), config)
+    assert table.weight[:, 0].tolist() == pytest.approx([1, 1.5, 1, 1.5])
