@@ -40,11 +40,6 @@ Users users_of(const Candidates& candidates) {
   return users;
 }
 
-StreamWorkspace::StreamWorkspace(const Events& events, Arena& arena)
-    : counts(arena.take<int>(divided_up(events.count, kEventsOfBlock))),
-      starts(arena.take<int64_t>(events.count + 1)),
-      num_starts(arena.take<int64_t>(1)) {}
-
 cudaError_t launch_runs(const Events& events, const StreamWorkspace& runs, cudaStream_t stream) {
   const int64_t blocks = divided_up(events.count, kEventsOfBlock);
   const RunsArguments a{events.count,

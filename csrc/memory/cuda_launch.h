@@ -57,7 +57,7 @@ struct Division {
   }
 };
 
-// ---- Workspaces.
+// ---- Workspaces. Their constructors are here: each source has a type Arena of its own.
 
 struct ForwardWorkspace {
   float* packed;
@@ -68,7 +68,11 @@ struct ForwardWorkspace {
 struct StreamWorkspace {
   int* counts;
   int64_t *starts, *num_starts;
-  StreamWorkspace(const Events&, Arena&);
+
+  StreamWorkspace(const Events& events, Arena& arena)
+      : counts(arena.take<int>(divided_up(events.count, kEventsOfBlock))),
+        starts(arena.take<int64_t>(events.count + 1)),
+        num_starts(arena.take<int64_t>(1)) {}
 };
 
 // A backward pass has `parts` blocks, each of which has a part of the gradients of weights, and recomputes `every`

@@ -8,8 +8,6 @@
 
 namespace recops::memory::cuda {
 
-constexpr int kEventsOfThread = 4, kEventsOfBlock = kThreads * kEventsOfThread;
-
 struct RunsArguments {
   int64_t events, blocks;
   DevicePointer<const int64_t> rows;  // [events], ascending

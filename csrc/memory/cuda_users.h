@@ -8,6 +8,7 @@
 namespace recops::memory::cuda {
 
 constexpr int kThreads = 256;
+constexpr int kEventsOfThread = 4, kEventsOfBlock = kThreads * kEventsOfThread;  // of a stream
 
 // One user of a block: rows of the state before and after, number of the first input, and number of steps.
 struct User {
