@@ -6,7 +6,6 @@ import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -80,7 +79,9 @@ def measure(folder: Path, dataset: Dataset, slices: Int64Array, day: int) -> Sli
     return SliceResult(metrics, values, new_items, float(is_new_user.mean()))
 
 
-def _ranked(model: Recommender, data: Dataset, split: Split) -> tuple[dict[str, float], Any]:
+def _ranked(
+    model: Recommender, data: Dataset, split: Split
+) -> tuple[dict[str, float], dict[str, float]]:
     examples = split.examples("test").next_events()
     result = evaluate(model, examples, data.items.num_rows, exclude_seen=data.repeats == "drop")
     ranks = array(result.ranks)
@@ -90,7 +91,7 @@ def _ranked(model: Recommender, data: Dataset, split: Split) -> tuple[dict[str, 
 
 def _clicked(
     job: Job, model: nn.Module, data: Dataset, split: Split
-) -> tuple[dict[str, float], Any]:
+) -> tuple[dict[str, float], dict[str, float]]:
     assert isinstance(model, ClickScorer)
     settings = dataclasses.asdict(job.parts["examples"])
     source = click_data(data, split, fitted=model.schema, **settings).test

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -89,7 +88,7 @@ def _values(steps: Sequence[LoopStep], arm: str, users: Sequence[str]) -> NDArra
     return np.array(rows)
 
 
-def as_json(steps: Sequence[LoopStep]) -> list[dict[str, Any]]:
+def as_json(steps: Sequence[LoopStep]) -> list[dict[str, object]]:
     """Return the steps as JSON values, without the values of users."""
     return [
         {

@@ -6,6 +6,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
+from recops import HpmnState, MimnState
 from recops_models.click.age import Age
 from recops_models.click.age_scores import AgeScores
 from recops_models.click.keep import Keep
@@ -20,7 +21,7 @@ def memory_of(model: nn.Module) -> MemoryModel[Any] | None:
     return base if isinstance(base, MemoryModel) else None
 
 
-def logits_from_state(model: nn.Module, state: Any, batch: Batch) -> Tensor:
+def logits_from_state(model: nn.Module, state: MimnState | HpmnState, batch: Batch) -> Tensor:
     """Return the logits ``[B]`` of candidates from the state of one user.
 
     AGE's logits are those of its base; KEEP's also read the knowledge of user and candidates.
@@ -33,7 +34,9 @@ def logits_from_state(model: nn.Module, state: Any, batch: Batch) -> Tensor:
     return memory.logits(x)
 
 
-def explored_from_state(model: nn.Module, state: Any, batch: Batch, seed: int) -> AgeScores:
+def explored_from_state(
+    model: nn.Module, state: MimnState | HpmnState, batch: Batch, seed: int
+) -> AgeScores:
     """Return AGE's exploring scores of candidates from the state of one user.
 
     Raises:
