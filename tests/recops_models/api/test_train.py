@@ -191,6 +191,7 @@ def test_the_package_exports_the_contract() -> None:
         "diagnose",
         "load",
         "load_data",
+        "read_impressions",
         "reproduce",
         "tokenize",
         "train",
