@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from callback_doubles import Interrupt
+from callback_doubles import Interrupt, LoggedSteps
 from jobs import job_of
 from recops_models import workers
 from recops_models.evaluation.click_metrics import ClickMetrics
@@ -137,3 +137,14 @@ def errors() -> list[Any]:
         except FileNotFoundError as error:
             return [result, own_calls, str(error), workers.is_copy(error)]
     return []
+
+
+def train_in_python(out: str) -> dict[str, Any]:
+    """Train by the Python interface; return the metrics on test, and who got the callbacks."""
+    import recops_models as rm
+
+    torch.set_num_threads(1)
+    logged = LoggedSteps()
+    settings = {"dropout": 0, "epochs": 2, "batch": 37, "width": 4, "hidden": (8,)}
+    model = rm.train("sum-pool", ring_dataset(users=30), settings, out=out, callbacks=logged)
+    return {"test": model.metrics["test"], "steps": logged.steps, "users": len(model.data.users)}

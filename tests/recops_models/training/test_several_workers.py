@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -90,3 +91,13 @@ def test_all_workers_stop_when_one_wishes_to(group: WorkerGroup) -> None:
     first, second = results(group, 2, "train", "din", FAMILIES["din"], True)
     assert first["curve"] == []
     assert first == second
+
+
+@pytest.mark.slow
+def test_the_python_interface_trains_with_all_workers(group: WorkerGroup, tmp_path: Path) -> None:
+    (alone,) = results(group, 1, "train_in_python", str(tmp_path / "one"))
+    first, second = results(group, 2, "train_in_python", str(tmp_path / "two"))
+    assert alone["steps"] == first["steps"] == [1, 2]
+    assert second["steps"] == []
+    assert first["test"] == second["test"] == pytest.approx(alone["test"], rel=1e-4)
+    assert first["users"] == second["users"] == alone["users"]
