@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import numpy as np
 import pyarrow as pa
 import torch
 from numpy.typing import NDArray
 
+from recops_models.click.label_scores import label_scores
 from recops_models.click.model import ClickScorer
 from recops_models.data.checks import plain_text
 from recops_models.data.errors import DataError
@@ -26,12 +29,15 @@ def has_features(model: ClickScorer, frame: Frame) -> bool:
 
 
 @torch.no_grad()
-def score_rows(model: ClickScorer, frame: Frame) -> NDArray[np.float32]:
-    """Return the click probability ``[n]`` of each row.
+def score_rows(
+    model: ClickScorer, frame: Frame, weights: Mapping[str, float] | None = None
+) -> NDArray[np.float32]:
+    """Return the score ``[n]`` of each row.
 
     Args:
         model: the click model.
         frame: a column per feature; a label is ignored.
+        weights: label → weight; None: the click probability.
 
     Raises:
         DataError: a column has a wrong type, or a row has a value that no model can read.
@@ -53,5 +59,5 @@ def score_rows(model: ClickScorer, frame: Frame) -> NDArray[np.float32]:
             raise DataError(str(faults.bad_rows[0]))
         block = encode(good, model.schema)
         batch = to_device(block.batch(np.arange(len(block))), device_of(model))
-        scores.append(array(model(batch).float().sigmoid()))
+        scores.append(array(label_scores(model, batch, weights)))
     return np.concatenate(scores)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Mapping
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -194,6 +195,7 @@ class Model:
         seed: int = 0,
         log: str | Path | None = None,
         log_time: float | None = None,
+        label: str | Mapping[str, float] | None = None,
     ) -> Frame:
         """Return the ``k`` best items of each user.
 
@@ -221,6 +223,9 @@ class Model:
             log: folder to which the lists are added before they are returned, see
                 :mod:`recops_models.data.impressions`.
             log_time: time of the impressions in seconds since the epoch; None: now.
+            label: label of a click model with several heads by whose probability items are ranked,
+                such as ``"purchase"``; or label → weight of a product of probabilities,
+                ``{"click": 1, "purchase": 0.5}``. None: the click.
 
         Returns:
             Frame with ``user_id``, ``rank`` i64 from 1, ``item_id`` and ``score`` f32. The score of
@@ -234,7 +239,8 @@ class Model:
             DataError: a column is missing, an id is unknown or unreadable, or a condition is unfit.
             OSError: the log cannot be written; it then has no impression of this call.
             ValueError: ``k`` is below 1, a user has no events, an exploration is invalid or does
-                not fit the model, or ``log`` has no propensities to write.
+                not fit the model, ``log`` has no propensities to write, or the model predicts no
+                such label.
         """
         from recops_models.api.recommending import recommend
 
@@ -252,23 +258,31 @@ class Model:
             seed=seed,
             log=log,
             log_time=log_time,
+            label=label,
         )
 
-    def score(self, frame: Frame, *, histories: Frame | None = None) -> NDArray[np.float32]:
+    def score(
+        self,
+        frame: Frame,
+        *,
+        histories: Frame | None = None,
+        label: str | Mapping[str, float] | None = None,
+    ) -> NDArray[np.float32]:
         """Return the score ``[n]`` of each row of a frame, on the scale of :meth:`recommend`.
 
         Args:
             frame: pairs of ``user_id`` and ``item_id``; or, for a click model, rows with the
                 features and histories of its schema.
             histories: see :meth:`recommend`.
+            label: see :meth:`recommend`.
 
         Raises:
             DataError: a column is missing or unreadable, or an item is unknown.
-            ValueError: a user has no events.
+            ValueError: a user has no events, or the model predicts no such label.
         """
         from recops_models.api.recommending import score
 
-        return score(self, frame, histories=histories)
+        return score(self, frame, histories=histories, label=label)
 
     def off_policy(
         self,

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from recops_models.api.feature_rows import has_features, score_rows
 from recops_models.api.filters import intersection, items_where
 from recops_models.api.items import Reader, grouped
+from recops_models.click.label_scores import check_label_weights
 from recops_models.click.model import ClickScorer
 from recops_models.data.dataset import Dataset, entity_keys
 from recops_models.data.errors import DataError
@@ -81,6 +82,7 @@ def recommend(
     seed: int,
     log: str | Path | None,
     log_time: float | None,
+    label: str | Mapping[str, float] | None = None,
 ) -> Frame:
     """Return recommendations; see :meth:`recops_models.api.model.Model.recommend`."""
     if k < 1:
@@ -90,7 +92,7 @@ def recommend(
     if log is None and log_time is not None:
         raise ValueError("recommend: log_time requires log")
     reader = Reader("recommend", model.data)
-    answers, events = _requests(model, reader, users, histories, candidates)
+    answers, events = _requests(model, reader, users, histories, candidates, _weights(label))
     explorer = None if explore is None else _explorer(answers, explore, seed)
     record = None
     if log is not None:
@@ -120,16 +122,25 @@ def recommend(
     return from_arrow(table, _library(model.data, users, histories, candidates))
 
 
-def score(model: CatalogueModel, frame: Frame, *, histories: Frame | None) -> NDArray[np.float32]:
+def score(
+    model: CatalogueModel,
+    frame: Frame,
+    *,
+    histories: Frame | None,
+    label: str | Mapping[str, float] | None = None,
+) -> NDArray[np.float32]:
     """Return the score of each row; see :meth:`recops_models.api.model.Model.score`."""
+    weights = _weights(label)
     if isinstance(model.module, ClickScorer) and has_features(model.module, frame):
-        return score_rows(model.module, frame)
+        if weights is not None:
+            check_label_weights(model.module, model.job.model, weights)
+        return score_rows(model.module, frame, weights)
     reader = Reader("score", model.data)
     table = reader.table(frame, "frame", "user_id", "item_id")
     if not table.num_rows:
         return np.empty(0, dtype=np.float32)
     asked = pa.chunked_array([pc.unique(reader.ids(table["user_id"], "frame", "user_id"))])
-    answers, events = _requests(model, reader, asked, histories, None)
+    answers, events = _requests(model, reader, asked, histories, None, weights)
     user, _ = reader.pairs(table, events.keys)
     item = torch.from_numpy(reader.rows(table["item_id"], "frame", "item"))
     groups = grouped(user, item, len(events.keys))
@@ -167,6 +178,7 @@ def _requests(
     users: IdsLike,
     histories: Frame | None,
     candidates: Frame | None,
+    label: Mapping[str, float] | None,
 ) -> tuple[Answers, RequestEvents]:
     """Return the model's answers, and the requests of a call.
 
@@ -175,7 +187,7 @@ def _requests(
     """
     data = model.data
     job = model.job
-    answers = answers_of(job, model.matched, data)
+    answers = answers_of(job, model.matched, data, label=label)
     if users is None and histories is None and candidates is not None:
         users = reader.table(candidates, "candidates", "user_id", "item_id")["user_id"]
     if histories is None:
@@ -203,6 +215,10 @@ def _explorer(answers: Answers, explore: str | Mapping[str, object], seed: int) 
     from recops_models.recipes.exploring import Explorer
 
     return Explorer(answers, ExploreConfig.of(explore), seed)
+
+
+def _weights(label: str | Mapping[str, float] | None) -> Mapping[str, float] | None:
+    return {label: 1.0} if isinstance(label, str) else label
 
 
 def _of_users(reader: Reader, histories: pa.Table, users: IdsLike) -> pa.Table:

@@ -15,6 +15,7 @@ from recops_models.cli.application import (
     explore_config,
     open_trained,
 )
+from recops_models.cli.label_weights import label_weights
 from recops_models.cli.request_filters import RequestFilters
 from recops_models.printable import printable
 
@@ -94,6 +95,15 @@ def recommend(
             help="Task: a value of the column of `--set task=…` or `--set objective=…` in "
             "training; with both, `purchase/feed`. Default: the task of the user's last "
             "event. UniRec only.",
+            show_default=False,
+        ),
+    ] = None,
+    label: Annotated[
+        str | None,
+        typer.Option(
+            help="Label by whose probability a click model with several heads ranks, such as "
+            "`purchase`; or a product with exponents, `click=1,purchase=0.5`. Default: click.",
+            metavar="LABEL",
             show_default=False,
         ),
     ] = None,
@@ -190,6 +200,7 @@ def recommend(
         scene=task,
         seed=None if plain else seed,
         explore=exploration,
+        label=label_weights(label),
     )
     record = None
     if log is not None:

@@ -9,6 +9,7 @@ from recops_models.click.dien import Dien, DienConfig
 from recops_models.examples.features import FittedSchema
 from recops_models.examples.lookup import UNKNOWN
 from recops_models.layers.dice import Dice
+from recops_models.layers.mlp import MLP
 
 
 class ReleasedDien(Dien):
@@ -70,6 +71,8 @@ class ReleasedDien(Dien):
             self.padding = nn.Parameter(0.01 * torch.randn(self.embedding.history_dim))
         width = self.output_dim()
         head = self.config.head(width)
+        if not isinstance(head, MLP):
+            raise ValueError(f"dien: compat needs heads=one, got {self.config.heads}")
         if self.config.has("dice"):
             for index, layer in enumerate(head):
                 if isinstance(layer, Dice):

@@ -77,6 +77,8 @@ def inherit_weights(
 def rows_in_earlier(schema: FittedSchema, earlier: FittedSchema, feature: str) -> Tensor:
     """Return the row ``[V]`` i64 in ``earlier`` of each row of a feature's table."""
     keys, lookup = schema.lookup(feature).keys, earlier.lookup(feature)
+    if schema.lookup(feature) is lookup:
+        return torch.arange(lookup.cardinality)
     if not len(lookup.keys):
         rows = np.full(len(keys), UNKNOWN, dtype=np.int64)
     else:

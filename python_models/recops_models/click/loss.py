@@ -7,7 +7,7 @@ from torch import Tensor
 
 from recops_models import workers
 from recops_models.click.model import ClickModel
-from recops_models.examples.batch import Batch
+from recops_models.examples.batch import Batch, task_feature
 
 
 def click_loss(logits: Tensor, label: Tensor, weight: Tensor | None = None) -> Tensor:
@@ -35,6 +35,8 @@ def click_loss(logits: Tensor, label: Tensor, weight: Tensor | None = None) -> T
 def training_loss(model: ClickModel, batch: Batch) -> Tensor:
     """Return :func:`click_loss` of a model's logits plus the model's auxiliary loss.
 
+    A model of several labels adds the loss of each other label, times ``label_weight``.
+
     Example:
         >>> from recops_models.click.din import Din, DinConfig
         >>> from recops_models.click.loss import training_loss
@@ -46,5 +48,12 @@ def training_loss(model: ClickModel, batch: Batch) -> Tensor:
         torch.Size([7, 4])
     """
     x, auxiliary = model.bottom(batch)
-    loss = click_loss(model.logits(x), batch.label, batch.weight)
+    if len(model.labels) == 1:
+        loss = click_loss(model.logits(x), batch.label, batch.weight)
+    else:
+        clicks, *others = model.label_logits(x).unbind(-1)
+        loss = click_loss(clicks, batch.label, batch.weight)
+        for label, logits in zip(model.labels[1:], others, strict=True):
+            other = click_loss(logits, batch.features[task_feature(label)], batch.weight)
+            loss = loss + model.config.label_weight * other
     return loss if auxiliary is None else loss + auxiliary

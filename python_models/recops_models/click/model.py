@@ -5,15 +5,20 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar, Literal, cast, get_args
 
 from torch import Tensor, nn
 
-from recops_models.examples.batch import Batch
+from recops_models.examples.batch import CLICK, Batch
 from recops_models.examples.features import FittedSchema
 from recops_models.layers.feature_embedding import FeatureEmbedding
 from recops_models.layers.mlp import MLP, ActivationName
 from recops_models.setting_checks import check_at_least, check_shares
+
+if TYPE_CHECKING:
+    from recops_models.layers.label_heads import LabelHeads
+
+Heads = Literal["one", "shared-bottom", "mmoe"]
 
 
 @dataclass(frozen=True)
@@ -27,6 +32,11 @@ class ClickConfig:
         dropout: on the hidden layers.
         table_std: standard deviation of initial embeddings. Recurrences need larger values, such as
             0.1: with small inputs they are almost linear and learn slowly.
+        heads: ``"one"``: the model predicts clicks. ``"shared-bottom"`` and ``"mmoe"``: also the
+            other labels of the data, see :class:`~recops_models.layers.label_heads.LabelHeads`.
+        experts: number of experts of ``"mmoe"``.
+        label_weight: loss weight of every label except clicks.
+        labels: names of these labels, which the data determines.
 
     Raises:
         ValueError: a width below 1, a dropout outside [0, 1), a negative deviation.
@@ -46,13 +56,42 @@ class ClickConfig:
     activation: ActivationName = "dice"
     dropout: float = 0.0
     table_std: float = 0.01
+    heads: Heads = "one"
+    experts: int = 4
+    label_weight: float = 1.0
+    labels: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
-        check_at_least(self.model, self, width=1, hidden=1, table_std=0)
+        check_at_least(self.model, self, width=1, hidden=1, table_std=0, experts=1, label_weight=0)
         check_shares(self.model, self, "dropout")
+        if self.heads not in get_args(Heads):
+            known = ", ".join(get_args(Heads))
+            raise ValueError(f"{self.model}: heads must be {known}, got {self.heads!r}")
+        if self.heads != "one" and not self.hidden:
+            raise ValueError(f"{self.model}: hidden must name a layer with heads={self.heads}")
 
-    def head(self, input_dim: int) -> MLP:
-        """Return a new MLP from ``[B, input_dim]`` to ``[B, 1]``."""
+    def head(self, input_dim: int) -> MLP | LabelHeads:
+        """Return a new head from ``[B, input_dim]`` to ``[B, 1]``.
+
+        Raises:
+            ValueError: the data has no labels for several heads.
+        """
+        if self.heads != "one":
+            if not self.labels:
+                raise ValueError(
+                    f"{self.model}: heads={self.heads} needs labels in addition to clicks: name "
+                    "them under `labels` in schema.yaml"
+                )
+            from recops_models.layers.label_heads import LabelHeads
+
+            return LabelHeads(
+                input_dim,
+                self.hidden,
+                labels=1 + len(self.labels),
+                experts=self.experts if self.heads == "mmoe" else 1,
+                activation_name=self.activation,
+                dropout=self.dropout,
+            )
         return MLP(input_dim, self.hidden, 1, activation_name=self.activation, dropout=self.dropout)
 
 
@@ -113,6 +152,7 @@ class ClickModel(ClickScorer, ABC):
         config: sizes.
         embedding: the features' tables.
         head: module from ``[B, output_dim]`` to ``[B, 1]``.
+        labels: names of the predicted labels; the first is the click.
 
     Args:
         schema: see the attribute.
@@ -137,6 +177,7 @@ class ClickModel(ClickScorer, ABC):
     """
 
     head: nn.Module
+    labels: tuple[str, ...] = (CLICK,)
 
     def __init__(
         self,
@@ -148,6 +189,8 @@ class ClickModel(ClickScorer, ABC):
     ) -> None:
         super().__init__(schema)
         self.config = config
+        if config.heads != "one":
+            self.labels = (CLICK, *config.labels)
         width = config.width if width is None else width
         self.embedding = FeatureEmbedding(schema, width, std=config.table_std, history=history)
 
@@ -171,3 +214,10 @@ class ClickModel(ClickScorer, ABC):
         """Return the logits ``[B]`` of the head's input ``[B, output_dim]``."""
         logits: Tensor = self.head(x)
         return logits.squeeze(-1)
+
+    def label_logits(self, x: Tensor) -> Tensor:
+        """Return the logits ``[B, labels]`` of the head's input ``[B, output_dim]``."""
+        if len(self.labels) == 1:
+            return self.logits(x)[:, None]
+        heads = cast("LabelHeads", self.head)
+        return heads.all_labels(x)

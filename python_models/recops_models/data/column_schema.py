@@ -18,6 +18,8 @@ and quoted names are read. A column that is not listed keeps the role that its t
 A column of the events that is listed as one of the items or users becomes theirs: a log often
 repeats the category of the item in every row. Each item gets the value of its last event.
 
+A section ``labels`` names labels of the events; see :mod:`recops_models.data.labels`.
+
 Click models read the categories, numbers and lists that are listed under ``event``; see
 :class:`~recops_models.data.event_columns.EventColumn` for ``known`` and ``per``.
 """
@@ -41,6 +43,7 @@ from recops_models.data.columns import as_text, parse_numbers
 from recops_models.data.dataset import Dataset, column_role, is_list
 from recops_models.data.errors import DataError
 from recops_models.data.event_columns import EventColumn, Known, Per
+from recops_models.data.labels import with_labels
 
 Role = Literal["category", "number", "list", "text", "skip"]
 
@@ -51,6 +54,7 @@ SCHEMA_FILE = "schema.yaml"
 """Name of the file in a folder of own tables."""
 
 _TABLES = {"event": "interactions", "item": "items", "user": "users"}
+_LABELS = "labels"
 _OWN = {
     "interactions": (
         *("user_id", "item_id", "timestamp", "rating", "label", "feedback", "weight"),
@@ -79,6 +83,7 @@ class ColumnSchema:
     Attributes:
         roles: table (``"interactions"``, ``"items"`` or ``"users"``) → column → role.
         events: columns of the events that are known after the event, or differ between items.
+        labels: label → condition, the weakest label first.
 
     Example:
         >>> import recops_models as rm
@@ -92,6 +97,7 @@ class ColumnSchema:
 
     roles: Mapping[str, Mapping[str, Role]]
     events: Mapping[str, EventColumn] = field(default_factory=dict)
+    labels: Mapping[str, str] = field(default_factory=dict)
 
     @classmethod
     def of(cls, dataset: Dataset) -> ColumnSchema:
@@ -128,7 +134,9 @@ class ColumnSchema:
             raise DataError(f"{path}: not readable as text ({error})") from error
         roles: dict[str, dict[str, Role]] = {}
         events: list[EventColumn] = []
+        labels: dict[str, str] = {}
         table: str | None = None
+        known = ", ".join((*_TABLES, _LABELS))
         for number, line in enumerate(lines, 1):
             content = re.sub(r"(^|\s)#.*$", "", line).rstrip()
             if not content:
@@ -140,10 +148,16 @@ class ColumnSchema:
             name, value = match["name"].strip(), match["value"].strip()
             name = json.loads(name) if name.startswith('"') else name
             if not match["indent"]:
-                if name not in _TABLES or value:
-                    raise DataError(f"{where}: must be {', '.join(_TABLES)}, got {content!r}")
-                table = _TABLES[name]
-                roles.setdefault(table, {})
+                if name not in (*_TABLES, _LABELS) or value:
+                    raise DataError(f"{where}: must be {known}, got {content!r}")
+                table = _TABLES.get(name, name)
+                if table != _LABELS:
+                    roles.setdefault(table, {})
+                continue
+            if table == _LABELS:
+                if not value or not name.isidentifier():
+                    raise DataError(f"{where}: must be `label: condition`, got {content!r}")
+                labels[name] = _unquoted(value)
                 continue
             options = _options(value, where) if table == "interactions" else {"role": value}
             if options["role"] not in get_args(Role):
@@ -151,11 +165,11 @@ class ColumnSchema:
                     f"{where}: role must be {', '.join(get_args(Role))}, got {options['role']!r}"
                 )
             if table is None:
-                raise DataError(f"{where}: a column must follow {', '.join(_TABLES)}")
+                raise DataError(f"{where}: a column must follow {known}")
             roles[table][name] = cast(Role, options["role"])
             if table == "interactions":
                 events.append(_event_column(name, options))
-        return cls(roles, _with_options(events))
+        return cls(roles, _with_options(events), labels)
 
     def text(self) -> str:
         """Return the content of a file for :meth:`read`."""
@@ -169,6 +183,8 @@ class ColumnSchema:
                 if table == "interactions" and name in self.events:
                     value = _event_value(role, self.events[name])
                 lines.append(f"  {name if is_plain else json.dumps(name)}: {value}")
+        lines += [f"{_LABELS}:"] if self.labels else []
+        lines += [f"  {name}: {condition}" for name, condition in self.labels.items()]
         return "\n".join(lines)
 
     def applied(self, dataset: Dataset) -> Dataset:
@@ -225,7 +241,14 @@ class ColumnSchema:
             for name, role in self.roles.get("interactions", {}).items()
             if role in _FEATURES
         )
-        return dataclasses.replace(dataset, **tables, report=report, event_columns=read)
+        dataset = dataclasses.replace(dataset, **tables, report=report, event_columns=read)
+        return with_labels(dataset, self.labels)
+
+
+def _unquoted(value: str) -> str:
+    """Return a condition without the double quotes of YAML around it."""
+    is_quoted = len(value) > 1 and value.startswith('"') and value.endswith('"')
+    return str(json.loads(value)) if is_quoted else value
 
 
 def _options(value: str, where: str) -> dict[str, str]:

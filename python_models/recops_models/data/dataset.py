@@ -55,6 +55,9 @@ class Dataset:
         event_columns: columns of the interactions that click models read, as a schema lists them.
         reads_lists: whether click models read lists of categories of items and users: those of own
             data. Named sets keep their features.
+        labels: columns of the interactions with labels 0 and 1 in addition to clicks, the weakest
+            first; see :mod:`recops_models.data.labels`.
+        value: column of the interactions with the amount of an event, such as the price paid.
 
     Example:
         >>> import recops_models as rm
@@ -76,6 +79,8 @@ class Dataset:
     repeats: Repeats = "drop"
     event_columns: tuple[EventColumn, ...] = ()
     reads_lists: bool = False
+    labels: tuple[str, ...] = ()
+    value: str | None = None
 
     def __post_init__(self) -> None:
         for table, columns in (

@@ -49,12 +49,13 @@ _COMPARE: dict[str, Callable[..., pa.ChunkedArray]] = {
 _WORDS = ("and", "or", "not", "in", "is", "null", "true", "false")
 
 
-def rows_where(table: pa.Table, condition: str) -> NDArray[np.bool_]:
+def rows_where(table: pa.Table, condition: str, *, of: str = "items") -> NDArray[np.bool_]:
     """Return the rows of a table that meet a condition, ``[n]``.
 
     Args:
         table: a table, such as the items of a data set.
         condition: see the grammar of this module.
+        of: name of the table, for errors.
 
     Raises:
         DataError: the condition cannot be read, a column is missing, or a value does not fit it.
@@ -65,7 +66,7 @@ def rows_where(table: pa.Table, condition: str) -> NDArray[np.bool_]:
         >>> rows_where(items, "brand = 'a' and price < 8").tolist()
         [True, False, False]
     """
-    mask = _Parser(table, condition).parse()
+    mask = _Parser(table, condition, of).parse()
     result: NDArray[np.bool_] = pc.fill_null(mask, False).to_numpy(zero_copy_only=False)
     return result.astype(bool)
 
@@ -81,8 +82,8 @@ class _Token(NamedTuple):
 class _Parser:
     """Recursive-descent parser that evaluates a condition on a table."""
 
-    def __init__(self, table: pa.Table, condition: str) -> None:
-        self._table, self._condition = table, condition
+    def __init__(self, table: pa.Table, condition: str, of: str) -> None:
+        self._table, self._condition, self._of = table, condition, of
         self._tokens = list(self._split())
         self._next = 0
 
@@ -206,7 +207,7 @@ class _Parser:
             raise self._error("must have a column")
         if name not in self._table.column_names:
             listed = ", ".join(self._table.column_names) or "none"
-            raise DataError(f"where: no column {name!r} of items (columns: {listed})")
+            raise DataError(f"where: no column {name!r} of {self._of} (columns: {listed})")
         self._next += 1
         column = self._table[name].combine_chunks()
         if pa.types.is_dictionary(column.type):

@@ -7,6 +7,14 @@ from typing import NamedTuple
 
 from torch import Tensor
 
+CLICK = "click"
+"""Name of the label of every example."""
+
+
+def task_feature(task: str) -> str:
+    """Return the batch feature with the labels ``[B]`` f32 of a task other than :data:`CLICK`."""
+    return f"task:{task}"
+
 
 class Batch(NamedTuple):
     """B examples.

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -57,17 +56,6 @@ class Bins(Lookup):
     def state(self) -> dict[str, Tensor]:
         """Return ``edges`` f64."""
         return {"edges": torch.from_numpy(self.edges.copy())}
-
-
-def lookup_from_state(tensors: Mapping[str, Tensor]) -> Lookup:
-    """Return the :class:`Bins` or the :class:`Lookup` whose ``state`` was exported.
-
-    Raises:
-        KeyError: a tensor is missing.
-    """
-    if "edges" in tensors:
-        return Bins.of(tensors["edges"].numpy())
-    return Lookup.from_state(tensors)
 
 
 class Quantiles:

@@ -7,7 +7,6 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from recops_models.data.dataset import is_list
 from recops_models.data.errors import DataError
 from recops_models.examples.lookup import PADDING, UNKNOWN, Lookup
 
@@ -38,7 +37,7 @@ def list_rows(
         >>> list_rows(Lookup(Vocabulary.of([5, 7])), tags, max_values=2).tolist()
         [[2, 1], [0, 0], [1, 0], [3, 0]]
     """
-    if not is_list(lists.type):
+    if not (pa.types.is_list(lists.type) or pa.types.is_large_list(lists.type)):
         raise DataError(f"must hold lists, as in the training part, got {lists.type}")
     if isinstance(lists, pa.ChunkedArray):
         lists = lists.combine_chunks()

@@ -13,9 +13,11 @@ from recops_models.examples.feedback import Feedback, feedback_of
 from recops_models.examples.fit_click import fit_click_schema
 from recops_models.examples.importance import ClickLoss
 from recops_models.examples.knowledge_features import with_knowledge
+from recops_models.examples.label_maker import LabelMaker
 from recops_models.examples.lookup import Lookup
 from recops_models.examples.maker import ExampleMaker
 from recops_models.examples.negatives import Law
+from recops_models.examples.tasks import further_labels
 
 __all__ = ["PARTS", "ClickData", "click_data"]
 
@@ -57,6 +59,9 @@ def click_data(
     - Validation and test negatives are items without any event of the user, drawn once.
     - If the data set keeps repeats, all negatives are items other than that of the event, see
       :func:`~recops_models.examples.negatives.other_items`.
+
+    If the data set has ``labels``, batches have the feature
+    :func:`~recops_models.examples.batch.task_feature` of each.
 
     Args:
         dataset: the data.
@@ -115,7 +120,11 @@ def click_data(
             running_rates=running_rates,
         )
         fitted = with_knowledge(fitted, knowledge) if knowledge else fitted
-    maker = ExampleMaker(events, fitted, targets_per_history)
+    if dataset.labels:
+        labels = further_labels(split, events, dataset.labels, None)
+        maker: ExampleMaker = LabelMaker(events, fitted, labels, targets_per_history)
+    else:
+        maker = ExampleMaker(events, fitted, targets_per_history)
     return click_examples(
         maker,
         feedback,

@@ -53,6 +53,7 @@ class ClickData:
             are rows of the candidate's table. None if only examples are available.
         positives: share of positive training examples; None if unknown before reading.
         repeats: treatment of repeats in the data set.
+        labels: names of the labels in addition to clicks, the weakest first.
         files: files that the examples are streamed from; empty for tables in memory.
     """
 
@@ -67,6 +68,7 @@ class ClickData:
     histories: Callable[[], Histories] | None = None
     positives: float | None = None
     repeats: Repeats = "drop"
+    labels: tuple[str, ...] = ()
     files: tuple[Path, ...] = ()
 
 
@@ -154,6 +156,7 @@ def click_examples(
         maker.training_histories,
         share,
         repeats=dataset.repeats,
+        labels=dataset.labels,
     )
 
 

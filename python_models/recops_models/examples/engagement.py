@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from dataclasses import dataclass
 
 import numpy as np
@@ -9,6 +10,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from recops_models.data.columns import parse_numbers
+from recops_models.data.dataset import Dataset
 from recops_models.data.errors import DataError
 from recops_models.data.histories import Int64Array
 
@@ -29,18 +31,30 @@ class EngagementConfig:
     """Configuration of levels, weights and values of events.
 
     Attributes:
-        engagement: a numeric column of the interactions; ``"auto"``: the first existing one of
-            label, feedback, rating and weight; None: all events are equal.
+        engagement: a numeric column of the interactions; or columns of labels, the weakest first,
+            separated by commas: the level is that of the strongest label above 0. ``"auto"``: the
+            labels that a schema names, or else the first existing one of label, feedback, rating
+            and weight. None: all events are equal.
         level_edges: ascending lower bounds of levels 1, 2, …: the level of an event is the number
             of edges that are at most its value. Empty: the defaults in :data:`EDGES`.
         level_weights: α, one per level, lowest level first; empty: equal weights.
         value: a numeric column of non-negative amounts, such as the price paid (the paper's GMV).
+            None: the value that a schema names, if any.
     """
 
     engagement: str | None = AUTO
     level_edges: tuple[float, ...] = ()
     level_weights: tuple[float, ...] = ()
     value: str | None = None
+
+    def of_dataset(self, dataset: Dataset) -> EngagementConfig:
+        """Return the configuration with the labels and the value of ``dataset`` as defaults."""
+        asked = self.engagement
+        if asked == AUTO and dataset.labels:
+            click = ("label",) if "label" in dataset.interactions.column_names else ()
+            asked = ",".join((*click, *dataset.labels))
+        value = dataset.value if self.value is None else self.value
+        return dataclasses.replace(self, engagement=asked, value=value)
 
 
 @dataclass(frozen=True, eq=False)
@@ -111,6 +125,8 @@ def levels_of(events: pa.Table, config: EngagementConfig, *, name: str) -> tuple
         ValueError: the edges do not ascend.
     """
     column = _column(events, config, name)
+    if column is not None and "," in column:
+        return _strongest_label(events, column.split(","), config, name)
     edges = _edges(config, column, name)
     if column is None:
         return np.zeros(events.num_rows, dtype=np.int64), 1
@@ -122,9 +138,23 @@ def _column(events: pa.Table, config: EngagementConfig, name: str) -> str | None
     asked = config.engagement
     if asked == AUTO:
         return next((known for known in EDGES if known in events.column_names), None)
-    if asked is not None:
-        _require(events, asked, name, "engagement")
+    for column in () if asked is None else asked.split(","):
+        _require(events, column, name, "engagement")
     return asked
+
+
+def _strongest_label(
+    events: pa.Table, labels: list[str], config: EngagementConfig, name: str
+) -> tuple[Int64Array, int]:
+    """Return the position from 1 of each event's last label, 0 without one, and the levels."""
+    if config.level_edges:
+        raise DataError(
+            f"{name}: level_edges need one column as engagement, got {config.engagement}"
+        )
+    level = np.zeros(events.num_rows, dtype=np.int64)
+    for position, label in enumerate(labels, 1):
+        level[_numbers(events, label, name) > 0] = position
+    return level, 1 + len(labels)
 
 
 def _edges(config: EngagementConfig, column: str | None, name: str) -> NDArray[np.float64]:

@@ -10,6 +10,7 @@ import pyarrow.compute as pc
 
 from recops_models.data.errors import DataError
 from recops_models.data.vocabulary import Vocabulary
+from recops_models.examples.bins import Bins
 from recops_models.examples.features import Categorical, Feature, FittedSchema, Sequence
 from recops_models.examples.lookup import Lookup
 
@@ -17,7 +18,8 @@ from recops_models.examples.lookup import Lookup
 def extended_schema(earlier: FittedSchema, newer: FittedSchema) -> FittedSchema:
     """Return ``earlier`` with the values of both vocabularies.
 
-    Means and deviations stay those of ``earlier``, which trained weights expect.
+    Means, deviations and bins stay those of ``earlier``, which trained weights expect, and so does
+    the number of values that are read of a list.
 
     Raises:
         DataError: the features differ.
@@ -43,11 +45,14 @@ def extended_schema(earlier: FittedSchema, newer: FittedSchema) -> FittedSchema:
 
 def _declared(feature: Feature) -> Feature:
     if isinstance(feature, (Categorical, Sequence)):
-        return dataclasses.replace(feature, pretrained=None)
+        has_lists = None if feature.max_values is None else 1
+        return dataclasses.replace(feature, pretrained=None, max_values=has_lists)
     return feature
 
 
 def _union(name: str, earlier: Lookup, newer: Lookup) -> Lookup:
+    if isinstance(earlier, Bins):
+        return earlier
     first, second = earlier.keys, newer.keys
     if not len(second):
         return earlier

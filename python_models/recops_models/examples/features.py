@@ -15,8 +15,6 @@ from torch import Tensor
 
 from recops_models.data.errors import DataError
 from recops_models.dotted import below
-from recops_models.examples.bins import lookup_from_state
-from recops_models.examples.category_lists import list_rows
 from recops_models.examples.lookup import Lookup
 from recops_models.settings import JsonObject
 
@@ -304,11 +302,11 @@ class FittedSchema:
             DataError: a column holds other values than in the training part.
         """
         most = self.schema.max_values(name)
-        return (
-            self.lookup(name).rows(values)
-            if most is None
-            else list_rows(self.lookup(name), values, most)
-        )
+        if most is None:
+            return self.lookup(name).rows(values)
+        from recops_models.examples.category_lists import list_rows
+
+        return list_rows(self.lookup(name), values, most)
 
     def standardised(self, name: str, numbers: NDArray[np.float64]) -> NDArray[np.float32]:
         """Return ``(x − mean) / deviation`` of a numeric feature, clipped to ±1e18; NaN becomes 0.
@@ -364,14 +362,21 @@ class FittedSchema:
             KeyError: a tensor is missing.
         """
         schema = FeatureSchema.from_dict(meta)
-        lookups = {
-            name: lookup_from_state(below(f"lookup.{name}.", tensors)) for name in schema.tables
-        }
+        lookups = {name: _lookup(below(f"lookup.{name}.", tensors)) for name in schema.tables}
         moments = {}
         for feature in schema.of_type(Numeric):
             mean, deviation = tensors[f"moments.{feature.name}"].tolist()
             moments[feature.name] = (mean, deviation)
         return cls(schema, lookups, moments)
+
+
+def _lookup(tensors: Mapping[str, Tensor]) -> Lookup:
+    """Return the lookup or the bins whose ``state`` was exported."""
+    if "edges" not in tensors:
+        return Lookup.from_state(tensors)
+    from recops_models.examples.bins import Bins
+
+    return Bins.of(tensors["edges"].numpy())
 
 
 def _feature_to_dict(feature: Feature) -> dict[str, Any]:

@@ -12,13 +12,13 @@ from recops_models.data.columns import parse_numbers
 from recops_models.data.errors import DataError
 from recops_models.data.histories import AnyArray, Int64Array
 from recops_models.data.splits import Split
+from recops_models.examples.batch import CLICK
 from recops_models.examples.block import Block, Column
 from recops_models.examples.events import PARTS, Events
 from recops_models.examples.features import FittedSchema
 from recops_models.examples.feedback import DISLIKED, NEUTRAL
-from recops_models.examples.maker import ExampleMaker
+from recops_models.examples.label_maker import LabelMaker
 
-CLICK = "click"
 AUTO = "auto"
 DEFAULT_VALUE = "weight"
 """Default column of the task ``"heavy"``, if the source has it."""
@@ -26,16 +26,8 @@ DOMAIN = "task:domain"
 """Batch feature with the domain index ``[B]`` i64."""
 
 
-def task_feature(task: str) -> str:
-    """Return the batch feature with the labels ``[B]`` f32 of a task other than :data:`CLICK`."""
-    return f"task:{task}"
-
-
-class TaskMaker(ExampleMaker):
+class TaskMaker(LabelMaker):
     """Maker of blocks with labels of several tasks and a domain.
-
-    Negative items have label 0 in every task. A task is therefore learnt on all impressions (the
-    entire space), not only on clicks.
 
     Args:
         events: all events of a split.
@@ -57,13 +49,8 @@ class TaskMaker(ExampleMaker):
         targets: int = 1,
         item_domains: Int64Array | None = None,
     ) -> None:
-        super().__init__(events, fitted, targets)
-        self._labels, self._domain, self._item_domains = labels, domain, item_domains
-
-    @property
-    def tasks(self) -> tuple[str, ...]:
-        """Names of the tasks in addition to clicks."""
-        return tuple(self._labels)
+        super().__init__(events, fitted, labels, targets)
+        self._domain, self._item_domains = domain, item_domains
 
     def block(
         self,
@@ -72,12 +59,8 @@ class TaskMaker(ExampleMaker):
         label: NDArray[np.float32],
         at: Int64Array | None = None,
     ) -> Block:
-        """Return examples as in :meth:`ExampleMaker.block`, with task labels and domains."""
+        """Return examples as in :meth:`LabelMaker.block`, with domains."""
         block = super().block(rows, item, label, at)
-        is_positive = item == self.events.item[rows]
-        for task, values in self._labels.items():
-            task_label = (values[rows] & is_positive).astype(np.float32)
-            block.columns[task_feature(task)] = Column(task_label)
         block.columns[DOMAIN] = Column(self._domains(rows, item))
         return block
 
@@ -98,7 +81,7 @@ def further_labels(
 ) -> dict[str, NDArray[np.bool_]]:
     """Return the labels of tasks other than clicks: task → ``[E]``, in the order of ``events``.
 
-    ``"auto"`` in ``labels`` stands for these tasks:
+    ``"auto"`` in ``labels`` stands for the labels that the data set's schema names, or else:
 
     - ``"kept"``: not disliked, if there are dislikes and neutral events.
     - ``"heavy"``: the value (hours played, times bought) is above the training part's median, if
@@ -135,11 +118,15 @@ def further_labels(
 def _default_labels(
     split: Split, events: Events, value: str | None
 ) -> dict[str, NDArray[np.bool_]]:
-    tasks = {}
+    tasks, dataset = {}, split.dataset
     classes = events.feedback_class
-    if (classes == NEUTRAL).any() and (classes == DISLIKED).any():
+    if dataset.labels:
+        tasks = further_labels(split, events, dataset.labels)
+    elif (classes == NEUTRAL).any() and (classes == DISLIKED).any():
         tasks["kept"] = classes != DISLIKED
-    columns = split.dataset.interactions.column_names
+    columns = dataset.interactions.column_names
+    if value == DEFAULT_VALUE and value not in columns and dataset.value is not None:
+        value = dataset.value
     if value is not None and (value != DEFAULT_VALUE or value in columns):
         amounts = _numbers(split, "task_value", value)
         heavy = amounts > np.median(amounts[events.part(0)])

@@ -14,7 +14,7 @@ from recops_models.examples.features import FittedSchema
 from recops_models.recipes.click import example_parts
 from recops_models.recipes.click_nets import base_part, click_net
 from recops_models.recipes.parts import PartSettings, part
-from recops_models.recipes.recipe import Recipe
+from recops_models.recipes.recipe import HEAD_SETTINGS, Recipe
 from recops_models.settings import from_json
 
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ class AgeRecipe(Recipe):
     name = "age"
     data_kind = "click"
     sizes = AgeConfig()
-    derived = frozenset({"base_sizes"})
+    derived = HEAD_SETTINGS | {"base_sizes"}
 
     def defaults(self) -> dict[str, PartSettings]:
         """See :meth:`Recipe.defaults`."""

@@ -11,7 +11,7 @@ from recops_models.click.can import Can, CanConfig
 from recops_models.examples.features import FittedSchema
 from recops_models.layers.coaction import pairs_of
 from recops_models.layers.pair_features import PairTable
-from recops_models.recipes.click import DROPOUT, ClickRecipe
+from recops_models.recipes.click import DROPOUT, ClickRecipe, with_labels_of
 from recops_models.recipes.parts import PartSettings, part
 
 if TYPE_CHECKING:
@@ -25,6 +25,7 @@ class CanRecipe(ClickRecipe[CanConfig]):
     def build(self, data: ClickData, context: StageContext) -> Can:
         """See :meth:`ClickRecipe.build`."""
         sizes, fitted = part(context.settings, "sizes", CanConfig), data.fitted
+        sizes = with_labels_of(sizes, data)
         if sizes.interaction != "cartesian":
             return Can(fitted, sizes)
         batches = data.train.batches(1024, seed=context.seed)

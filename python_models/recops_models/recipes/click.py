@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Generic, TypeVar
 
@@ -9,7 +10,7 @@ from torch import Tensor
 
 from recops_models.click.model import ClickConfig, ClickModel
 from recops_models.examples.features import FittedSchema
-from recops_models.recipes.parts import PartSettings
+from recops_models.recipes.parts import PartSettings, part
 from recops_models.recipes.recipe import Recipe
 
 if TYPE_CHECKING:
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from recops_models.training.config import TrainingConfig
 
 SizesT = TypeVar("SizesT", bound=ClickConfig)
+ClickT = TypeVar("ClickT", bound=ClickConfig)
 
 DROPOUT = 0.3
 """Default dropout, chosen by the validation AUC of sum pooling and DIN on ml-100k."""
@@ -37,6 +39,11 @@ def example_parts() -> dict[str, PartSettings]:
     return {"training": click_training(), "examples": ExampleConfig()}
 
 
+def with_labels_of(sizes: ClickT, data: ClickData) -> ClickT:
+    """Return the sizes of a model with the labels of its data, if it predicts several."""
+    return sizes if sizes.heads == "one" else dataclasses.replace(sizes, labels=data.labels)
+
+
 class ClickRecipe(Recipe, Generic[SizesT]):
     """Recipe of a click model with the constructor ``(schema, sizes)``.
 
@@ -51,6 +58,7 @@ class ClickRecipe(Recipe, Generic[SizesT]):
     """
 
     data_kind = "click"
+    derived = frozenset({"labels"})
     sizes: SizesT
 
     def __init__(
@@ -90,7 +98,8 @@ class ClickRecipe(Recipe, Generic[SizesT]):
 
     def build(self, data: ClickData, context: StageContext) -> ClickModel:
         """Return a new model for ``data``."""
-        return self.net(data.fitted, context.settings["sizes"])
+        sizes = part(context.settings, "sizes", ClickConfig)
+        return self.net(data.fitted, with_labels_of(sizes, data))
 
     def restore(
         self, weights: Mapping[str, Tensor], sizes: PartSettings | None, schema: FittedSchema | None

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 import torch
 from torch import nn
 
+from recops_models.click.label_scores import label_scores
 from recops_models.click.model import ClickScorer
 from recops_models.examples.candidates import Candidates
 from recops_models.examples.event_features import is_request_feature
@@ -28,10 +29,17 @@ class ClickAnswers(Answers):
     Args:
         model: the click model.
         examples: how its examples were built.
+        weights: label → weight of the score, see
+            :func:`~recops_models.click.label_scores.label_scores`; None: the click probability.
     """
 
-    def __init__(self, model: ClickScorer, examples: ExampleConfig) -> None:
-        self.model, self._examples = model, examples
+    def __init__(
+        self,
+        model: ClickScorer,
+        examples: ExampleConfig,
+        weights: Mapping[str, float] | None = None,
+    ) -> None:
+        self.model, self._examples, self._weights = model, examples, weights
         names = [feature.name for feature in model.schema.schema.features]
         self.keeps_others = RATES[0] in names or any(map(is_request_feature, names))
 
@@ -45,9 +53,14 @@ class ClickAnswers(Answers):
             scores = torch.full((num_items,), -torch.inf)
             if allowed is None or len(allowed):
                 batch = to_device(candidates.shown_to(user, allowed), device_of(self.model))
-                logits = torch.cat([self.model(part) for part in batch.split(CANDIDATES)])
+                values = torch.cat(
+                    [
+                        label_scores(self.model, part, self._weights)
+                        for part in batch.split(CANDIDATES)
+                    ]
+                )
                 shown = slice(None) if allowed is None else allowed
-                scores[shown] = to_host(logits.float().sigmoid())
+                scores[shown] = to_host(values)
             yield top_unseen(scores[None], [items.banned[row]], k)
 
     def candidates(self, events: RequestEvents) -> Candidates:
@@ -60,13 +73,20 @@ class ClickAnswers(Answers):
         )
 
 
-def click_answers(job: Job, model: nn.Module) -> ClickAnswers:
+def click_answers(
+    job: Job, model: nn.Module, weights: Mapping[str, float] | None = None
+) -> ClickAnswers:
     """Return the answers of a click model.
 
+    Args:
+        job: the job that was trained.
+        model: the trained model.
+        weights: label → weight of the score; None: the click probability.
+
     Raises:
-        ValueError: the model is no click model.
+        ValueError: the model is no click model, or does not predict a label.
     """
     examples = job.parts.get("examples")
     if isinstance(model, ClickScorer) and isinstance(examples, ExampleConfig):
-        return ClickAnswers(model, examples)
+        return ClickAnswers(model, examples, weights)
     raise ValueError(f"{job.model}: {type(model).__name__} recommends no items")

@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 from torch import nn
 
 from recops_models.click.inheriting import inherit_weights
-from recops_models.click.model import ClickModel, ClickScorer
+from recops_models.click.model import ClickConfig, ClickModel, ClickScorer
 from recops_models.data.dataset import Dataset
 from recops_models.data.splits import SplitName
 from recops_models.evaluation.click_metrics import CLICK_METRICS
@@ -22,6 +22,7 @@ from recops_models.recipes.stage import Data, StageContext, TrainingStage
 from recops_models.training.click_task import ClickTask, ExampleTask
 from recops_models.training.device import fork_generators
 from recops_models.training.example_config import ExampleConfig
+from recops_models.training.label_task import LabelTask
 from recops_models.training.task import ModelT
 from recops_models.training.trainer import check_select
 
@@ -114,6 +115,24 @@ class ClickStage(ExampleStage[ClickModel]):
     def __init__(self, name: str, make: Callable[[ClickData, StageContext], ClickModel]) -> None:
         self.name, self.make = name, make
 
+    def check(self, context: StageContext) -> None:
+        """See :meth:`Stage.check`; metrics of several labels are known with the data only."""
+        if not _has_heads(context.settings):
+            super().check(context)
+
+    def fitted_task(
+        self, data: Data, parts: Parts, split: SplitName | None, fitted: FittedSchema | None
+    ) -> ExampleTask[ClickModel]:
+        """See :meth:`ExampleStage.fitted_task`."""
+        if not _has_heads(parts):
+            return super().fitted_task(data, parts, split, fitted)
+        return LabelTask(data, part(parts, "examples", ExampleConfig), split, fitted)
+
     def build(self, task: ExampleTask[ClickModel], context: StageContext) -> ClickModel:
         """See :meth:`TrainingStage.build`."""
         return self.make(task.data, context)
+
+
+def _has_heads(parts: Parts) -> bool:
+    """Return whether the model predicts several labels."""
+    return part(parts, "sizes", ClickConfig).heads != "one"

@@ -15,7 +15,7 @@ from recops_models.layers.knowledge_reader import KnowledgeReader
 from recops_models.recipes.click import example_parts
 from recops_models.recipes.click_nets import base_part, click_net
 from recops_models.recipes.parts import Parts, PartSettings, part
-from recops_models.recipes.recipe import Recipe
+from recops_models.recipes.recipe import HEAD_SETTINGS, Recipe
 from recops_models.settings import from_json
 
 if TYPE_CHECKING:
@@ -36,7 +36,7 @@ class KeepRecipe(Recipe):
     name = "keep"
     data_kind = "click"
     sizes = KeepConfig()
-    derived = frozenset({"base_sizes", "version"})
+    derived = HEAD_SETTINGS | {"base_sizes", "version"}
 
     def defaults(self) -> dict[str, PartSettings]:
         """Return the default settings of the plug, training, examples and domains."""

@@ -19,7 +19,7 @@ from recops_models.data.vocabulary import Vocabulary, distinct
 from recops_models.evaluation.click_metrics import CLICK_METRICS
 from recops_models.evaluation.grouped_auc import auc
 from recops_models.evaluation.over_workers import auc_over_workers
-from recops_models.examples.batch import Batch
+from recops_models.examples.batch import CLICK, Batch, task_feature
 from recops_models.examples.block import Block
 from recops_models.examples.click_sources import click_examples
 from recops_models.examples.domains import DOMAIN_ID, DomainConfig, Domains
@@ -28,13 +28,7 @@ from recops_models.examples.features import FittedSchema
 from recops_models.examples.feedback import feedback_of
 from recops_models.examples.fit_click import fit_click_schema
 from recops_models.examples.lookup import UNKNOWN, Lookup, as_keys
-from recops_models.examples.tasks import (
-    CLICK,
-    TaskMaker,
-    event_column,
-    further_labels,
-    task_feature,
-)
+from recops_models.examples.tasks import TaskMaker, event_column, further_labels
 from recops_models.graphs.coded_rows import CodedRows
 from recops_models.graphs.knowledge import Knowledge, Window, version_of
 from recops_models.training.click_task import ExampleTask

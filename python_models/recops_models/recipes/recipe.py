@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 
 DataKind: TypeAlias = Literal["dataset", "click"]
 
+HEAD_SETTINGS = frozenset({"heads", "experts", "label_weight", "labels"})
+"""Settings of the heads of a click model's labels, which wrappers of a click model do not have."""
+
 
 class Recipe(ABC):
     """Settings, stages and file format of a named model.
@@ -29,7 +32,8 @@ class Recipe(ABC):
         name: name on the command line and in files.
         data_kind: kind of training data: a data set, or click examples.
         sizes: settings of the model itself; None if it has none.
-        derived: names of settings that the data determines, and users cannot set.
+        derived: names of settings that users cannot set, because the data determines them or the
+            recipe does not use them.
         presets: groups of settings by the preset's name.
     """
 

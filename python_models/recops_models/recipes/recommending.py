@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -146,6 +146,7 @@ def ready_model(
     scene: str | None = None,
     seed: int | None = None,
     explore: ExploreConfig | None = None,
+    label: Mapping[str, float] | None = None,
 ) -> ReadyModel:
     """Prepare a model of :func:`~recops_models.recipes.trained.load_trained` for recommendations.
 
@@ -160,6 +161,7 @@ def ready_model(
         seed: seed of exploration; None: lists do not explore.
         explore: exploration of the lists; None: AGE explores by its own scores, and other models
             do not explore.
+        label: label → weight of the score of a click model; None: the click probability.
 
     Raises:
         DataError: the file of new items is unfit.
@@ -177,7 +179,7 @@ def ready_model(
             inserted = insert_new_items(job, dataset, model, folder, new_items)
             model, new = inserted.live.model, NewItems(inserted.table, inserted.titles)
     dataset = job.recipe.catalogue(dataset, job.parts)
-    answers = answers_of(job, model, dataset, scene=scene)
+    answers = answers_of(job, model, dataset, scene=scene, label=label)
     explorer = None
     if seed is not None and (explore is not None or job.model == _EXPLORING):
         from recops_models.exploration.explore_config import ExploreConfig

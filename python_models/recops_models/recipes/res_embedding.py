@@ -13,7 +13,7 @@ from recops_models.examples.features import FittedSchema
 from recops_models.recipes.click import click_training, example_parts
 from recops_models.recipes.click_nets import base_part
 from recops_models.recipes.parts import Parts, PartSettings, part
-from recops_models.recipes.recipe import Recipe
+from recops_models.recipes.recipe import HEAD_SETTINGS, Recipe
 
 if TYPE_CHECKING:
     from recops_models.recipes.stage import AnyStage
@@ -25,6 +25,7 @@ class ResEmbeddingRecipe(Recipe):
     name = "res-embedding"
     data_kind = "click"
     sizes = ResEmbeddingConfig()
+    derived = HEAD_SETTINGS
 
     def defaults(self) -> dict[str, PartSettings]:
         """Return the default settings; the only weight decay of tables is that of the residuals."""

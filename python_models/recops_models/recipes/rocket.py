@@ -13,7 +13,7 @@ from recops_models.examples.features import FittedSchema
 from recops_models.recipes.click import example_parts
 from recops_models.recipes.click_nets import light_and_booster
 from recops_models.recipes.parts import Parts, PartSettings, part
-from recops_models.recipes.recipe import Recipe
+from recops_models.recipes.recipe import HEAD_SETTINGS, Recipe
 
 if TYPE_CHECKING:
     from recops_models.recipes.stage import AnyStage
@@ -27,6 +27,7 @@ class RocketRecipe(Recipe):
     name = "rocket"
     data_kind = "click"
     sizes = RocketConfig()
+    derived = HEAD_SETTINGS
 
     def defaults(self) -> dict[str, PartSettings]:
         """See :meth:`Recipe.defaults`: sizes, training and examples."""

@@ -29,7 +29,8 @@ from recops_models.training.task import ModelT, RecommenderTask, with_shares
 if TYPE_CHECKING:
     import pyarrow as pa
 
-_EVALUATION_BATCH = 1024
+EVALUATION_BATCH = 1024
+"""Examples per batch of an evaluation."""
 
 
 class ExampleTask(RecommenderTask[ModelT, Batch]):
@@ -118,5 +119,5 @@ class ClickTask(ExampleTask[ClickModel]):
 def predictions(model: nn.Module, source: Source) -> Iterator[tuple[Tensor, Batch]]:
     """Return logits ``[B]`` of this worker's examples in order, with their batches, on the host."""
     device = device_of(model)
-    for batch in source.batches(_EVALUATION_BATCH, seed=None, share=workers.share()):
+    for batch in source.batches(EVALUATION_BATCH, seed=None, share=workers.share()):
         yield to_host(model(to_device(batch, device))), batch

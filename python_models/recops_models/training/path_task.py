@@ -65,7 +65,7 @@ class PathTask(RankingTask[PathRanker, PathWindows]):
         check_reward_weights(alignment.strength, alignment.reward_clip)
         super().__init__(dataset, split, validation_users)
         self.scenes, self.alignment = Scenes.of(dataset, scenes), alignment
-        self._engagement = engagement
+        self._engagement = engagement.of_dataset(dataset)
         for weight, column in ((alignment.strength, "reward"), (alignment.preferences, "level")):
             if weight and len(getattr(self.events, column).unique()) < 2:
                 raise DataError(

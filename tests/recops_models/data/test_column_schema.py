@@ -172,8 +172,8 @@ def test_names_of_any_characters_survive_a_file(tmp_path: Path) -> None:
     ("text", "message"),
     [
         ("item:\n  price: money\n", "line 2: role must be category, number, list, text, skip, got"),
-        ("items:\n", "line 1: must be event, item, user, got 'items:'"),
-        ("item: number\n", "line 1: must be event, item, user, got"),
+        ("items:\n", "line 1: must be event, item, user, labels, got 'items:'"),
+        ("item: number\n", "line 1: must be event, item, user, labels, got"),
         ("  price: number\n", "line 1: a column must follow event, item, user"),
         ("item:\n  - price\n", "line 2: must be `name: role`, got '  - price'"),
         ("item:\n  cost: number\n", r"items have no column 'cost' \(columns: item_id, title"),

@@ -13,6 +13,7 @@ import pytest
 from recops_models.data import Dataset
 from recops_models.data.errors import DataError
 from recops_models.data.report import ImportReport
+from recops_models.examples.batch import task_feature
 from recops_models.examples.click import click_data
 from recops_models.examples.domains import DOMAIN_ID, DomainConfig, Domains, slices_of
 from recops_models.examples.events import Events
@@ -24,7 +25,6 @@ from recops_models.examples.tasks import (
     TaskMaker,
     event_column,
     further_labels,
-    task_feature,
 )
 from recops_models.recipes.knowledge_task import KnowledgeTask
 from recops_models.training.example_config import ExampleConfig
