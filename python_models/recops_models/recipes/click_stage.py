@@ -135,4 +135,5 @@ class ClickStage(ExampleStage[ClickModel]):
 
 def _has_heads(parts: Parts) -> bool:
     """Return whether the model predicts several labels."""
-    return part(parts, "sizes", ClickConfig).heads != "one"
+    sizes = parts.get("sizes")  # Those of a wrapper, such as age, are no sizes of a net.
+    return isinstance(sizes, ClickConfig) and sizes.heads != "one"
