@@ -351,6 +351,10 @@ encodes them.
 | --- | --- | --- | --- |
 {vectors}
 """
+    clicks = "\n".join(
+        f"| {r['rows']:,} | {r['bytes'] / 1e6:,.0f} | {r['seconds']:,.0f} | {r['peak_mb']:,} |"
+        for r in records("clicks")
+    )
     return f"""# Data larger than memory
 
 `python bench/larger_than_memory.py NAME --rows N --folder FOLDER` generates data, runs a
@@ -369,6 +373,15 @@ they are upper bounds.
 Memory grows by {import_bytes():.0f} bytes per user and item. The difference includes buffers
 that the smaller import does not fill.
 {tokenized if vectors else ""}
+## Training
+
+`recops train din` on a folder of click examples with histories of at most 20 items, until the first
+epoch has made some steps:
+
+| examples | file (MB) | time (s) | peak memory (MB) |
+| --- | --- | --- | --- |
+{clicks}
+
 ## Tries
 
 `SidTrie.from_sids` on random semantic IDs of four levels and 2,048 codes, in a new process that
