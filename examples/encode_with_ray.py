@@ -1,6 +1,6 @@
 """Semantic IDs of a catalogue in many files, encoded by the workers of Ray Data.
 
-pip install "ray[data]"
+pip install ".[models,ray]"
 python examples/encode_with_ray.py
 """
 

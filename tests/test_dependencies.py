@@ -41,6 +41,7 @@ EXTRAS = {
     "bench": ("test", "peers"),
     "tools": ("test",),
     "examples": ("models", "serve"),
+    "examples/encode_with_ray.py": ("models", "ray"),
 }
 """Extras that the files of a path may import in addition to the base dependencies.
 

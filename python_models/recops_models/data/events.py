@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -12,6 +11,7 @@ from numpy.typing import NDArray
 from recops_models.data import columns
 from recops_models.data.checks import RawTable, RowCheck, repeats
 from recops_models.data.dataset import TimeKind, column_role
+from recops_models.data.histories import AnyArray
 from recops_models.data.ids import IdReader
 from recops_models.data.times import TimeFormat, parse_times
 from recops_models.data.vocabulary import Vocabulary
@@ -101,7 +101,7 @@ def parse_events(
     time_format: TimeFormat | None,
     *,
     is_timed: bool,
-) -> dict[str, NDArray[Any]]:
+) -> dict[str, AnyArray]:
     """Return the ids, times and optional numbers of all rows, by column.
 
     ``check`` records the bad rows, whose values are arbitrary. Each row is judged by itself.
@@ -115,7 +115,7 @@ def parse_events(
         time_format: format of the times; None: the default format.
         is_timed: whether ``timestamp`` is read.
     """
-    read: dict[str, NDArray[Any]] = {
+    read: dict[str, AnyArray] = {
         "user_id": user_ids.read(raw, check),
         "item_id": item_ids.read(raw, check),
     }

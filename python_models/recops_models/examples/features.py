@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from recops_models.data.errors import DataError
+from recops_models.data.histories import AnyArray
 from recops_models.dotted import below
 from recops_models.examples.lookup import Lookup
 from recops_models.settings import JsonObject
@@ -318,7 +319,7 @@ class FittedSchema:
         standard: NDArray[np.float32] = numbers.astype(np.float32)
         return standard
 
-    def encode(self, columns: Mapping[str, pa.ChunkedArray]) -> dict[str, NDArray[Any]]:
+    def encode(self, columns: Mapping[str, pa.ChunkedArray]) -> dict[str, AnyArray]:
         """Return the columns that are features: as table rows, or as standardised numbers.
 
         Args:
@@ -328,7 +329,7 @@ class FittedSchema:
             DataError: a column holds strings but held integers in the training part, or the
                 reverse.
         """
-        encoded: dict[str, NDArray[Any]] = {}
+        encoded: dict[str, AnyArray] = {}
         for feature in self.schema.features:
             name = feature.name
             if name in columns and isinstance(feature, Categorical):

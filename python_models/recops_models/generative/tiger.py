@@ -247,9 +247,11 @@ class TIGER(PathRanker):
 
     def with_paths(self, rows: Tensor, paths: Tensor, *, prior: Tensor | None = None) -> TIGER:
         """See :meth:`PathRanker.with_paths`."""
+        from recops_models.training.device import to_host  # Loading a model needs no training code.
+
         prior = rows_or(self.prior, rows, 0) if prior is None else prior
         with torch.random.fork_rng(devices=[]):
-            model = TIGER(paths.cpu(), self.vocab_sizes, prior.cpu(), self.config)
+            model = TIGER(to_host(paths), self.vocab_sizes, to_host(prior), self.config)
         model = model.to(self.paths.device)
         new = model.state_dict()
         model.load_state_dict({**self.state_dict(), "paths": new["paths"], "prior": new["prior"]})

@@ -178,9 +178,12 @@ class PairTable(nn.Module):
             earlier: a table of the same pairs, of another vocabulary.
             rows_of: returns the earlier row of each row of a feature's table.
         """
+        from recops_models.training.device import to_host  # Loading a model needs no training code.
+
         indices = []
         for p, pair in enumerate(self.pairs):
-            keys, old = self.get_buffer(f"keys_{p}").cpu(), earlier.get_buffer(f"keys_{p}").cpu()
+            keys = to_host(self.get_buffer(f"keys_{p}"))
+            old = to_host(earlier.get_buffer(f"keys_{p}"))
             induction, fed = (
                 rows_of(pair.induction)[keys // _RADIX],
                 rows_of(pair.fed)[keys % _RADIX],

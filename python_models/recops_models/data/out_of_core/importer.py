@@ -21,7 +21,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -35,6 +34,7 @@ from recops_models.data.column_names import check_mapped, check_present, has_tim
 from recops_models.data.dataset import Dataset, Repeats, is_list
 from recops_models.data.errors import DataError
 from recops_models.data.events import FIRST, OPTIONAL, REPETITION, parse_events, shown_columns
+from recops_models.data.histories import AnyArray
 from recops_models.data.ids import IdKind, IdReader
 from recops_models.data.importers.folder import (
     name_of,
@@ -239,7 +239,7 @@ class _OwnTables:
         writer.finish(dataset, record)
         return ImportedSet(name, num_users, num_items, events.kept, dataset.report)
 
-    def _parsed(self) -> Iterator[tuple[RawTable, RowCheck, dict[str, NDArray[Any]]]]:
+    def _parsed(self) -> Iterator[tuple[RawTable, RowCheck, dict[str, AnyArray]]]:
         """Yield each block with its check and its parsed columns."""
         used = (*self._required, *OPTIONAL, *self._extra)
         names = [name for name in self._interactions.schema.names if name in used]

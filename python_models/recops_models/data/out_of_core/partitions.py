@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from recops_models.data.checks import repeats
 from recops_models.data.columns import BoolArray
+from recops_models.data.histories import AnyArray
 from recops_models.data.vocabulary import distinct
 
 _ROWS = 1 << 21
@@ -45,7 +46,7 @@ class Partitions:
         self._files = [path.open("wb") for path in self._paths]
         self._kind: np.dtype[np.void] | None = None
 
-    def add(self, columns: Mapping[str, NDArray[Any]], rows: NDArray[np.int64]) -> None:
+    def add(self, columns: Mapping[str, AnyArray], rows: NDArray[np.int64]) -> None:
         """Add events with these columns, ``[n]`` each, and their row numbers ``[n]``."""
         named = {**columns, _ROW: rows}
         if self._kind is None:
@@ -83,7 +84,7 @@ class Partitions:
             path.unlink()
 
 
-def _repeated_rows(columns: Sequence[NDArray[Any]]) -> BoolArray:
+def _repeated_rows(columns: Sequence[AnyArray]) -> BoolArray:
     """Mark the rows that equal an earlier row in every column.
 
     Only rows that share a hash are compared.

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -12,6 +11,7 @@ from numpy.typing import NDArray
 
 from recops_models.data.checks import RawTable, RowCheck
 from recops_models.data.events import FIRST
+from recops_models.data.histories import AnyArray
 from recops_models.data.out_of_core.counts import DistinctIds, EventCounts
 from recops_models.data.out_of_core.partitions import Partitions
 from recops_models.data.out_of_core.sorted_runs import read_tables
@@ -85,7 +85,7 @@ class ValidEvents:
         self.pairs = self.unsorted = self.kept = 0
         self.user_counts = EventCounts(self.users.ids())
 
-    def add(self, read: dict[str, NDArray[Any]], extra: pa.Table, good: NDArray[np.bool_]) -> None:
+    def add(self, read: dict[str, AnyArray], extra: pa.Table, good: NDArray[np.bool_]) -> None:
         """Append the ``good`` rows of a block.
 
         Args:

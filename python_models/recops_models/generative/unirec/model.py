@@ -272,16 +272,24 @@ class UniRec(PathRanker):
 
         ``users`` are fields ``[1 + U', F]`` of the users; None: those of this model.
         """
+        from recops_models.training.device import to_host  # Loading a model needs no training code.
+
         sizes = None
         if self.user is not None:
             users = self.user.values if users is None else users
             sizes = self.user.sizes
         prior = rows_or(self.prior, rows, 0) if prior is None else prior
-        fields = None if users is None else users.cpu()
+        fields = None if users is None else to_host(users)
         item_knn = None if self.item_knn is None else self.item_knn.with_items(rows)
         with torch.random.fork_rng(devices=[]):
             model = UniRec(
-                paths.cpu(), self.vocab_sizes, prior.cpu(), self.config, fields, sizes, item_knn
+                to_host(paths),
+                self.vocab_sizes,
+                to_host(prior),
+                self.config,
+                fields,
+                sizes,
+                item_knn,
             ).to(self.paths.device)
         weights, new = self.state_dict(), model.state_dict()
         for name in ("item.weight", "scores.bias.weight"):
