@@ -13,7 +13,7 @@ from click_recipes import net
 from recops_models.click.model import ClickModel
 from recops_models.data.vocabulary import Vocabulary
 from recops_models.examples.batch import Batch
-from recops_models.examples.entity_columns import KNOWN
+from recops_models.examples.knowledge_features import KNOWN
 from recops_models.examples.lookup import Lookup
 from recops_models.graphs.coded_rows import CodedRows
 from recops_models.graphs.knowledge import Knowledge, Window

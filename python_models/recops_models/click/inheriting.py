@@ -75,7 +75,20 @@ def inherit_weights(
 
 
 def rows_in_earlier(schema: FittedSchema, earlier: FittedSchema, feature: str) -> Tensor:
-    """Return the row ``[V]`` i64 in ``earlier`` of each row of a feature's table."""
+    """Return the row ``[V]`` i64 in ``earlier`` of each row of a feature's table.
+
+    Args:
+        schema: schema of the new model.
+        earlier: schema of the earlier one.
+        feature: name of a categorical feature of both.
+
+    Example:
+        >>> from recops_models.click.inheriting import rows_in_earlier
+        >>> from recops_models.examples.tiny import tiny_click_data
+        >>> schema, _ = tiny_click_data()
+        >>> rows_in_earlier(schema, schema, "item")[:4]
+        tensor([0, 1, 2, 3])
+    """
     keys, lookup = schema.lookup(feature).keys, earlier.lookup(feature)
     if schema.lookup(feature) is lookup:
         return torch.arange(lookup.cardinality)

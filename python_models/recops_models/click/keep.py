@@ -19,9 +19,8 @@ from torch import Tensor
 
 from recops_models.click.model import ClickModel
 from recops_models.examples.batch import Batch
-from recops_models.examples.entity_columns import KNOWN
 from recops_models.examples.features import FittedSchema
-from recops_models.examples.knowledge_features import with_knowledge
+from recops_models.examples.knowledge_features import KNOWN, with_knowledge
 from recops_models.graphs.coded_rows import Coding
 from recops_models.graphs.knowledge import Knowledge, KnowledgeError
 from recops_models.layers.knowledge_reader import KnowledgePart, KnowledgeReader
@@ -94,7 +93,7 @@ class Keep(ClickModel):
     Example:
         >>> from recops_models.click.din import Din, DinConfig
         >>> from recops_models.click.keep import KeepConfig, plug_in
-        >>> from recops_models.examples.entity_columns import KNOWN
+        >>> from recops_models.examples.knowledge_features import KNOWN
         >>> from recops_models.examples.tiny import tiny_click_data
         >>> from recops_models.graphs.tiny import tiny_knowledge
         >>> schema, batch = tiny_click_data()

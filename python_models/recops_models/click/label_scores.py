@@ -21,6 +21,13 @@ def check_label_weights(model: object, name: str, weights: Mapping[str, float]) 
 
     Raises:
         ValueError: another label, or no label; a weight that is not finite.
+
+    Example:
+        >>> from recops_models.click.din import Din, DinConfig
+        >>> from recops_models.click.label_scores import check_label_weights
+        >>> from recops_models.examples.tiny import tiny_click_data
+        >>> schema, _ = tiny_click_data()
+        >>> check_label_weights(Din(schema, DinConfig(width=4)), "score", {"click": 1.0})
     """
     known = model.labels if isinstance(model, ClickModel) else (CLICK,)
     if not isinstance(model, ClickScorer):

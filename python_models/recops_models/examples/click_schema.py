@@ -10,7 +10,7 @@ import pyarrow as pa
 from recops_models.data.dataset import column_role
 from recops_models.data.event_columns import EventColumn
 from recops_models.examples.category_lists import MAX_VALUES, longest_list
-from recops_models.examples.entity_columns import KNOWN, is_user_feature, reserved_name
+from recops_models.examples.entity_columns import is_user_feature, reserved_name
 from recops_models.examples.event_features import event_features
 from recops_models.examples.features import (
     Categorical,
@@ -19,6 +19,7 @@ from recops_models.examples.features import (
     Numeric,
     Sequence,
 )
+from recops_models.examples.knowledge_features import KNOWN
 from recops_models.examples.running_rates import RATES
 
 SIGN = "history_sign"

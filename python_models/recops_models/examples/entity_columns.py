@@ -6,10 +6,7 @@ import pyarrow as pa
 
 from recops_models.data.dataset import Dataset, entity_keys
 from recops_models.data.errors import DataError
-
-KNOWN = {"user": "knowledge:user", "item": "knowledge:item"}
-"""Features with the source's ids of an example's user and item, which are looked up in external
-knowledge. Only schemas of models that read such knowledge have them."""
+from recops_models.examples.knowledge_features import KNOWN
 
 
 def user_columns(dataset: Dataset) -> dict[str, pa.ChunkedArray]:

@@ -5,13 +5,16 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping
 
-from recops_models.examples.entity_columns import KNOWN
 from recops_models.examples.features import Categorical, FittedSchema
 from recops_models.examples.lookup import Lookup
 
+KNOWN = {"user": "knowledge:user", "item": "knowledge:item"}
+"""Features with the source's ids of an example's user and item, which are looked up in external
+knowledge. Only schemas of models that read such knowledge have them."""
+
 
 def with_knowledge(fitted: FittedSchema, lookups: Mapping[str, Lookup]) -> FittedSchema:
-    """Add the features :data:`~recops_models.examples.entity_columns.KNOWN`.
+    """Add the features :data:`KNOWN`.
 
     Args:
         fitted: fitted schema, with or without these features.

@@ -13,8 +13,8 @@ from recops_models.data.dataset import Dataset
 from recops_models.evaluation.click_evaluation import ClickEvaluation
 from recops_models.examples.click import click_data
 from recops_models.examples.domains import DomainConfig, Domains, slices_of
-from recops_models.examples.entity_columns import KNOWN
 from recops_models.examples.features import FittedSchema
+from recops_models.examples.knowledge_features import KNOWN
 from recops_models.examples.loader import Source
 from recops_models.examples.lookup import UNKNOWN
 from recops_models.graphs.knowledge import Knowledge, KnowledgeError

@@ -19,8 +19,7 @@ from recops_models.click.keep import Keep, KeepConfig, plug_in
 from recops_models.click.loss import training_loss
 from recops_models.data.vocabulary import Vocabulary
 from recops_models.evaluation.grouped_auc import auc
-from recops_models.examples.entity_columns import KNOWN
-from recops_models.examples.knowledge_features import with_knowledge, without_knowledge
+from recops_models.examples.knowledge_features import KNOWN, with_knowledge, without_knowledge
 from recops_models.examples.lookup import Lookup
 from recops_models.graphs.coded_rows import CodedRows, Coding
 from recops_models.graphs.knowledge import KnowledgeError, Window

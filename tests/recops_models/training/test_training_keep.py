@@ -27,7 +27,7 @@ from recops_models.data import Dataset, load
 from recops_models.data.errors import DataError
 from recops_models.examples.click import click_data
 from recops_models.examples.domains import DomainConfig
-from recops_models.examples.entity_columns import KNOWN
+from recops_models.examples.knowledge_features import KNOWN
 from recops_models.examples.lookup import UNKNOWN
 from recops_models.examples.tasks import DOMAIN
 from recops_models.graphs.knowledge import Knowledge, KnowledgeError, LeakageError
