@@ -28,6 +28,7 @@ from recops_models.settings import JsonObject
 
 if TYPE_CHECKING:
     from recops_models.data.dataset import Repeats
+    from recops_models.recipes.earlier import EarlierTraining
     from recops_models.recipes.stage import Data
 
 CATALOGUE = "catalogue.json"
@@ -35,7 +36,9 @@ _KIND = "catalogue"
 _DESCRIBED = ("items", "users")
 
 
-def open_catalogue(folder: Path, job: Job, data: Data, *, resume: bool) -> tuple[Data, JsonObject]:
+def open_catalogue(
+    folder: Path, job: Job, data: Data, *, resume: bool, start: EarlierTraining | None = None
+) -> tuple[Data, JsonObject]:
     """Return the data to train on, and its record for :func:`save_catalogue`.
 
     Args:
@@ -43,23 +46,30 @@ def open_catalogue(folder: Path, job: Job, data: Data, *, resume: bool) -> tuple
         job: the job, whose treatment of repeats the data gets.
         data: the data set or the examples.
         resume: compare with the record in ``folder``, and read categories as recorded there.
+        start: the training that the job continues. Text ids keep their numbers, and integer
+            columns their roles.
 
     Raises:
         DataError: a column that the settings name is missing or unfit; with ``resume``, the data
-            has changed.
+            has changed; the data does not fit the model of ``start``.
         CorruptFileError: the record is damaged, or of a newer version.
+        ValueError: ``start`` is of a version that stored no ids.
     """
     recorded = workers.on_first(lambda: _read(folder)) if resume else {}
     data = with_repeats_of_job(data, job)
     if not isinstance(data, Dataset):
         record = _examples_record(data)
     else:
-        if recorded:
-            data = _with_categories(data, recorded)
+        known = None if start is None else start.stored_ids()
+        before = recorded or ({} if start is None else _read(start.folder))
+        if before:
+            data = _with_categories(data, before)
         categories = {name: integer_categories(getattr(data, name)) for name in _DESCRIBED}
+        if known is not None:
+            data = known.numbered(data)
         numbering = Numbering.of(job, data)
-        if recorded:
-            check_numbering(data.name, recorded, numbering)
+        if before:
+            check_numbering(data.name, before, numbering, by_name=not recorded)
         record = {
             **dataclasses.asdict(numbering),
             "data": dataset_digest(data),

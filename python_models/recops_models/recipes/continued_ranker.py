@@ -14,7 +14,6 @@ from recops_models.generative.sasrec import SASRec
 from recops_models.generative.unirec import UniRec
 from recops_models.recipes.earlier import EarlierTraining
 from recops_models.recipes.input_config import InputConfig
-from recops_models.recipes.known_ids import KnownIds
 from recops_models.recipes.matching import user_field_values
 from recops_models.recipes.new_paths import item_codes
 from recops_models.recipes.parts import part
@@ -31,7 +30,7 @@ def continued_sasrec(start: EarlierTraining, dataset: Dataset) -> SASRec:
     Known items keep their rows; a new item starts from the mean row.
     """
     assert isinstance(start.model, SASRec)
-    return start.model.with_items(torch.from_numpy(_known(start).rows(dataset, "item")))
+    return start.model.with_items(torch.from_numpy(start.stored_ids().rows(dataset, "item")))
 
 
 def continued_path_ranker(
@@ -50,7 +49,7 @@ def continued_path_ranker(
     """
     start = context.start
     assert start is not None
-    model, known = start.model, _known(start)
+    model, known = start.model, start.stored_ids()
     assert isinstance(model, kind)
     items = known.rows(dataset, "item")
     codes = item_codes(start, dataset, items)
@@ -69,8 +68,3 @@ def continued_path_ranker(
     if workers.is_first():
         continued.trie.save(context.folder / TRIE)
     return continued
-
-
-def _known(start: EarlierTraining) -> KnownIds:
-    assert start.known is not None  # Only trainings on examples have none.
-    return start.known

@@ -21,7 +21,8 @@ class EarlierTraining:
         parts: its settings by part.
         seed: its seed.
         model: its model.
-        known: ids of its items and users; None for examples.
+        known: ids of its items and users; None for examples, and if it is of a version that stored
+            no ids.
     """
 
     folder: Path
@@ -30,3 +31,16 @@ class EarlierTraining:
     seed: int
     model: nn.Module
     known: KnownIds | None
+
+    def stored_ids(self) -> KnownIds:
+        """Return the ids of its items and users.
+
+        Raises:
+            ValueError: the folder is of a version that stored no ids.
+        """
+        if self.known is None:
+            raise ValueError(
+                f"train: {self.folder} must hold the ids of its items, got a training of an "
+                "earlier version: train it again"
+            )
+        return self.known

@@ -69,21 +69,24 @@ class KnownIds:
         Raises:
             DataError: ids are text in one of both and integers in the other, or no item is known.
         """
+        has_known: dict[Entity, bool] = {}
         for entity in _FILES:
-            known, keys = self._of_entity(entity), dataset.text_keys(entity)
+            known, keys = self._of_entity(entity), entity_keys(dataset, entity)
             if known is None:
                 continue
-            was_text = pa.types.is_string(known["key"].type)
-            if was_text != (keys is not None):
+            was_text, is_text = (not pa.types.is_integer(ids.type) for ids in (known["key"], keys))
+            if was_text != is_text:
                 now, before = ("integers", "text") if was_text else ("text", "integers")
                 raise DataError(
                     f"{dataset.name}: {entity} ids are {now}, but were {before} in training"
                 )
-            if keys is not None:
-                ids, rows = known["id"].to_numpy(), self.rows(dataset, entity)
+            rows = row_of(known["key"], keys)
+            has_known[entity] = bool((rows >= 0).any())
+            if is_text:
+                ids = known["id"].to_numpy()
                 numbers = np.where(rows < 0, -1, ids[rows] if len(ids) else rows)
                 dataset = renumbered(dataset, entity, numbers, int(ids.max(initial=-1)) + 1)
-        if len(self.items) and (self.rows(dataset, "item") < 0).all():
+        if len(self.items) and not has_known["item"]:
             raise DataError(
                 f"{dataset.name} has none of the {len(self.items):,} items that the model was "
                 f"trained on, such as {self.items['key'][0]}: train again"

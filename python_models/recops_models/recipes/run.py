@@ -94,8 +94,8 @@ def train_job(
     start = None
     if job.start is not None:
         _check_other_folder(Path(job.start), folder)
-        start, data = load_earlier(Path(job.start), data, device=device)
-    data, record = open_catalogue(folder, job, data, resume=resume)
+        start = load_earlier(Path(job.start), device=device)
+    data, record = open_catalogue(folder, job, data, resume=resume, start=start)
     *before, last = (
         stage
         for stage in job.recipe.stages()
@@ -216,12 +216,12 @@ def run_job(
         device=device,
         keep_interrupted=keep_interrupted,
     )
-    metrics = dict(workers.on_first(lambda: _measure(result, job, data, folder, test=test)))
+    metrics = dict(workers.on_first(lambda: _measure(result, job, folder, test=test)))
     _, saved = job.recipe.for_saving(result.model, job.parts)
     return dataclasses.replace(result, model=saved, metrics=metrics)
 
 
-def _measure(result: TrainResult, job: Job, data: Data, folder: Path, *, test: bool) -> JsonObject:
+def _measure(result: TrainResult, job: Job, folder: Path, *, test: bool) -> JsonObject:
     """Measure a model, write its metrics and predictions, and return the metrics."""
     task, model = result.task, result.model
     figures: dict[str, Figures] = {"test": {}}

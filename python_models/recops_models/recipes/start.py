@@ -1,4 +1,4 @@
-"""Continuation of an earlier training on newer data: its files, and the new job."""
+"""Continuation of an earlier training: its model and ids, and the new job."""
 
 from __future__ import annotations
 
@@ -9,8 +9,6 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from recops_models.data.dataset import Dataset
-from recops_models.recipes.catalogue import checked_data
 from recops_models.recipes.earlier import EarlierTraining
 from recops_models.recipes.job import Job, find_setting
 from recops_models.recipes.known_ids import KnownIds
@@ -22,39 +20,25 @@ from recops_models.training.config import ChoiceConfig, TrainingConfig
 if TYPE_CHECKING:
     from recops_models.data.dataset import Repeats
     from recops_models.data.splits import SplitName
-    from recops_models.recipes.stage import Data
 
 _CHANGEABLE = (TrainingConfig, ChoiceConfig, AlignmentConfig)
 """Settings that change no shape and no example, so that a continued training may change them."""
 
 
-def load_earlier(folder: Path, data: Data, *, device: torch.device) -> tuple[EarlierTraining, Data]:
-    """Load a training to continue, and newer data as its model reads it.
-
-    Text ids keep their numbers, and integer columns their roles.
+def load_earlier(folder: Path, *, device: torch.device) -> EarlierTraining:
+    """Load a training to continue.
 
     Args:
         folder: folder of the earlier training.
-        data: the newer data.
         device: where the model is put.
 
     Raises:
         CorruptFileError: a file is damaged.
-        DataError: the data does not fit the model.
         FileNotFoundError: the folder holds no training, or an unfinished one.
-        ValueError: the folder is of a version that stored no ids.
     """
     job, model = load_trained(folder, device=device)
     known = KnownIds.load(folder)
-    earlier = EarlierTraining(folder, job.model, job.parts, job.seed, model, known)
-    if not isinstance(data, Dataset):
-        return earlier, data
-    if known is None:
-        raise ValueError(
-            f"train: {folder} must hold the ids of its items, got a training of an earlier "
-            "version: train it again"
-        )
-    return earlier, checked_data(folder, job, data)
+    return EarlierTraining(folder, job.model, job.parts, job.seed, model, known)
 
 
 def continued_job(
