@@ -12,12 +12,14 @@ import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+import pyarrow.compute as pc
 import torch
 
 from recops.files import write_json
 from recops_evidence.daily_loop.loop import LoopPlan, LoopStep, run_loop
 from recops_evidence.daily_loop.report import as_json, tables
 from recops_evidence.daily_loop.slices import SliceBy
+from recops_evidence.experiments.training import some_users
 from recops_models.data import Dataset, load
 from recops_models.recipes.registry import recipe_of
 from recops_models.recipes.setting_text import parse_settings
@@ -29,9 +31,12 @@ METRICS = {"dataset": ("ndcg@10", "hr@10", "hr@50"), "click": ("gauc", "auc", "l
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the loop, print its tables, and write ``loop.json`` and ``loop.md``."""
-    options = _parser().parse_args(arguments)
+    parser = _parser()
+    options = parser.parse_args(arguments)
+    if not 0 < options.share <= 1:
+        parser.error(f"argument --share: must be above 0 and at most 1, got {options.share}")
     torch.set_num_threads(1)  # CPU seconds of one core.
-    dataset = load(options.data)
+    dataset = some_users(load(options.data), options.share)
     if options.repeats is not None:
         dataset = dataclasses.replace(dataset, repeats=options.repeats)
     by: SliceBy = options.by or ("time" if dataset.time == "seconds" else "order")
@@ -76,6 +81,7 @@ def _write(
         "data": dataset.name,
         "by": plan.by,
         "repeats": dataset.repeats,
+        "users": pc.count_distinct(dataset.interactions["user_id"]).as_py(),
         "model": plan.model,
         "settings": dict(texts),
         "update": dict(updates),
@@ -96,6 +102,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--out", type=Path, default=Path("runs/daily-loop"))
     parser.add_argument("--slices", type=int, default=5)
     parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--share", type=float, default=1.0, help="share of the users, in (0, 1]")
     parser.add_argument(
         "--by", choices=("time", "order"), help="default: time, if the data has times"
     )

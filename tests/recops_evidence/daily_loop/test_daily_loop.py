@@ -10,6 +10,7 @@ import pytest
 
 import recops_models as rm
 from recops.files import read_json
+from recops_evidence.daily_loop import shop
 from recops_evidence.daily_loop.__main__ import main
 from recops_evidence.daily_loop.slices import data_until, only_known_items, slice_of_events
 
@@ -90,3 +91,17 @@ def test_the_loop_runs_from_the_command_line_on_a_file(
     assert all(step["new_items"] > 0 and step["new_users"] > 0 for step in steps)
     by_key = {(s["arm"], s["slice"], s["seed"]): s["metrics"] for s in steps}
     assert any(by_key["full", day, 0] != by_key["stale", day, 0] for day in range(3, 6))
+
+
+def test_the_loop_runs_on_a_simulated_shop_with_new_ids_in_every_slice(tmp_path: Path) -> None:
+    log, again, out = tmp_path / "shop.csv", tmp_path / "again.csv", tmp_path / "out"
+    for path in (log, again):
+        assert shop.main(["--out", str(path), "--users", "20", "--seed", "1"]) == 0
+    assert log.read_bytes() == again.read_bytes()
+    command = ["--data", str(log), "--model", "popularity", "--seeds", "1", "--out", str(out)]
+    assert main(command) == 0
+    steps = read_json(out / "loop.json", kind="daily-loop")["steps"]
+    assert len(steps) == 12
+    assert all(step["new_items"] > 0 and step["new_users"] > 0 for step in steps)
+    last = {step["arm"]: step["metrics"]["ndcg@10"] for step in steps if step["slice"] == 5}
+    assert last["full"] > last["stale"]  # Demand ages, so old counts lose.
