@@ -39,7 +39,7 @@ class SkewPlan:
         settings: settings of the old training.
         update: settings of the new training that differ.
         after: numbers of events per user between the refresh and the request.
-        negatives: candidates per request besides the user's next item, drawn by popularity.
+        negatives: candidates per request in addition to the user's next item, drawn by popularity.
     """
 
     model: str
@@ -177,13 +177,13 @@ def _with_negatives(
 
 def _rows(centers: Mapping[str, Center], requests: _Requests, seed: int) -> Iterator[SkewRow]:
     """Yield the rows after each number of events; every center receives the same events."""
-    done = 0
+    applied = 0
     for after in requests.after:
-        events = [event for mine in requests.events.values() for event in mine[done:after]]
+        events = [event for mine in requests.events.values() for event in mine[applied:after]]
         for center in centers.values():
             for start in range(0, len(events), _BATCH):
                 center.ingest(events[start : start + _BATCH])
-        done = after
+        applied = after
         scores = {
             arm: np.array(
                 [

@@ -7,6 +7,7 @@ import tempfile
 from collections.abc import Iterator
 from typing import Any
 
+from recops_models.serving.http.requests import ScoreRequest
 from stored_fixtures.fixture import newest
 from uic_server import Answer, UicClient, UicServer
 
@@ -49,6 +50,7 @@ def _requests(client: UicClient) -> tuple[set[str], set[str]]:
     names |= {f"POST /v1/events answers 200, refused[].{key}" for one in refused for key in one}
     post("/v1/score", user_id=1, candidates=[1], features=_FEATURES)
     post("/v1/score", user_id=1, candidates=[])
+    names |= {f"POST /v1/score takes {name}" for name in ScoreRequest.model_fields}
     post("/v1/forget", user_id=2, through=5)
     state = client.get("/v1/state?user_id=1")
     names |= _fields("GET /v1/state?user_id", state)
