@@ -282,6 +282,12 @@ def is_list(kind: pa.DataType) -> bool:
     return bool(pa.types.is_list(kind) or pa.types.is_large_list(kind))
 
 
+def longest_list(column: pa.ChunkedArray) -> int:
+    """Return the length of a column's longest list, at least 1."""
+    longest: int | None = pc.max(pc.list_value_length(column)).as_py()
+    return max(1, longest or 0)
+
+
 def column_role(column: pa.ChunkedArray) -> ColumnRole | None:
     """Return the role of a column that describes items or users.
 

@@ -1,4 +1,4 @@
-"""Columns of lists of categories as rows of one embedding table."""
+"""Columns of lists of categories: their values, and the places of the values in each row."""
 
 from __future__ import annotations
 
@@ -8,34 +8,36 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from recops_models.data.errors import DataError
-from recops_models.examples.lookup import PADDING, UNKNOWN, Lookup
+from recops_models.examples.lookup import PADDING, UNKNOWN
 
 MAX_VALUES = 8
 """Number of values of a list that click models read."""
 
 
-def list_rows(
-    lookup: Lookup, lists: pa.Array | pa.ChunkedArray, max_values: int
-) -> NDArray[np.int64]:
-    """Return the rows ``[n, max_values]`` of each list's first values, right-padded with 0.
+def list_values(
+    lists: pa.Array | pa.ChunkedArray, max_values: int
+) -> tuple[pa.Array, NDArray[np.int64]]:
+    """Return all values, and where the first ``max_values`` values of each list are among them.
 
-    A missing list is one unknown value. O(values).
+    The table rows of the lists are ``concatenate([[PADDING, UNKNOWN], rows])[places]``, where
+    ``rows`` are those of the values. A missing list is one unknown value. O(values).
 
     Args:
-        lookup: vocabulary of the table.
         lists: ``[n]`` lists of integers or strings.
         max_values: number of values of a list that are read.
 
+    Returns:
+        The values ``[v]`` of all lists, and the places ``[n, max_values]``: 0 after the last value,
+        1 for an unknown value, ``2 + i`` for value ``i``.
+
     Raises:
-        DataError: the column holds no lists, or lists of another kind than in the training part.
+        DataError: the column holds no lists.
 
     Example:
         >>> import pyarrow as pa
-        >>> from recops_models.data.vocabulary import Vocabulary
-        >>> from recops_models.examples.lookup import Lookup
-        >>> tags = pa.array([[5, 9], [], None, [7]])
-        >>> list_rows(Lookup(Vocabulary.of([5, 7])), tags, max_values=2).tolist()
-        [[2, 1], [0, 0], [1, 0], [3, 0]]
+        >>> values, places = list_values(pa.array([[5, 9], [], None, [7]]), max_values=2)
+        >>> values.to_pylist(), places.tolist()
+        ([5, 9, 7], [[2, 3], [0, 0], [1, 0], [4, 0]])
     """
     if not (pa.types.is_list(lists.type) or pa.types.is_large_list(lists.type)):
         raise DataError(f"must hold lists, as in the training part, got {lists.type}")
@@ -46,15 +48,8 @@ def list_rows(
     owner = np.repeat(np.arange(len(lists)), lengths)
     position = np.arange(len(owner)) - np.repeat(np.cumsum(lengths) - lengths, lengths)
     is_read = position < max_values
-    values = lookup.rows(pc.list_flatten(lists))
-    rows = np.full((len(lists), max_values), PADDING)
-    rows[owner[is_read], position[is_read]] = values[is_read]
+    places = np.full((len(lists), max_values), PADDING)
+    places[owner[is_read], position[is_read]] = UNKNOWN + 1 + np.flatnonzero(is_read)
     if lists.null_count:
-        rows[pc.is_null(lists).to_numpy(zero_copy_only=False), 0] = UNKNOWN
-    return rows
-
-
-def longest_list(column: pa.ChunkedArray) -> int:
-    """Return the length of a column's longest list, at least 1."""
-    longest: int | None = pc.max(pc.list_value_length(column)).as_py()
-    return max(1, longest or 0)
+        places[pc.is_null(lists).to_numpy(zero_copy_only=False), 0] = UNKNOWN
+    return pc.list_flatten(lists), places

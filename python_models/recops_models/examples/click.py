@@ -17,7 +17,7 @@ from recops_models.examples.label_maker import LabelMaker
 from recops_models.examples.lookup import Lookup
 from recops_models.examples.maker import ExampleMaker
 from recops_models.examples.negatives import Law
-from recops_models.examples.tasks import further_labels
+from recops_models.examples.tasks import column_labels
 
 __all__ = ["PARTS", "ClickData", "click_data"]
 
@@ -121,7 +121,7 @@ def click_data(
         )
         fitted = with_knowledge(fitted, knowledge) if knowledge else fitted
     if dataset.labels:
-        labels = further_labels(split, events, dataset.labels, None)
+        labels = column_labels(split, events, dataset.labels)
         maker: ExampleMaker = LabelMaker(events, fitted, labels, targets_per_history)
     else:
         maker = ExampleMaker(events, fitted, targets_per_history)

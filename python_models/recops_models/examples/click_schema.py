@@ -7,9 +7,9 @@ from types import MappingProxyType
 
 import pyarrow as pa
 
-from recops_models.data.dataset import column_role
+from recops_models.data.dataset import column_role, longest_list
 from recops_models.data.event_columns import EventColumn
-from recops_models.examples.category_lists import MAX_VALUES, longest_list
+from recops_models.examples.category_lists import MAX_VALUES
 from recops_models.examples.entity_columns import is_user_feature, reserved_name
 from recops_models.examples.event_features import event_features
 from recops_models.examples.features import (

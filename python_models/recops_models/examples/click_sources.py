@@ -101,6 +101,7 @@ def click_examples(
         DataError: weights without explicit feedback or propensities.
     """
     dataset, events = maker.events.dataset, maker.events
+    weights = None if max_weight is None else _weights(events, feedback, max_weight)
 
     def draw_of(part: int) -> Draw:
         if feedback == "explicit":
@@ -119,7 +120,6 @@ def click_examples(
         return block_of(draw_train((seed or 0, epoch)))
 
     validation, test = (block_of(draw_of(part)((seed, part))) for part in (1, 2))
-    weights = None if max_weight is None else _weights(events, feedback, max_weight)
     notes = [events.rule]
     warning = rating_warning(dataset.interactions, feedback, positive)
     if warning is not None:

@@ -6,9 +6,9 @@ from collections.abc import Mapping
 
 import pyarrow as pa
 
-from recops_models.data.dataset import column_role, is_list
+from recops_models.data.dataset import column_role, is_list, longest_list
 from recops_models.data.event_columns import EventColumn
-from recops_models.examples.category_lists import MAX_VALUES, longest_list
+from recops_models.examples.category_lists import MAX_VALUES
 from recops_models.examples.features import Categorical, Sequence
 
 _REQUEST = "event_"

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 import numpy as np
-import pyarrow as pa
 from numpy.typing import NDArray
 
 from recops_models.data.dataset import Dataset
-from recops_models.data.errors import DataError
 from recops_models.data.event_columns import EventColumn
-from recops_models.data.histories import Int64Array
+from recops_models.data.histories import AnyArray, Int64Array
+from recops_models.examples.encoded_columns import encode_columns
 from recops_models.examples.event_features import history_feature, request_feature
-from recops_models.examples.features import FittedSchema
+from recops_models.examples.features import FeatureSchema, FittedSchema
 from recops_models.examples.lookup import PADDING, UNKNOWN
 
 
@@ -21,9 +20,9 @@ class EventValues:
     """Rows of event columns in the tables of a model.
 
     Args:
-        name: name of the data set, for errors.
-        fitted: schema of the model; columns without a feature in it are left out.
-        columns: values ``[E]`` of event columns.
+        schema: schema of the model; columns without a feature in it are left out.
+        columns: event columns.
+        rows: rows ``[E]`` in the tables of the model, by the sequence of the history.
         user: ``[E]`` i64, user indices.
         item: ``[E]`` i64, item indices.
         time_rank: ``[E]`` i64, position in time order.
@@ -31,39 +30,29 @@ class EventValues:
             event shows, as impressions have. Otherwise all items have that of their last earlier
             event: the item of the event is then no exception that would reveal the label.
 
-    Raises:
-        DataError: a column holds strings but held numbers in the training part, or the reverse.
-
     Complexity:
         O(E log E) once; O(n log E) for n examples.
     """
 
     def __init__(
         self,
-        name: str,
-        fitted: FittedSchema,
-        columns: Mapping[EventColumn, pa.ChunkedArray],
+        schema: FeatureSchema,
+        columns: Iterable[EventColumn],
+        rows: Mapping[str, AnyArray],
         *,
         user: Int64Array,
         item: Int64Array,
         time_rank: Int64Array,
         has_offers: bool,
     ) -> None:
-        names = {feature.name for feature in fitted.schema.features}
+        names = {feature.name for feature in schema.features}
         self._item, self._has_offers = item, has_offers
-        self.history: dict[str, NDArray[np.int32]] = {}
+        self.history = {feature: values.astype(np.int32) for feature, values in rows.items()}
         self._requested: dict[str, tuple[str, NDArray[np.int32]]] = {}
-        for column, values in columns.items():
-            feature = history_feature(column.name)
-            if feature not in names:
-                continue
-            try:
-                rows = fitted.rows(feature, values).astype(np.int32)
-            except DataError as error:
-                raise DataError(f"{name}: column {column.name!r} {error}") from None
-            self.history[feature] = rows
-            if request_feature(column.name) in names:
-                self._requested[request_feature(column.name)] = column.per, rows
+        for column in columns:
+            requested, history = request_feature(column.name), history_feature(column.name)
+            if requested in names and history in self.history:
+                self._requested[requested] = column.per, self.history[history]
         kinds = {per for per, _ in self._requested.values()}
         self._last = {
             per: _LastBefore(entity, time_rank)
@@ -73,12 +62,18 @@ class EventValues:
 
     @classmethod
     def of_dataset(cls, dataset: Dataset, fitted: FittedSchema) -> EventValues:
-        """Return the values of all events of ``dataset``, for requests after them."""
+        """Return the values of all events of ``dataset``, for requests after them.
+
+        Raises:
+            DataError: a column holds strings but held numbers in the training part, or the reverse.
+        """
         events = dataset.interactions
+        names = [column.name for column in dataset.event_columns]
+        columns = {history_feature(name): events[name] for name in names}
         return cls(
-            dataset.name,
-            fitted,
-            {column: events[column.name] for column in dataset.event_columns},
+            fitted.schema,
+            dataset.event_columns,
+            encode_columns(dataset.name, fitted, events=columns).events,
             user=dataset.user_vocabulary.index(events["user_id"].to_numpy()),
             item=dataset.item_vocabulary.index(events["item_id"].to_numpy()),
             time_rank=np.arange(events.num_rows),

@@ -16,7 +16,7 @@ from torch import Tensor
 from recops_models.data.errors import DataError
 from recops_models.data.histories import AnyArray
 from recops_models.dotted import below
-from recops_models.examples.lookup import Lookup
+from recops_models.examples.lookup import PADDING, UNKNOWN, Lookup
 from recops_models.settings import JsonObject
 
 
@@ -303,11 +303,12 @@ class FittedSchema:
             DataError: a column holds other values than in the training part.
         """
         most = self.schema.max_values(name)
-        if most is None:
-            return self.lookup(name).rows(values)
-        from recops_models.examples.category_lists import list_rows
+        if most is not None:
+            from recops_models.examples.category_lists import list_values
 
-        return list_rows(self.lookup(name), values, most)
+            values, places = list_values(values, most)
+        rows = self.lookup(name).rows(values)
+        return rows if most is None else np.append([PADDING, UNKNOWN], rows)[places]
 
     def standardised(self, name: str, numbers: NDArray[np.float64]) -> NDArray[np.float32]:
         """Return ``(x − mean) / deviation`` of a numeric feature, clipped to ±1e18; NaN becomes 0.
@@ -329,15 +330,22 @@ class FittedSchema:
             DataError: a column holds strings but held integers in the training part, or the
                 reverse.
         """
-        encoded: dict[str, AnyArray] = {}
-        for feature in self.schema.features:
-            name = feature.name
-            if name in columns and isinstance(feature, Categorical):
-                encoded[name] = self.rows(name, columns[name])
-            elif name in columns and isinstance(feature, Numeric):
-                numbers = columns[name].cast(pa.float64(), safe=False).to_numpy()
-                encoded[name] = self.standardised(name, numbers)
-        return encoded
+        return {
+            feature.name: self.encoded(feature, columns[feature.name])
+            for feature in self.schema.features
+            if feature.name in columns and isinstance(feature, (Categorical, Numeric))
+        }
+
+    def encoded(self, feature: Feature, column: pa.Array | pa.ChunkedArray) -> AnyArray:
+        """Return the column of one feature: as table rows, or as standardised numbers.
+
+        Raises:
+            DataError: as :meth:`encode`.
+        """
+        if isinstance(feature, Numeric):
+            numbers = column.cast(pa.float64(), safe=False).to_numpy()
+            return self.standardised(feature.name, numbers)
+        return self.rows(feature.name, column)
 
     def cardinality(self, name: str) -> int:
         """Return the number of rows of a feature's table: 0 padding, 1 unknown, from 2 values."""

@@ -50,10 +50,10 @@ class SchemaFit:
     """
 
     def __init__(self, schema: FeatureSchema, *, capacity: int = _CAPACITY) -> None:
-        self._schema = schema
+        self._schema, self._tables = schema, schema.tables
         self._counts = {
             name: KeyCounts(capacity) if owner.bins is None else Quantiles()
-            for name, owner in schema.tables.items()
+            for name, owner in self._tables.items()
         }
         self._moments = {
             feature.name: Moments() for feature in schema.features if isinstance(feature, Numeric)
@@ -70,9 +70,9 @@ class SchemaFit:
             feature = self._schema[name]
             try:
                 if isinstance(feature, (Categorical, Sequence)):
-                    is_nested = self._schema.max_values(name) is not None
-                    keys = pc.list_flatten(values) if is_nested else values
-                    self._counts[self._schema.table(name)].add(keys)
+                    table = feature.share_embedding or name
+                    is_nested = self._tables[table].max_values is not None
+                    self._counts[table].add(pc.list_flatten(values) if is_nested else values)
                 elif isinstance(feature, Numeric):
                     self._moments[name].add(values)
             except DataError as error:
@@ -86,12 +86,12 @@ class SchemaFit:
         """
         return FittedSchema(
             self._schema,
-            {name: self._lookup(name) for name in self._schema.tables},
+            {name: self._lookup(name) for name in self._tables},
             {name: moments.result() for name, moments in self._moments.items()},
         )
 
     def _lookup(self, name: str) -> Lookup:
-        owner, counts = self._schema.tables[name], self._counts[name]
+        owner, counts = self._tables[name], self._counts[name]
         if isinstance(counts, Quantiles):
             assert owner.bins is not None
             return counts.lookup(owner.bins)

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import numpy as np
+import pyarrow as pa
 from numpy.typing import NDArray
 
 from recops_models.data.errors import DataError
 from recops_models.data.histories import Histories, Int64Array
 from recops_models.examples.block import Block, Column, Ragged
 from recops_models.examples.click_schema import SIGN
+from recops_models.examples.encoded_columns import encode_columns
+from recops_models.examples.event_features import history_feature
 from recops_models.examples.event_values import EventValues
 from recops_models.examples.events import Events
 from recops_models.examples.features import Categorical, FittedSchema, Numeric, Sequence
+from recops_models.examples.history_rows import history_rows
 from recops_models.examples.running_rates import RATES
 from recops_models.examples.shared_histories import shared_histories
 
@@ -37,13 +41,20 @@ class ExampleMaker:
     def __init__(self, events: Events, fitted: FittedSchema, targets: int = 1) -> None:
         self.events, self.fitted, self._targets = events, fitted, targets
         dataset, schema = events.dataset, fitted.schema
-        self._user_ids = dataset.users["user_id"].to_numpy()
-        self._users = fitted.encode(events.user_columns)
-        self._items = fitted.encode(events.item_columns)
-        self._event_values = EventValues(
+        of_events = {history_feature(each.name): values for each, values in events.columns.items()}
+        columns = encode_columns(
             dataset.name,
             fitted,
+            users=events.user_columns,
+            items=events.item_columns,
+            events={**of_events, SIGN: pa.array(events.feedback_class)},
+        )
+        self._user_ids = dataset.users["user_id"].to_numpy()
+        self._users, self._items = columns.users, columns.items
+        self._event_values = EventValues(
+            schema,
             events.columns,
+            columns.events,
             user=events.user,
             item=events.item,
             time_rank=events.time_rank,
@@ -65,7 +76,9 @@ class ExampleMaker:
         self._ends[order] = np.cumsum(in_history) - in_history
         order = order[in_history]
         self._starts = np.searchsorted(events.user[order], np.arange(len(self._user_ids)))
-        self._histories = {sequence.name: self._history(sequence)[order] for sequence in sequences}
+        self._histories = {
+            sequence.name: history_rows(sequence, events, columns)[order] for sequence in sequences
+        }
 
     def training_histories(self) -> Histories:
         """Return the histories of all training users, up to the end of the training part.
@@ -79,21 +92,6 @@ class ExampleMaker:
         rows = rows[trained[events.user[: len(rows)]] & self._in_history[: len(rows)]]
         histories = events.histories(rows)
         return Histories(histories.offsets, self._items["item"][histories.items], histories.rows)
-
-    def _history(self, sequence: Sequence) -> NDArray[np.int32]:
-        """Return the rows ``[E]`` of a sequence's values at all events.
-
-        Raises:
-            DataError: the data set has no such column.
-        """
-        events, name = self.events, sequence.name
-        if name == SIGN:
-            return self.fitted.lookup(SIGN).rows(events.feedback_class).astype(np.int32)
-        if name in self._event_values.history:
-            return self._event_values.history[name]
-        if sequence.share_embedding not in self._items:
-            raise DataError(f"{events.dataset.name}: no column has the feature {name!r}")
-        return self._items[sequence.share_embedding].astype(np.int32)[events.item]
 
     @property
     def _in_history(self) -> NDArray[np.bool_]:

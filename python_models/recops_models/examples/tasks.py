@@ -106,13 +106,32 @@ def further_labels(
         elif label == CLICK or label in tasks:
             raise DataError(f"{split.dataset.name}: task_labels must differ, got {label} twice")
         else:
-            tasks[label] = _numbers(split, "task_labels", label) > 0
-            if not tasks[label][events.part(0)].any():
-                raise DataError(
-                    f"{split.dataset.name}: task_labels must be above 0 in at least one training "
-                    f"event; {label} is not"
-                )
+            tasks |= column_labels(split, events, [label])
     return tasks
+
+
+def column_labels(
+    split: Split, events: Events, columns: Sequence[str]
+) -> dict[str, NDArray[np.bool_]]:
+    """Return column → positive events ``[E]``, those above 0, in the order of ``events``.
+
+    Args:
+        split: the split.
+        events: all events of ``split``.
+        columns: different columns of the interactions.
+
+    Raises:
+        DataError: a column is missing, holds other values than finite numbers, or has no positive
+            in the training part.
+    """
+    labels = {column: _numbers(split, "task_labels", column) > 0 for column in columns}
+    for column, is_positive in labels.items():
+        if not is_positive[events.part(0)].any():
+            raise DataError(
+                f"{split.dataset.name}: task_labels must be above 0 in at least one training "
+                f"event; {column} is not"
+            )
+    return labels
 
 
 def _default_labels(
@@ -121,7 +140,7 @@ def _default_labels(
     tasks, dataset = {}, split.dataset
     classes = events.feedback_class
     if dataset.labels:
-        tasks = further_labels(split, events, dataset.labels)
+        tasks = column_labels(split, events, dataset.labels)
     elif (classes == NEUTRAL).any() and (classes == DISLIKED).any():
         tasks["kept"] = classes != DISLIKED
     columns = dataset.interactions.column_names
@@ -143,12 +162,13 @@ def _numbers(split: Split, setting: str, column: str) -> AnyArray:
             f"{name}: {setting} must name columns of the interactions, got {column!r}; available: "
             f"{', '.join(names)}"
         )
-    values, faults = parse_numbers(_column(split, column), column)
+    source = _column(split, column)
+    # The median of a float32 column must be compared in float32.
+    own = source.to_numpy() if pa.types.is_floating(source.type) else None
+    values, faults = parse_numbers(source, column)
     if any(rows.any() for _, rows in faults):
         raise DataError(f"{name}: {setting} must name columns of finite numbers, got {column}")
-    # The median of a float32 column must be compared in float32.
-    floats = pa.types.is_floating(split.dataset.interactions[column].type)
-    return event_column(split, column) if floats else values
+    return values if own is None else own
 
 
 def event_column(split: Split, column: str) -> AnyArray:
