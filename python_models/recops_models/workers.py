@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
+from functools import cache, wraps
 from typing import TypeVar, cast
 
 import numpy as np
@@ -32,8 +33,17 @@ limit, ends the workers when one of them dies."""
 
 
 def eager(function: _Function) -> _Function:
-    """Keep a function out of compiled graphs."""
-    return cast(_Function, torch.compiler.disable(function))
+    """Keep a function out of compiled graphs where there are several workers.
+
+    The first such call imports torch's compiler, whose import takes long.
+    """
+    without_graph = cache(lambda: torch.compiler.disable(function))
+
+    @wraps(function)
+    def call(*arguments: object) -> object:
+        return without_graph()(*arguments) if several() else function(*arguments)
+
+    return cast(_Function, call)
 
 
 @dataclass(frozen=True)

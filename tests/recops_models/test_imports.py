@@ -94,6 +94,21 @@ def test_recipes_import_nothing_that_trains(planted: str) -> None:
     assert bool(output.split()) == bool(planted)
 
 
+NET = """
+import sys
+import recops_models.click.din
+{planted}
+print(*sys.modules.keys() & {{"torch._dynamo", "triton", "sympy"}})
+"""
+
+
+@pytest.mark.parametrize("planted", ["", "import torch._dynamo"])
+def test_a_net_imports_no_compiler(planted: str) -> None:
+    command = [sys.executable, "-c", NET.format(planted=planted)]
+    output = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+    assert bool(output.split()) == bool(planted)
+
+
 RECOMMEND = """
 import sys
 from recops_models.cli import run

@@ -5,7 +5,8 @@ from __future__ import annotations
 import dataclasses
 import json
 import logging
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from enum import Enum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -186,6 +187,19 @@ def make_folder(path: Path) -> Path:
     path.mkdir(parents=True, exist_ok=True)
     _logger.info("writing to %s", path)
     return path
+
+
+@contextmanager
+def new_folder(path: Path) -> Iterator[Path]:
+    """Create the output folder, and remove it again after an error that leaves it empty."""
+    has_existed = path.exists()
+    try:
+        yield make_folder(path)
+    except BaseException:
+        if not has_existed:
+            with suppress(OSError):  # It has files.
+                path.rmdir()
+        raise
 
 
 def explore_config(text: str, option: str) -> ExploreConfig:

@@ -14,6 +14,7 @@ from recops_models.cli.application import (
     app,
     load_data,
     make_folder,
+    new_folder,
     print_findings,
 )
 from recops_models.printable import printable
@@ -317,7 +318,10 @@ def import_data(
     is_bounded = kind == SourceKind.csv and roles is None and not (path / SCHEMA_FILE).exists()
     with StageBars() as bars:
         if is_bounded:
-            with out_folder(make_folder(out), kind="dataset", source=path) as folder:
+            with (
+                new_folder(out) as made,
+                out_folder(made, kind="dataset", source=path) as folder,
+            ):
                 result = import_folder(
                     path,
                     folder,

@@ -236,7 +236,8 @@ def test_a_row_with_an_extra_tab_is_reported(
         (
             ["data", "import", "recbole", ".", "--sep", ";", "--out", "x"],
             2,
-            "--map, --sep, --columns, --time-unit and --time-format apply to csv, not to recbole",
+            "--map, --sep, --columns, --time-unit and --time-format apply to csv and impressions, "
+            "not to recbole",
         ),
         (
             ["data", "import", "csv", ".", "--index", "x.json", "--out", "x"],

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -347,7 +348,8 @@ def test_no_list_is_given_out_if_the_log_cannot_be_written(
     def full_disk(path: object, data: bytes) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("recops_models.data.impressions.write_sealed", full_disk)
+    impressions = importlib.import_module("recops_models.data.impressions")
+    monkeypatch.setattr(impressions, "write_sealed", full_disk)
     log = ["--log", str(tmp_path / "log")]
     out = ["--users", "all", "--out", str(tmp_path / "lists.parquet")]
     for request in (["--user", "3"], out):

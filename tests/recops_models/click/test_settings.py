@@ -31,6 +31,9 @@ WITHOUT_EFFECT: Mapping[str, tuple[str, tuple[Any, ...]]] = {
     "auxiliary_hidden": ("auxiliary", ("none", "inner")),
     "auxiliary_weight": ("auxiliary", ("none",)),
     "update": ("evolution", ("agru", "aigru", "none")),
+    "experts": ("heads", ("one", "shared-bottom")),
+    "label_weight": ("heads", ("one",)),
+    "labels": ("heads", ("one",)),
 }
 """Settings that have no effect for these values of another setting, as documented."""
 

@@ -342,7 +342,7 @@ def test_open_api_describes_each_route(client: UicClient) -> None:
     paths = client.get("/openapi.json").content["paths"]
     assert set(paths) >= {"/v1/events", "/v1/score", "/v1/forget", "/healthz", "/metrics"}
     schema = paths["/v1/score"]["post"]["requestBody"]["content"]["application/json"]["schema"]
-    assert set(schema["properties"]) == {"user_id", "candidates", "features"}
+    assert set(schema["properties"]) == {"user_id", "candidates", "features", "explore"}
 
 
 @pytest.mark.parametrize(

@@ -60,16 +60,21 @@ def serve(
     with Center.open(
         model, store, allow_loss=allow_loss, data=dataset_loader(data), device=device
     ) as center:
-        if not center.has_states:
-            print_warning(
-                f"{center.store.url} has no states: load the history before the service receives "
-                "events (`recops uic ingest`); earlier events of a user are late afterwards"
-            )
+
+        def ready(url: str) -> None:
+            typer.echo(printable(f"serving {center.store.url} at {url}"))
+            if not center.has_states:
+                print_warning(
+                    f"{center.store.url} has no states: load the history before the service "
+                    "receives events (`recops uic ingest`); earlier events of a user are late "
+                    "afterwards"
+                )
+
         serve_center(
             center,
             host=host,
             port=port,
             token=token,
             max_body_bytes=max_body,
-            on_ready=lambda url: typer.echo(printable(f"serving {center.store.url} at {url}")),
+            on_ready=ready,
         )
