@@ -64,9 +64,9 @@ class KnowledgeStage(TrainingStage[KnowledgeTask, Extractor]):
         assert isinstance(result.model, Extractor)
         if workers.is_first():
             knowledge = result.task.extract(result.model)
-        if context.start is not None:
-            knowledge = _aligned(knowledge, context.start.folder, context)
-        knowledge.save(context.folder / KNOWLEDGE)
+            if context.start is not None:
+                knowledge = _aligned(knowledge, context.start.folder, context)
+            knowledge.save(context.folder / KNOWLEDGE)
         return result
 
 
