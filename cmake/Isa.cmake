@@ -13,6 +13,9 @@ else()
   set(RECOPS_ISA_FLAGS_base "")
 endif()
 
+# Products and sums of these families are not fused, so that all instruction sets give the same bits.
+set(RECOPS_FAMILY_FLAGS_embedding -ffp-contract=off)
+
 set(RECOPS_CSRC ${CMAKE_CURRENT_LIST_DIR}/../csrc)
 
 function(recops_add_kernels family)
@@ -21,6 +24,6 @@ function(recops_add_kernels family)
   foreach(isa IN LISTS RECOPS_ISAS)
     set(source ${RECOPS_CSRC}/${family}/cpu_${isa}.cpp)
     target_sources(${family}_kernels PRIVATE ${source})
-    set_source_files_properties(${source} PROPERTIES COMPILE_OPTIONS "${RECOPS_KERNEL_FLAGS};${RECOPS_ISA_FLAGS_${isa}}")
+    set_source_files_properties(${source} PROPERTIES COMPILE_OPTIONS "${RECOPS_KERNEL_FLAGS};${RECOPS_ISA_FLAGS_${isa}};${RECOPS_FAMILY_FLAGS_${family}}")
   endforeach()
 endfunction()

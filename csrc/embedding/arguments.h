@@ -2,10 +2,12 @@
 #pragma once
 
 #include <cstdint>
+#include <string>
 #include <vector>
 
 #include "common/arguments.h"
 #include "common/compat.h"
+#include "embedding/update.h"
 
 namespace recops::embedding {
 
@@ -40,6 +42,34 @@ inline int64_t require_features(const char* op, const std::vector<int64_t>& num_
     width += widths[tables[f]];
   }
   return count;
+}
+
+// Checks tables, their optimizer states and the gradient of their bags, whose features are those of require_features.
+// Returns the rule of the update.
+inline UpdateRule require_update(const char* op, const std::vector<Tensor>& weights, const std::vector<Tensor>& states,
+                                 const Tensor& grad, const std::string& optimizer, double lr, double eps,
+                                 double weight_decay) {
+  require_weights(op, weights);
+  require_dtype(op, "grad", grad, weights[0].scalar_type());
+  require_value(optimizer == "sgd" || optimizer == "adagrad" || optimizer == "rowwise_adagrad", op,
+                ": optimizer must be 'sgd', 'adagrad' or 'rowwise_adagrad', got '", optimizer, "'");
+  const Optimizer kind = optimizer == "sgd"       ? Optimizer::sgd
+                         : optimizer == "adagrad" ? Optimizer::adagrad
+                                                  : Optimizer::rowwise_adagrad;
+  const size_t num_states = kind == Optimizer::sgd ? 0 : weights.size();
+  require_value(states.size() == num_states, op, ": states must have ", num_states, " tensors, got ", states.size());
+  const ScalarType type = compute_type(dtype_of(op, "weights", weights[0]));
+  for (size_t i = 0; i < weights.size(); ++i) {
+    require_value(weights[i].is_contiguous(), op, ": weights must be contiguous");
+    if (kind == Optimizer::sgd) continue;
+    require_dtype(op, "states", states[i], type);
+    require_value(states[i].is_contiguous(), op, ": states must be contiguous");
+    if (kind == Optimizer::adagrad)
+      require_shape(op, "states", states[i], {weights[i].size(0), weights[i].size(1)});
+    else
+      require_shape(op, "states", states[i], {weights[i].size(0)});
+  }
+  return {kind, lr, eps, weight_decay};
 }
 
 }  // namespace recops::embedding

@@ -6,6 +6,7 @@
 #include "common/launch.h"
 #include "embedding/cuda_gradient.h"
 #include "embedding/cuda_sum_bags.h"
+#include "embedding/cuda_update.h"
 
 namespace recops::embedding::cuda {
 namespace {
@@ -73,13 +74,44 @@ bool is_aligned(const GradientCall& call, const void* gradient) {
   return result;
 }
 
+template <class S>
+RunArguments<S> run_arguments(const GradientCall& call, const int32_t* keys, const int64_t* order, void* workspace) {
+  RunArguments<S> a{};
+  a.sources = sources_of(call);
+  a.values = device_pointer(static_cast<const S*>(call.values),
+                            call.count > 0 ? (call.count - 1) * call.stride + call.columns : 0);
+  a.stride = call.stride;
+  a.keys = device_pointer(keys, a.sources.total);
+  a.order = device_pointer(order, a.sources.total);
+  a.chunks = divided_up(a.sources.total, kChunk);
+  a.parts = device_pointer(static_cast<float*>(workspace), a.chunks * 2 * call.width);
+  a.num_rows = static_cast<int>(call.num_rows);
+  a.width = static_cast<int>(call.width);
+  return a;
+}
+
+// Launches a kernel for all chunks, and then one that joins them.
+template <class Kernel, class Arguments>
+cudaError_t launch_chunks(Kernel* sum, Kernel* join, const Arguments& a, cudaStream_t stream) {
+  const auto blocks = static_cast<unsigned>(divided_up(a.chunks * a.lanes, kChunkThreads));
+  const cudaError_t error = launch(sum, blocks, kChunkThreads, 0, stream, a);
+  return error != cudaSuccess ? error : launch(join, blocks, kChunkThreads, 0, stream, a);
+}
+
 template <class S, int count>
 cudaError_t launch_gradient(GradientArguments<S> a, cudaStream_t stream) {
   a.lanes = lanes_of(a.width, count);
-  const auto blocks = static_cast<unsigned>(divided_up(a.chunks * a.lanes, kChunkThreads));
-  const cudaError_t error = launch(sum_chunks<S, count>, blocks, kChunkThreads, 0, stream, a);
-  if (error != cudaSuccess) return error;
-  return launch(join_chunks<S, count>, blocks, kChunkThreads, 0, stream, a);
+  return launch_chunks(sum_chunks<S, count>, join_chunks<S, count>, a, stream);
+}
+
+template <class S, int count>
+cudaError_t launch_update(UpdateArguments<S> a, cudaStream_t stream) {
+  a.lanes = lanes_of(a.width, count);
+  if (a.optimizer == Optimizer::rowwise_adagrad) {
+    const cudaError_t error = launch_chunks(square_chunks<S, count>, square_joins<S, count>, a, stream);
+    if (error != cudaSuccess) return error;
+  }
+  return launch_chunks(update_chunks<S, count>, update_joins<S, count>, a, stream);
 }
 
 }  // namespace
@@ -131,20 +163,28 @@ int sum_by_row(const GradientCall& call, const int32_t* keys, const int64_t* ord
                void* stream) {
   return with_device_type(call.dtype, [&](auto s) -> int {
     using S = decltype(s);
-    GradientArguments<S> a{};
-    a.sources = sources_of(call);
-    a.values = device_pointer(static_cast<const S*>(call.values),
-                              call.count > 0 ? (call.count - 1) * call.stride + call.columns : 0);
-    a.stride = call.stride;
-    a.keys = device_pointer(keys, a.sources.total);
-    a.order = device_pointer(order, a.sources.total);
-    a.chunks = divided_up(a.sources.total, kChunk);
-    a.parts = device_pointer(static_cast<float*>(workspace), a.chunks * 2 * call.width);
-    a.gradient = device_pointer(static_cast<S*>(gradient), call.num_rows * call.width);
-    a.num_rows = static_cast<int>(call.num_rows);
-    a.width = static_cast<int>(call.width);
+    GradientArguments<S> a{run_arguments<S>(call, keys, order, workspace),
+                           device_pointer(static_cast<S*>(gradient), call.num_rows * call.width)};
     const auto on = static_cast<cudaStream_t>(stream);
     return is_aligned(call, gradient) ? launch_gradient<S, kPerWords16<S>>(a, on) : launch_gradient<S, 1>(a, on);
+  });
+}
+
+int update_rows(const UpdateCall& call, const int32_t* keys, const int64_t* order, void* workspace, void* stream) {
+  const GradientCall& gradient = call.gradient;
+  const UpdateRule& rule = call.rule;
+  const int64_t state_width = rule.optimizer == Optimizer::adagrad ? gradient.width : 1;
+  return with_device_type(gradient.dtype, [&](auto s) -> int {
+    using S = decltype(s);
+    const UpdateArguments<S> a{run_arguments<S>(gradient, keys, order, workspace),
+                               device_pointer(static_cast<S*>(call.table), gradient.num_rows * gradient.width),
+                               device_pointer(call.state, gradient.num_rows * state_width),
+                               rule.optimizer,
+                               static_cast<float>(rule.lr),
+                               static_cast<float>(rule.eps),
+                               static_cast<float>(rule.weight_decay)};
+    const auto on = static_cast<cudaStream_t>(stream);
+    return is_aligned(gradient, call.table) ? launch_update<S, kPerWords16<S>>(a, on) : launch_update<S, 1>(a, on);
   });
 }
 

@@ -11,6 +11,7 @@
 
 #include "common/dtype.h"
 #include "common/indices.h"
+#include "embedding/update.h"
 
 namespace recops::embedding::cuda {
 
@@ -72,5 +73,17 @@ constexpr int64_t kChunk = 32;
 int64_t gradient_workspace_bytes(const GradientCall&);
 int sum_by_row(const GradientCall&, const int32_t* keys, const int64_t* order, void* workspace, void* gradient,
                void* stream);
+
+// An update of one table by the gradient of its bags. `gradient.dtype` is the table's.
+struct UpdateCall {
+  GradientCall gradient;
+  UpdateRule rule;
+  void* table;   // [num_rows, width]
+  float* state;  // adagrad: [num_rows, width]; rowwise_adagrad: [num_rows]
+};
+
+// Updates the rows that have occurrences, in float, by the sums of sum_by_row. No sum is stored. Supported if
+// supports_gradient(gradient), with the same keys, order and workspace.
+int update_rows(const UpdateCall&, const int32_t* keys, const int64_t* order, void* workspace, void* stream);
 
 }  // namespace recops::embedding::cuda

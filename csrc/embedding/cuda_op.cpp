@@ -1,6 +1,7 @@
 // Embedding bags on the GPU: checks, memory and registration. cuda.h has the kernels' contract, and what they do about
 // errors in data, which the host does not read. Inputs beyond the kernels' limits use the composites.
 #include <algorithm>
+#include <tuple>
 #include <vector>
 
 #include "common/compat.h"
@@ -64,19 +65,65 @@ Tensor embedding_bags(std::vector<Tensor> weights, std::vector<Tensor> ids, std:
   return out;
 }
 
+// The occurrences of a table's rows, sorted by row, and the workspace of their sums.
+struct SortedOccurrences {
+  SortedOccurrences(const char* op, const cuda::GradientCall& call, const Tensor& like) {
+    const Tensor keys = empty({cuda::count_occurrences(call)}, ScalarType::Int, like);
+    require_launched(op, cuda::write_keys(call, static_cast<int32_t*>(keys.data_ptr()), current_stream(like)));
+    std::tie(rows_, order_) = sorted(keys);
+    workspace_ = empty({cuda::gradient_workspace_bytes(call)}, ScalarType::Byte, like);
+  }
+
+  const int32_t* rows() const { return static_cast<const int32_t*>(rows_.data_ptr()); }
+  const int64_t* order() const { return static_cast<const int64_t*>(order_.data_ptr()); }
+  void* workspace() const { return workspace_.data_ptr(); }
+
+ private:
+  Tensor rows_, order_, workspace_;
+};
+
+// The gradient of every table, or nothing if a kernel does not support one. A table with -1 rows has no features.
+class GradientCalls {
+ public:
+  GradientCalls(const char* op, DeviceFeatures& features, const std::vector<int64_t>& tables,
+                const std::vector<int64_t>& num_rows, const std::vector<int64_t>& widths, int64_t padding,
+                const Tensor& grad)
+      : features_(num_rows.size()) {
+    for (size_t f = 0; f < tables.size(); ++f)
+      if (num_rows[tables[f]] >= 0) features_[tables[f]].push_back(features.all()[f]);
+    for (size_t i = 0; i < num_rows.size(); ++i) {
+      cuda::GradientCall call{};
+      call.dtype = dtype_of(op, "grad", grad);
+      call.count = features.count();
+      call.padding = padding;
+      call.features = features_[i].data();
+      call.num_features = static_cast<int64_t>(features_[i].size());
+      call.values = grad.data_ptr();
+      call.stride = grad.stride(0);
+      call.columns = features.columns();
+      call.num_rows = std::max<int64_t>(num_rows[i], 0);
+      call.width = widths[i];
+      is_supported_ = is_supported_ && cuda::supports_gradient(call);
+      calls_.push_back(call);
+    }
+  }
+
+  bool is_supported() const { return is_supported_; }
+  const std::vector<cuda::GradientCall>& all() const { return calls_; }
+
+ private:
+  std::vector<std::vector<cuda::Feature>> features_;
+  std::vector<cuda::GradientCall> calls_;
+  bool is_supported_ = true;
+};
+
 // Gradient of a table from the gradients of its features' values.
-Tensor table_gradient(const char* op, cuda::GradientCall& call, const Tensor& grad) {
+Tensor table_gradient(const char* op, const cuda::GradientCall& call, const Tensor& grad) {
   const Tensor gradient = zeros({call.num_rows, call.width}, grad.scalar_type(), grad);
-  const int64_t occurrences = cuda::count_occurrences(call);
-  if (occurrences == 0 || gradient.numel() == 0) return gradient;
-  void* stream = current_stream(grad);
-  const Tensor keys = empty({occurrences}, ScalarType::Int, grad);
-  require_launched(op, cuda::write_keys(call, static_cast<int32_t*>(keys.data_ptr()), stream));
-  const auto [rows, order] = sorted(keys);
-  const Tensor workspace = empty({cuda::gradient_workspace_bytes(call)}, ScalarType::Byte, grad);
-  require_launched(op, cuda::sum_by_row(call, static_cast<const int32_t*>(rows.data_ptr()),
-                                        static_cast<const int64_t*>(order.data_ptr()), workspace.data_ptr(),
-                                        gradient.data_ptr(), stream));
+  if (cuda::count_occurrences(call) == 0 || gradient.numel() == 0) return gradient;
+  const SortedOccurrences occurrences(op, call, grad);
+  require_launched(op, cuda::sum_by_row(call, occurrences.rows(), occurrences.order(), occurrences.workspace(),
+                                        gradient.data_ptr(), current_stream(grad)));
   return gradient;
 }
 
@@ -93,28 +140,41 @@ std::vector<Tensor> embedding_bags_backward(Tensor grad_in, std::vector<Tensor> 
   require_shape(op, "grad", grad_in, {features.count(), features.columns()});
   // A column slice of a wider gradient is read without a copy.
   const Tensor grad = grad_in.stride(1) == 1 ? grad_in : recops::contiguous(grad_in);
-  std::vector<std::vector<cuda::Feature>> features_of(num_rows.size());
-  for (size_t f = 0; f < tables.size(); ++f) features_of[tables[f]].push_back(features.all()[f]);
-  std::vector<cuda::GradientCall> calls;
-  for (size_t i = 0; i < num_rows.size(); ++i) {
-    if (num_rows[i] < 0) features_of[i].clear();
-    cuda::GradientCall call{};
-    call.dtype = dtype_of(op, "grad", grad);
-    call.count = features.count();
-    call.padding = padding_idx;
-    call.features = features_of[i].data();
-    call.num_features = static_cast<int64_t>(features_of[i].size());
-    call.values = grad.data_ptr();
-    call.stride = grad.stride(0);
-    call.columns = features.columns();
-    call.num_rows = std::max<int64_t>(num_rows[i], 0);
-    call.width = widths[i];
-    if (!cuda::supports_gradient(call)) return composite();
-    calls.push_back(call);
-  }
+  const GradientCalls calls(op, features, tables, num_rows, widths, padding_idx, grad);
+  if (!calls.is_supported()) return composite();
   std::vector<Tensor> gradients;
-  for (cuda::GradientCall& call : calls) gradients.push_back(table_gradient(op, call, grad));
+  for (const cuda::GradientCall& call : calls.all()) gradients.push_back(table_gradient(op, call, grad));
   return gradients;
+}
+
+void embedding_bags_update_(std::vector<Tensor> weights, std::vector<Tensor> states, Tensor grad_in,
+                            std::vector<Tensor> ids, std::vector<int64_t> tables, Text optimizer, double lr, double eps,
+                            double weight_decay, int64_t padding_idx) {
+  const char* op = "embedding_bags_update_";
+  const UpdateRule rule = require_update(op, weights, states, grad_in, optimizer, lr, eps, weight_decay);
+  const auto composite = [&] {
+    call_composite(op, weights, states, grad_in, ids, tables, optimizer, lr, eps, weight_decay, padding_idx);
+  };
+  if (!has_code_for(device_of(grad_in).index)) return composite();
+  const DeviceGuard guard(grad_in);
+  std::vector<int64_t> num_rows, widths;
+  for (const Tensor& weight : weights) {
+    num_rows.push_back(weight.size(0));
+    widths.push_back(weight.size(1));
+  }
+  DeviceFeatures features(op, num_rows, widths, ids, tables);
+  require_shape(op, "grad", grad_in, {features.count(), features.columns()});
+  const Tensor grad = grad_in.stride(1) == 1 ? grad_in : recops::contiguous(grad_in);
+  const GradientCalls calls(op, features, tables, num_rows, widths, padding_idx, grad);
+  if (!calls.is_supported()) return composite();
+  for (size_t i = 0; i < weights.size(); ++i) {
+    const cuda::GradientCall& call = calls.all()[i];
+    if (cuda::count_occurrences(call) == 0 || weights[i].numel() == 0) continue;
+    const SortedOccurrences occurrences(op, call, grad);
+    float* state = states.empty() ? nullptr : static_cast<float*>(states[i].data_ptr());
+    require_launched(op, cuda::update_rows({call, rule, weights[i].data_ptr(), state}, occurrences.rows(),
+                                           occurrences.order(), occurrences.workspace(), current_stream(grad)));
+  }
 }
 
 }  // namespace
@@ -122,6 +182,7 @@ std::vector<Tensor> embedding_bags_backward(Tensor grad_in, std::vector<Tensor> 
 STABLE_TORCH_LIBRARY_IMPL(recops, CUDA, m) {
   m.impl("embedding_bags", TORCH_BOX(&embedding_bags));
   m.impl("embedding_bags_backward", TORCH_BOX(&embedding_bags_backward));
+  m.impl("embedding_bags_update_", TORCH_BOX(&embedding_bags_update_));
 }
 
 }  // namespace recops::embedding

@@ -10,6 +10,7 @@
 #include "common/dtype.h"
 #include "common/indices.h"
 #include "common/isa.h"
+#include "embedding/update.h"
 
 namespace recops::embedding {
 
@@ -30,6 +31,18 @@ struct Bags {
 // numbers.
 constexpr int64_t kBuckets = 64;
 
+// Gradients of the occurrences of table rows, sorted by row. Position i holds occurrence order[i] of rows[i], whose
+// gradient is the `width` values from offsets[order[i]] on.
+struct SortedGradients {
+  int64_t count;
+  const int64_t* rows;  // [count], ascending
+  const int64_t* order;
+  const int64_t* offsets;
+  const void* values;
+  Dtype dtype;
+  int64_t width;
+};
+
 struct Kernels {
   // Returns the position of the first of `count` ids outside 0 … size − 1, or −1.
   int64_t (*find_outside)(const Indices&, int64_t count, int64_t size);
@@ -40,6 +53,13 @@ struct Kernels {
   // table[ids[n, t]] += values[n] for all n and t in order, for ids with first ≤ id mod kBuckets < last. Values have
   // the given dtype, the table its compute type.
   void (*add_rows)(const Bags&, const void* values, Dtype, int64_t first, int64_t last, void* table);
+
+  // Updates each table row whose occurrences begin at positions begin to end - 1. Its gradient is the sum of the
+  // gradients of its occurrences, in order of position. The table has the dtype of the values. `sums` has room for one
+  // row, and `state` is [rows, width] for adagrad and [rows] for rowwise_adagrad, both in the compute type. Products
+  // are not fused with sums, so all instruction sets give the same bits.
+  void (*update_rows)(const SortedGradients&, const UpdateRule&, int64_t begin, int64_t end, void* sums, void* table,
+                      void* state);
 };
 
 RECOPS_DECLARE_KERNELS(Kernels)

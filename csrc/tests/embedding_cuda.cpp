@@ -1,10 +1,10 @@
 // Runs the CUDA kernels of embedding bags on the host and compares them with the CPU kernels.
 //
-//   embedding_cuda sums|gradient [f32|bf16|f16]
+//   embedding_cuda sums|gradient|update [f32|bf16|f16]
 //
 // Each case runs in every order of threads, whose results must have the same bits. Arrays have exactly their sizes.
 // Sums must have the bits of the CPU's. Gradients may differ from a sum in double precision by the rounding of their
-// additions. Exit code 1 means a difference.
+// additions, and updated rows from an update in double precision. Exit code 1 means a difference.
 #include <algorithm>
 #include <bit>
 #include <cmath>
@@ -232,6 +232,110 @@ bool run_gradient(const Case& c, int64_t table) {
   return true;
 }
 
+// The rows of a table with one optimizer state each, updated by double arithmetic.
+struct UpdatedTable {
+  std::vector<double> weights, state;
+};
+
+template <class S>
+UpdatedTable expected_update(const Case& c, const Step<S>& step, int64_t table, const Stored<S>& values,
+                             const UpdateRule& rule, const std::vector<float>& state) {
+  const auto [rows, width] = c.tables[table];
+  std::vector<double> gradient(rows * width);
+  std::vector<bool> occurs(rows);
+  for (const Feature& feature : step.features(table))
+    for (int64_t i = 0; i < c.count * feature.each; ++i) {
+      const int64_t id = feature.ids[i];
+      if (id < 0 || id >= rows || id == c.padding) continue;
+      occurs[id] = true;
+      for (int64_t d = 0; d < width; ++d)
+        gradient[id * width + d] += values[i / feature.each * step.columns + feature.column + d];
+    }
+  UpdatedTable result{std::vector<double>(rows * width), {state.begin(), state.end()}};
+  for (int64_t row = 0; row < rows; ++row) {
+    double squares = 0;
+    for (int64_t i = row * width; i < (row + 1) * width; ++i) {
+      result.weights[i] = step.tables[table][i];
+      gradient[i] += rule.weight_decay * result.weights[i];
+      squares += gradient[i] * gradient[i] / static_cast<double>(width);
+    }
+    if (!occurs[row]) continue;
+    if (rule.optimizer == Optimizer::rowwise_adagrad) result.state[row] += squares;
+    for (int64_t i = row * width; i < (row + 1) * width; ++i) {
+      if (rule.optimizer == Optimizer::adagrad) result.state[i] += gradient[i] * gradient[i];
+      const double divisor = rule.optimizer == Optimizer::sgd       ? 1
+                             : rule.optimizer == Optimizer::adagrad ? std::sqrt(result.state[i]) + rule.eps
+                                                                    : std::sqrt(result.state[row]) + rule.eps;
+      result.weights[i] -= rule.lr * gradient[i] / divisor;
+    }
+  }
+  return result;
+}
+
+template <class S>
+bool run_update(const Case& c, int64_t table, Optimizer optimizer, double weight_decay) {
+  const Step<S> step(c);
+  const std::vector<Feature> features = step.features(table);
+  const Stored<S> values(c.count * step.columns);
+  const auto [rows, width] = c.tables[table];
+  const UpdateRule rule{optimizer, 0.125, 0.25, weight_decay};
+  const int64_t num_states = optimizer == Optimizer::sgd ? 0 : optimizer == Optimizer::adagrad ? rows * width : rows;
+  std::vector<float> first_state(num_states);
+  for (float& each : first_state) each = std::abs(random_value());
+  const GradientCall gradient{c.dtype,
+                              c.count,
+                              c.padding,
+                              features.data(),
+                              static_cast<int64_t>(features.size()),
+                              values.data(),
+                              step.columns,
+                              step.columns,
+                              rows,
+                              width};
+  if (!supports_gradient(gradient)) return fails(c, "the call was refused");
+
+  const int64_t total = count_occurrences(gradient);
+  std::vector<int32_t> keys(total), sorted_keys;
+  if (write_keys(gradient, keys.data(), nullptr) != cudaSuccess) return fails(c, "the keys failed");
+  std::vector<int64_t> order(total);
+  std::iota(order.begin(), order.end(), 0);
+  std::stable_sort(order.begin(), order.end(), [&](int64_t a, int64_t b) { return keys[a] < keys[b]; });
+  for (int64_t i : order) sorted_keys.push_back(keys[i]);
+
+  // The state in 16-byte memory, as torch allocates it.
+  Stored<float> state(num_states), state_of_first_order(num_states);
+  bool is_first = true, states_are_equal = true;
+  Stored<S> actual(rows * width);
+  const auto run = [&](S* weights) {
+    std::copy_n(step.tables[table].data(), rows * width, weights);
+    std::copy(first_state.begin(), first_state.end(), state.data());
+    std::vector<float> workspace(gradient_workspace_bytes(gradient) / sizeof(float), std::nanf(""));
+    const int error = update_rows({gradient, rule, weights, num_states > 0 ? state.data() : nullptr},
+                                  sorted_keys.data(), order.data(), workspace.data(), nullptr);
+    if (is_first) state_of_first_order = state;
+    is_first = false;
+    states_are_equal &= state.has_bits_of(state_of_first_order);
+    return error;
+  };
+  if (!run_orders(c, run, actual)) return false;
+  if (!states_are_equal) return fails(c, "the order of threads changes the state");
+
+  const UpdatedTable expected = expected_update(c, step, table, values, rule, first_state);
+  const double unit = c.dtype == Dtype::f32 ? 0x1p-24 : c.dtype == Dtype::f16 ? 0x1p-11 : 0x1p-8;
+  const auto is_close = [](double value, double correct, double relative) {
+    return std::abs(value - correct) <= relative * std::abs(correct) + 1e-4;
+  };
+  for (int64_t i = 0; i < rows * width; ++i)
+    if (!is_close(actual[i], expected.weights[i], unit))
+      return fails(c, "row " + std::to_string(i / width) + " became " + std::to_string(actual[i]) + ", not " +
+                          std::to_string(expected.weights[i]));
+  for (int64_t i = 0; i < num_states; ++i)
+    if (!is_close(state[i], expected.state[i], 1e-4))
+      return fails(c, "state " + std::to_string(i) + " became " + std::to_string(state[i]) + ", not " +
+                          std::to_string(expected.state[i]));
+  return true;
+}
+
 std::vector<Case> cases() {
   std::vector<FeatureCase> many;
   for (int64_t f = 0; f < 2 * kMostFeatures + 3; ++f) many.push_back({f % 3, f % 4, f % 2 == 0});
@@ -261,8 +365,16 @@ bool run(const std::string& what, Dtype dtype) {
       good &= run_sums<S>(c);
       continue;
     }
-    for (size_t table = 0; table < c.tables.size(); ++table)
-      if (c.tables[table].width > 0 && c.count > 0) good &= run_gradient<S>(c, static_cast<int64_t>(table));
+    for (size_t i = 0; i < c.tables.size(); ++i) {
+      const int64_t table = static_cast<int64_t>(i);
+      if (c.tables[i].width == 0 || c.count == 0) continue;
+      if (what == "gradient") {
+        good &= run_gradient<S>(c, table);
+        continue;
+      }
+      for (Optimizer optimizer : {Optimizer::sgd, Optimizer::adagrad, Optimizer::rowwise_adagrad})
+        for (double weight_decay : {0.0, 0.5}) good &= run_update<S>(c, table, optimizer, weight_decay);
+    }
   }
   return good;
 }
@@ -288,8 +400,8 @@ int main(int argc, char** argv) {
   using namespace recops::embedding::cuda;
   using recops::Dtype;
   const std::string what = argc > 1 ? argv[1] : "", dtype = argc > 2 ? argv[2] : "f32";
-  if (what != "sums" && what != "gradient") {
-    std::fprintf(stderr, "usage: %s sums|gradient [f32|bf16|f16]\n", argv[0]);
+  if (what != "sums" && what != "gradient" && what != "update") {
+    std::fprintf(stderr, "usage: %s sums|gradient|update [f32|bf16|f16]\n", argv[0]);
     return 2;
   }
   if (!check_limits()) {

@@ -22,6 +22,7 @@ from recops.ops.codebook_overlap.codebook_overlap import codebook_overlap  # noq
 from recops.ops.codebook_overlap.effective_capacity import effective_capacity  # noqa: E402
 from recops.ops.dice.dice import dice  # noqa: E402
 from recops.ops.embedding.embedding_bags import embedding_bags  # noqa: E402
+from recops.ops.embedding.embedding_bags_update import embedding_bags_update_  # noqa: E402
 from recops.ops.memory.hpmn_read import hpmn_read  # noqa: E402
 from recops.ops.memory.hpmn_scan import hpmn_scan  # noqa: E402
 from recops.ops.memory.hpmn_step import hpmn_step_  # noqa: E402
@@ -88,6 +89,7 @@ __all__ = [
     "dice",
     "effective_capacity",
     "embedding_bags",
+    "embedding_bags_update_",
     "flush_subnormals",
     "hpmn_read",
     "hpmn_scan",

@@ -185,6 +185,18 @@ def embedding_bags_backward(
     widths: Sequence[int],
     padding_idx: int,
 ) -> list[Tensor]: ...
+def embedding_bags_update_(
+    weights: Sequence[Tensor],
+    states: Sequence[Tensor],
+    grad: Tensor,
+    ids: Sequence[Tensor],
+    tables: Sequence[int],
+    optimizer: str,
+    lr: float,
+    eps: float,
+    weight_decay: float,
+    padding_idx: int,
+) -> None: ...
 def fma_ceiling(iterations: int) -> int: ...
 def hpmn_scan(
     x: Tensor,

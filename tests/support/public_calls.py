@@ -76,6 +76,20 @@ CALLS = [
     ),
     Call(recops.embedding_bags, {"bags": [(X, CODES)], "padding_idx": 1}, optional={"padding_idx"}),
     Call(
+        recops.embedding_bags_update_,
+        {
+            "bags": [(X, CODES)],
+            "grad": torch.ones(len(CODES), X.shape[1]),
+            "states": [X.abs()],
+            "optimizer": "adagrad",
+            "lr": 0.1,
+            "eps": 1e-8,
+            "weight_decay": 0.1,
+            "padding_idx": 1,
+        },
+        optional={"padding_idx"},
+    ),
+    Call(
         recops.next_event_loss,
         {
             "states": torch.randn(2, 3, 4),

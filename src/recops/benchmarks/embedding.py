@@ -1,4 +1,4 @@
-"""Benchmarks of embedding_bags against torch's embedding look-ups, eager and compiled."""
+"""Benchmarks of embedding bags and their updates against the look-ups and gradients of torch."""
 
 from __future__ import annotations
 
@@ -17,6 +17,8 @@ from recops.benchmarks.registry import Case, Thunk, register
 SHAPES = [(128, 100, 2000, 18), (128, 100, 100_000, 64)]
 
 CPU = torch.device("cpu")
+Optimizer = Literal["sgd", "adagrad", "rowwise_adagrad"]
+UPDATES: list[Optimizer] = ["sgd", "adagrad", "rowwise_adagrad"]
 Reduction = Literal["rows", "sum"]
 Bags = list[tuple[Tensor, Tensor]]
 
@@ -30,6 +32,8 @@ def cases(quick: bool) -> Iterator[Case]:
     yield lookup_case("sum", *SHAPES[0], padding_idx=0, backward=True)
     for backward in (False, True):
         yield features_case(backward=backward, compiled=not quick)
+    for optimizer in UPDATES[-1:] if quick else UPDATES:
+        yield update_case(optimizer, *SHAPES[not quick])
 
 
 def lookup_case(
@@ -79,6 +83,66 @@ def features_case(
     ]
     shape = f"3 rows, 2 sums B={rows} T={events} d=18"
     return _case(shape, "torch", bags, 0, backward=backward, compiled=compiled)
+
+
+def update_case(
+    optimizer: Optimizer,
+    rows: int,
+    each: int,
+    size: int,
+    width: int,
+    *,
+    device: torch.device = CPU,
+) -> Case:
+    """Look up one feature, sum its rows and update the table by the gradient of the sums."""
+    random = torch.Generator().manual_seed(0)
+    weight = torch.randn(size, width, generator=random).to(device)
+    ids = torch.randint(size, (rows, each), generator=random).to(device)
+    grad = torch.randn(rows, width, generator=random).to(device)
+    state = torch.zeros(size if optimizer == "rowwise_adagrad" else (size, width), device=device)
+
+    def fused(weight: Tensor, state: Tensor) -> None:
+        recops.embedding_bags([(weight, ids)])
+        states = [] if optimizer == "sgd" else [state]
+        recops.embedding_bags_update_([(weight, ids)], grad, states, optimizer=optimizer, lr=0.01)
+
+    def dense(weight: Tensor, state: Tensor) -> None:
+        leaf = weight.requires_grad_()
+        (full,) = torch.autograd.grad(F.embedding_bag(ids, leaf, mode="sum"), leaf, grad)
+        with torch.no_grad():
+            if optimizer == "sgd":
+                weight.add_(full, alpha=-0.01)
+            elif optimizer == "adagrad":
+                state.addcmul_(full, full)
+                weight.addcdiv_(full, state.sqrt().add_(1e-8), value=-0.01)
+            else:
+                state.add_(full.square().mean(1))
+                weight.addcdiv_(full, state.sqrt().add_(1e-8)[:, None], value=-0.01)
+
+    sides = [(weight.clone(), state.clone()) for _ in range(2)]
+
+    def verify() -> None:
+        results = [(weight.clone(), state.clone()) for _ in range(2)]
+        fused(*results[0])
+        dense(*results[1])
+        for actual, expected in zip(*results, strict=True):
+            torch.testing.assert_close(actual, expected.detach(), rtol=1e-4, atol=1e-4)
+
+    # The look-up reads a row per id. The update reads a gradient per id, and reads and writes the
+    # distinct rows and their states, at most one per id.
+    occurring = min(ids.numel(), size) * width
+    of_state = {"sgd": 0, "adagrad": occurring, "rowwise_adagrad": occurring // width}[optimizer]
+    values = 2 * ids.numel() * width + 2 * (occurring + of_state)
+    return Case(
+        op="embedding_bags_update_",
+        shape=f"{optimizer} B={rows} T={each} V={size} d={width}",
+        device=str(device),
+        run=lambda: fused(*sides[0]),
+        peers={"dense": lambda: dense(*sides[1])},
+        verify=verify,
+        bytes=4.0 * values + 16.0 * ids.numel(),
+        ceiling="bandwidth",
+    )
 
 
 def _case(

@@ -38,7 +38,7 @@ COMPOSITES: dict[str, str] = {
         ],
         "codebook_overlap": ["codebook_overlap", "codebook_overlap_backward"],
         "dice": ["dice", "dice_backward"],
-        "embedding": ["embedding_bags", "embedding_bags_backward"],
+        "embedding": ["embedding_bags", "embedding_bags_backward", "embedding_bags_update_"],
         "memory": [
             "hpmn_scan",
             "hpmn_scan_backward",
@@ -224,6 +224,19 @@ def sum_by_row(values: Tensor, rows: Tensor, num_rows: int) -> Tensor:
     targets = torch.arange(num_rows, device=rows.device)
     last = (torch.searchsorted(ordered, targets, right=True) - 1).clamp(min=0)
     return sums[last].where((ordered[last] == targets)[:, None], 0)
+
+
+def sum_by_occurrence(values: Tensor, rows: Tensor) -> tuple[Tensor, Tensor]:
+    """Return rows ``[N]`` and the sum of the ``values [N, D]`` of each, in a fixed order.
+
+    Every occurrence of a row has the row's sum. Entries with row −1 repeat another row, or are −1
+    if there is none. N must be at least 1.
+    """
+    ordered, order = rows.sort(stable=True)
+    sums = _running_sums(values[order], ordered)
+    last = torch.searchsorted(ordered, ordered, right=True) - 1
+    last = last.masked_fill(ordered < 0, len(rows) - 1)
+    return ordered[last], sums[last]
 
 
 def running_sum_by_row(values: Tensor, rows: Tensor, *, inclusive: bool = True) -> Tensor:

@@ -4,7 +4,7 @@ from recops.reference.balance_assignment import balance_assignment
 from recops.reference.coaction import coaction, coaction_gather, coaction_multi
 from recops.reference.codebook_overlap import codebook_overlap, effective_capacity
 from recops.reference.dice import dice
-from recops.reference.embedding import embedding_bags
+from recops.reference.embedding import embedding_bags, embedding_bags_update_
 from recops.reference.memory import (
     hpmn_read,
     hpmn_scan,
@@ -51,6 +51,7 @@ __all__ = [
     "dice",
     "effective_capacity",
     "embedding_bags",
+    "embedding_bags_update_",
     "hpmn_read",
     "hpmn_scan",
     "hpmn_step_",

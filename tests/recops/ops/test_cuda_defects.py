@@ -430,6 +430,30 @@ DEFECTS = [
         {"starts_here = true;\n          sum.clear();": "starts_here = true;"},
     ),
     Defect(
+        "a square that lacks lanes of the row",
+        "embedding/cuda_update.h",
+        "embedding_cuda update",
+        {"int bits = a.lanes / 2;": "int bits = a.lanes / 4;"},
+    ),
+    Defect(
+        "a mean square added by every lane",
+        "embedding/cuda_update.h",
+        "embedding_cuda update",
+        {"if (lane == first) a.state": "a.state"},
+    ),
+    Defect(
+        "weight decay that does not reach the state",
+        "embedding/cuda_update.h",
+        "embedding_cuda update",
+        {"gradient = decayed(a, sum, weights);\n      }": "gradient = sum;\n      }"},
+    ),
+    Defect(
+        "an Adagrad state of the column before",
+        "embedding/cuda_update.h",
+        "embedding_cuda update",
+        {"a.state[at + i] = square;": "a.state[at + i / 2] = square;"},
+    ),
+    Defect(
         "the last child never found",
         "trie/cuda_trie.h",
         "trie_lookups_cuda find",

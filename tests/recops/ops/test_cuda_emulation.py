@@ -19,7 +19,7 @@ RUNS = [
     ),
     *(
         f"embedding_cuda {cases} {dtype}"
-        for cases in ("sums", "gradient")
+        for cases in ("sums", "gradient", "update")
         for dtype in ("f32", "bf16", "f16")
     ),
     "trie_beam_items_cuda",

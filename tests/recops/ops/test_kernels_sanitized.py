@@ -47,7 +47,7 @@ ARGUMENTS = {
         DTYPES,
     ],
     "embedding": [
-        ["sums", "gradient"],
+        ["sums", "gradient", "sgd", "adagrad", "rowwise_adagrad"],
         # table, bags: vectors and a part, copies, single, none, of none, no columns, many vectors
         [
             *("50 18 9 30", "7 3 40 2", "7 3 40 1", "9 67 40 1", "1 1 1 1", "5 4 0 3", "5 4 3 0"),

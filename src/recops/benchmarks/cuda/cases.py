@@ -22,7 +22,7 @@ from recops.benchmarks.cuda.peers import (
 )
 from recops.benchmarks.cuda.quantization import beam_cases, code_cases
 from recops.benchmarks.cuda.trie_lookups import lookup_cases
-from recops.benchmarks.embedding import features_case, lookup_case
+from recops.benchmarks.embedding import UPDATES, features_case, lookup_case, update_case
 from recops.benchmarks.memory import (
     HPMN,
     MIMN,
@@ -155,6 +155,9 @@ def _embeddings(device: torch.device, quick: bool) -> Iterator[Case]:
     for shape in [QUICK_LOOKUP_SHAPE] if quick else LOOKUP_SHAPES:
         for backward in (False, True):
             yield lookup_case("sum", *shape, backward=backward, compiled=compiled, device=device)
+    for optimizer in UPDATES:
+        shape = QUICK_LOOKUP_SHAPE if quick else LOOKUP_SHAPES[0]
+        yield update_case(optimizer, *shape, device=device)
     rows = QUICK_LOOKUP_SHAPE[0] if quick else LOOKUP_SHAPES[0][0]
     yield features_case(rows, backward=True, compiled=compiled, device=device)
 

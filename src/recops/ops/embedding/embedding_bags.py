@@ -8,10 +8,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from recops._checks import FLOATS, INDICES, check_integer, check_list, check_tensor, check_tuple
 from recops._load import ops
 from recops.ops._autograd import refuse_derivative, register_autograd
 from recops.ops._data_errors import raise_data_errors
+from recops.ops.embedding._bags import check_bags
 
 __all__ = ["embedding_bags"]
 
@@ -63,45 +63,11 @@ def embedding_bags(
         tensor([[10., 20., 11., 22.]])
     """
     op = "embedding_bags"
-    weights: list[Tensor] = []
-    ids: list[Tensor] = []
-    table_of_weight: dict[Tensor, int] = {}
-    tables: list[int] = []
-    for f, bag in enumerate(check_list(op, "bags", bags)):
-        weight, feature_ids = check_tuple(op, f"bags[{f}]", bag, ("weight", "ids"))
-        table = table_of_weight.get(weight)
-        if table is None:
-            table = table_of_weight[weight] = len(weights)
-            weights.append(weight)
-            _check_weight(op, f"bags[{f}]: weight", weight, weights[0], padding_idx)
-        name, device = f"bags[{f}]: ids", weight.device
-        check_tensor(op, name, feature_ids, ndim=(1, 2), dtypes=INDICES, device=device)
-        ids.append(feature_ids)
-        tables.append(table)
-        if feature_ids.shape[0] != ids[0].shape[0]:
-            raise ValueError(
-                f"{op}: bags[{f}]: ids must have {ids[0].shape[0]} rows as the first have, "
-                f"got {feature_ids.shape[0]}"
-            )
-    if not ids:
-        raise ValueError(f"{op}: bags must hold at least one feature, got none")
+    weights, ids, tables = check_bags(op, bags, padding_idx)
     arguments = (weights, ids, tables, -1 if padding_idx is None else padding_idx)
     values = ops.embedding_bags(*arguments)
     raise_data_errors(op, arguments, values)
     return values
-
-
-def _check_weight(
-    op: str, name: str, weight: Tensor, first: Tensor, padding_idx: int | None
-) -> None:
-    check_tensor(op, name, weight, ndim=2, dtypes=FLOATS)
-    if weight.dtype != first.dtype or weight.device != first.device:
-        raise TypeError(
-            f"{op}: {name} must be of the first's dtype and device, {first.dtype} on "
-            f"{first.device}, got {weight.dtype} on {weight.device}"
-        )
-    if padding_idx is not None:
-        check_integer(op, "padding_idx", padding_idx, most=weight.shape[0] - 1)
 
 
 def _fake(weights: list[Tensor], ids: list[Tensor], tables: list[int], padding_idx: int) -> Tensor:
