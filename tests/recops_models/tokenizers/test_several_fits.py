@@ -39,8 +39,15 @@ def fits(group: WorkerGroup, size: int, *arguments: object) -> list[Any]:
     return outcome.results
 
 
-@pytest.mark.parametrize("in_memory", [True, False])
-@pytest.mark.parametrize("batch", ["0", "200"])
+@pytest.mark.parametrize(
+    ("batch", "in_memory"),
+    [
+        ("0", False),
+        pytest.param("0", True, marks=pytest.mark.slow),
+        pytest.param("200", True, marks=pytest.mark.slow),
+        pytest.param("200", False, marks=pytest.mark.slow),
+    ],
+)
 def test_shared_k_means_is_that_of_one_worker(
     batch: str, in_memory: bool, group: WorkerGroup, path: str
 ) -> None:
@@ -51,6 +58,7 @@ def test_shared_k_means_is_that_of_one_worker(
     np.testing.assert_allclose(first["codebooks"], alone["codebooks"], rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_empty_codes_are_reset_as_by_one_worker(group: WorkerGroup, tmp_path: Path) -> None:
     vectors = np.repeat(np.array([[0.0, 0.0], [1.0, 1.0]]), 60, axis=0)
     vectors[:20] = np.arange(40).reshape(20, 2) * 10
@@ -63,6 +71,7 @@ def test_empty_codes_are_reset_as_by_one_worker(group: WorkerGroup, tmp_path: Pa
     np.testing.assert_allclose(first["codebooks"], alone["codebooks"], rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("method", ["rqp-vae", "balanced-rq"])
 def test_other_methods_are_fitted_by_the_first_worker(
     method: str, group: WorkerGroup, path: str

@@ -49,7 +49,10 @@ def assert_equal_training(actual: Any, expected: Any) -> None:
         assert row == pytest.approx(other, rel=1e-4, abs=1e-6)
 
 
-@pytest.mark.parametrize("name", FAMILIES)
+@pytest.mark.parametrize(
+    "name",
+    [name if name == "din" else pytest.param(name, marks=pytest.mark.slow) for name in FAMILIES],
+)
 def test_two_workers_train_the_model_of_one(name: str, group: WorkerGroup) -> None:
     first, second = results(group, 2, "train", name, FAMILIES[name])
     assert first == second
