@@ -20,7 +20,8 @@ from recops_models.api.temporary_folder import TemporaryFolder, output_folder
 from recops_models.callbacks import CallbackList, Callbacks
 from recops_models.data import columns
 from recops_models.data.checks import plain_text
-from recops_models.data.dataset import Dataset, is_list
+from recops_models.data.column_roles import is_list
+from recops_models.data.dataset import Dataset
 from recops_models.data.errors import DataError
 from recops_models.data.frames import (
     ARROW,

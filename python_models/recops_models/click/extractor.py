@@ -18,7 +18,7 @@ from recops_models.click.model import ClickModel
 from recops_models.examples.batch import Batch
 from recops_models.examples.entity_columns import is_user_feature
 from recops_models.examples.features import FittedSchema, Numeric, Vector
-from recops_models.examples.tasks import DOMAIN
+from recops_models.examples.task_maker import DOMAIN
 from recops_models.layers.history_attention import HistoryAttention
 from recops_models.layers.mlp import MLP, ActivationName
 from recops_models.layers.pair_knowledge import PairKnowledge
@@ -86,7 +86,7 @@ class Extractor(ClickModel):
     Example:
         >>> import torch
         >>> from recops_models.click.extractor import Extractor, ExtractorConfig
-        >>> from recops_models.examples.tasks import DOMAIN
+        >>> from recops_models.examples.task_maker import DOMAIN
         >>> from recops_models.examples.tiny import tiny_click_data
         >>> schema, batch = tiny_click_data()
         >>> model = Extractor(schema, ExtractorConfig(width=4), tasks=("click", "like"), domains=2)

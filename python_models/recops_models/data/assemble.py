@@ -10,7 +10,8 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from recops_models.data.checks import RawTable, RowCheck, plain_text, repeats, with_columns
-from recops_models.data.dataset import Dataset, TimeKind, is_list
+from recops_models.data.column_roles import is_list
+from recops_models.data.dataset import Dataset, TimeKind
 from recops_models.data.errors import DataError
 from recops_models.data.events import OPTIONAL, read_events
 from recops_models.data.ids import IdKind, IdReader

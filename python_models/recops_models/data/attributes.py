@@ -12,7 +12,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from recops_models.data.dataset import Dataset, column_role, is_list
+from recops_models.data.column_roles import column_role, is_list
+from recops_models.data.dataset import Dataset
 from recops_models.data.errors import DataError
 
 AUTO = "auto"

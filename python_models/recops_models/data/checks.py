@@ -9,8 +9,8 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from recops_models.data.column_roles import is_list
 from recops_models.data.columns import BoolArray
-from recops_models.data.dataset import is_list
 from recops_models.data.errors import DataError
 from recops_models.data.report import BadRows
 

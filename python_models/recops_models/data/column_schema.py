@@ -39,8 +39,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from recops.files import read_bounded
+from recops_models.data.column_roles import column_role, is_list
 from recops_models.data.columns import as_text, parse_numbers
-from recops_models.data.dataset import Dataset, column_role, is_list
+from recops_models.data.dataset import Dataset
 from recops_models.data.errors import DataError
 from recops_models.data.event_columns import EventColumn, Known, Per
 from recops_models.data.labels import with_labels

@@ -12,6 +12,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from recops_models.data.column_roles import ColumnRole, column_role
 from recops_models.data.errors import DataError
 from recops_models.data.event_columns import EventColumn
 from recops_models.data.report import ImportReport
@@ -24,7 +25,6 @@ if TYPE_CHECKING:
 
 TimeKind = Literal["seconds", "order", "none"]
 Repeats = Literal["keep", "drop"]
-ColumnRole = Literal["text", "attribute", "number"]
 
 
 @dataclass(frozen=True)
@@ -235,7 +235,11 @@ class Dataset:
         return table[f"{entity}_key"] if f"{entity}_key" in table.column_names else None
 
     def item_columns(self, role: ColumnRole) -> list[str]:
-        """Return the names of the ``items`` columns with this role; see :func:`column_role`."""
+        """Return the names of the ``items`` columns with this role.
+
+        Args:
+            role: see :func:`~recops_models.data.column_roles.column_role`.
+        """
         names = [name for name in self.items.column_names if name not in ("item_id", "item_key")]
         return [name for name in names if column_role(self.items[name]) == role]
 
@@ -275,45 +279,3 @@ def entity_keys(dataset: Dataset, entity: str) -> pa.ChunkedArray:
     """Return the ids of all users or items in the source: strings or integers."""
     table: pa.Table = getattr(dataset, f"{entity}s")
     return table[f"{entity}_key" if f"{entity}_key" in table.column_names else f"{entity}_id"]
-
-
-def is_list(kind: pa.DataType) -> bool:
-    """Return whether a column of this type holds lists of variable length."""
-    return bool(pa.types.is_list(kind) or pa.types.is_large_list(kind))
-
-
-def longest_list(column: pa.ChunkedArray) -> int:
-    """Return the length of a column's longest list, at least 1."""
-    longest: int | None = pc.max(pc.list_value_length(column)).as_py()
-    return max(1, longest or 0)
-
-
-def column_role(column: pa.ChunkedArray) -> ColumnRole | None:
-    """Return the role of a column that describes items or users.
-
-    - ``"number"``: integers, floats and decimals.
-    - ``"text"``: large strings, the type of columns that a user's schema declares as text, and
-      string columns with more than half of their values distinct (titles).
-    - ``"attribute"``: booleans, dictionary-encoded columns, lists of strings or integers, and
-      string columns with at most half of their values distinct (brands).
-    - None: types that no model reads (nested lists, dates, bytes).
-    """
-    kind = column.type
-    if pa.types.is_floating(kind) or pa.types.is_integer(kind) or pa.types.is_decimal(kind):
-        return "number"
-    if pa.types.is_dictionary(kind) or pa.types.is_boolean(kind):
-        return "attribute"
-    if is_list(kind):
-        value = kind.value_type
-        flat = (
-            pa.types.is_string(value)
-            or pa.types.is_large_string(value)
-            or pa.types.is_integer(value)
-        )
-        return "attribute" if flat else None
-    if pa.types.is_large_string(kind):
-        return "text"
-    if pa.types.is_string(kind):
-        present = len(column) - column.null_count
-        return "text" if 2 * pc.count_distinct(column).as_py() > present else "attribute"
-    return None

@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 
 from recops_models.data import columns
 from recops_models.data.checks import RawTable, RowCheck, repeats
-from recops_models.data.dataset import TimeKind, column_role
+from recops_models.data.column_roles import column_role
+from recops_models.data.dataset import TimeKind
 from recops_models.data.histories import AnyArray
 from recops_models.data.ids import IdReader
 from recops_models.data.times import TimeFormat, parse_times

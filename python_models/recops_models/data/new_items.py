@@ -7,8 +7,9 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from recops_models.data.column_roles import is_list
 from recops_models.data.columns import id_text
-from recops_models.data.dataset import Dataset, is_list
+from recops_models.data.dataset import Dataset
 from recops_models.data.errors import DataError
 from recops_models.data.importers.parquet_files import read_parquet
 from recops_models.data.importers.text_files import read_delimited

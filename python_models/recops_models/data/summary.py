@@ -8,7 +8,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from recops_models.data.dataset import Dataset, is_list
+from recops_models.data.column_roles import is_list
+from recops_models.data.dataset import Dataset
 from recops_models.data.repeats import repeat_share
 
 _PERCENTILES = (0, 10, 50, 90, 99, 100)

@@ -26,7 +26,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from recops_models.data.dataset import is_list
+from recops_models.data.column_roles import is_list
 from recops_models.data.errors import DataError
 
 _Value: TypeAlias = "str | float | int | bool"

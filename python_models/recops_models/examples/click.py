@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping
 
 from recops_models.data.dataset import Dataset
@@ -13,7 +14,6 @@ from recops_models.examples.feedback import Feedback, feedback_of
 from recops_models.examples.fit_click import fit_click_schema
 from recops_models.examples.importance import ClickLoss
 from recops_models.examples.knowledge_features import with_knowledge
-from recops_models.examples.label_maker import LabelMaker
 from recops_models.examples.lookup import Lookup
 from recops_models.examples.maker import ExampleMaker
 from recops_models.examples.negatives import Law
@@ -109,6 +109,9 @@ def click_data(
         name, split = named_split(dataset, split, clock=True)
     feedback = feedback or feedback_of(dataset)
     events = Events.of(split, feedback, positive)
+    if dataset.labels:
+        labels = column_labels(split, events, dataset.labels)
+        events = dataclasses.replace(events, labels=labels)
     if fitted is None:
         fitted = fit_click_schema(
             events,
@@ -120,13 +123,8 @@ def click_data(
             running_rates=running_rates,
         )
         fitted = with_knowledge(fitted, knowledge) if knowledge else fitted
-    if dataset.labels:
-        labels = column_labels(split, events, dataset.labels)
-        maker: ExampleMaker = LabelMaker(events, fitted, labels, targets_per_history)
-    else:
-        maker = ExampleMaker(events, fitted, targets_per_history)
     return click_examples(
-        maker,
+        ExampleMaker(events, fitted, targets_per_history),
         feedback,
         positive=positive,
         negatives=negatives,

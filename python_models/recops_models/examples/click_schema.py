@@ -7,7 +7,7 @@ from types import MappingProxyType
 
 import pyarrow as pa
 
-from recops_models.data.dataset import column_role, longest_list
+from recops_models.data.column_roles import column_role, longest_list
 from recops_models.data.event_columns import EventColumn
 from recops_models.examples.category_lists import MAX_VALUES
 from recops_models.examples.entity_columns import is_user_feature, reserved_name

@@ -21,7 +21,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from recops_models.data.dataset import Dataset, is_list
+from recops_models.data.column_roles import is_list
+from recops_models.data.dataset import Dataset
 from recops_models.data.errors import DataError
 from recops_models.data.histories import Int64Array
 from recops_models.data.splits import Split, SplitName, global_time, leave_one_out

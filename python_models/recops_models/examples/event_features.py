@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 import pyarrow as pa
 
-from recops_models.data.dataset import column_role, is_list, longest_list
+from recops_models.data.column_roles import column_role, is_list, longest_list
 from recops_models.data.event_columns import EventColumn
 from recops_models.examples.category_lists import MAX_VALUES
 from recops_models.examples.features import Categorical, Sequence

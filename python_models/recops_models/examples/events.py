@@ -39,6 +39,7 @@ class Events:
         propensity: ``[E]`` f64, probability of the item in the list; None: unknown.
         columns: values ``[E]`` of the data set's ``event_columns``.
         is_explicit: whether events have labels, and not only positives.
+        labels: positive events ``[E]`` of each label in addition to clicks.
     """
 
     dataset: Dataset
@@ -52,6 +53,7 @@ class Events:
     propensity: NDArray[np.float64] | None = None
     columns: Mapping[EventColumn, pa.ChunkedArray] = field(default_factory=dict)
     is_explicit: bool = False
+    labels: Mapping[str, NDArray[np.bool_]] = field(default_factory=dict)
 
     @classmethod
     def of(cls, split: Split, feedback: Feedback, positive: float) -> Events:

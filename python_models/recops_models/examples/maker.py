@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from recops_models.data.errors import DataError
 from recops_models.data.histories import Histories, Int64Array
+from recops_models.examples.batch import task_feature
 from recops_models.examples.block import Block, Column, Ragged
 from recops_models.examples.click_schema import SIGN
 from recops_models.examples.encoded_columns import encode_columns
@@ -107,6 +108,9 @@ class ExampleMaker:
     ) -> Block:
         """Return examples that show ``item`` to the users of the events ``rows``.
 
+        Other items than that of the event have the label 0 of every task. A task is therefore
+        learnt on all impressions (the entire space), not only on clicks.
+
         Args:
             rows: ``[n]``, events.
             item: ``[n]``, items.
@@ -115,7 +119,14 @@ class ExampleMaker:
                 the events ``rows``.
         """
         user, at = self.events.user[rows], rows if at is None else at
-        return self._block(user, item, self._ends[at], self.events.time_rank[at], label, rows)
+        block = self._block(user, item, self._ends[at], self.events.time_rank[at], label, rows)
+        if not self.events.labels:
+            return block
+        is_positive = item == self.events.item[rows]
+        for task, values in self.events.labels.items():
+            task_label = (values[rows] & is_positive).astype(np.float32)
+            block.columns[task_feature(task)] = Column(task_label)
+        return block
 
     def after_all_events(self, user: Int64Array, item: Int64Array) -> Block:
         """Return examples that show ``item`` to ``user`` after all events, with label 0.

@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 from scipy import sparse
 from sklearn.feature_extraction.text import TfidfTransformer
 
-from recops_models.data.dataset import ColumnRole, Dataset, is_list
+from recops_models.data.column_roles import ColumnRole, is_list
+from recops_models.data.dataset import Dataset
 from recops_models.item_vectors.svd import Float32Array, svd_rows_and_directions, unit_rows
 
 _NOT_WORD = r"[^\p{L}\p{N}]+"

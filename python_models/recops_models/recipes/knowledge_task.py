@@ -28,7 +28,8 @@ from recops_models.examples.features import FittedSchema
 from recops_models.examples.feedback import feedback_of
 from recops_models.examples.fit_click import fit_click_schema
 from recops_models.examples.lookup import UNKNOWN, Lookup, as_keys
-from recops_models.examples.tasks import TaskMaker, event_column, further_labels
+from recops_models.examples.task_maker import TaskMaker
+from recops_models.examples.tasks import event_column, further_labels
 from recops_models.graphs.coded_rows import CodedRows
 from recops_models.graphs.knowledge import Knowledge, Window, version_of
 from recops_models.training.click_task import ExampleTask

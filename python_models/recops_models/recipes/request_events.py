@@ -13,7 +13,8 @@ import torch
 from torch import Tensor
 
 from recops_models.data import columns
-from recops_models.data.dataset import Dataset, entity_keys, is_list
+from recops_models.data.column_roles import is_list
+from recops_models.data.dataset import Dataset, entity_keys
 from recops_models.data.errors import DataError
 from recops_models.data.histories import Histories, Int64Array
 from recops_models.data.times import parse_times

@@ -19,7 +19,7 @@ from recops_models.click.model import ClickModel
 from recops_models.data import IMPORTERS, Dataset, ImportReport, load, load_dataset, save_dataset
 from recops_models.data.attributes import item_attributes
 from recops_models.data.categories import is_id_name, with_integer_categories
-from recops_models.data.dataset import column_role
+from recops_models.data.column_roles import column_role
 from recops_models.data.importers.caserec import read_caserec
 from recops_models.data.importers.folder import read_folder
 from recops_models.data.new_items import read_new_items

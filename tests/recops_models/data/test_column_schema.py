@@ -10,8 +10,8 @@ import pytest
 
 import recops_models as rm
 from recops_models.data import DataError, Dataset, load_dataset, save_dataset
+from recops_models.data.column_roles import column_role
 from recops_models.data.column_schema import ColumnSchema
-from recops_models.data.dataset import column_role
 from recops_models.data.event_columns import EventColumn
 
 LOG: dict[str, list[Any]] = {

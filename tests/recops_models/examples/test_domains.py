@@ -20,12 +20,8 @@ from recops_models.examples.events import Events
 from recops_models.examples.feedback import feedback_of
 from recops_models.examples.lookup import UNKNOWN
 from recops_models.examples.maker import ExampleMaker
-from recops_models.examples.tasks import (
-    DOMAIN,
-    TaskMaker,
-    event_column,
-    further_labels,
-)
+from recops_models.examples.task_maker import DOMAIN, TaskMaker
+from recops_models.examples.tasks import event_column, further_labels
 from recops_models.recipes.knowledge_task import KnowledgeTask
 from recops_models.training.example_config import ExampleConfig
 

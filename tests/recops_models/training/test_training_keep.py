@@ -29,7 +29,7 @@ from recops_models.examples.click import click_data
 from recops_models.examples.domains import DomainConfig
 from recops_models.examples.knowledge_features import KNOWN
 from recops_models.examples.lookup import UNKNOWN
-from recops_models.examples.tasks import DOMAIN
+from recops_models.examples.task_maker import DOMAIN
 from recops_models.graphs.knowledge import Knowledge, KnowledgeError, LeakageError
 from recops_models.recipes.job import load_job
 from recops_models.recipes.keep_stage import KeepStage

@@ -31,7 +31,8 @@ from recops_models.data.assemble import entity_table, notes_on_events, read_enti
 from recops_models.data.categories import with_integer_categories
 from recops_models.data.checks import RawTable, RowCheck, plain_table, with_columns
 from recops_models.data.column_names import check_mapped, check_present, has_times, renamed
-from recops_models.data.dataset import Dataset, Repeats, is_list
+from recops_models.data.column_roles import is_list
+from recops_models.data.dataset import Dataset, Repeats
 from recops_models.data.errors import DataError
 from recops_models.data.events import FIRST, OPTIONAL, REPETITION, parse_events, shown_columns
 from recops_models.data.histories import AnyArray
