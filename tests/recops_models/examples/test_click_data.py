@@ -11,6 +11,7 @@ import pytest
 import torch
 
 from recops_models.data import DataError, Dataset, ImportReport
+from recops_models.data.categories import with_categories
 from recops_models.data.splits import Split, by_user
 from recops_models.evaluation.click_metrics import auc
 from recops_models.examples.candidates import Candidates
@@ -419,3 +420,11 @@ def test_a_catalogue_may_be_scored_in_parts() -> None:
     for name, values in shown.features.items():
         assert torch.equal(torch.cat([part.features[name] for part in parts]), values)
     assert parts[0].features["history_item"].stride(0) == 0
+
+
+def test_a_column_of_another_kind_than_in_training_is_named() -> None:
+    trained = rated()
+    other = replace(trained, items=trained.items.set_column(1, "brand", pa.array(range(25))))
+    other = replace(other, items=with_categories(other.items, ["brand"]))
+    with pytest.raises(DataError, match="toy: column 'brand' must be strings, as in the training"):
+        click_data(other, fitted=click_data(trained).fitted)

@@ -15,6 +15,7 @@ from jobs import job_of
 from recops.files import read_json
 from recops_models.cli import run
 from recops_models.data import load
+from recops_models.recipes.known_ids import KNOWN_ITEMS
 from recops_models.recipes.run import run_job
 from small_shop import RANKER, SETTINGS, write_shop
 
@@ -195,3 +196,15 @@ def test_the_folder_of_the_earlier_training_is_not_overwritten(
     assert run([*command, "--force"]) == 1
     assert "--out must be another folder than --from" in capsys.readouterr().err
     rm.load(old)
+
+
+def test_a_training_without_stored_ids_is_refused_in_one_line(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    old, shop = tmp_path / "old", write_shop(tmp_path / "shop")
+    train("popularity", shop, old, {})
+    (old / KNOWN_ITEMS).unlink()
+    command = ["train", "popularity", "--data", str(shop), "--from", str(old)]
+    assert run([*command, "--out", str(tmp_path / "new")]) == 1
+    message = f"train: {old} must hold the ids of its items, got a training of an earlier version"
+    assert message in capsys.readouterr().err
