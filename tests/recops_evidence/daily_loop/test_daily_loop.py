@@ -105,3 +105,13 @@ def test_the_loop_runs_on_a_simulated_shop_with_new_ids_in_every_slice(tmp_path:
     assert all(step["new_items"] > 0 and step["new_users"] > 0 for step in steps)
     last = {step["arm"]: step["metrics"]["ndcg@10"] for step in steps if step["slice"] == 5}
     assert last["full"] > last["stale"]  # Demand ages, so old counts lose.
+
+
+def test_a_share_of_the_users(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    log, out = write_log(tmp_path / "log.csv"), tmp_path / "out"
+    command = ["--data", str(log), "--model", "popularity", "--seeds", "1", "--out", str(out)]
+    assert main([*command, "--share", "0.5"]) == 0
+    assert read_json(out / "loop.json", kind="daily-loop")["users"] == 15  # Of 30.
+    with pytest.raises(SystemExit):
+        main([*command, "--share", "0"])
+    assert "argument --share: must be above 0 and at most 1, got 0.0" in capsys.readouterr().err
