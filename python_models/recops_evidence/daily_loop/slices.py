@@ -71,11 +71,11 @@ def only_known_items(dataset: Dataset, slices: Int64Array, day: int) -> tuple[Da
     before = events.filter(pa.array(slices < day))
     known = pc.is_in(events["item_id"], value_set=pc.unique(before["item_id"]))
     keeps = known.combine_chunks().to_numpy(zero_copy_only=False)
-    left = dataclasses.replace(
+    reduced = dataclasses.replace(
         dataset,
         interactions=events.filter(known),
         items=dataset.items.filter(
             pc.is_in(dataset.items["item_id"], value_set=pc.unique(before["item_id"]))
         ),
     )
-    return left, slices[keeps]
+    return reduced, slices[keeps]

@@ -67,13 +67,13 @@ def knn_hits(
     events_of_target = counts[targets]
     edges = np.quantile(events_of_target, (0.25, 0.5, 0.75))
     quarter = np.searchsorted(edges, events_of_target)
-    found = max(1, int(is_hit.sum()))
+    num_hits = max(1, int(is_hit.sum()))
     return KnnHits(
         hit_rate=float(is_hit.mean()),
         unreachable=float((support == 0).mean()),
-        older=float((is_hit & (support > 0) & ~is_last).sum() / found),
-        several=float((is_hit & (support > 1)).sum() / found),
-        popular=float((is_hit & (quarter == 3)).sum() / found),
+        older=float((is_hit & (support > 0) & ~is_last).sum() / num_hits),
+        several=float((is_hit & (support > 1)).sum() / num_hits),
+        popular=float((is_hit & (quarter == 3)).sum() / num_hits),
         by_popularity=tuple(_rate(is_hit[quarter == each]) for each in range(4)),
     )
 

@@ -1,4 +1,4 @@
-"""Columns of lists of categories: their values, and the places of the values in each row."""
+"""Columns of lists of categories: their values, and the index of the values of each row."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def list_values(
 ) -> tuple[pa.Array, NDArray[np.int64]]:
     """Return all values, and where the first ``max_values`` values of each list are among them.
 
-    The table rows of the lists are ``concatenate([[PADDING, UNKNOWN], rows])[places]``, where
+    The table rows of the lists are ``concatenate([[PADDING, UNKNOWN], rows])[index]``, where
     ``rows`` are those of the values. A missing list is one unknown value. O(values).
 
     Args:
@@ -27,7 +27,7 @@ def list_values(
         max_values: number of values of a list that are read.
 
     Returns:
-        The values ``[v]`` of all lists, and the places ``[n, max_values]``: 0 after the last value,
+        The values ``[v]`` of all lists, and the index ``[n, max_values]``: 0 after the last value,
         1 for an unknown value, ``2 + i`` for value ``i``.
 
     Raises:
@@ -35,8 +35,8 @@ def list_values(
 
     Example:
         >>> import pyarrow as pa
-        >>> values, places = list_values(pa.array([[5, 9], [], None, [7]]), max_values=2)
-        >>> values.to_pylist(), places.tolist()
+        >>> values, index = list_values(pa.array([[5, 9], [], None, [7]]), max_values=2)
+        >>> values.to_pylist(), index.tolist()
         ([5, 9, 7], [[2, 3], [0, 0], [1, 0], [4, 0]])
     """
     if not (pa.types.is_list(lists.type) or pa.types.is_large_list(lists.type)):
@@ -48,8 +48,8 @@ def list_values(
     owner = np.repeat(np.arange(len(lists)), lengths)
     position = np.arange(len(owner)) - np.repeat(np.cumsum(lengths) - lengths, lengths)
     is_read = position < max_values
-    places = np.full((len(lists), max_values), PADDING)
-    places[owner[is_read], position[is_read]] = UNKNOWN + 1 + np.flatnonzero(is_read)
+    index = np.full((len(lists), max_values), PADDING)
+    index[owner[is_read], position[is_read]] = UNKNOWN + 1 + np.flatnonzero(is_read)
     if lists.null_count:
-        places[pc.is_null(lists).to_numpy(zero_copy_only=False), 0] = UNKNOWN
-    return pc.list_flatten(lists), places
+        index[pc.is_null(lists).to_numpy(zero_copy_only=False), 0] = UNKNOWN
+    return pc.list_flatten(lists), index

@@ -306,9 +306,9 @@ class FittedSchema:
         if most is not None:
             from recops_models.examples.category_lists import list_values
 
-            values, places = list_values(values, most)
+            values, index = list_values(values, most)
         rows = self.lookup(name).rows(values)
-        return rows if most is None else np.append([PADDING, UNKNOWN], rows)[places]
+        return rows if most is None else np.append([PADDING, UNKNOWN], rows)[index]
 
     def standardised(self, name: str, numbers: NDArray[np.float64]) -> NDArray[np.float32]:
         """Return ``(x − mean) / deviation`` of a numeric feature, clipped to ±1e18; NaN becomes 0.

@@ -157,11 +157,11 @@ class Explorer:
             start += len(users)
             draws = uniform(keys_of(self._seed, users, users, users), k)
             available = ranking.items >= 0
-            place, propensity = draw_lists(self.config.selection, ranking.scores, available, draws)
-            is_item, at = place >= 0, place.clamp(min=0)
+            drawn, propensity = draw_lists(self.config.selection, ranking.scores, available, draws)
+            is_item, at = drawn >= 0, drawn.clamp(min=0)
             chosen = ranking.items.gather(1, at).masked_fill(~is_item, -1)
             scores = ranking.scores.float().gather(1, at).masked_fill(~is_item, -torch.inf)
-            yield ExploringLists(chosen, scores, scores, place >= k, propensity)
+            yield ExploringLists(chosen, scores, scores, drawn >= k, propensity)
 
     def _from_policy(
         self, policy: Policy, candidates: Candidates, user: int, excluded: Tensor, k: int

@@ -179,7 +179,7 @@ class Center:
 
     @property
     def has_states(self) -> bool:
-        """Whether the store holds the state of a user."""
+        """Return whether the store holds the state of a user."""
         _, active = self._serving
         return next(iter(self.store.scan([users_prefix(active.generation)])), None) is not None
 

@@ -59,10 +59,10 @@ def test_data_grows_by_the_ids_of_each_slice(tmp_path: Path) -> None:
     users = [data_until(data, slices, day).users.num_rows for day in range(5)]
     assert users == sorted(set(users))
     until = data_until(data, slices, 2)
-    known, left = only_known_items(until, slices[slices <= 2], 2)
+    known, known_slices = only_known_items(until, slices[slices <= 2], 2)
     before = data_until(data, slices, 1)
     assert known.items.num_rows == before.items.num_rows
-    assert len(left) == known.interactions.num_rows < until.interactions.num_rows
+    assert len(known_slices) == known.interactions.num_rows < until.interactions.num_rows
 
 
 @pytest.mark.parametrize(

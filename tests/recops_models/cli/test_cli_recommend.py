@@ -297,14 +297,14 @@ def test_every_model_explores_and_logs_its_propensities(
     ranked = dict[int, list[int]]()
     for user, item in zip(full["user_id"].to_pylist(), full["item_id"].to_pylist(), strict=True):
         ranked.setdefault(user, []).append(item)
-    left = {user: list(items) for user, items in ranked.items()}
+    lists = {user: list(items) for user, items in ranked.items()}
     assert table["explored"].to_pylist() == [
         item not in ranked[user][:3]
         for user, item in zip(table["user"].to_pylist(), table["item"].to_pylist(), strict=True)
     ]
     best = 0
     for row in table.to_pylist():
-        remaining = left[row["user"]]
+        remaining = lists[row["user"]]
         is_best = remaining[0] == row["item"]
         best += is_best
         assert row["propensity"] == pytest.approx(0.6 * is_best + 0.4 / len(remaining))

@@ -91,12 +91,12 @@ def test_the_center_moves_to_the_retrained_model(
     assert run(["uic", "ingest", *old, "--events", shop]) == 0
     assert run(["uic", "refresh", *new, "--keep-states"]) == 0
     with Center.open(home / "new", store) as center:
-        kept = center.score(write(100), [write(0), write(5)])
+        before = center.score(write(100), [write(0), write(5)])
     assert run(["uic", "refresh", *old, "--events", shop]) == 0
     assert run(["uic", "refresh", *new, "--events", shop]) == 0
     with Center.open(home / "new", store) as center:
         replayed = center.score(write(100), [write(0), write(5)])
-    assert kept.known
-    assert kept.events == replayed.events
-    assert np.isfinite(kept.scores).all()
-    assert (kept.scores != replayed.scores).any()
+    assert before.known
+    assert before.events == replayed.events
+    assert np.isfinite(before.scores).all()
+    assert (before.scores != replayed.scores).any()

@@ -186,9 +186,9 @@ def test_random_scores_are_logged_with_estimated_propensities(
     assert 0.5 / 30 < first <= 1
     assert 0 < second <= 1
     # Each probability of the first place is a mean over eight draws, of which k show the item.
-    left = 30 - len(rm.load(trained).data.interactions.filter(pc.field("user_id") == 5))
-    assert (first - 0.5 / left) / (0.5 / 8) == pytest.approx(
-        round((first - 0.5 / left) / (0.5 / 8)), abs=1e-6
+    num_items = 30 - len(rm.load(trained).data.interactions.filter(pc.field("user_id") == 5))
+    assert (first - 0.5 / num_items) / (0.5 / 8) == pytest.approx(
+        round((first - 0.5 / num_items) / (0.5 / 8)), abs=1e-6
     )
 
 

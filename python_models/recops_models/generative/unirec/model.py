@@ -104,9 +104,9 @@ class EncodedRequests(NamedTuple):
     @classmethod
     def from_tensors(cls, tensors: Sequence[Tensor]) -> EncodedRequests:
         """Return the encoded requests with these :meth:`tensors`."""
-        start, position, state, aggregate, visible, *rest = tensors
-        history = rest.pop() if len(rest) % 2 else None  # Keys and values are an even number.
-        pairs = list(zip(rest[::2], rest[1::2], strict=True))
+        start, position, state, aggregate, visible, *others = tensors
+        history = others.pop() if len(others) % 2 else None  # Keys and values are an even number.
+        pairs = list(zip(others[::2], others[1::2], strict=True))
         return cls(start, position, state, aggregate, visible, pairs, history)
 
 
