@@ -78,8 +78,9 @@ def click_accuracy_by_group(
         ...     candidate=column([2, 2, 3]),
         ...     length=column([1, 1, 5]),
         ... )
-        >>> groups = click_accuracy_by_group(predictions, np.array([0, 0, 9, 1]))
-        >>> groups["item_popularity"]["head"]
+        >>> clicks = np.array([0, 0, 9, 1])
+        >>> popularity = click_accuracy_by_group(predictions, clicks)["item_popularity"]
+        >>> popularity["head"]
         {'examples': 2, 'auc': 1.0, 'gauc': 1.0}
     """
     if clicks is None or evaluation.candidate is None or evaluation.length is None:
