@@ -20,6 +20,9 @@ def test_results_and_gradients_equal_those_of_the_cpu(call: Call) -> None:
     with varying_sums() as sums:
         there, gradients_there = DeviceCall(call, DEVICE).run()
     assert sums == []
+    # The tolerance of the op's tests: this write sharpens weights to powers of up to 84.
+    is_sharp = call.arguments.get("utilization") == "code"
+    tolerance = {"rtol": 2e-4, "atol": 2e-4} if is_sharp else {}
     for actual, expected in zip([*there, *gradients_there], [*results, *gradients], strict=True):
         assert actual.device == DEVICE
-        torch.testing.assert_close(actual.detach().cpu(), expected.detach())
+        torch.testing.assert_close(actual.detach().cpu(), expected.detach(), **tolerance)

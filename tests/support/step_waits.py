@@ -22,7 +22,7 @@ def waits_of_steps(*, with_losses: bool = False) -> Iterator[list[str]]:
     Args:
         with_losses: record also the reads of the loss.
     """
-    run_epoch, record = trainer._run_epoch, list[str]()
+    run_epoch, record = trainer._Training._run_epoch, list[str]()
 
     def recorded(*args: Any) -> None:
         with host_waits() as waits:
@@ -30,5 +30,5 @@ def waits_of_steps(*, with_losses: bool = False) -> Iterator[list[str]]:
         record.extend(wait for wait in waits if with_losses or LOSS_READ not in wait)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(trainer, "_run_epoch", recorded)
+        patch.setattr(trainer._Training, "_run_epoch", recorded)
         yield record

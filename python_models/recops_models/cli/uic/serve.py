@@ -60,10 +60,11 @@ def serve(
     with Center.open(
         model, store, allow_loss=allow_loss, data=dataset_loader(data), device=device
     ) as center:
+        has_states = center.has_states
 
         def ready(url: str) -> None:
             typer.echo(printable(f"serving {center.store.url} at {url}"))
-            if not center.has_states:
+            if not has_states:
                 print_warning(
                     f"{center.store.url} has no states: load the history before the service "
                     "receives events (`recops uic ingest`); earlier events of a user are late "
