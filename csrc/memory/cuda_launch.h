@@ -57,7 +57,7 @@ struct Division {
   }
 };
 
-// ---- Workspaces. Their constructors are here: each source has a type Arena of its own.
+// ---- Workspaces. Their constructors are here: Arena is another type in each source.
 
 struct ForwardWorkspace {
   float* packed;

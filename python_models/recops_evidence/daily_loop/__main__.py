@@ -16,6 +16,7 @@ import pyarrow.compute as pc
 import torch
 
 from recops.files import write_json
+from recops_evidence.daily_loop.arguments import add_setting_arguments, setting_texts
 from recops_evidence.daily_loop.loop import LoopPlan, LoopStep, run_loop
 from recops_evidence.daily_loop.report import as_json, tables
 from recops_evidence.daily_loop.slices import SliceBy
@@ -40,7 +41,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if options.repeats is not None:
         dataset = dataclasses.replace(dataset, repeats=options.repeats)
     by: SliceBy = options.by or ("time" if dataset.time == "seconds" else "order")
-    texts, updates = ({**_pairs(options.set), **more} for more in ({}, _pairs(options.update)))
+    texts, updates = (
+        {**setting_texts(options.set), **more} for more in ({}, setting_texts(options.update))
+    )
     plan = LoopPlan(
         options.model,
         options.slices,
@@ -61,7 +64,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 file=sys.stderr,
                 flush=True,
             )
-        _write(options.out, steps, plan, dataset, texts, _pairs(options.update))
+        _write(options.out, steps, plan, dataset, texts, setting_texts(options.update))
     print((options.out / "loop.md").read_text(), end="")
     return 0
 
@@ -107,20 +110,8 @@ def _parser() -> argparse.ArgumentParser:
         "--by", choices=("time", "order"), help="default: time, if the data has times"
     )
     parser.add_argument("--repeats", choices=("keep", "drop"), help="default: as in the data")
-    parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE")
-    parser.add_argument(
-        "--update",
-        action="append",
-        default=[],
-        metavar="KEY=VALUE",
-        help="settings of a continued training that differ",
-    )
+    add_setting_arguments(parser)
     return parser
-
-
-def _pairs(texts: Sequence[str]) -> dict[str, str]:
-    pairs = (text.partition("=") for text in texts)
-    return {name: value for name, _, value in pairs}
 
 
 if __name__ == "__main__":

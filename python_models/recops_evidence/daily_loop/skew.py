@@ -6,13 +6,14 @@ python -m recops_evidence.daily_loop.skew --data nyc-checkins --model mimn --upd
 from __future__ import annotations
 
 import argparse
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 import torch
 
 from recops.files import write_json
+from recops_evidence.daily_loop.arguments import add_setting_arguments, setting_texts
 from recops_evidence.daily_loop.skew_runs import ARMS, SkewPlan, SkewRun, measure_skew
 from recops_models.data import load
 from recops_models.evaluation.comparison import compare
@@ -25,8 +26,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
     torch.set_num_threads(1)  # CPU seconds of one core.
     dataset = load(options.data)
-    texts = _pairs(options.set)
-    updates = {**texts, **_pairs(options.update)}
+    texts = setting_texts(options.set)
+    updates = {**texts, **setting_texts(options.update)}
     plan = SkewPlan(
         options.model,
         options.slices,
@@ -44,7 +45,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             "model": plan.model,
             "slices": plan.slices,
             "settings": texts,
-            "update": _pairs(options.update),
+            "update": setting_texts(options.update),
             "rows": _as_json(runs),
             "keep_seconds": [round(run.keep_seconds, 3) for run in runs],
             "replay_seconds": [round(run.replay_seconds, 3) for run in runs],
@@ -150,20 +151,8 @@ def _parser() -> argparse.ArgumentParser:
         help="events per user between the refresh and a request, in increasing order; users need "
         "one more than the last in the last slice",
     )
-    parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE")
-    parser.add_argument(
-        "--update",
-        action="append",
-        default=[],
-        metavar="KEY=VALUE",
-        help="settings of the continued training that differ",
-    )
+    add_setting_arguments(parser)
     return parser
-
-
-def _pairs(texts: Sequence[str]) -> Mapping[str, str]:
-    pairs = (text.partition("=") for text in texts)
-    return {name: value for name, _, value in pairs}
 
 
 if __name__ == "__main__":

@@ -319,8 +319,8 @@ def import_data(
     with StageBars() as bars:
         if is_bounded:
             with (
-                new_folder(out) as made,
-                out_folder(made, kind="dataset", source=path) as folder,
+                new_folder(out) as target,
+                out_folder(target, kind="dataset", source=path) as folder,
             ):
                 result = import_folder(
                     path,

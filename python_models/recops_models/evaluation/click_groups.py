@@ -27,7 +27,7 @@ _BATCH = 8192
 def candidate_clicks(fitted: FittedSchema, train: Source) -> Int64Array | None:
     """Return the clicks of each row of the candidate's table ``[R]``; None without a candidate.
 
-    Candidates without a row of their own are together in one row, which counts none. O(N), in one
+    Unknown candidates share one row, which counts none. O(N), in one
     pass over the examples.
 
     Args:

@@ -30,6 +30,6 @@ def procrustes(source: Float32Array, target: Float32Array) -> Float32Array:
     """
     if not len(source):
         return np.eye(source.shape[1], dtype=np.float32)
-    left, _, right = np.linalg.svd(source.astype(np.float64).T @ target.astype(np.float64))
-    rotation: Float32Array = (left @ right).astype(np.float32)
+    u, _, v = np.linalg.svd(source.astype(np.float64).T @ target.astype(np.float64))
+    rotation: Float32Array = (u @ v).astype(np.float32)
     return rotation

@@ -189,10 +189,10 @@ class PairTable(nn.Module):
                 rows_of(pair.fed)[keys % _RADIX],
             )
             before = induction * _RADIX + fed
-            place = torch.searchsorted(old, before).clamp(max=max(len(old) - 1, 0))
-            is_known = old[place] == before if len(old) else torch.zeros_like(before).bool()
+            row = torch.searchsorted(old, before).clamp(max=max(len(old) - 1, 0))
+            is_known = old[row] == before if len(old) else torch.zeros_like(before).bool()
             is_known &= (induction > UNKNOWN) & (fed > UNKNOWN)
-            rows = torch.where(is_known, place + 1, -1)
+            rows = torch.where(is_known, row + 1, -1)
             indices.append(torch.cat([torch.zeros(1, dtype=torch.int64), rows]))
         return indices
 

@@ -41,7 +41,7 @@ def align_knowledge(renewed: Knowledge, earlier: Knowledge) -> AlignedKnowledge:
 
     Two trainings of an extractor find the same structure in different bases. An orthogonal map per
     table, by :func:`~recops_models.item_vectors.procrustes.procrustes`, keeps all inner products of
-    the renewed table. The knowledge of pairs has a rotation of its own, and its net reads rows in
+    the renewed table. The knowledge of pairs has a separate rotation, and its net reads rows in
     the basis in which it was trained.
 
     Args:

@@ -100,7 +100,7 @@ def item_codes(earlier: EarlierTraining, dataset: Dataset, rows: Int64Array) -> 
     paths[~is_new] = known[rows[~is_new]]
     columns = _attribute_tokens(earlier.folder, known, new)
     tokens = torch.cat([*columns, codes[is_new].long()], 1)
-    if tokens.shape[1] < known.shape[1]:  # The last token tells items with one code apart.
+    if tokens.shape[1] < known.shape[1]:  # The last token differs between items with one code.
         size = model.trie.vocab_sizes[-1]
         tokens = torch.cat([tokens, _collision_tokens(known, tokens, size)], 1)
     paths[is_new] = tokens
