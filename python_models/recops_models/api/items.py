@@ -12,12 +12,12 @@ import torch
 from torch import Tensor
 
 from recops_models.data import columns as id_columns
+from recops_models.data.columns import row_of
 from recops_models.data.dataset import Dataset, entity_keys
 from recops_models.data.errors import DataError
 from recops_models.data.frames import Frame, IdsLike, is_frame
 from recops_models.data.from_frames import canonical
 from recops_models.data.histories import Int64Array
-from recops_models.recipes.request_events import row_of
 from recops_models.training.device import array
 
 

@@ -53,6 +53,21 @@ def id_text(column: pa.ChunkedArray) -> pa.ChunkedArray:
     return as_text(column)
 
 
+def row_of(keys: pa.ChunkedArray, asked: pa.ChunkedArray) -> NDArray[np.int64]:
+    """Return the row of each asked id in ``keys``; −1 for an unknown id.
+
+    Args:
+        keys: ids of the source, text or integers.
+        asked: ids of any type; the text ``"7"`` is the id 7.
+    """
+    known = keys.cast(pa.string()).combine_chunks()
+    rows = pc.index_in(id_text(asked), value_set=known)
+    indices: NDArray[np.int64] = (
+        pc.fill_null(rows, -1).to_numpy(zero_copy_only=False).astype(np.int64)
+    )
+    return indices
+
+
 def mostly_integers(text: pa.ChunkedArray) -> bool:
     """Return whether more than half of the non-empty ids are integers, of any sign and size."""
     integers, present = count_integers(text)

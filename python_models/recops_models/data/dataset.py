@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 TimeKind = Literal["seconds", "order", "none"]
 Repeats = Literal["keep", "drop"]
+Entity = Literal["item", "user"]
 
 
 @dataclass(frozen=True)
@@ -229,7 +230,7 @@ class Dataset:
         keys: list[str] | list[int] = entity_keys(self, "user").to_pylist()
         return keys
 
-    def text_keys(self, entity: Literal["item", "user"]) -> pa.ChunkedArray | None:
+    def text_keys(self, entity: Entity) -> pa.ChunkedArray | None:
         """Return the ids in the source if they are text, None if they are integers."""
         table = self.items if entity == "item" else self.users
         return table[f"{entity}_key"] if f"{entity}_key" in table.column_names else None

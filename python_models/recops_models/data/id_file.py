@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -13,11 +12,10 @@ import pyarrow.compute as pc
 from recops.files import read_bounded
 from recops_models.data.checks import RawTable, with_columns
 from recops_models.data.columns import BoolArray, id_text
+from recops_models.data.dataset import Entity
 from recops_models.data.errors import DataError
 from recops_models.data.importers.parquet_files import read_parquet
 from recops_models.data.importers.text_files import read_delimited
-
-Entity = Literal["item", "user"]
 
 
 @dataclass(frozen=True, eq=False)

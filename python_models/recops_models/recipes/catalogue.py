@@ -21,6 +21,7 @@ from recops_models.data.categories import integer_categories, with_categories
 from recops_models.data.dataset import Dataset
 from recops_models.data.digest import dataset_digest
 from recops_models.data.errors import DataError
+from recops_models.data.renumber import renumbered
 from recops_models.recipes.job import Job
 from recops_models.recipes.known_ids import KNOWN_ITEMS, KnownIds
 from recops_models.recipes.numbering import ATTRIBUTE, Numbering, check_numbering
@@ -66,7 +67,7 @@ def open_catalogue(
             data = _with_categories(data, before)
         categories = {name: integer_categories(getattr(data, name)) for name in _DESCRIBED}
         if known is not None:
-            data = known.numbered(data)
+            data = renumbered(data, known.items, known.users)
         numbering = Numbering.of(job, data)
         if before:
             check_numbering(data.name, before, numbering, by_name=not recorded)
@@ -127,7 +128,7 @@ def checked_data(folder: Path, job: Job, data: Data) -> Data:
     if recorded:
         data = _with_categories(data, recorded)
     if known is not None:
-        data = known.numbered(data)
+        data = renumbered(data, known.items, known.users)
     check_catalogue(folder, job, data)
     return data
 

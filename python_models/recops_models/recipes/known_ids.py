@@ -8,19 +8,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 import pyarrow as pa
 
-from recops_models.data.dataset import Dataset, entity_keys
-from recops_models.data.errors import DataError
+from recops_models.data.columns import row_of
+from recops_models.data.dataset import Dataset, Entity, entity_keys
 from recops_models.data.histories import Int64Array
-from recops_models.data.renumber import renumbered
 from recops_models.data.storage import read_table, write_table
-from recops_models.recipes.request_events import row_of
-
-Entity = Literal["item", "user"]
 
 KNOWN_ITEMS, KNOWN_USERS = "known_items.parquet", "known_users.parquet"
 
@@ -60,38 +55,6 @@ class KnownIds:
         if known is None:
             return np.full(len(keys), -1, dtype=np.int64)
         return row_of(known["key"], keys)
-
-    def numbered(self, dataset: Dataset) -> Dataset:
-        """Return ``dataset`` with text ids numbered as in training; new ids follow.
-
-        Integer ids are their own numbers and stay.
-
-        Raises:
-            DataError: ids are text in one of both and integers in the other, or no item is known.
-        """
-        has_known: dict[Entity, bool] = {}
-        for entity in _FILES:
-            known, keys = self._of_entity(entity), entity_keys(dataset, entity)
-            if known is None:
-                continue
-            was_text, is_text = (not pa.types.is_integer(ids.type) for ids in (known["key"], keys))
-            if was_text != is_text:
-                now, before = ("integers", "text") if was_text else ("text", "integers")
-                raise DataError(
-                    f"{dataset.name}: {entity} ids are {now}, but were {before} in training"
-                )
-            rows = row_of(known["key"], keys)
-            has_known[entity] = bool((rows >= 0).any())
-            if is_text:
-                ids = known["id"].to_numpy()
-                numbers = np.where(rows < 0, -1, ids[rows] if len(ids) else rows)
-                dataset = renumbered(dataset, entity, numbers, int(ids.max(initial=-1)) + 1)
-        if len(self.items) and not has_known["item"]:
-            raise DataError(
-                f"{dataset.name} has none of the {len(self.items):,} items that the model was "
-                f"trained on, such as {self.items['key'][0]}: train again"
-            )
-        return dataset
 
     def save(self, folder: Path) -> None:
         """Write the files into a training's folder."""

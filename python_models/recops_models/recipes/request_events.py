@@ -98,14 +98,14 @@ class RequestEvents:
             if name not in histories.column_names:
                 available = ", ".join(histories.column_names) or "none"
                 raise DataError(f"histories: no column {name!r} (columns: {available})")
-        item = row_of(entity_keys(dataset, "item"), histories["item_id"])
+        item = columns.row_of(entity_keys(dataset, "item"), histories["item_id"])
         events = _events(dataset, histories.filter(pa.array(item >= 0)), positive)
         events["item_id"] = dataset.item_vocabulary.ids[item[item >= 0]]
         asked = columns.id_text(histories["user_id"])
         keys = pc.unique(asked)
         if pc.any(pc.equal(keys, "")).as_py():
             raise DataError("histories: user_id is missing in a row")
-        known = row_of(entity_keys(dataset, "user"), pa.chunked_array([keys]))
+        known = columns.row_of(entity_keys(dataset, "user"), pa.chunked_array([keys]))
         ids = _user_ids(dataset, keys, known)
         row = pc.index_in(asked, value_set=keys).to_numpy()
         events["user_id"] = ids[row[item >= 0]]
@@ -127,19 +127,6 @@ class RequestEvents:
             pa.chunked_array([as_asked]),
             int((item < 0).sum()),
         )
-
-
-def row_of(keys: pa.ChunkedArray, asked: pa.ChunkedArray) -> Int64Array:
-    """Return the row of each asked id in ``keys``; −1 for an unknown id.
-
-    Args:
-        keys: ids of the source, text or integers.
-        asked: ids of any type; the text ``"7"`` is the id 7.
-    """
-    known = keys.cast(pa.string()).combine_chunks()
-    rows = pc.index_in(columns.id_text(asked), value_set=known)
-    indices: Int64Array = pc.fill_null(rows, -1).to_numpy(zero_copy_only=False).astype(np.int64)
-    return indices
 
 
 def _events(

@@ -11,6 +11,7 @@ from torch import nn
 
 from recops_models.data.dataset import Dataset
 from recops_models.data.errors import DataError
+from recops_models.data.renumber import renumbered
 from recops_models.data.sets import load, locate
 from recops_models.data.storage import load_dataset
 from recops_models.recipes.catalogue import checked_data, with_repeats_of_job
@@ -62,7 +63,9 @@ def open_data(job: Job, model: nn.Module | None = None, folder: Path | None = No
         if folder is None:
             raise DataError(f"{job.model}: its data is in the folder of its training")
         own, known = load_dataset(own_data(folder)), KnownIds.load(folder)
-        return with_repeats_of_job(own if known is None else known.numbered(own), job)
+        return with_repeats_of_job(
+            own if known is None else renumbered(own, known.items, known.users), job
+        )
     if job.data_kind == "click":
         from recops_models.click.model import ClickScorer
         from recops_models.examples.open_click import open_events

@@ -13,6 +13,7 @@ import recops_models as rm
 from jobs import job_of
 from recops_models.cli import run
 from recops_models.data import load
+from recops_models.data.renumber import renumbered
 from recops_models.generative.unirec import UniRec
 from recops_models.recipes.known_ids import KnownIds
 from recops_models.recipes.run import run_job
@@ -135,11 +136,11 @@ def test_numbers_of_ids_that_start_anywhere_are_kept() -> None:
         items.rename_columns(["id", "key"]).select(["key", "id"]),
         users.rename_columns(["id", "key"]).select(["key", "id"]),
     )
-    assert old.numbered(first).items["item_id"].to_pylist() == [4, 9]
+    assert renumbered(first, old.items, old.users).items["item_id"].to_pylist() == [4, 9]
     grown = rm.Dataset.from_frames(
         {"user_id": ["t", "u", "u"], "item_id": ["a", "b", "c"], "timestamp": [0, 1, 2]}
     )
-    numbered = old.numbered(grown)
+    numbered = renumbered(grown, old.items, old.users)
     assert numbered.item_keys == ["b", "c", "a"]
     assert numbered.items["item_id"].to_pylist() == [4, 9, 10]
     assert numbered.interactions["item_id"].to_pylist() == [10, 4, 9]
