@@ -18,6 +18,7 @@ import argparse
 import json
 import os
 import re
+import resource
 import subprocess
 import sys
 import time
@@ -97,7 +98,7 @@ def write_rows(path: Path, rows: int, make: Callable[[int, int], pa.Table]) -> N
 
 
 def measured(command: list[str], until: str | None = None) -> dict[str, object]:
-    """Run a command; return its seconds and its peak memory in MB.
+    """Run a command; return its seconds, seconds of processor time and peak memory in MB.
 
     Args:
         command: the command line.
@@ -106,7 +107,7 @@ def measured(command: list[str], until: str | None = None) -> dict[str, object]:
     Raises:
         RuntimeError: the command failed.
     """
-    started = time.perf_counter()
+    started, used = time.perf_counter(), _processor_seconds()
     peak, seconds = 0, 0.0
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT) as process:
         assert process.stdout is not None
@@ -125,7 +126,18 @@ def measured(command: list[str], until: str | None = None) -> dict[str, object]:
     seconds = seconds or time.perf_counter() - started
     if process.returncode and until is None:
         raise RuntimeError(f"{' '.join(command)}: {output}")
-    return {"seconds": round(seconds, 1), "peak_mb": round(peak / 1024), "output": output[-300:]}
+    return {
+        "seconds": round(seconds, 1),
+        "processor_seconds": round(_processor_seconds() - used, 1),
+        "peak_mb": round(peak / 1024),
+        "output": output[-300:],
+    }
+
+
+def _processor_seconds() -> float:
+    """Return the processor time of all commands that have ended."""
+    usage = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return usage.ru_utime + usage.ru_stime
 
 
 def _peak_kilobytes(process: int) -> int:

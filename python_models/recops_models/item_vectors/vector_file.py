@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from recops_models.data.errors import DataError
 from recops_models.data.parquet_file import open_parquet, read_pieces
+from recops_models.data.prefetch import ordered_map
 
 ROWS = 1 << 14
 
@@ -83,13 +84,15 @@ class VectorFile:
     def vectors(
         self, rows: int = ROWS, row_groups: Sequence[int] | None = None
     ) -> Iterator[NDArray[np.float32]]:
-        """Yield blocks ``[≤ rows, D]`` of row groups, in the given order; of all by default.
+        """Return blocks ``[≤ rows, D]`` of row groups, in the given order; of all by default.
+
+        Threads read and check the next two blocks in advance.
 
         Raises:
             DataError: a vector is missing, not finite or of another width, or the file is damaged.
         """
-        for piece in self._read(rows, row_groups, [self._column]):
-            yield self._matrix(piece[self._column])
+        pieces = self._read(rows, row_groups, [self._column])
+        return ordered_map(self._matrix, pieces, workers=1)
 
     def _width_of_first(self) -> int:
         first = next(self._read(1, None, [self._column]))[self._column]
@@ -98,7 +101,8 @@ class VectorFile:
             raise DataError(f"{self.path}: lists must hold numbers, but the first has none")
         return int(width)
 
-    def _matrix(self, column: pa.Array) -> NDArray[np.float32]:
+    def _matrix(self, piece: pa.RecordBatch) -> NDArray[np.float32]:
+        column = piece[self._column]
         widths = pa.compute.list_value_length(column).to_numpy(zero_copy_only=False)
         if column.null_count or (widths != self.dim).any():
             raise DataError(

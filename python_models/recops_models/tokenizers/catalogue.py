@@ -68,15 +68,15 @@ class Catalogue:
             device=device,
         )
 
-    def sids(self, tokenizer: Tokenizer) -> Sids:
-        """Return the codes of all items."""
-        codes = tokenizer.encode(self._vectors(), weights=self.weights)
-        return Sids(self.items.item_ids, codes.numpy(), self.keys)
+    def evaluate(self, tokenizer: Tokenizer) -> tuple[Sids, SidMetrics]:
+        """Return the codes of all items, and their metrics.
 
-    def metrics(self, tokenizer: Tokenizer) -> SidMetrics:
-        """See :func:`~recops_models.tokenizers.metrics.sid_metrics`."""
-        codes = torch.from_numpy(self.sids(tokenizer).codes)
-        return sid_metrics(tokenizer, self._vectors(), codes)
+        See :func:`~recops_models.tokenizers.metrics.sid_metrics`.
+        """
+        vectors = self._vectors()
+        codes = tokenizer.encode(vectors, weights=self.weights)
+        sids = Sids(self.items.item_ids, codes.numpy(), self.keys)
+        return sids, sid_metrics(tokenizer, vectors, codes)
 
     def _vectors(self) -> Tensor:
         return torch.from_numpy(self.items.vectors)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Protocol, TypedDict
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from recops_models.tokenizers.usage import CodeUsage, usage
@@ -66,7 +68,7 @@ def code_metrics(
     codes: Tensor, vocab_sizes: Sequence[int], error_shares: Sequence[float]
 ) -> SidMetrics:
     """Return the result of :func:`sid_metrics` from the ``error_share`` up to each level."""
-    _, counts = np.unique(codes.numpy(), axis=0, return_counts=True)
+    counts = _items_per_sid(codes.numpy(), vocab_sizes)
     return {
         "items": len(codes),
         "unique_sids": len(counts),
@@ -77,6 +79,20 @@ def code_metrics(
             for level, (size, share) in enumerate(zip(vocab_sizes, error_shares, strict=True))
         ],
     }
+
+
+def _items_per_sid(codes: NDArray[np.int32], vocab_sizes: Sequence[int]) -> NDArray[np.int64]:
+    """Return the number of items of each SID."""
+    if math.prod(vocab_sizes) > np.iinfo(np.int64).max:
+        return np.unique(codes, axis=0, return_counts=True)[1]
+    # Sorting one integer per SID is many times faster than sorting rows.
+    keys = np.zeros(len(codes), dtype=np.int64)
+    for level, size in enumerate(vocab_sizes):
+        keys *= size
+        keys += codes[:, level]
+    keys.sort()
+    is_first = np.append(True, keys[1:] != keys[:-1])[: len(keys)]
+    return np.diff(np.flatnonzero(is_first), append=len(keys))
 
 
 def upto(codes: Tensor, level: int) -> Tensor:

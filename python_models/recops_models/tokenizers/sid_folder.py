@@ -29,12 +29,11 @@ _DIGEST = "_sha256"
 class Tokenized(Protocol):
     """Catalogue, in memory or streamed, on which a fitted tokenizer is evaluated."""
 
-    def sids(self, tokenizer: Tokenizer) -> Sids:
-        """Return the codes of all items."""
-        ...
+    def evaluate(self, tokenizer: Tokenizer) -> tuple[Sids, SidMetrics]:
+        """Return the codes of all items, and their metrics.
 
-    def metrics(self, tokenizer: Tokenizer) -> SidMetrics:
-        """Return the metrics; see :func:`~recops_models.tokenizers.metrics.sid_metrics`."""
+        See :func:`~recops_models.tokenizers.metrics.sid_metrics`.
+        """
         ...
 
 
@@ -127,8 +126,8 @@ def finish(
     seconds: float,
 ) -> SidMetrics:
     """Write semantic IDs, tokenizer and metrics, and return the metrics."""
-    metrics = catalogue.metrics(tokenizer)
-    save_sids(folder / SIDS, catalogue.sids(tokenizer))
+    sids, metrics = catalogue.evaluate(tokenizer)
+    save_sids(folder / SIDS, sids)
     tokenizer.save(folder / TOKENIZER)
     for name in PARTIAL:
         (folder / name).unlink(missing_ok=True)

@@ -7,7 +7,6 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from torch import Tensor
 
 from recops_models.callbacks import Callbacks
 from recops_models.item_vectors.vector_file import ROWS, VectorFile
@@ -65,18 +64,16 @@ class StreamedCatalogue:
             device=device,
         )
 
-    def sids(self, tokenizer: Tokenizer) -> Sids:
-        """Return the codes of all items, by ascending id."""
-        ids = self.file.item_ids()
-        order = np.argsort(ids)
-        return Sids(ids[order], self._codes(tokenizer).numpy()[order])
+    def evaluate(self, tokenizer: Tokenizer) -> tuple[Sids, SidMetrics]:
+        """Return the codes of all items, by ascending id, and their metrics; reads the file once.
 
-    def metrics(self, tokenizer: Tokenizer) -> SidMetrics:
-        """Return :func:`~recops_models.tokenizers.metrics.sid_metrics`, up to rounding."""
+        The metrics equal :func:`~recops_models.tokenizers.metrics.sid_metrics` up to rounding.
+        """
         levels = len(tokenizer.vocab_sizes)
         total, squares, errors = np.zeros(self.file.dim), 0.0, np.zeros(levels)
-        codes = self._codes(tokenizer)
+        codes = torch.empty(len(self), levels, dtype=torch.int32)
         for rows, vectors in zip(codes.split(ROWS), self.file.vectors(), strict=True):
+            rows.copy_(tokenizer.encode(torch.from_numpy(vectors)))
             exact = vectors.astype(np.float64)
             total += exact.sum(axis=0)
             squares += float((exact**2).sum())
@@ -84,7 +81,7 @@ class StreamedCatalogue:
             errors += [((exact - each.numpy()) ** 2).sum() for each in decoded]
         spread = squares - float((total**2).sum()) / len(self)
         shares = (errors / spread).tolist() if spread > 0 else [0.0] * levels
-        return code_metrics(codes, tokenizer.vocab_sizes, shares)
-
-    def _codes(self, tokenizer: Tokenizer) -> Tensor:
-        return torch.cat([tokenizer.encode(torch.from_numpy(v)) for v in self.file.vectors()])
+        metrics = code_metrics(codes, tokenizer.vocab_sizes, shares)
+        ids = self.file.item_ids()
+        order = np.argsort(ids)
+        return Sids(ids[order], codes.numpy()[order]), metrics

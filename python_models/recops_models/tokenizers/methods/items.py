@@ -12,7 +12,6 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from recops_models.data.prefetch import ordered_map
 from recops_models.item_vectors.vector_file import VectorFile
 from recops_models.tokenizers.clustering.points import Points, TensorPoints
 from recops_models.tokenizers.clustering.streamed_points import StreamedPoints
@@ -137,8 +136,7 @@ class StreamedItemTask(ItemTask):
         rows = max(size, _BUFFER_BYTES // (4 * self.file.dim))
         while True:
             order = rng.permutation(self.file.num_row_groups).tolist()
-            blocks = ordered_map(_identity, self.file.vectors(row_groups=order), workers=1, ahead=2)
-            for buffer in _buffers(blocks, rows):
+            for buffer in _buffers(self.file.vectors(row_groups=order), rows):
                 vectors = np.concatenate([remainder, buffer])
                 vectors = vectors[rng.permutation(len(vectors))]
                 full = len(vectors) // size * size
@@ -146,10 +144,6 @@ class StreamedItemTask(ItemTask):
                     x = self.to_scale(torch.from_numpy(vectors[start : start + size]))
                     yield ItemBatch(x, none, x[:0])
                 remainder = vectors[full:]
-
-
-def _identity(block: NDArray[np.float32]) -> NDArray[np.float32]:
-    return block
 
 
 def _buffers(blocks: Iterator[NDArray[np.float32]], rows: int) -> Iterator[NDArray[np.float32]]:
