@@ -196,6 +196,8 @@ class Model:
         log: str | Path | None = None,
         log_time: float | None = None,
         label: str | Mapping[str, float] | None = None,
+        context: Frame | None = None,
+        offers: Frame | None = None,
     ) -> Frame:
         """Return the ``k`` best items of each user.
 
@@ -226,6 +228,12 @@ class Model:
             label: label of a click model with several heads by whose probability items are ranked,
                 such as ``"purchase"``; or label → weight of a product of probabilities,
                 ``{"click": 1, "purchase": 0.5}``. None: the click.
+            context: event columns at the moment of the request that a click model reads, such as
+                ``{"device": "app"}``; or a frame with ``user_id`` and a row per user. None, and for
+                other users: the values of the user's last event. A missing value is an unknown one.
+            offers: frame of ``item_id``, and optionally ``user_id``, with event columns that differ
+                between items, such as today's ``price``. None, and for other items: the values of
+                the item's last event.
 
         Returns:
             Frame with ``user_id``, ``rank`` i64 from 1, ``item_id`` and ``score`` f32. The score of
@@ -236,7 +244,8 @@ class Model:
             the best one.
 
         Raises:
-            DataError: a column is missing, an id is unknown or unreadable, or a condition is unfit.
+            DataError: a column is missing, an id is unknown or unreadable, a condition is unfit, or
+                the model does not read a column of ``context`` or ``offers``.
             OSError: the log cannot be written; it then has no impression of this call.
             ValueError: ``k`` is below 1, a user has no events, an exploration is invalid or does
                 not fit the model, ``log`` has no propensities to write, or the model predicts no
@@ -259,6 +268,8 @@ class Model:
             log=log,
             log_time=log_time,
             label=label,
+            context=context,
+            offers=offers,
         )
 
     def score(
@@ -272,7 +283,9 @@ class Model:
 
         Args:
             frame: pairs of ``user_id`` and ``item_id``; or, for a click model, rows with the
-                features and histories of its schema.
+                features and histories of its schema. Pairs may also have the event columns that a
+                click model reads at a request, such as ``device`` and ``price``. Without these
+                columns, each is the value of the user's or of the item's last event.
             histories: see :meth:`recommend`.
             label: see :meth:`recommend`.
 

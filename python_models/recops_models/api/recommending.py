@@ -14,6 +14,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from recops_models.api.context import in_context
 from recops_models.api.feature_rows import has_features, score_rows
 from recops_models.api.filters import intersection, items_where
 from recops_models.api.items import Reader, grouped
@@ -29,6 +30,7 @@ from recops_models.recipes.answers_of import answers_of
 from recops_models.recipes.impression_log import ImpressionLog
 from recops_models.recipes.job import Job
 from recops_models.recipes.ranking_table import ranking_table
+from recops_models.recipes.request_context import columns_of_pairs
 from recops_models.recipes.request_events import RequestEvents
 from recops_models.recipes.similar_items import similar_items
 from recops_models.training.example_config import ExampleConfig
@@ -83,6 +85,8 @@ def recommend(
     log: str | Path | None,
     log_time: float | None,
     label: str | Mapping[str, float] | None = None,
+    context: Frame | None = None,
+    offers: Frame | None = None,
 ) -> Frame:
     """Return recommendations; see :meth:`recops_models.api.model.Model.recommend`."""
     if k < 1:
@@ -93,6 +97,7 @@ def recommend(
         raise ValueError("recommend: log_time requires log")
     reader = Reader("recommend", model.data)
     answers, events = _requests(model, reader, users, histories, candidates, _weights(label))
+    events = in_context(reader, answers, events, context, offers, model=model.job.model)
     explorer = None if explore is None else _explorer(answers, explore, seed)
     record = None
     if log is not None:
@@ -144,8 +149,11 @@ def score(
     user, _ = reader.pairs(table, events.keys)
     item = torch.from_numpy(reader.rows(table["item_id"], "frame", "item"))
     groups = grouped(user, item, len(events.keys))
-    scores = answers.scores(events, groups)
     order = np.argsort(user, kind="stable")
+    columns = columns_of_pairs(table, events.dataset, answers.request_columns(events.dataset))
+    if columns is not None:
+        columns = columns.take(pa.array(order))
+    scores = answers.scores(events, groups, columns)
     result = np.empty(table.num_rows, dtype=np.float32)
     result[order] = torch.cat(scores).numpy()
     return result

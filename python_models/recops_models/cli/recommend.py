@@ -16,6 +16,7 @@ from recops_models.cli.application import (
     open_trained,
 )
 from recops_models.cli.label_weights import label_weights
+from recops_models.cli.request_context import RequestContext
 from recops_models.cli.request_filters import RequestFilters
 from recops_models.printable import printable
 
@@ -107,6 +108,25 @@ def recommend(
             show_default=False,
         ),
     ] = None,
+    context: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Value of an event column at the moment of the request, such as `device=app`; "
+            "may be repeated. Or a file with `user_id` and such columns. Default: the values of "
+            "the user's last event. Click models only.",
+            metavar="COLUMN=VALUE|FILE",
+            show_default=False,
+        ),
+    ] = None,
+    offers: Annotated[
+        Path | None,
+        typer.Option(
+            help="File with `item_id`, and event columns that differ between items, such as "
+            "today's `price`; and `user_id` for values per user. Default: the values of the "
+            "item's last event. Click models only.",
+            show_default=False,
+        ),
+    ] = None,
     explore: Annotated[
         str | None,
         typer.Option(
@@ -172,6 +192,9 @@ def recommend(
     The data set may have other events, users and items than in training; they are matched by id. A
     note says how new ones are served: users by their events, items by their content or as unknown.
 
+    A click model that reads event columns, such as a device or a price, serves the moment of
+    `--context` and `--offers`.
+
     An item must pass all filters. `--where` reads `and`, `or`, `not`, parentheses, `=`, `!=`, `<`,
     `<=`, `>`, `>=`, `in ('a', 'b')`, `is null`, and `'a' in tags` for columns of lists. Text is in
     single quotes; names with spaces are in double quotes.
@@ -184,6 +207,7 @@ def recommend(
     exploration = _exploration(explore, plain)
     timestamp = _log_time(log, log_time)
     filters = RequestFilters(allowed, banned, candidates, where)
+    moment = RequestContext.of(context, offers)
     job, model, dataset = open_trained(folder, device=device, data=data)
 
     from recops_models.data.dataset import Dataset
@@ -214,7 +238,7 @@ def recommend(
     else:
         assert user is not None
         asked = ready.dataset.user_vocabulary.index([ready.dataset.user_id(user)])
-    events = ready.requests(asked)
+    events = moment.applied(ready.requests(asked), ready.answers, model=job.model)
     items = filters.items(events, ready.catalogue) if filters else None
     if out is not None:
         _write(ready, events, k, out, items, record)

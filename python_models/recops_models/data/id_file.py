@@ -94,6 +94,17 @@ def read_id_table(path: Path, entity: Entity, *, other: Entity) -> pa.Table:
     return pa.table(ids)
 
 
+def read_id_rows(path: Path) -> pa.Table:
+    """Return all columns of a ``.csv``, ``.tsv`` or ``.parquet`` file; ids of text files are text.
+
+    Raises:
+        DataError: the file has another ending, or cannot be read.
+    """
+    if not _is_table(path):
+        raise DataError(f"{path}: must end in .csv, .tsv or .parquet")
+    return _read_raw(path, ("item_id", "user_id")).table
+
+
 def _is_table(path: Path) -> bool:
     return path.suffix in (".csv", ".tsv", ".parquet")
 

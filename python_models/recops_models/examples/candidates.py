@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence as Sequences
+
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -15,6 +17,7 @@ from recops_models.examples.event_values import EventValues
 from recops_models.examples.features import FittedSchema, Sequence
 from recops_models.examples.feedback import LIKED, Feedback, classes_of, feedback_of
 from recops_models.examples.running_rates import RATES, RunningRates
+from recops_models.examples.stated_values import StatedFeatures, StatedValues
 
 
 class Candidates:
@@ -25,6 +28,8 @@ class Candidates:
         fitted: fitted schema of :func:`~recops_models.examples.click_schema.click_schema`.
         feedback: as in :func:`~recops_models.examples.click.click_data`.
         positive: lowest rating that counts as liked.
+        stated: values of event columns at the moment of the requests; None are those of the last
+            events.
 
     Complexity:
         O(N + E log E) once; then O(N) per user, or O(N log E) with running rates.
@@ -37,6 +42,7 @@ class Candidates:
         *,
         feedback: Feedback | None = None,
         positive: float = 4.0,
+        stated: Sequences[StatedValues] = (),
     ) -> None:
         events = dataset.interactions
         self._dataset, self._fitted = dataset, fitted
@@ -51,6 +57,7 @@ class Candidates:
         self._bounds = np.searchsorted(user[self._rows], np.arange(dataset.users.num_rows + 1))
         self._names = [feature.name for feature in fitted.schema.features]
         self._event_values = EventValues.of_dataset(dataset, fitted)
+        self._stated = [StatedFeatures(each, fitted, dataset.items.num_rows) for each in stated]
         self._rates = None
         if RATES[0] in self._names:
             self._rates = RunningRates(user, self._item, self._class == LIKED)
@@ -85,6 +92,8 @@ class Candidates:
         users, end = np.full(num_items, user), np.full(num_items, len(self._item))
         for name, values in self._event_values.request(users, shown_items, end).items():
             features[name] = torch.from_numpy(values.astype(np.int64))
+        for stated in self._stated:
+            stated.replace(features, user, shown_items)
         if self._rates is not None:
             rates = self._rates.features(users, shown_items, end)
             for name, values in rates.items():

@@ -13,6 +13,10 @@ from torch import Tensor
 from recops_models.generative.ranker import Ranking, concatenate
 
 if TYPE_CHECKING:
+    import pyarrow as pa
+
+    from recops_models.data.dataset import Dataset
+    from recops_models.data.event_columns import EventColumn
     from recops_models.recipes.request_events import RequestEvents
 
 
@@ -64,12 +68,20 @@ class Answers(ABC):
         """Return the ``k`` best items of each request, ``[U, k]``; see :meth:`batches`."""
         return concatenate(list(self.batches(events, items, k)), k)
 
-    def scores(self, events: RequestEvents, items: Sequence[Tensor]) -> list[Tensor]:
+    def request_columns(self, dataset: Dataset) -> tuple[EventColumn, ...]:
+        """Return the event columns of a data set that the model reads at a request."""
+        return ()
+
+    def scores(
+        self, events: RequestEvents, items: Sequence[Tensor], columns: pa.Table | None = None
+    ) -> list[Tensor]:
         """Return the scores f32 of chosen items of each request, on the scale of :meth:`rank`.
 
         Args:
             events: the requests.
             items: ``[n_u]`` i64 for each of U requests, indices of items.
+            columns: ``[Σ n_u]``, columns of :meth:`request_columns` at the moment of each item;
+                None: those of the requests.
         """
         nothing = torch.empty(0, dtype=torch.int64)
         most = max((len(chosen.unique()) for chosen in items), default=0)

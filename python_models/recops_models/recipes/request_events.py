@@ -19,6 +19,7 @@ from recops_models.data.errors import DataError
 from recops_models.data.histories import Histories, Int64Array
 from recops_models.data.times import parse_times
 from recops_models.examples.feedback import FEEDBACK_COLUMNS
+from recops_models.examples.stated_values import StatedValues
 
 _LIKED = {"label": 1.0, "feedback": 2.0}
 """Value of an event without feedback; without a rating it has the highest one of the data."""
@@ -37,6 +38,8 @@ class RequestEvents:
         known: ``[U]`` i64, index of each user in the data of the training; −1: a new user.
         keys: ``[U]``, ids of the users as in the request.
         unknown_items: number of events that were left out because their item is unknown.
+        stated: values of event columns at the moment of the requests. Without them, a request has
+            the values of the user's last event, and an item those of its last event.
     """
 
     dataset: Dataset
@@ -44,6 +47,7 @@ class RequestEvents:
     known: Int64Array
     keys: pa.ChunkedArray
     unknown_items: int = 0
+    stated: tuple[StatedValues, ...] = ()
 
     @cached_property
     def histories(self) -> Histories:
@@ -142,7 +146,7 @@ def _events(
         if name == "timestamp":
             read[name] = _times(dataset, histories)
         elif name in histories.column_names:
-            read[name] = _cast(histories[name], field)
+            read[name] = cast_column("histories", histories[name], field)
         else:
             read[name] = (
                 pa.array(np.full(count, 0)).cast(field.type)
@@ -162,12 +166,22 @@ def _times(dataset: Dataset, histories: pa.Table) -> Int64Array:
     return times
 
 
-def _cast(column: pa.ChunkedArray, field: pa.Field) -> pa.ChunkedArray:
+def cast_column(argument: str, column: pa.ChunkedArray, field: pa.Field) -> pa.ChunkedArray:
+    """Return a column of a request with the type of the data's column.
+
+    Args:
+        argument: name of the argument, for errors.
+        column: the column.
+        field: name and type of the data's column.
+
+    Raises:
+        DataError: the column cannot be read as that type.
+    """
     try:
         return column.cast(field.type)
     except pa.ArrowException as error:
         raise DataError(
-            f"histories: column {field.name!r} must hold {field.type}, got {column.type}"
+            f"{argument}: column {field.name!r} must hold {field.type}, got {column.type}"
         ) from error
 
 
