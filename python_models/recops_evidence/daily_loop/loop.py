@@ -7,10 +7,12 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from recops.files import read_json
 from recops_evidence.daily_loop.measure import SliceResult, measure
 from recops_evidence.daily_loop.slices import SliceBy, data_until, slice_of_events
 from recops_models.api.training import train
 from recops_models.data.dataset import Dataset
+from recops_models.recipes.stage import CURVES
 
 ARMS = ("full", "continued", "stale")
 
@@ -43,6 +45,7 @@ class LoopStep:
         seed: seed of the trainings.
         day: the slice that is predicted; the model knows the slices before it.
         cpu_seconds: CPU time of the update before this slice.
+        epochs: epochs of that update until its training stopped.
         result: quality on the slice.
     """
 
@@ -50,6 +53,7 @@ class LoopStep:
     seed: int
     day: int
     cpu_seconds: float
+    epochs: int
     result: SliceResult
 
 
@@ -70,7 +74,7 @@ def run_loop(dataset: Dataset, plan: LoopPlan, folder: Path, *, seed: int) -> It
     latest: dict[str, Path] = {}
     for day in range(1, plan.slices):
         known = data_until(dataset, slices, day - 1)
-        seconds = dict.fromkeys(ARMS, 0.0)
+        seconds, epochs = dict.fromkeys(ARMS, 0.0), dict.fromkeys(ARMS, 0)
         for arm in ARMS[:2] if day > 1 else ARMS[:1]:
             out = folder / f"{arm}-{day}-{seed}"
             started = time.process_time()
@@ -87,12 +91,13 @@ def run_loop(dataset: Dataset, plan: LoopPlan, folder: Path, *, seed: int) -> It
                     start=latest[arm],
                 )
             seconds[arm] = time.process_time() - started
+            epochs[arm] = len(read_json(out / CURVES, kind="curves")["rows"])
             latest[arm] = out
         if day == 1:
             latest = dict.fromkeys(ARMS, latest["full"])
-            seconds = dict.fromkeys(ARMS, seconds["full"])
+            seconds, epochs = (dict.fromkeys(ARMS, cost["full"]) for cost in (seconds, epochs))
         shown = data_until(dataset, slices, day)
         of_shown = slices[slices <= day]
         for arm in ARMS:
             result = measure(latest[arm], shown, of_shown, day)
-            yield LoopStep(arm, seed, day, seconds[arm], result)
+            yield LoopStep(arm, seed, day, seconds[arm], epochs[arm], result)

@@ -23,14 +23,17 @@ def tables(steps: Sequence[LoopStep], metrics: Sequence[str]) -> str:
     """
     days = sorted({step.day for step in steps})
     lines = [
-        f"| arm | {' | '.join(metrics)} | CPU seconds of an update |",
-        f"| --- |{' --- |' * (len(metrics) + 1)}",
+        f"| arm | {' | '.join(metrics)} | CPU seconds of an update | epochs of an update |",
+        f"| --- |{' --- |' * (len(metrics) + 2)}",
     ]
     for arm in ARMS:
         mine = [step for step in steps if step.arm == arm and step.day >= FIRST_UPDATE]
         cells = [f"{np.mean([step.result.metrics[name] for step in mine]):.4f}" for name in metrics]
-        cost = 0.0 if arm == "stale" else float(np.mean([step.cpu_seconds for step in mine]))
-        lines.append(f"| {arm} | {' | '.join(cells)} | {cost:,.1f} |")
+        cost, epochs = (
+            0.0 if arm == "stale" else float(np.mean(values))
+            for values in ([s.cpu_seconds for s in mine], [s.epochs for s in mine])
+        )
+        lines.append(f"| {arm} | {' | '.join(cells)} | {cost:,.1f} | {epochs:.1f} |")
     lines += ["", *_differences(steps), ""]
     lines.append("| slice | new items | new users |" + "".join(f" {arm} |" for arm in ARMS))
     lines.append("| --- | --- | --- |" + " --- |" * len(ARMS))
@@ -96,6 +99,7 @@ def as_json(steps: Sequence[LoopStep]) -> list[dict[str, object]]:
             "seed": step.seed,
             "slice": step.day + 1,
             "cpu_seconds": round(step.cpu_seconds, 2),
+            "epochs": step.epochs,
             "new_items": round(step.result.new_items, 4),
             "new_users": round(step.result.new_users, 4),
             "metrics": {name: round(value, 5) for name, value in step.result.metrics.items()},

@@ -95,7 +95,7 @@ def test_the_context_holds_for_all_users_or_for_each(trained: rm.Model) -> None:
 
 def test_offers_hold_for_all_users_or_for_each(trained: rm.Model) -> None:
     users, plain = ["u0", "u1"], scores_of(trained, ["u0", "u1"])
-    offers = {"item_id": ["i1", "new"], "price": [1e9, 1.0]}
+    offers: dict[str, list[Any]] = {"item_id": ["i1", "new"], "price": [1e9, 1.0]}
     shown = scores_of(trained, users, offers=offers)
     assert {item for (_, item), score in shown.items() if score != plain[_, item]} == {"i1"}
     own = scores_of(trained, users, offers=offers | {"user_id": ["u1", "u1"]})
@@ -104,7 +104,10 @@ def test_offers_hold_for_all_users_or_for_each(trained: rm.Model) -> None:
 
 def test_pairs_are_scored_in_their_own_context(trained: rm.Model) -> None:
     pairs = {"user_id": ["u0", "u1", "u0", "u0"], "item_id": ["i1", "i1", "i1", "i3"]}
-    moment = {"device": ["app", "app", "web", "app"], "price": [1.0, 9.0, 9.0, None]}
+    moment: dict[str, list[Any]] = {
+        "device": ["app", "app", "web", "app"],
+        "price": [1.0, 9.0, 9.0, None],
+    }
     scores = trained.score(pairs | moment)
     for row, (user, item) in enumerate(zip(*pairs.values(), strict=True)):
         lists = scores_of(
