@@ -95,7 +95,8 @@ def run_loop(dataset: Dataset, plan: LoopPlan, folder: Path, *, seed: int) -> It
             latest[arm] = out
         if day == 1:
             latest = dict.fromkeys(ARMS, latest["full"])
-            seconds, epochs = (dict.fromkeys(ARMS, cost["full"]) for cost in (seconds, epochs))
+            seconds = dict.fromkeys(ARMS, seconds["full"])
+            epochs = dict.fromkeys(ARMS, epochs["full"])
         shown = data_until(dataset, slices, day)
         of_shown = slices[slices <= day]
         for arm in ARMS:

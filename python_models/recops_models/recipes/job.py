@@ -12,7 +12,7 @@ from recops.files import read_json, write_json
 from recops_models.out_folder import TRAINING_KIND
 from recops_models.recipes.files import other_version
 from recops_models.recipes.parts import Parts, PartSettings
-from recops_models.recipes.recipe import DataKind, Recipe
+from recops_models.recipes.recipe import HEAD_SETTINGS, DataKind, Recipe
 from recops_models.recipes.registry import recipe_of
 from recops_models.settings import from_json, replace_checked
 from recops_models.training.config import TrainingConfig
@@ -141,7 +141,8 @@ def find_setting(recipe: Recipe, parts: Parts, name: str) -> tuple[str, str]:
         name: name of the setting.
 
     Raises:
-        ValueError: unknown setting; the message lists the known ones.
+        ValueError: unknown setting; the message lists the known ones. A setting of heads, which
+            wrappers of a click model do not have.
     """
     own = recipe.defaults()
     known = {
@@ -151,6 +152,11 @@ def find_setting(recipe: Recipe, parts: Parts, name: str) -> tuple[str, str]:
         if setting.name not in recipe.derived
     }
     if name not in known:
+        if name.rpartition(".")[2] in HEAD_SETTINGS - {"labels"} & recipe.derived:
+            raise ValueError(
+                f"{recipe.name}: {name} must be left out: {recipe.name} predicts only clicks; "
+                "several labels need a click model without a wrapper, such as din"
+            )
         names = ", ".join(sorted(known)) or "none"
         raise ValueError(f"{recipe.name} has no setting {name!r}; available: {names}")
     return known[name]

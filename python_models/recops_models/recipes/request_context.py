@@ -7,13 +7,13 @@ from collections.abc import Sequence
 import numpy as np
 import pyarrow as pa
 
-from recops_models.data.columns import id_text
+from recops_models.data.columns import id_text, row_of
 from recops_models.data.dataset import Dataset, entity_keys
 from recops_models.data.errors import DataError
 from recops_models.data.event_columns import EventColumn, Per
 from recops_models.data.histories import Int64Array
 from recops_models.examples.stated_values import StatedValues
-from recops_models.recipes.request_events import RequestEvents, cast_column, row_of
+from recops_models.recipes.request_events import RequestEvents, cast_column
 
 _IDS: dict[Per, tuple[str, ...]] = {"request": ("user_id",), "item": ("user_id", "item_id")}
 _OTHER: dict[Per, str] = {
