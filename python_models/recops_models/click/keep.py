@@ -22,7 +22,7 @@ from recops_models.examples.batch import Batch
 from recops_models.examples.features import FittedSchema
 from recops_models.examples.knowledge_features import KNOWN, with_knowledge
 from recops_models.graphs.coded_rows import Coding
-from recops_models.graphs.knowledge import Knowledge, KnowledgeError
+from recops_models.graphs.knowledge import Knowledge, KnowledgeError, Window
 from recops_models.layers.knowledge_reader import KnowledgePart, KnowledgeReader
 from recops_models.layers.plug import PluggedHead, PlugKind
 from recops_models.setting_checks import check_at_least
@@ -157,6 +157,24 @@ class Keep(ClickModel):
         lookups = {name: self.schema.lookup(feature) for name, feature in KNOWN.items()}
         reader = KnowledgeReader.of(knowledge.at(lookups))
         self.reader = reader.to(next(self.parameters()).device).train(self.training)
+
+    def knowledge(self, source: str) -> Knowledge:
+        """Return the knowledge that the plug reads, in its coding.
+
+        Its tasks and its period are empty, since a model does not store them.
+
+        Args:
+            source: name of the knowledge, for messages.
+        """
+        return Knowledge(
+            {name: self.schema.lookup(feature) for name, feature in KNOWN.items()},
+            self.reader.tables,
+            self.reader.pair.state_dict(),
+            self.config.version,
+            source,
+            (),
+            Window(0, 0, seconds=False),
+        )
 
     def _known(self, batch: Batch) -> list[Tensor]:
         user, item = (batch.features[KNOWN[name]] for name in ("user", "item"))

@@ -74,6 +74,11 @@ class KnowledgeReader(nn.Module):
         """d, the width of a knowledge vector."""
         return self._table("user").values.shape[1]
 
+    @property
+    def tables(self) -> dict[str, CodedRows]:
+        """Tables of ``"user"`` and ``"item"``."""
+        return {name: self._table(name) for name in ENTITIES}
+
     def part_width(self, part: KnowledgePart) -> int:
         """Return the number of columns of a part: d, and one flag for users and items."""
         return self.width + (part != "pair")

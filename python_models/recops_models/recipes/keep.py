@@ -37,6 +37,7 @@ class KeepRecipe(Recipe):
     data_kind = "click"
     sizes = KeepConfig()
     derived = HEAD_SETTINGS | {"base_sizes", "version"}
+    inputs = frozenset({"knowledge"})
 
     def defaults(self) -> dict[str, PartSettings]:
         """Return the default settings of the plug, training, examples and domains."""

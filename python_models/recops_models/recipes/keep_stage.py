@@ -24,6 +24,7 @@ from recops_models.graphs.knowledge import Knowledge
 from recops_models.layers.plug import PluggedHead
 from recops_models.recipes.click_nets import NetRecipe, click_net
 from recops_models.recipes.click_stage import earlier_click_model
+from recops_models.recipes.continued_knowledge import continued_knowledge
 from recops_models.recipes.keep_task import KeepTask
 from recops_models.recipes.knowledge_stage import KNOWLEDGE, KnowledgeStage, all_domains
 from recops_models.recipes.parts import Parts, part
@@ -80,7 +81,7 @@ class KeepStage(TrainingStage[KeepTask, ClickModel]):
         dataset = all_domains(context.data, context.split)
         domains = part(context.settings, "domains", DomainConfig)
         examples = part(context.settings, "examples", ExampleConfig)
-        knowledge = workers.on_first(lambda: Knowledge.load(_knowledge_path(context)))
+        knowledge = workers.on_first(lambda: _knowledge(context))
         fitted = None
         if context.start is not None:
             earlier = earlier_click_model(context.start)
@@ -133,6 +134,14 @@ def _small_schema(small: Split, examples: ExampleConfig) -> FittedSchema:
 
 def _base_recipe(context: StageContext) -> NetRecipe:
     return click_net("keep", part(context.settings, "sizes", KeepConfig).base)
+
+
+def _knowledge(context: StageContext) -> Knowledge:
+    """Return the knowledge of the plug; a continued training reads it in its earlier basis."""
+    knowledge = Knowledge.load(_knowledge_path(context))
+    if context.start is None:
+        return knowledge
+    return continued_knowledge(knowledge, context.start, context.callbacks)
 
 
 def _knowledge_path(context: StageContext) -> Path:

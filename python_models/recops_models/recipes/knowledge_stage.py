@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 from torch import nn
 
 from recops_models import workers
@@ -14,8 +12,7 @@ from recops_models.data.dataset import Dataset
 from recops_models.data.splits import SplitName
 from recops_models.examples.click import ClickData
 from recops_models.examples.domains import DomainConfig
-from recops_models.graphs.knowledge import Knowledge
-from recops_models.recipes.aligned_knowledge import align_knowledge
+from recops_models.recipes.continued_knowledge import continued_knowledge
 from recops_models.recipes.knowledge_task import KnowledgeTask
 from recops_models.recipes.parts import Parts, part
 from recops_models.recipes.stage import Data, StageContext, TrainingStage, TrainResult
@@ -65,19 +62,9 @@ class KnowledgeStage(TrainingStage[KnowledgeTask, Extractor]):
         if workers.is_first():
             knowledge = result.task.extract(result.model)
             if context.start is not None:
-                knowledge = _aligned(knowledge, context.start.folder, context)
+                knowledge = continued_knowledge(knowledge, context.start, context.callbacks)
             knowledge.save(context.folder / KNOWLEDGE)
         return result
-
-
-def _aligned(knowledge: Knowledge, earlier: Path, context: StageContext) -> Knowledge:
-    aligned = align_knowledge(knowledge, Knowledge.load(earlier / KnowledgeStage.name / KNOWLEDGE))
-    for name, cosine in aligned.after.items():
-        context.callbacks.log_message(
-            f"knowledge: mean cosine of shared {name}s with the earlier knowledge "
-            f"{aligned.before[name]:.3f}, after the rotation {cosine:.3f}"
-        )
-    return aligned.knowledge
 
 
 def all_domains(data: Data, split: SplitName | None) -> Dataset:

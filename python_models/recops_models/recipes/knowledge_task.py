@@ -42,8 +42,8 @@ _BATCH = 1024
 class KnowledgeTask(ExampleTask[Extractor]):
     """Prediction of the labels of all tasks on impressions of the super-domain.
 
-    The loss is ``Σ_t λ_t CE_t``. Validation reports the click metrics and the AUC of every further
-    task.
+    The loss is ``Σ_t λ_t CE_t``; with ``loss=ips``, each example has its weight in all of them.
+    Validation reports the click metrics and the AUC of every further task.
 
     Neither running rates nor event columns are features of requests here: stored knowledge must not
     depend on a moment.
@@ -99,6 +99,7 @@ class KnowledgeTask(ExampleTask[Extractor]):
             positive=examples.positive,
             negatives=examples.negatives,
             negatives_law=examples.negatives_law,
+            max_weight=examples.max_weight if examples.loss == "ips" else None,
             split_name="super-domain",
         )
         super().__init__(data, examples)
@@ -110,10 +111,10 @@ class KnowledgeTask(ExampleTask[Extractor]):
 
     def loss(self, model: Extractor, batch: Batch) -> tuple[Tensor, int]:
         click, *others = model.task_logits(batch).unbind(-1)
-        total = click_loss(click, batch.label)
+        total = click_loss(click, batch.label, batch.weight)
         for task, logits in zip(self.tasks[1:], others, strict=True):
             label = batch.features[task_feature(task)]
-            total = total + model.config.task_weight * click_loss(logits, label)
+            total = total + model.config.task_weight * click_loss(logits, label, batch.weight)
         return total, len(batch.label)
 
     @torch.no_grad()

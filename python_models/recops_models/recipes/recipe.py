@@ -35,6 +35,7 @@ class Recipe(ABC):
         derived: names of settings that users cannot set, because the data determines them or the
             recipe does not use them.
         presets: groups of settings by the preset's name.
+        inputs: names of settings that name input files, which a continued training may change.
     """
 
     name: str
@@ -42,6 +43,7 @@ class Recipe(ABC):
     sizes: PartSettings | None = None
     derived: frozenset[str] = frozenset()
     presets: Mapping[str, Mapping[str, object]] = MappingProxyType({})
+    inputs: frozenset[str] = frozenset()
 
     @abstractmethod
     def defaults(self) -> dict[str, PartSettings]:

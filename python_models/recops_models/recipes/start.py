@@ -79,7 +79,8 @@ def continued_job(
     for name, value in settings.items():
         part, field = find_setting(earlier.recipe, parts, name)
         stored = getattr(parts[part], field)
-        if stored != value and not isinstance(parts[part], _CHANGEABLE):
+        is_changeable = isinstance(parts[part], _CHANGEABLE) or name in earlier.recipe.inputs
+        if stored != value and not is_changeable:
             raise ValueError(
                 f"train: {name} must stay {stored}, as in {folder}, got {value}: leave out --from "
                 "to train with other settings"

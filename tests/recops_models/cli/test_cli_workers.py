@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 
+from behaviour_log import write_behaviour_log
 from recops.files import read_json
 from recops_models.recipes.files import MODEL
 from recops_models.training.trainer import CHECKPOINT
@@ -110,6 +111,21 @@ def test_rows_whose_decay_is_pending_are_equal_on_all_workers(
 ) -> None:
     sparse = {"tables": "rowwise-adagrad", "batch": "5"}  # A batch reads few rows.
     assert_equal_models("res-embedding", (1, 2), group, tmp_path, sparse)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("heads", ["shared-bottom", "mmoe"])
+def test_two_workers_predict_the_labels_of_one(
+    heads: str, group: WorkerGroup, tmp_path: Path
+) -> None:
+    log = write_behaviour_log(tmp_path / "log", users=40, events=8)
+    settings = {"heads": heads, "dropout": "0", "batch": "37", "epochs": "2", "width": "4"}
+    settings |= {"hidden": "8", "max_len": "6"}
+    for size in (1, 2):
+        assert_done(group.run(size, RUN, command("din", log, settings, tmp_path / str(size))))
+    first, second = (figures(tmp_path / str(size)) for size in (1, 2))
+    assert "test auc_purchase" in first
+    assert first == pytest.approx(second, rel=1e-4, abs=1e-5)
 
 
 @pytest.mark.full

@@ -2,20 +2,27 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 import pytest
 import torch
 
 import recops_models as rm
 from click_parquet import write_click_folder
 from recops_models.cli import run
+from recops_models.click.extractor import Extractor, ExtractorConfig
 from recops_models.click.loss import click_loss, training_loss
 from recops_models.data import DataError
+from recops_models.examples.batch import task_feature
 from recops_models.examples.click import click_data
+from recops_models.examples.domains import DomainConfig
 from recops_models.examples.importance import importance_weights
+from recops_models.recipes.knowledge_task import KnowledgeTask
 from recops_models.recipes.registry import recipe_of
+from recops_models.training.example_config import ExampleConfig
 
 
 def logged(lists: int = 40, length: int = 3) -> rm.Dataset:
@@ -85,6 +92,30 @@ def test_the_loss_weights_each_example() -> None:
     assert not torch.isclose(training_loss(model, batch._replace(weight=None)), expected)
 
 
+def test_the_extractor_of_keep_weights_all_tasks() -> None:
+    data = logged()
+    purchase = pa.array(np.arange(data.interactions.num_rows) % 5 == 0)
+    data = dataclasses.replace(
+        data,
+        interactions=data.interactions.append_column("purchase", purchase.cast(pa.float32())),
+        labels=("purchase",),
+    )
+    examples = ExampleConfig(loss="ips", max_len=4, rare_count=1, rare_share=0.0)
+    task = KnowledgeTask(data, DomainConfig(until=0.6), examples)
+    assert any("loss=ips: effective sample size" in note for note in task.notes)
+    (batch,) = task.data.train.batches(10_000, seed=None)
+    assert batch.weight is not None
+    assert (batch.weight != 1).any()
+    config = ExtractorConfig(width=4, hidden=(8,), tower_hidden=(8,), task_weight=0.5)
+    model = Extractor(task.data.fitted, config, task.tasks, len(task.cut.names)).eval()
+    labels = torch.stack([batch.label, batch.features[task_feature("purchase")]], 1)
+    each = torch.nn.functional.binary_cross_entropy_with_logits(
+        model.task_logits(batch), labels, reduction="none"
+    )
+    expected = (batch.weight[:, None] * each).mean(0) @ torch.tensor([1.0, 0.5])
+    torch.testing.assert_close(task.loss(model, batch)[0], expected)
+
+
 def test_histories_end_before_the_list() -> None:
     examples = click_data(logged(lists=12), "global-time", rare_count=1)
     (batch,) = examples.train.batches(10_000, seed=None)
@@ -129,7 +160,8 @@ def test_models_and_data_without_weights_refuse_the_loss(
 @pytest.mark.slow
 def test_every_click_model_trains_with_weights() -> None:
     settings = {"loss": "ips", "epochs": 1, "max_len": 4}
-    for name in ("age", "rocket", "res-embedding"):
-        model = rm.train(name, logged(), settings)
+    for name in ("age", "rocket", "res-embedding", "keep"):
+        more = {"extracting.epochs": 1, "until": 0.5} if name == "keep" else {}
+        model = rm.train(name, logged(lists=120), settings | more)
         assert model.metrics["test"]["logloss"] < 5
         assert any("loss=ips: effective sample size" in note for note in model.metrics["notes"])
