@@ -44,10 +44,10 @@ class LabelTask(ClickTask):
     ) -> None:
         super().__init__(data, examples, split, fitted)
         if not self.data.labels:
-            raise ValueError(
-                f"{self.name}: heads needs labels in addition to clicks: name them under `labels` "
-                "in schema.yaml"
-            )
+            hint = "name them under `labels` in schema.yaml"
+            if self.dataset is None:
+                hint = "examples in Parquet have one label, so train on a data set with heads"
+            raise ValueError(f"{self.name}: heads needs labels in addition to clicks: {hint}")
 
     @property
     def metrics(self) -> tuple[str, ...]:

@@ -136,6 +136,12 @@ def test_streamed_examples_continue(tmp_path: Path) -> None:
     assert np.isfinite(after.score(rows | {"item": ["i13", "never"]})).all()
 
 
+def test_streamed_examples_have_no_further_labels(tmp_path: Path) -> None:
+    examples = write_examples(tmp_path / "examples", items=10, features=FEATURES)
+    with pytest.raises(ValueError, match=r"heads needs labels .*: examples in Parquet have"):
+        rm.train("din", examples, {"heads": "mmoe"})
+
+
 def test_streamed_examples_with_another_feature_are_refused(tmp_path: Path) -> None:
     examples = write_examples(tmp_path / "examples", items=10, features=FEATURES)
     before = rm.train("din", examples, {"width": 4, "hidden": (8,), "epochs": 1})

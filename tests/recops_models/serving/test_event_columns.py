@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 import torch
 
+import recops_models as rm
 from centers import events_of, untrained
 from recops_models.data import Dataset, ImportReport
 from recops_models.data.event_columns import EventColumn
@@ -117,3 +120,60 @@ def test_lists_of_items_events_and_requests_are_read(tmp_path: Path) -> None:
             center.score(0, [1, 2], features={"topics": [], "tags": "a"})
         report = center.ingest([{**events_of(source)[0], "topics": "x", "seq": 99}])
         assert [each.field for each in report.refused] == ["topics"]
+
+
+def write_examples(folder: Path) -> Path:
+    """Write streamed examples with a device and a price in requests, and in histories."""
+    shares: dict[str, object] = {"type": "sequence", "max_len": 6}
+    features = [
+        {"name": "item", "type": "categorical"},
+        {"name": "event_device", "type": "categorical"},
+        {"name": "event_price", "type": "categorical", "bins": 4},
+        {"name": "history_item", **shares, "share_embedding": "item"},
+        {"name": "history_event_device", **shares, "share_embedding": "event_device"},
+        {"name": "history_event_price", **shares, "share_embedding": "event_price"},
+    ]
+    for each in features[4:]:
+        each["history"] = "history"
+    folder.mkdir()
+    (folder / "features.json").write_text(json.dumps({"features": features, "group": None}))
+    rng, devices = np.random.default_rng(0), np.array(["app", "web"])
+    for part, number in (("train", 200), ("validation", 40), ("test", 40)):
+        lengths = rng.integers(0, 6, number)
+        table = {
+            "item": rng.integers(ITEMS, size=number),
+            "event_device": devices[rng.integers(2, size=number)],
+            "event_price": rng.random(number),
+            "history_item": [rng.integers(ITEMS, size=length) for length in lengths],
+            "history_event_device": [devices[rng.integers(2, size=each)] for each in lengths],
+            "history_event_price": [rng.random(length) for length in lengths],
+            "label": rng.integers(0, 2, number),
+        }
+        pq.write_table(pa.table(table), folder / f"{part}.parquet")
+    return folder
+
+
+def test_a_model_of_streamed_examples_reads_event_columns(tmp_path: Path) -> None:
+    examples = write_examples(tmp_path / "examples")
+    settings = {"width": 4, "hidden": (8,), "epochs": 1, "batch": 64, "dropout": 0.0}
+    model = rm.train("mimn", examples, settings, out=tmp_path / "mimn")
+    past = {"item_id": [1, 2, 5], "device": ["app", "web", "tv"], "price": [0.1, 0.9, 0.5]}
+    moment = {"device": "web", "price": [0.2, 0.8]}
+    rows = {
+        "item": [3, 4],
+        "event_device": ["web", "web"],
+        "event_price": moment["price"],
+        "history_item": [past["item_id"]] * 2,
+        "history_event_device": [past["device"]] * 2,
+        "history_event_price": [past["price"]] * 2,
+    }
+    with Center.open(tmp_path / "mimn", f"lmdb:{tmp_path / 'store'}") as center:
+        events = [
+            {"user_id": "u", "timestamp": seq, "seq": seq, **dict(zip(past, values, strict=True))}
+            for seq, values in enumerate(zip(*past.values(), strict=True), 1)
+        ]
+        assert center.ingest(events).counts()["accepted"] == 3
+        result = center.score("u", rows["item"], features=moment)
+        np.testing.assert_allclose(result.scores, model.score(rows), rtol=1e-5)
+        with pytest.raises(FieldError, match=r"event_price.*must be given"):
+            center.score("u", [3], features={"device": "web"})

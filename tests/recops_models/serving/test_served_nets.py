@@ -8,9 +8,10 @@ import numpy as np
 import pytest
 import torch
 
+from behaviour_log import write_behaviour_log
 from centers import events_of
 from jobs import job_of
-from recops_models.data import Dataset, save_dataset
+from recops_models.data import Dataset, load, save_dataset
 from recops_models.examples.candidates import Candidates
 from recops_models.recipes.run import train_job
 from recops_models.serving.center import Center
@@ -70,6 +71,24 @@ def test_scores_equal_the_forward_of_the_model(
         plain = center.score(users[0], items)
         assert (first.logits == plain.logits).all()
         assert (first.scores != plain.scores).any()
+
+
+@pytest.mark.parametrize("base", ["mimn", pytest.param("hpmn", marks=pytest.mark.slow)])
+def test_a_net_with_several_heads_serves_clicks(base: str, tmp_path: Path) -> None:
+    log = load(write_behaviour_log(tmp_path / "log", users=20, events=10))
+    settings = {"heads": "mmoe", "width": "4", "hidden": "8", "epochs": "1", "batch": "64"}
+    out = tmp_path / base
+    out.mkdir()
+    train_job(job_of(base, str(tmp_path / "log"), settings, seed=0, quick=False), log, out)
+    served = ServedModel.load(out)
+    assert served.net.labels == ("click", "cart", "purchase")
+    items = log.items["item_id"].to_pylist()
+    with Center.open(out, f"lmdb:{tmp_path / 'store'}") as center:
+        assert center.ingest(events_of(log)).counts()["accepted"] == log.interactions.num_rows
+        with torch.no_grad():
+            expected = served.net(Candidates(log, served.net.schema).shown_to(4))
+        result = center.score(4, items)
+        np.testing.assert_allclose(result.logits, expected.numpy(), rtol=1e-4, atol=1e-5)
 
 
 def test_kept_states_serve_age_and_other_models_are_refused(small: Dataset, tmp_path: Path) -> None:
