@@ -16,6 +16,8 @@ from recops_models.layers.mlp import MLP, ActivationName
 from recops_models.setting_checks import check_at_least, check_shares
 
 if TYPE_CHECKING:
+    from scipy.sparse import csr_matrix
+
     from recops_models.layers.label_heads import LabelHeads
 
 Heads = Literal["one", "shared-bottom", "mmoe"]
@@ -127,6 +129,9 @@ class ClickScorer(nn.Module, ABC):
         >>> class Constant(ClickScorer):
         ...     def forward(self, batch):
         ...         return torch.zeros(len(batch.label))
+        ...
+        ...     def item_vectors(self, rows):
+        ...         return torch.ones(len(rows), 1)
         >>> schema, batch = tiny_click_data()
         >>> Constant(schema)(batch).sigmoid()
         tensor([0.5000, 0.5000, 0.5000])
@@ -139,6 +144,17 @@ class ClickScorer(nn.Module, ABC):
     @abstractmethod
     def forward(self, batch: Batch) -> Tensor:
         """Logits ``[B]``."""
+
+    @abstractmethod
+    def item_vectors(self, rows: Tensor) -> Tensor | csr_matrix:
+        """Return vectors ``[n, d]``, dense or sparse; similar items have similar directions.
+
+        Args:
+            rows: ``[n]`` i64, rows of the candidate's vocabulary.
+
+        Raises:
+            NotImplementedError: the schema has no candidate.
+        """
 
 
 class ClickModel(ClickScorer, ABC):
@@ -214,6 +230,15 @@ class ClickModel(ClickScorer, ABC):
         """Return the logits ``[B]`` of the head's input ``[B, output_dim]``."""
         logits: Tensor = self.head(x)
         return logits.squeeze(-1)
+
+    def item_vectors(self, rows: Tensor) -> Tensor:
+        """See :meth:`ClickScorer.item_vectors`; the rows of the candidate's table."""
+        name = self.schema.schema.candidate
+        if name is None:
+            raise NotImplementedError(f"{type(self).__name__} has no candidate, so no item vectors")
+        table = self.embedding.tables[self.schema.schema.table(name)]
+        vectors: Tensor = table(rows)
+        return vectors
 
     def label_logits(self, x: Tensor) -> Tensor:
         """Return the logits ``[B, labels]`` of the head's input ``[B, output_dim]``."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 from torch import Tensor, nn
 
@@ -18,6 +18,9 @@ from recops_models.setting_checks import (
     check_at_most,
     check_lengths,
 )
+
+if TYPE_CHECKING:
+    from scipy.sparse import csr_matrix
 
 BOOSTING = "boosting"
 """Score that boosts trees on all rates."""
@@ -114,3 +117,7 @@ class Rates(ClickScorer):
         x = self.features(batch)
         logits: Tensor = self.head(x if self.columns is None else x[:, self.columns])
         return logits.squeeze(-1)
+
+    def item_vectors(self, rows: Tensor) -> csr_matrix:
+        """See :meth:`ClickScorer.item_vectors` and :meth:`RateFeatures.pair_vectors`."""
+        return self.features.pair_vectors(rows)

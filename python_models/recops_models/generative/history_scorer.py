@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
@@ -19,6 +20,9 @@ from recops_models.generative.ranker import (
     top_unseen,
 )
 from recops_models.generative.windows import last_windows
+
+if TYPE_CHECKING:
+    from scipy.sparse import csr_matrix
 
 _MOST_SCORES = 1 << 24
 """Scores that a batch holds in memory at once."""
@@ -55,8 +59,8 @@ class HistoryScorer(Recommender):
         """
 
     @abstractmethod
-    def item_vectors(self) -> Tensor:
-        """Return the vectors of all items, ``[N, d]``; similar items have similar directions."""
+    def item_vectors(self) -> Tensor | csr_matrix:
+        """Return vectors ``[N, d]``, dense or sparse; similar items have similar directions."""
 
     def decode(
         self, history: Tensor, lengths: Tensor, k: int, excluded: Sequence[Tensor] | None = None

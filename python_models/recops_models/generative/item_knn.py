@@ -196,17 +196,9 @@ class ItemKNN(HistoryScorer):
         ties[~is_known] = (1 + new) / (1 + len(new)) / max(1, self.num_items)
         return ItemKNN(neighbours, similarities, ties, self.config)
 
-    def item_vectors(self) -> Tensor:
-        """See :meth:`HistoryScorer.item_vectors`; an item's similarities to all items.
-
-        Raises:
-            ValueError: there are more than 20,000 items, for which the vectors are too large.
-        """
-        if self.num_items > 20_000:
-            raise ValueError(
-                f"item-knn: vectors must be of at most 20,000 items, got {self.num_items:,}"
-            )
-        return torch.from_numpy(self._matrix().toarray()).float()
+    def item_vectors(self) -> sparse.csr_matrix:
+        """See :meth:`HistoryScorer.item_vectors`; an item's similarities to all items."""
+        return self._matrix()
 
     def _matrix(self) -> sparse.csr_matrix:
         """Return the similarities ``[N, N]``."""

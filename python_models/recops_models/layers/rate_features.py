@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 import torch
@@ -19,6 +19,9 @@ from recops_models.examples.lookup import UNKNOWN
 from recops_models.examples.running_rates import RATES
 from recops_models.layers.column_modules import ColumnModules
 from recops_models.layers.rate_table import ABSENT, RateTable
+
+if TYPE_CHECKING:
+    from scipy.sparse import csr_matrix
 
 CountLookup: TypeAlias = Callable[[str, Tensor], tuple[Tensor, Tensor]]
 """Function of a table's name and of keys that returns their examples and positive examples."""
@@ -168,6 +171,26 @@ class RateFeatures(nn.Module):
             item = item + self._items * (batch.features[SIGN].gather(1, event) == self._liked)
         pair = item * self._items + candidate[:, None]
         return {**keys, PAIRS: pair.masked_fill(position < 0, ABSENT)}
+
+    def pair_vectors(self, candidates: Tensor) -> csr_matrix:
+        """Return what precedes the likes of items, ``[n, P]`` f32.
+
+        Column p is a preceding item with its label, and the value is c_ip / √(Σ_i c_ip) with c_ip
+        likes of item i after p, so that popular predecessors weigh less.
+
+        Args:
+            candidates: ``[n]`` i64, rows of the candidate's vocabulary.
+        """
+        from scipy.sparse import csr_matrix
+
+        table = self.tables[PAIRS]
+        assert isinstance(table, RateTable)
+        keys, likes = table.keys[1:].numpy(force=True), table.counts[1:, 1].numpy(force=True)
+        before, item = keys // self._items, keys % self._items
+        total = np.bincount(before, likes, 2 * self._items).clip(1)
+        values = (likes / np.sqrt(total[before])).astype(np.float32)
+        matrix = csr_matrix((values, (item, before)), (self._items, len(total)))
+        return matrix[candidates.numpy(force=True)]
 
     def _counts(self, table: str, keys: Tensor) -> tuple[Tensor, Tensor]:
         examples, positives = self.tables[table](keys)

@@ -84,10 +84,6 @@ def test_filters_hold(model: rm.Model) -> None:
 
 def test_similar_items_are_other_items(model: rm.Model) -> None:
     item = model.data.item_keys[0]
-    if model.config["model"] == "rates":  # It counts, and knows no vectors of items.
-        with pytest.raises(NotImplementedError, match="similar_items: Rates has no item vectors"):
-            model.similar_items([item], k=2)
-        return
     table = model.similar_items([item], k=2)
     assert table.column_names == ["item_id", "rank", "similar_item_id", "score"]
     assert table["item_id"].to_pylist() == [item] * 2

@@ -137,6 +137,21 @@ def test_a_window_longer_than_the_history_has_absent_pairs() -> None:
     assert math.isfinite(float(RateFeatures(fitted, CONFIG)(batch).sum()))
 
 
+def test_vectors_of_items_count_the_likes_after_each_item() -> None:
+    fitted, _ = signed()
+    items = fitted.cardinality("item")
+    liked_2, disliked_3 = items + 2, 3
+    counts = {
+        liked_2 * items + 2: (9, 4),
+        liked_2 * items + 4: (5, 5),
+        disliked_3 * items + 4: (3, 0),
+    }
+    vectors = RateFeatures(fitted, CONFIG, tables(counts)).pair_vectors(torch.tensor([4, 2, 3]))
+    expected = torch.zeros(3, 2 * items)
+    expected[0, liked_2], expected[1, liked_2] = 5 / 3, 4 / 3  # √9 likes follow it.
+    torch.testing.assert_close(torch.from_numpy(vectors.toarray()), expected)
+
+
 def test_examples_without_a_candidate_are_refused() -> None:
     fitted, _ = tiny_click_data()
     bare = replace(fitted, schema=FeatureSchema((fitted.schema["item"],)))
