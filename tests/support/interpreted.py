@@ -21,7 +21,7 @@ def run_interpreted(
     The interpreter computes with numpy, which warns of overflow and infinite values.
     """
     command = [sys.executable, "-m", "pytest", "-q", "-n", "0", "-p", "no:cacheprovider"]
-    command += ["-W", "ignore::RuntimeWarning"]
+    command += ["-p", "interpreted_products", "-W", "ignore::RuntimeWarning"]
     return subprocess.run(
         [*command, *arguments],
         cwd=folder,

@@ -183,14 +183,16 @@ class RateFeatures(nn.Module):
         """
         from scipy.sparse import csr_matrix
 
+        from recops_models.training.device import array
+
         table = self.tables[PAIRS]
         assert isinstance(table, RateTable)
-        keys, likes = table.keys[1:].numpy(force=True), table.counts[1:, 1].numpy(force=True)
+        keys, likes = array(table.keys[1:]), array(table.counts[1:, 1])
         before, item = keys // self._items, keys % self._items
         total = np.bincount(before, likes, 2 * self._items).clip(1)
         values = (likes / np.sqrt(total[before])).astype(np.float32)
         matrix = csr_matrix((values, (item, before)), (self._items, len(total)))
-        return matrix[candidates.numpy(force=True)]
+        return matrix[array(candidates)]
 
     def _counts(self, table: str, keys: Tensor) -> tuple[Tensor, Tensor]:
         examples, positives = self.tables[table](keys)
