@@ -63,9 +63,10 @@ class RequestContext:
         from recops_models.api.items import Reader
         from recops_models.data.id_file import read_id_rows
 
+        names = events.dataset.columns
         context: Frame | None = self.values or None
         if self.file is not None:
-            context = read_id_rows(self.file)
-        offers = None if self.offers is None else read_id_rows(self.offers)
+            context = read_id_rows(self.file, names)
+        offers = None if self.offers is None else read_id_rows(self.offers, names)
         reader = Reader("recommend", events.dataset)
         return in_context(reader, answers, events, context, offers, model=model)

@@ -81,7 +81,7 @@ def _items_of_users(reader: Reader, value: str, option: str, keys: pa.ChunkedArr
 
     path = Path(value)
     if path.is_file():
-        named = read_id_table(path, "item", other="user")
+        named = read_id_table(path, "item", other="user", columns=reader.dataset.columns)
     elif option == "--candidates":
         raise FileNotFoundError(f"{option}: no such file: {value}")
     else:

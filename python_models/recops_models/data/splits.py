@@ -189,7 +189,8 @@ def global_time(dataset: Dataset, *, validation: float = 0.1, test: float = 0.1)
     part = (times >= first).astype(np.int64) + (times >= second)
     if len(np.unique(part)) < 3:
         raise DataError(
-            f"{dataset.name}: too few distinct times to separate train, validation and test"
+            f"{dataset.name}: too few distinct times to separate train, validation and test; use "
+            "the split leave-one-out"
         )
     return Split.of(dataset, part)
 

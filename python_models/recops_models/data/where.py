@@ -128,7 +128,16 @@ class _Parser:
     def _error(self, what: str) -> DataError:
         following = self._condition[self._token.position :]
         position = f"before {following!r}" if following else "at its end"
-        return DataError(f"where: {self._condition!r} {what} {position}")
+        return DataError(f"where: {self._condition!r} {what} {position}{self._advice()}")
+
+    def _advice(self) -> str:
+        """Return advice if the condition has a column's name that needs double quotes."""
+        for name in self._table.column_names:
+            is_plain = re.fullmatch(r"\w+", name) is not None and name.lower() not in _WORDS
+            if not is_plain and re.search(rf'(?<!"){re.escape(name)}(?!")', self._condition):
+                quoted = name.replace('"', '""')
+                return f'; write "{quoted}" in double quotes'
+        return ""
 
     def _or(self) -> pa.Array:
         mask = self._and()
@@ -207,7 +216,9 @@ class _Parser:
             raise self._error("must have a column")
         if name not in self._table.column_names:
             listed = ", ".join(self._table.column_names) or "none"
-            raise DataError(f"where: no column {name!r} of {self._of} (columns: {listed})")
+            raise DataError(
+                f"where: no column {name!r} of {self._of} (columns: {listed}){self._advice()}"
+            )
         self._next += 1
         column = self._table[name].combine_chunks()
         if pa.types.is_dictionary(column.type):

@@ -31,7 +31,7 @@ def requested_users(named: str, dataset: Dataset) -> Int64Array:
     active = distinct(dataset.user_vocabulary.index(dataset.interactions["user_id"].to_numpy()))
     if named == ALL:
         return active
-    file = IdFile.read(Path(named), "user")
+    file = IdFile.read(Path(named), "user", dataset.columns)
     known = entity_keys(dataset, "user").cast(pa.string())
     rows = pc.index_in(file.keys, value_set=known.combine_chunks())
     users: Int64Array = pc.fill_null(rows, -1).to_numpy(zero_copy_only=False).astype(np.int64)

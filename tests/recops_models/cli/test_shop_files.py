@@ -12,6 +12,7 @@ import pytest
 from recops_models.cli import run
 from recops_models.data import Dataset, load
 from recops_models.data.sets import NAMED_SETS, NamedSet
+from recops_models.data.storage import read_table
 
 Import = Callable[..., tuple[int, str]]
 
@@ -123,3 +124,32 @@ def test_a_named_set_keeps_its_protocol(monkeypatch: pytest.MonkeyPatch) -> None
     monkeypatch.setitem(NAMED_SETS, "ring", NamedSet("a ring", lambda: own))
     assert load("ring").repeats == "drop"
     assert load("ring", repeats="keep").repeats == "keep"
+
+
+def test_files_of_requests_have_the_names_of_the_shop(
+    import_csv: Import, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Users, filters and context may have the column names that the import mapped."""
+    rows = [f"{user:02},{step % 5:03},{step}" for user in range(4) for step in range(6)]
+    text = "\n".join(["Customer No.,SKU,when", *rows]) + "\n"
+    names = "user_id=Customer No.,item_id=SKU,timestamp=when"
+    assert import_csv(text, "--map", names, "--ids", "string")[0] == 0
+    out, lists = tmp_path / "popularity", tmp_path / "lists.parquet"
+    assert run(["train", "popularity", "--data", str(tmp_path / "data"), "--out", str(out)]) == 0
+    users, items = tmp_path / "users.csv", tmp_path / "items.csv"
+    users.write_text("Customer No.\n02\n01\n")
+    items.write_text("Customer No.,SKU\n01,003\n02,001\n02,003\n")
+    command = ["recommend", str(out), "--users", str(users), "--out", str(lists)]
+    for option, expected in (
+        ("--candidates", {("02", "001"), ("02", "003"), ("01", "003")}),
+        ("--allowed", {("02", "001"), ("02", "003"), ("01", "003")}),
+        (
+            "--banned",
+            {(u, f"{i:03}") for u in ("01", "02") for i in range(5)}
+            - {("02", "001"), ("02", "003"), ("01", "003")},
+        ),
+    ):
+        assert run([*command, option, str(items)]) == 0
+        table = read_table(lists)
+        pairs = zip(table["user"].to_pylist(), table["item"].to_pylist(), strict=True)
+        assert set(pairs) == expected

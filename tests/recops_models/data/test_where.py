@@ -89,3 +89,15 @@ def test_an_unfit_condition_is_refused(condition: str, message: str) -> None:
 
 def test_no_items_meet_any_condition() -> None:
     assert rows_where(ITEMS.slice(0, 0), "price > 5 or 'x' in tags").tolist() == []
+
+
+@pytest.mark.parametrize(
+    ("condition", "quoted"),
+    [("In Stock", '"In Stock"'), ("not Weight (kg) < 1", '"Weight (kg)"'), ("or = 1", '"or"')],
+)
+def test_an_error_advises_to_quote_names_with_spaces(condition: str, quoted: str) -> None:
+    items = pa.table({"In Stock": [True], "Weight (kg)": [0.5], "or": [1]})
+    with pytest.raises(DataError) as error:
+        rows_where(items, condition)
+    assert str(error.value).endswith(f"; write {quoted} in double quotes")
+    assert rows_where(items, f"{quoted} = 1" if quoted == '"or"' else '"Weight (kg)" < 1').all()
