@@ -124,7 +124,7 @@ def describe(
     from rich.table import Table
 
     from recops.files import write_file
-    from recops_models.data.column_schema import ColumnSchema
+    from recops_models.data.column_schema import ColumnSchema, list_advice
     from recops_models.data.summary import summarize
 
     dataset = load_data(name)
@@ -137,6 +137,8 @@ def describe(
         if schema.exists():
             raise FileExistsError(f"{schema} exists; remove it, or name another file")
         write_file(schema, f"{ColumnSchema.of(dataset).text()}\n".encode())
+        for note in list_advice(dataset):
+            typer.echo(printable(f"note: {note}"))
         typer.echo(f"roles of columns in {schema}")
 
 

@@ -289,6 +289,26 @@ def _with_options(columns: list[EventColumn]) -> dict[str, EventColumn]:
     return {each.name: each for each in columns if each != EventColumn(each.name)}
 
 
+def list_advice(dataset: Dataset) -> list[str]:
+    """Return a note on each column of categories whose values look like lists, as ``red|blue``."""
+    notes, roles = [], ColumnSchema.of(dataset).roles
+    for section, table in _TABLES.items():
+        columns = getattr(dataset, table)
+        for name, role in roles.get(table, {}).items():
+            if role != "category" or pa.types.is_boolean(columns[name].type):
+                continue
+            values = as_text(columns[name])
+            values = values.filter(pc.not_equal(values, ""))
+            has_bar = pc.match_substring(values, "|")
+            if len(values) and 2 * pc.sum(has_bar).as_py() > len(values):
+                example = values.filter(has_bar)[0].as_py()
+                notes.append(
+                    f"{section}: {name}: values such as {example} look like lists; the role `list` "
+                    "splits them"
+                )
+    return notes
+
+
 def _belongs_elsewhere(dataset: Dataset, table: str, name: str) -> bool:
     """Return whether a column of the items or users is in the events only."""
     return (

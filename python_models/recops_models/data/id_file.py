@@ -125,7 +125,7 @@ def _is_table(path: Path) -> bool:
 
 def _read_raw(path: Path, columns: Mapping[str, str]) -> RawTable:
     """Read a table with canonical column names; ids of text files are text."""
-    text = ("item_id", "user_id")
+    text: tuple[str, ...] = ("item_id", "user_id")
     text += tuple(columns[name] for name in text if name in columns)
     delimiter = "\t" if path.suffix == ".tsv" else ","
     if path.suffix == ".parquet":

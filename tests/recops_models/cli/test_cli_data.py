@@ -153,6 +153,19 @@ def test_describe_writes_a_schema_that_import_reads(
     assert load(tmp_path / "o2").items.equals(data.items)
 
 
+def test_describe_notes_values_that_look_like_lists(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "interactions.csv").write_text("user_id,item_id,timestamp\n1,7,0\n1,8,1\n1,9,2\n")
+    rows = ["7,a|b,x|y", "8,a|b,z", "9,a|b,"]
+    (tmp_path / "items.csv").write_text("\n".join(["item_id,tags,model", *rows]) + "\n")
+    assert cli.run(["data", "describe", str(tmp_path), "--schema", str(tmp_path / "s.yaml")]) == 0
+    notes = [line for line in capsys.readouterr().out.splitlines() if "look like lists" in line]
+    assert notes == [
+        "note: item: tags: values such as a|b look like lists; the role `list` splits them"
+    ]
+
+
 def test_import_without_times_says_so(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "log.tsv").write_text("user_id\titem_id\na\tx\na\ty\n")
     arguments = ["data", "import", "csv", str(tmp_path / "log.tsv"), "--out", str(tmp_path / "o")]
