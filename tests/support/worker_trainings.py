@@ -15,6 +15,7 @@ from callback_doubles import Interrupt, LoggedSteps
 from jobs import job_of
 from recops_models import workers
 from recops_models.evaluation.click_metrics import ClickMetrics
+from recops_models.examples.sequence_folder import open_histories
 from recops_models.recipes.stage import StageContext, TrainingStage
 from recops_models.training.distributed import join_workers
 from recops_models.training.gradients import sum_gradients
@@ -26,13 +27,16 @@ from synthetic_histories import ring_dataset
 EXAMPLES = 1003
 
 
-def train(name: str, settings: Mapping[str, str], interrupt: bool = False) -> dict[str, Any]:
-    """Train the last stage of a model on the ring.
+def train(
+    name: str, settings: Mapping[str, str], interrupt: bool = False, folder: str | None = None
+) -> dict[str, Any]:
+    """Train the last stage of a model.
 
     Args:
         name: name of the model.
         settings: texts of its settings.
         interrupt: callbacks stop the first worker in its second epoch.
+        folder: folder of sequences; None: the ring.
 
     Returns:
         "gradients" of the first step, the final "weights", and the "curve".
@@ -42,7 +46,7 @@ def train(name: str, settings: Mapping[str, str], interrupt: bool = False) -> di
     stage = job.recipe.stages()[-1]
     assert isinstance(stage, TrainingStage)
     with join_workers("cpu") as device:
-        data = ring_dataset(users=30)
+        data = ring_dataset(users=30) if folder is None else open_histories(folder)
         context = StageContext(data, None, job.parts, 0, Path(), device=device)
         task, model = stage.begin(context)
         config = stage.config(job.parts)

@@ -6,6 +6,7 @@ from torch import nn
 
 from recops_models.evaluation.floors import floors
 from recops_models.evaluation.ranking_floors import ranking_floors
+from recops_models.generative.popularity import Popularity
 from recops_models.recipes.evaluating import evaluate_parts
 from recops_models.recipes.job import Job
 from recops_models.recipes.stage import Data
@@ -14,6 +15,7 @@ from recops_models.settings import JsonObject
 from recops_models.training.click_task import ExampleTask
 from recops_models.training.curve import finite
 from recops_models.training.ranking_task import RankingTask
+from recops_models.training.streamed_item_task import StreamedItemTask
 
 _NAMES = {"last item": "co-occurrence"}
 """Names of baselines that differ from those of the floors."""
@@ -29,6 +31,9 @@ def evaluate(job: Job, module: nn.Module, data: Data) -> dict[str, JsonObject]:
     baselines: dict[str, dict[str, float]] = {}
     if isinstance(task, RankingTask):
         baselines = ranking_floors(task.parts)
+    elif isinstance(task, StreamedItemTask):
+        popularity = Popularity(task.item_counts)
+        baselines = {"popularity": task.evaluation(popularity, "test").metrics}
     elif isinstance(task, ExampleTask):
         baselines = floors(task.data)
     results["baselines"] = {

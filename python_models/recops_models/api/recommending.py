@@ -24,6 +24,7 @@ from recops_models.data.dataset import Dataset, entity_keys
 from recops_models.data.errors import DataError
 from recops_models.data.frames import Frame, IdsLike, from_arrow, is_frame, library_of
 from recops_models.data.vocabulary import distinct
+from recops_models.examples.sequence_dataset import SequenceDataset
 from recops_models.generative.ranker import Ranking
 from recops_models.recipes.answers import Answers, RequestItems
 from recops_models.recipes.answers_of import answers_of
@@ -200,6 +201,11 @@ def _requests(
         users = reader.table(candidates, "candidates", "user_id", "item_id")["user_id"]
     if histories is None:
         if users is None:
+            if isinstance(data, SequenceDataset):
+                raise DataError(
+                    f"{reader.call}: {data.name} has sequences in files and no users in memory: "
+                    "pass the events of users as histories="
+                )
             active = data.user_vocabulary.index(data.interactions["user_id"].to_numpy())
             return answers, RequestEvents.of_known_users(data, distinct(active))
         events = RequestEvents.of_known_users(data, reader.users(users))

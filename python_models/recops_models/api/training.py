@@ -12,10 +12,11 @@ from recops_models.api.model import Model
 from recops_models.api.temporary_folder import output_folder
 from recops_models.callbacks import CallbackList, Callbacks
 from recops_models.data.dataset import Dataset, Repeats
-from recops_models.data.sets import load, locate
+from recops_models.data.sets import locate
 from recops_models.data.splits import SplitName
 from recops_models.data.storage import save_dataset
 from recops_models.examples.open_click import open_events
+from recops_models.examples.sequence_folder import open_histories
 from recops_models.out_folder import TRAINING_KIND, out_folder
 from recops_models.recipes.catalogue import repeats_of
 from recops_models.recipes.job import OWN_DATA, Job, load_job
@@ -54,7 +55,8 @@ def train(
     Args:
         model: name of a model, such as ``"unirec"`` or ``"din"``.
         data: a data set, or the argument of :func:`~recops_models.load_data`; for a click model
-            also a folder of examples.
+            also a folder of examples, and for a ranker a folder of sequences
+            (:mod:`recops_models.examples.sequence_folder`), both of which are streamed.
         settings: values by the names of ``recops train --set``, such as ``{"dropout": 0.2}``.
         out: folder for the model's files, created if missing; None: a temporary one that lives as
             long as the model.
@@ -148,4 +150,4 @@ def train(
 
 
 def _open(job: Job) -> Data:
-    return open_events(job.data) if job.data_kind == "click" else load(job.data)
+    return open_events(job.data) if job.data_kind == "click" else open_histories(job.data)

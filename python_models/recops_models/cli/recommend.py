@@ -211,8 +211,14 @@ def recommend(
     job, model, dataset = open_trained(folder, device=device, data=data)
 
     from recops_models.data.dataset import Dataset
+    from recops_models.examples.sequence_dataset import SequenceDataset
     from recops_models.recipes.recommending import ready_model
 
+    if isinstance(dataset, SequenceDataset):
+        raise ValueError(
+            f"{dataset.name} has sequences in files and no users in memory: name interactions with "
+            "--data, or pass histories to Model.recommend in Python"
+        )
     if not isinstance(dataset, Dataset):
         raise ValueError(f"{job.data} has examples, but no catalogue to recommend from")
     ready = ready_model(

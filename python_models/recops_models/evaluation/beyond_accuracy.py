@@ -15,6 +15,8 @@ from recops_models.evaluation.metrics import Evaluation, gains, hits
 from recops_models.settings import JsonObject
 from recops_models.training.device import array
 
+Float64Array = NDArray[np.float64]
+
 CUTOFF = 10
 """Number of recommended items that the metrics count, k."""
 
@@ -51,16 +53,41 @@ def beyond_accuracy(items: Tensor, histories: Histories, counts: Int64Array) -> 
         >>> beyond_accuracy(torch.tensor([[2, -1]]), past, np.array([4, 2, 2]))
         {'novelty': 2.0, 'popularity_lift': -0.33333333333333337}
     """
-    lists = array(items[:, :CUTOFF])
-    listed_by = np.repeat(np.arange(len(lists)), lists.shape[1])
-    owners = np.repeat(np.arange(len(histories)), histories.lengths)
-    information = np.log2(max(int(counts.sum()), 1)) - np.log2(np.maximum(counts, 1))
-    recommended = _mean_of_means(counts, lists.ravel(), listed_by)
-    past = _mean_of_means(counts, histories.items, owners)
-    return {
-        "novelty": _mean_of_means(information, lists.ravel(), listed_by),
-        "popularity_lift": recommended / past - 1 if past else float("nan"),
-    }
+    means = BeyondAccuracy(counts)
+    means.add(items, histories)
+    return means.metrics()
+
+
+class BeyondAccuracy:
+    """Novelty and popularity lift of users that come piece by piece.
+
+    Args:
+        counts: ``[N]``, training events of each item.
+    """
+
+    def __init__(self, counts: Int64Array) -> None:
+        self._counts = counts
+        self._information = np.log2(max(int(counts.sum()), 1)) - np.log2(np.maximum(counts, 1))
+        self._novelty: list[Float64Array] = []
+        self._recommended: list[Float64Array] = []
+        self._past: list[Float64Array] = []
+
+    def add(self, items: Tensor, histories: Histories) -> None:
+        """Add users with their lists ``[U, k]`` and histories, see :func:`beyond_accuracy`."""
+        lists = array(items[:, :CUTOFF])
+        listed_by = np.repeat(np.arange(len(lists)), lists.shape[1])
+        owners = np.repeat(np.arange(len(histories)), histories.lengths)
+        self._novelty.append(_means(self._information, lists.ravel(), listed_by))
+        self._recommended.append(_means(self._counts, lists.ravel(), listed_by))
+        self._past.append(_means(self._counts, histories.items, owners))
+
+    def metrics(self) -> dict[str, float]:
+        """Return the metrics of all users so far."""
+        recommended, past = _mean(self._recommended), _mean(self._past)
+        return {
+            "novelty": _mean(self._novelty),
+            "popularity_lift": recommended / past - 1 if past else float("nan"),
+        }
 
 
 def accuracy_by_group(
@@ -78,11 +105,25 @@ def accuracy_by_group(
         ``ndcg@10``, None in an empty group. Groups of lengths also have ``events``, the smallest
         and largest length.
     """
-    lengths = examples.histories.lengths
-    by_popularity = popularity_groups(counts)[examples.targets.items]
+    lengths, targets = examples.histories.lengths, examples.targets.items
+    return rank_accuracy_by_group(evaluation.ranks, targets, lengths, counts)
+
+
+def rank_accuracy_by_group(
+    ranks: Tensor, targets: Int64Array, lengths: Int64Array, counts: Int64Array
+) -> dict[str, JsonObject]:
+    """Return :func:`accuracy_by_group` of ranks ``[U]``.
+
+    Args:
+        ranks: ``[U]`` i64, rank of each held-out item.
+        targets: ``[U]`` i64, the held-out items.
+        lengths: ``[U]`` i64, lengths of the histories.
+        counts: ``[N]``, training events of each item.
+    """
+    by_popularity = popularity_groups(counts)[targets]
     by_length = length_groups(lengths)
-    popularity = _accuracy(evaluation.ranks, by_popularity, POPULARITY_GROUPS)
-    length = _accuracy(evaluation.ranks, by_length, LENGTH_GROUPS)
+    popularity = _accuracy(ranks, by_popularity, POPULARITY_GROUPS)
+    length = _accuracy(ranks, by_length, LENGTH_GROUPS)
     for group, name in enumerate(LENGTH_GROUPS):
         members = lengths[by_length == group]
         length[name]["events"] = [int(members.min()), int(members.max())] if len(members) else None
@@ -144,15 +185,20 @@ def _accuracy(
     return accuracy
 
 
-def _mean_of_means(values: NDArray[np.generic], items: Int64Array, owners: Int64Array) -> float:
-    """Return the mean over owners of the mean value of their items; NaN if there are no items.
+def _means(values: NDArray[np.generic], items: Int64Array, owners: Int64Array) -> Float64Array:
+    """Return the mean value of each owner's items, without owners that have none.
 
     numpy adds on one thread, so the result does not depend on the number of threads.
     """
     known = items >= 0
-    if not known.any():
-        return float("nan")
     owners = owners[known]
     sums = np.bincount(owners, weights=values[items[known]])
     numbers = np.bincount(owners)
-    return float((sums[numbers > 0] / numbers[numbers > 0]).mean())
+    means: Float64Array = sums[numbers > 0] / numbers[numbers > 0]
+    return means
+
+
+def _mean(parts: Sequence[Float64Array]) -> float:
+    """Return the mean of all values; NaN if there are none."""
+    values = np.concatenate(parts) if parts else np.empty(0)
+    return float(values.mean()) if len(values) else float("nan")

@@ -93,17 +93,27 @@ def ranking_metrics(items: Tensor, ranks: Tensor, num_items: int) -> dict[str, f
 
     With several workers, the metrics are those of all workers' users.
     """
+    return metrics_of_ranks(ranks, shown_items(items), num_items)
+
+
+def metrics_of_ranks(ranks: Tensor, shown: Tensor, num_items: int) -> dict[str, float]:
+    """Return :func:`ranking_metrics` from the ranks and the result of :func:`shown_items`."""
     return {
         "hr@10": number(workers.mean(hits(ranks, 10))),
         "hr@50": number(workers.mean(hits(ranks, 50))),
         "ndcg@10": number(workers.mean(gains(ranks, 10))),
-        "coverage": _num_shown(items[:, :10].unique(), num_items) / num_items,
+        "coverage": _num_shown(shown, num_items) / num_items,
     }
 
 
+def shown_items(items: Tensor) -> Tensor:
+    """Return the distinct items in the first 10 of ``items [U, k]``; −1 is no item."""
+    items = items[:, :10].unique()
+    return items[items >= 0]
+
+
 def _num_shown(items: Tensor, num_items: int) -> int:
-    """Return the number of distinct items of all workers; −1 is no item."""
-    items = items[items >= 0]
+    """Return the number of distinct items of all workers."""
     if not workers.several():
         return len(items)
     shown = torch.zeros(num_items, dtype=torch.int32)

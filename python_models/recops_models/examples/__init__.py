@@ -1,1 +1,1 @@
-"""Click examples: their schema and features, blocks, negatives, loaders and streams."""
+"""Examples of models: click examples and sequences, in memory and streamed from files."""

@@ -57,24 +57,24 @@ def check_types(source: Path | str, columns: pa.Schema, schema: FeatureSchema) -
     for feature in schema.features:
         is_binned = schema.is_binned(feature.name)
         if isinstance(feature, Numeric) or (is_binned and isinstance(feature, Categorical)):
-            _require(source, columns, feature.name, _is_number, "numbers")
+            require_type(source, columns, feature.name, _is_number, "numbers")
         elif schema.max_values(feature.name) is not None:
-            fits, expected = _is_list_of(_is_key), "lists of integers or strings"
+            fits, expected = is_list_of(is_key), "lists of integers or strings"
             if isinstance(feature, Sequence):
-                fits, expected = _is_list_of(fits), f"lists of {expected}"
-            _require(source, columns, feature.name, fits, expected)
+                fits, expected = is_list_of(fits), f"lists of {expected}"
+            require_type(source, columns, feature.name, fits, expected)
         elif isinstance(feature, Categorical):
-            _require(source, columns, feature.name, _is_key, "integers or strings")
+            require_type(source, columns, feature.name, is_key, "integers or strings")
         elif isinstance(feature, Sequence) and not is_binned:
-            _require(
-                source, columns, feature.name, _is_list_of(_is_key), "lists of integers or strings"
+            require_type(
+                source, columns, feature.name, is_list_of(is_key), "lists of integers or strings"
             )
         else:
-            _require(source, columns, feature.name, _is_list_of(_is_number), "lists of numbers")
-    _require(source, columns, schema.label, _is_number, "numbers")
+            require_type(source, columns, feature.name, is_list_of(_is_number), "lists of numbers")
+    require_type(source, columns, schema.label, _is_number, "numbers")
     if schema.group is not None:
         try:
-            _require(source, columns, schema.group, pa.types.is_integer, "integers")
+            require_type(source, columns, schema.group, pa.types.is_integer, "integers")
         except DataError as error:
             raise DataError(
                 f"{error}; it is the group of features.json, by which gAUC groups examples: name "
@@ -82,13 +82,18 @@ def check_types(source: Path | str, columns: pa.Schema, schema: FeatureSchema) -
             ) from None
 
 
-def _require(
+def require_type(
     source: Path | str,
     columns: pa.Schema,
     name: str,
     fits: Callable[[pa.DataType], bool],
     expected: str,
 ) -> None:
+    """Check that the column ``name`` exists and has a type that fits.
+
+    Raises:
+        DataError: it is missing, or does not hold what is ``expected``.
+    """
     if name not in columns.names:
         available = ", ".join(columns.names) or "none"
         raise DataError(f"{source}: no column {name!r} (columns: {available})")
@@ -97,7 +102,8 @@ def _require(
         raise DataError(f"{source}: column {name!r} must hold {expected}, got {kind}")
 
 
-def _is_key(kind: pa.DataType) -> bool:
+def is_key(kind: pa.DataType) -> bool:
+    """Return whether a type is one of integers or strings."""
     if pa.types.is_dictionary(kind):
         kind = kind.value_type
     return bool(
@@ -117,7 +123,9 @@ def _is_number(kind: pa.DataType) -> bool:
     )
 
 
-def _is_list_of(fits: Callable[[pa.DataType], bool]) -> Callable[[pa.DataType], bool]:
+def is_list_of(fits: Callable[[pa.DataType], bool]) -> Callable[[pa.DataType], bool]:
+    """Return the check of types of lists whose values have a type that fits."""
+
     def is_list(kind: pa.DataType) -> bool:
         ragged = pa.types.is_list(kind) or pa.types.is_large_list(kind)
         return (ragged or pa.types.is_fixed_size_list(kind)) and fits(kind.value_type)

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import dataclass
 
 import numpy as np
 import pyarrow as pa
@@ -13,6 +12,7 @@ from numpy.typing import NDArray
 from recops_models.data.columns import BoolArray
 from recops_models.data.histories import Int64Array
 from recops_models.data.report import BadRows
+from recops_models.examples.fault_counts import Fault, FaultCounts
 from recops_models.examples.features import FeatureSchema, Numeric, Sequence, Vector
 
 
@@ -38,40 +38,22 @@ class RowFaults:
 
     file: str
     schema: FeatureSchema
-    _rows: int = 0
-    _counts: dict[str, tuple[int, str]] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self._counts = FaultCounts(self.file)
 
     @property
     def bad_rows(self) -> tuple[BadRows, ...]:
         """The bad rows so far, by reason."""
-        return tuple(
-            BadRows(self.file, reason, count, example)
-            for reason, (count, example) in self._counts.items()
-        )
+        return self._counts.bad_rows
 
     def valid_rows(self, piece: pa.RecordBatch) -> pa.RecordBatch:
         """Return the valid rows of the file's next piece, and count the others."""
-        good = np.ones(piece.num_rows, dtype=bool)
-        for column, reason, bad in _faults(piece, self.schema):
-            newly_bad = bad & good
-            if not newly_bad.any():
-                continue
-            good &= ~bad
-            row = int(newly_bad.argmax())
-            shown = f"row {self._rows + row + 1}: {_short(piece[column][row].as_py())}"
-            key = f"{column} {reason}"
-            count, example = self._counts.get(key, (0, shown))
-            self._counts[key] = (count + int(newly_bad.sum()), example)
-        self._rows += piece.num_rows
+        good = self._counts.valid(piece, _faults(piece, self.schema))
         return piece if good.all() else piece.filter(pa.array(good))
 
 
-def _short(value: Any) -> str:
-    text = repr(value)
-    return text if len(text) <= 60 else f"{text[:57]}…"
-
-
-def _faults(piece: pa.RecordBatch, schema: FeatureSchema) -> list[tuple[str, str, BoolArray]]:
+def _faults(piece: pa.RecordBatch, schema: FeatureSchema) -> list[Fault]:
     label = numbers(piece[schema.label])
     faults = [
         (schema.label, "is missing", nulls(piece[schema.label])),

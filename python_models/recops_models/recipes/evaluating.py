@@ -6,7 +6,11 @@ from typing import Any
 
 from torch import nn
 
-from recops_models.evaluation.beyond_accuracy import accuracy_by_group, beyond_accuracy
+from recops_models.evaluation.beyond_accuracy import (
+    BeyondAccuracy,
+    accuracy_by_group,
+    beyond_accuracy,
+)
 from recops_models.evaluation.click_groups import candidate_clicks, click_accuracy_by_group
 from recops_models.generative.popularity import item_counts
 from recops_models.settings import JsonObject
@@ -14,6 +18,7 @@ from recops_models.training.click_task import ExampleTask
 from recops_models.training.curve import finite
 from recops_models.training.device import array
 from recops_models.training.ranking_task import RankingTask
+from recops_models.training.streamed_item_task import StreamedItemTask
 from recops_models.training.task import AnyTask
 
 PARTS = ("validation", "test")
@@ -37,6 +42,8 @@ def evaluate_parts(task: AnyTask, model: nn.Module) -> dict[str, JsonObject]:
     """
     if isinstance(task, RankingTask):
         return _evaluate_ranker(task, model)
+    if isinstance(task, StreamedItemTask):
+        return _evaluate_streamed(task, model)
     if isinstance(task, ExampleTask):
         return _evaluate_click_model(task, model)
     return {part: finite(task.measure(model, part)[0]) for part in PARTS}
@@ -52,6 +59,19 @@ def _evaluate_ranker(task: RankingTask[Any, Any], model: nn.Module) -> dict[str,
         metrics[part] = finite(task.summary(evaluation, part)[0])
         beyond[part] = finite(beyond_accuracy(evaluation.items, examples.histories, counts))
         groups[part] = accuracy_by_group(evaluation, examples, counts)
+    return {**metrics, "beyond_accuracy": beyond, "groups": groups}
+
+
+def _evaluate_streamed(task: StreamedItemTask, model: nn.Module) -> dict[str, JsonObject]:
+    counts = array(task.item_counts)
+    metrics: dict[str, JsonObject] = {}
+    beyond: dict[str, JsonObject] = {}
+    groups: dict[str, JsonObject] = {}
+    for part in PARTS:
+        lists = BeyondAccuracy(counts)
+        evaluation = task.evaluation(model, part, lists)
+        metrics[part], beyond[part] = finite(evaluation.metrics), finite(lists.metrics())
+        groups[part] = evaluation.by_group(counts)
     return {**metrics, "beyond_accuracy": beyond, "groups": groups}
 
 

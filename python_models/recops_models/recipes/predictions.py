@@ -13,14 +13,15 @@ PREDICTIONS = "predictions.parquet"
 
 
 def write_predictions(folder: Path, predictions: pa.Table, dataset: Dataset | None) -> None:
-    """Write one row per test example; if user ids are text, with a column ``user_key``.
+    """Write one row per test example; if users are numbers of text ids, with ``user_key``.
 
     Args:
         folder: folder of the training.
         predictions: table of :meth:`RecommenderTask.measure`.
         dataset: users and items of the task; None: there are only examples.
     """
-    if dataset is not None and (keys := dataset.text_keys("user")) is not None:
+    is_numbered = pa.types.is_integer(predictions["user"].type)
+    if dataset is not None and is_numbered and (keys := dataset.text_keys("user")) is not None:
         rows = dataset.user_vocabulary.index(predictions["user"].to_numpy(), missing="mark")
         user_keys = keys.take(pa.array(rows, mask=rows < 0))
         predictions = predictions.append_column("user_key", user_keys)

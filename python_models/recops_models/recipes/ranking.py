@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TypeAlias
 
 from torch import Tensor, nn
 
@@ -11,6 +11,7 @@ from recops_models import workers
 from recops_models.data.dataset import Dataset
 from recops_models.data.splits import SplitName
 from recops_models.evaluation.metrics import RANKING_METRICS
+from recops_models.examples.sequence_dataset import SequenceDataset
 from recops_models.generative.popularity import item_counts
 from recops_models.generative.ranker import Ranker, Recommender
 from recops_models.recipes.parts import Parts, part
@@ -20,22 +21,34 @@ from recops_models.training.config import ChoiceConfig
 from recops_models.training.next_item_task import NextItemTask
 from recops_models.training.optimizers import check_dense
 from recops_models.training.ranking_task import RankingTask
+from recops_models.training.streamed_item_task import StreamedItemTask
 from recops_models.training.trainer import CHECKPOINT, check_select
+
+ItemTask: TypeAlias = NextItemTask | StreamedItemTask
+"""Next-item prediction on histories in memory or in files."""
 
 
 def check_dataset(model: str, data: Data) -> Dataset:
-    """Return ``data`` if it is a data set.
+    """Return ``data`` if it is a data set in memory.
 
     Raises:
-        ValueError: ``data`` holds click examples; the message names ``model``.
+        ValueError: ``data`` holds click examples or streamed sequences; the message names
+            ``model``.
     """
+    if isinstance(data, SequenceDataset):
+        raise ValueError(
+            f"{model}: data must be interactions in memory, got the sequences of {data.name}; "
+            "sasrec streams sequences"
+        )
     if not isinstance(data, Dataset):
         raise ValueError(f"{model}: data must be a data set, got the click examples of {data.name}")
     return data
 
 
-def training_counts(task: RankingTask[Any, Any]) -> Tensor:
+def training_counts(task: RankingTask[Any, Any] | StreamedItemTask) -> Tensor:
     """Return the number of training events of each item, ``[N]`` i64."""
+    if isinstance(task, StreamedItemTask):
+        return task.item_counts
     return item_counts(task.train, task.num_items)
 
 
@@ -68,23 +81,25 @@ class CountingStage(Stage[NextItemTask]):
         return TrainResult(model, task)
 
 
-class NextItemStage(TrainingStage[NextItemTask, Ranker]):
+class NextItemStage(TrainingStage[ItemTask, Ranker]):
     """Training on the next item of each history.
 
     Args:
         name: name of the model.
         make: builds the model from its task and a context.
         files: names of the files that ``make`` writes.
+        streams: whether ``make`` accepts a task on streamed sequences.
     """
 
     def __init__(
         self,
         name: str,
-        make: Callable[[NextItemTask, StageContext], Ranker],
+        make: Callable[[Any, StageContext], Ranker],
         *,
         files: tuple[str, ...] = (),
+        streams: bool = False,
     ) -> None:
-        self.name, self.make = name, make
+        self.name, self.make, self.streams = name, make, streams
         self.files = (CHECKPOINT, *files)
 
     def check(self, context: StageContext) -> None:
@@ -95,11 +110,13 @@ class NextItemStage(TrainingStage[NextItemTask, Ranker]):
 
     def task(
         self, data: Data, parts: Parts, split: SplitName | None, model: nn.Module | None = None
-    ) -> NextItemTask:
+    ) -> ItemTask:
         """See :meth:`Stage.task`."""
-        choice = part(parts, "choice", ChoiceConfig)
-        return NextItemTask(check_dataset(self.name, data), split, choice.validation_users)
+        most = part(parts, "choice", ChoiceConfig).validation_users
+        if self.streams and isinstance(data, SequenceDataset):
+            return StreamedItemTask(data, split, most)
+        return NextItemTask(check_dataset(self.name, data), split, most)
 
-    def build(self, task: NextItemTask, context: StageContext) -> Ranker:
+    def build(self, task: ItemTask, context: StageContext) -> Ranker:
         """See :meth:`TrainingStage.build`."""
         return self.make(task, context)

@@ -13,8 +13,8 @@ from recops_models.recipes.recipe import Recipe
 
 if TYPE_CHECKING:
     from recops_models.examples.features import FittedSchema
+    from recops_models.recipes.ranking import ItemTask
     from recops_models.recipes.stage import AnyStage, StageContext
-    from recops_models.training.next_item_task import NextItemTask
 
 
 class SASRecRecipe(Recipe):
@@ -33,7 +33,7 @@ class SASRecRecipe(Recipe):
         """See :meth:`Recipe.stages`: one training."""
         from recops_models.recipes.ranking import NextItemStage
 
-        return (NextItemStage(self.name, _make),)
+        return (NextItemStage(self.name, _make, streams=True),)
 
     def restore(
         self, weights: Mapping[str, Tensor], sizes: PartSettings | None, schema: FittedSchema | None
@@ -43,7 +43,7 @@ class SASRecRecipe(Recipe):
         return SASRec(len(weights["item_bias"]), sizes)
 
 
-def _make(task: NextItemTask, context: StageContext) -> SASRec:
+def _make(task: ItemTask, context: StageContext) -> SASRec:
     if context.start is not None:
         from recops_models.recipes.continued_ranker import continued_sasrec
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from torch import nn
 
 from recops_models.training.click_task import ExampleTask
+from recops_models.training.streamed_item_task import StreamedItemTask
 from recops_models.training.task import AnyTask
 
 
@@ -21,7 +22,13 @@ def training_summary(stage: str, task: AnyTask, model: nn.Module) -> str:
         model: the untrained model.
     """
     counts = []
-    if (dataset := task.dataset) is not None:
+    if isinstance(task, StreamedItemTask):
+        counts += [
+            f"{task.num_sequences:,} streamed sequences",
+            f"{task.num_events:,} events",
+            f"{task.num_items:,} items",
+        ]
+    elif (dataset := task.dataset) is not None:
         counts += [
             f"{dataset.interactions.num_rows:,} events",
             f"{dataset.users.num_rows:,} users",

@@ -12,7 +12,7 @@ from torch import nn
 from recops_models.data.dataset import Dataset
 from recops_models.data.errors import DataError
 from recops_models.data.renumber import renumbered
-from recops_models.data.sets import load, locate
+from recops_models.data.sets import locate
 from recops_models.data.storage import load_dataset
 from recops_models.recipes.catalogue import checked_data, with_repeats_of_job
 from recops_models.recipes.files import MODEL, load_model
@@ -73,7 +73,9 @@ def open_data(job: Job, model: nn.Module | None = None, folder: Path | None = No
         fitted = model.schema if isinstance(model, ClickScorer) else None
         data: Data = open_events(job.data, fitted=fitted)
     else:
-        data = load(job.data)
+        from recops_models.examples.sequence_folder import open_histories
+
+        data = open_histories(job.data)
     if folder is None:
         return with_repeats_of_job(data, job)
     return checked_data(folder, job, data)

@@ -37,9 +37,13 @@ class NextItemTask(RankingTask[Ranker, Windows]):
         return torch_seed, with_shares(windows, skip, size, sum(map(len, batches)))
 
     def loss(self, model: Ranker, batch: Windows) -> tuple[Tensor, int]:
-        """Return the mean loss of windows, and their number of targets."""
-        history, target = batch.items[:, :-1], batch.items[:, 1:]
-        return model.loss(history, target, rows=batch.rows), len(batch.rows)
+        return next_item_loss(model, batch)
 
     def evaluate(self, model: Ranker) -> dict[str, float]:
         return self.evaluated(model, own_examples(self.epoch_validation)).metrics
+
+
+def next_item_loss(model: Ranker, batch: Windows) -> tuple[Tensor, int]:
+    """Return the mean loss of windows, and their number of targets."""
+    history, target = batch.items[:, :-1], batch.items[:, 1:]
+    return model.loss(history, target, rows=batch.rows), len(batch.rows)

@@ -10,6 +10,8 @@ import numpy as np
 import pytest
 
 import worker_trainings
+from sequence_parquet import write_split
+from synthetic_histories import ring_dataset
 from worker_group import WorkerGroup
 
 CLICK = {"epochs": "2", "batch": "37", "max_len": "6", "width": "4", "hidden": "8", "dropout": "0"}
@@ -57,6 +59,15 @@ def test_two_workers_train_the_model_of_one(name: str, group: WorkerGroup) -> No
     first, second = results(group, 2, "train", name, FAMILIES[name])
     assert first == second
     (alone,) = results(group, 1, "train", name, FAMILIES[name])
+    assert len(alone["curve"]) == 2
+    assert_equal_training(first, alone)
+
+
+def test_two_workers_train_on_streamed_sequences(group: WorkerGroup, tmp_path: Path) -> None:
+    write_split(ring_dataset(users=30), tmp_path, row_group=7)
+    first, second = results(group, 2, "train", "sasrec", RANKER, False, str(tmp_path))
+    assert first == second
+    (alone,) = results(group, 1, "train", "sasrec", RANKER, False, str(tmp_path))
     assert len(alone["curve"]) == 2
     assert_equal_training(first, alone)
 

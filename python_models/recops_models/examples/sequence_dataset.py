@@ -1,0 +1,30 @@
+"""A data set whose histories stay in Parquet files."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from recops_models.data.dataset import Dataset
+from recops_models.examples.lookup import Lookup
+from recops_models.examples.sequence_file import SequenceFile
+from recops_models.examples.sequence_reader import SequenceReader
+
+
+@dataclass(frozen=True)
+class SequenceDataset(Dataset):
+    """Catalogue in memory, and histories that stay in Parquet files.
+
+    ``interactions`` and ``users`` are empty.
+
+    Attributes:
+        files: file of each part: ``"train"``, ``"validation"`` and ``"test"``.
+    """
+
+    files: Mapping[str, SequenceFile] = field(default_factory=dict)
+
+    def reader(self, part: str) -> SequenceReader:
+        """Return the reader of a part, which numbers items by the rows of the catalogue."""
+        keys = self.text_keys("item")
+        lookup = Lookup(self.item_vocabulary if keys is None else keys.combine_chunks())
+        return SequenceReader(self.files[part], lookup, is_held_out=part != "train")

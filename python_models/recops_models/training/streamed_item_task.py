@@ -1,0 +1,199 @@
+"""Training of sequential recommenders on histories that are streamed from Parquet files."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from functools import cached_property
+from itertools import chain
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from recops_models import workers
+from recops_models.data.histories import Histories, Int64Array
+from recops_models.data.splits import Examples, SplitName
+from recops_models.evaluation.beyond_accuracy import BeyondAccuracy
+from recops_models.evaluation.metrics import RANKING_METRICS
+from recops_models.evaluation.streamed_ranking import StreamedEvaluation, evaluate_pieces
+from recops_models.examples.sequence_dataset import SequenceDataset
+from recops_models.examples.sequence_source import BUFFER_BYTES, HistoryBuffer, SequenceSource
+from recops_models.generative.ranker import Ranker, Recommender
+from recops_models.generative.windows import Windows, items_at, window_batches
+from recops_models.training.device import array
+from recops_models.training.next_item_task import next_item_loss
+from recops_models.training.ranking_task import own_examples
+from recops_models.training.task import RecommenderTask
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+_GROUPS = 1
+"""Third part of the seed that orders row groups."""
+
+
+class StreamedItemTask(RecommenderTask[Ranker, Windows]):
+    """Next-item prediction on windows of streamed histories.
+
+    Each epoch draws the order of row groups, the cuts and the order of the windows within a buffer,
+    and the seed of dropout, from ``(seed, epoch)``. If one buffer holds all rows, and the file has
+    one row group, the batches are those of
+    :class:`~recops_models.training.next_item_task.NextItemTask` on the same histories.
+
+    Args:
+        dataset: the catalogue and the files.
+        split: must be None: the files are split already.
+        validation_users: at most this many rows choose the best epoch; None: all.
+        buffer_bytes: see :class:`~recops_models.examples.sequence_source.SequenceSource`.
+
+    Attributes:
+        num_items: size of the catalogue, N.
+        num_sequences: number of valid training rows.
+        num_events: number of their events.
+
+    Raises:
+        DataError: a file has no valid row.
+        ValueError: ``split`` is given.
+    """
+
+    dataset: SequenceDataset
+
+    def __init__(
+        self,
+        dataset: SequenceDataset,
+        split: SplitName | None = None,
+        validation_users: int | None = None,
+        *,
+        buffer_bytes: int = BUFFER_BYTES,
+    ) -> None:
+        if split is not None:
+            raise ValueError(f"{dataset.name} is already split: leave out the split {split}")
+        self.name, self.dataset, self.split = dataset.name, dataset, "given"
+        self.num_items = dataset.items.num_rows
+        self._readers = {part: dataset.reader(part) for part in dataset.files}
+        counts = {part: reader.counts() for part, reader in self._readers.items()}
+        self.num_sequences, self.num_events = counts["train"].sequences, counts["train"].events
+        self.notes = tuple(note for each in counts.values() for note in each.notes)
+        self._source = SequenceSource(self._readers["train"], buffer_bytes)
+        self._epoch_rows = _sample(counts["validation"].sequences, validation_users)
+
+    @property
+    def metrics(self) -> tuple[str, ...]:
+        return RANKING_METRICS
+
+    def start_epoch(
+        self, model: Ranker, size: int, *, seed: int, epoch: int, skip: int
+    ) -> tuple[int, Iterator[tuple[float, Windows]]]:
+        """See :meth:`Task.start_epoch`; skipped batches are also read."""
+        rng = np.random.default_rng((seed, epoch))
+        order = np.random.default_rng((seed, epoch, _GROUPS))
+        buffers = filter(_has_targets, self._source.buffers(model.window, order))
+        first = next(buffers, None)
+        if first is None:
+            raise ValueError(
+                f"{self.name}: at least one training row must have two items, got none: there is "
+                "nothing to learn from"
+            )
+        cut = (first, window_batches(first.histories, model.window, size, rng))
+        # As in NextItemTask, the seed is drawn after the windows.
+        torch_seed = int(rng.integers(2**63))
+        others = (
+            (buffer, window_batches(buffer.histories, model.window, size, rng))
+            for buffer in buffers
+        )
+        return torch_seed, _windows(chain([cut], others), size, skip)
+
+    def loss(self, model: Ranker, batch: Windows) -> tuple[Tensor, int]:
+        return next_item_loss(model, batch)
+
+    def evaluate(self, model: Ranker) -> dict[str, float]:
+        pieces = map(own_examples, self.examples("validation", self._epoch_rows))
+        return self._evaluated(model, pieces).metrics
+
+    def evaluation(
+        self, model: nn.Module, part: str, beyond: BeyondAccuracy | None = None
+    ) -> StreamedEvaluation:
+        """Return the ranks of ``model`` on ``"validation"`` or ``"test"``.
+
+        Args:
+            model: a recommender.
+            part: the part.
+            beyond: also receives the lists.
+        """
+        assert isinstance(model, Recommender)
+        return self._evaluated(model, self.examples(part), beyond)
+
+    def measure(self, model: nn.Module, part: str) -> tuple[dict[str, float], pa.Table]:
+        """See :meth:`RecommenderTask.measure`; predictions have the user ids of the file."""
+        import pyarrow as pa
+
+        users: list[pa.Array] = []
+
+        def pieces() -> Iterator[Examples]:
+            for keys, examples in self._readers[part].examples():
+                users.append(keys)
+                yield examples
+
+        assert isinstance(model, Recommender)
+        evaluation = self._evaluated(model, pieces())
+        columns = {"user": pa.chunked_array(users), "rank": array(evaluation.ranks)}
+        return evaluation.metrics, pa.table(columns)
+
+    def examples(self, part: str, rows: Int64Array | None = None) -> Iterator[Examples]:
+        """Yield the examples of a held-out part, piece by piece.
+
+        Args:
+            part: ``"validation"`` or ``"test"``.
+            rows: ascending numbers of valid rows; None: all.
+        """
+        return (examples for _, examples in self._readers[part].examples(rows))
+
+    def histories(self) -> Iterator[Histories]:
+        """Yield the training histories, buffer by buffer."""
+        return (buffer.histories for buffer in self._source.buffers())
+
+    @cached_property
+    def item_counts(self) -> Tensor:
+        """Training events of each item, ``[N]`` i64."""
+        counts = np.zeros(self.num_items, dtype=np.int64)
+        for histories in self.histories():
+            counts += np.bincount(histories.items, minlength=self.num_items)
+        return torch.from_numpy(counts)
+
+    def _evaluated(
+        self,
+        model: Recommender,
+        pieces: Iterator[Examples],
+        beyond: BeyondAccuracy | None = None,
+    ) -> StreamedEvaluation:
+        exclude_seen = self.dataset.repeats == "drop"
+        return evaluate_pieces(
+            model, pieces, self.num_items, exclude_seen=exclude_seen, beyond=beyond
+        )
+
+
+def _sample(number: int, most: int | None) -> Int64Array | None:
+    """Return the rows of :meth:`Examples.some`; None: all."""
+    if most is None or most >= number:
+        return None
+    return np.sort(np.random.default_rng(0).permutation(number)[:most])
+
+
+def _has_targets(buffer: HistoryBuffer) -> bool:
+    return bool((buffer.histories.lengths > 1).any())
+
+
+def _windows(
+    cuts: Iterator[tuple[HistoryBuffer, list[Tensor]]], size: int, skip: int
+) -> Iterator[tuple[float, Windows]]:
+    """Yield this worker's windows of each batch from number ``skip`` on, see ``start_epoch``."""
+    number = 0
+    for buffer, batches in cuts:
+        windows = sum(map(len, batches))
+        for index, rows in enumerate(batches):
+            if number >= skip:
+                done = buffer.start + buffer.share * min(1.0, index * size / windows)
+                own = workers.share().of(rows)
+                yield done, Windows.of(items_at(buffer.histories, own))
+            number += 1
