@@ -48,6 +48,13 @@ class TimeUnitChoice(str, Enum):
     order = "order"
 
 
+class SequenceSplitChoice(str, Enum):
+    """Splits of sequences."""
+
+    leave_one_out = "leave-one-out"
+    global_time = "global-time"
+
+
 class Ids(str, Enum):
     """Types of ids."""
 
@@ -346,6 +353,49 @@ def import_data(
     print_findings(result.report)
     counts = f"{result.users:,} users, {result.items:,} items, {result.interactions:,} interactions"
     typer.echo(printable(f"{result.name}: {counts} in {out}"))
+
+
+@data.command()
+def sequences(
+    name: Annotated[
+        str, typer.Argument(help="A name from `recops data list`, or a folder.", show_default=False)
+    ],
+    out: Annotated[Path, typer.Option(help="Folder to write to.", show_default=False)],
+    split: Annotated[
+        SequenceSplitChoice, typer.Option(help="Split of the data.")
+    ] = SequenceSplitChoice.leave_one_out,
+    force: Annotated[bool, typer.Option("--force", help="Replace the sequences in --out.")] = False,
+) -> None:
+    """Write a data set as sequences in Parquet files, from which `recops train sasrec` streams.
+
+    Each file has one row per user: the user's training events, or the events before a held-out part
+    and the first event of the part. The interactions of a folder that `recops data import` wrote
+    may exceed memory; items and users may not.
+
+    Example: `recops data sequences data/shop --out data/shop-sequences`
+    """
+    from recops_models.cli.stage_bars import StageBars
+    from recops_models.data import UnknownDataError
+    from recops_models.examples.sequence_folder import is_sequence_folder
+    from recops_models.examples.write_sequences import write_sequences
+    from recops_models.out_folder import out_folder
+
+    if is_sequence_folder(out) and not force:
+        raise ValueError(
+            f"{out} holds sequences: name another folder, or replace them with --force"
+        )
+    source = Path(name) if Path(name).exists() else None
+    try:
+        with (
+            StageBars() as bars,
+            new_folder(out) as target,
+            out_folder(target, kind="sequences", source=source) as folder,
+        ):
+            numbers = write_sequences(name, folder, split=split.value, callbacks=bars)
+    except UnknownDataError as error:
+        raise typer.BadParameter(str(error)) from error
+    counts = f"{numbers.train:,} training, {numbers.validation:,} validation, {numbers.test:,} test"
+    typer.echo(printable(f"{counts} sequences in {out}"))
 
 
 def _table_options(

@@ -251,7 +251,7 @@ def load_dataset(folder: Path) -> Dataset:
         DataError: the import was interrupted.
         FileNotFoundError: a file is missing.
     """
-    content = _binding(folder)
+    content = read_properties(folder)
     tables = {}
     for name in _TABLES:
         file = folder / f"{name}.parquet"
@@ -288,10 +288,16 @@ def refuse_unfinished(folder: Path) -> None:
         DataError: the import was interrupted.
     """
     if is_saved(folder):
-        _binding(folder)
+        read_properties(folder)
 
 
-def _binding(folder: Path) -> dict[str, Any]:
+def read_properties(folder: Path) -> dict[str, Any]:
+    """Read the properties of a stored data set without its tables, the content of ``dataset.json``.
+
+    Raises:
+        CorruptFileError: ``dataset.json`` is damaged or not a file of recops.
+        DataError: the import was interrupted.
+    """
     content = read_json(folder / _BINDING, kind=_KIND)
     if content == _UNFINISHED:
         raise DataError(f"{folder}: the import was interrupted; run `recops data import` again")

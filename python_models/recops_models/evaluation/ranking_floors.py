@@ -2,6 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
+from torch import Tensor
+
+from recops_models.data.dataset import Repeats
+from recops_models.data.histories import Histories
 from recops_models.data.splits import Split
 from recops_models.evaluation.metrics import evaluate
 from recops_models.generative.bought_items import BoughtItems
@@ -24,15 +30,29 @@ def ranking_floors(split: Split) -> dict[str, dict[str, float]]:
     """
     train, num_items = split.histories(), split.dataset.items.num_rows
     examples = split.examples("test").next_events()
-    floors: dict[str, Recommender] = {
-        "popularity": Popularity(item_counts(train, num_items)),
-        "last item": LastItem(train, num_items),
-    }
     exclude_seen = split.dataset.repeats == "drop"
-    if not exclude_seen:
-        floors["bought before"] = BoughtItems(train, num_items, by="count")
-        floors["bought last"] = BoughtItems(train, num_items, by="recency")
+    counts = item_counts(train, num_items)
     return {
         name: evaluate(floor, examples, num_items, exclude_seen=exclude_seen).metrics
-        for name, floor in floors.items()
+        for name, floor in floor_models([train], counts, repeats=split.dataset.repeats).items()
     }
+
+
+def floor_models(
+    blocks: Iterable[Histories], counts: Tensor, *, repeats: Repeats
+) -> dict[str, Recommender]:
+    """Return the baselines of :func:`ranking_floors`, fitted to training histories.
+
+    Args:
+        blocks: the training histories.
+        counts: ``[N]``, training events of each item.
+        repeats: treatment of repeats.
+    """
+    floors: dict[str, Recommender] = {
+        "popularity": Popularity(counts),
+        "last item": LastItem(blocks, len(counts)),
+    }
+    if repeats == "keep":
+        floors["bought before"] = BoughtItems(counts, by="count")
+        floors["bought last"] = BoughtItems(counts, by="recency")
+    return floors

@@ -20,7 +20,6 @@ import dataclasses
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -29,7 +28,7 @@ from recops.files import read_bounded
 from recops_models.data.assemble import entity_table, read_entities
 from recops_models.data.categories import with_integer_categories
 from recops_models.data.checks import RawTable, RowCheck, plain_table, with_columns
-from recops_models.data.dataset import Dataset
+from recops_models.data.dataset import Dataset, Repeats
 from recops_models.data.errors import DataError
 from recops_models.data.ids import IdKind, IdReader
 from recops_models.data.importers.folder import read_table_file
@@ -99,10 +98,10 @@ def open_sequence_folder(folder: Path) -> SequenceDataset:
     return with_categories
 
 
-def _options(path: Path) -> tuple[dict[str, str], Any]:
+def _options(path: Path) -> tuple[dict[str, str], Repeats]:
     """Return the names of columns and the treatment of repeats in ``sequences.json``."""
     try:
-        content: Any = json.loads(read_bounded(path))
+        content: object = json.loads(read_bounded(path))
     except (OSError, ValueError, RecursionError) as error:
         raise DataError(f"{path}: {error}") from error
     if not isinstance(content, dict):

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 
 from recops_models.data.histories import Histories
-from recops_models.generative.popularity import item_counts, popularity_ranks
+from recops_models.generative.popularity import popularity_ranks
 from recops_models.generative.ranker import (
     REQUESTS,
     Ranking,
@@ -25,27 +25,25 @@ class BoughtItems(Recommender):
     """Recommender of the items of the history, then of the most popular other items.
 
     Args:
-        train: training histories, for the popularity.
-        num_items: N.
+        counts: ``[N]``, training events of each item.
         by: order of the items of the history. ``"count"``: the number of events, ties by the last
             one; ``"recency"``: the last event.
 
     Example:
         >>> import numpy as np
+        >>> import torch
         >>> from recops_models.data.histories import Histories
         >>> from recops_models.generative.bought_items import BoughtItems
         >>> one_user = Histories(np.array([0, 3]), items=np.array([2, 2, 1]), rows=np.arange(3))
-        >>> model = BoughtItems(one_user, num_items=4, by="count")
+        >>> model = BoughtItems(torch.tensor([0, 1, 2, 0]), by="count")
         >>> model.recommend(one_user, k=3, exclude_seen=False).items
         tensor([[2, 1, 0]])
     """
 
-    def __init__(
-        self, train: Histories, num_items: int, *, by: Literal["count", "recency"]
-    ) -> None:
+    def __init__(self, counts: torch.Tensor, *, by: Literal["count", "recency"]) -> None:
         super().__init__()
         self._by = by
-        self._ranks = array(popularity_ranks(item_counts(train, num_items)).double())
+        self._ranks = array(popularity_ranks(counts).double())
 
     def recommend(self, histories: Histories, k: int, *, exclude_seen: bool = True) -> Ranking:
         """Return the ``k`` best items after each history; see :meth:`Recommender.recommend`."""

@@ -7,6 +7,7 @@ window over neighbouring events and the decay of older events are those of tuned
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal
 
@@ -123,20 +124,33 @@ class ItemKNN(HistoryScorer):
         self._tie_weight = _TIE * float(positive.min()) if len(positive) else 1.0
 
     @classmethod
-    def fit(cls, train: Histories, num_items: int, config: ItemKNNConfig, *, seed: int) -> ItemKNN:
+    def fit(
+        cls,
+        train: Histories | Iterable[Histories],
+        num_items: int,
+        config: ItemKNNConfig,
+        *,
+        seed: int,
+    ) -> ItemKNN:
         """Count co-occurrences in training histories, and keep the most similar items.
 
         Args:
-            train: training histories.
+            train: training histories, or blocks of them. The sums of several blocks may differ from
+                those of all histories together by rounding.
             num_items: N.
             config: settings.
             seed: seed of the order of equal scores.
 
         Complexity:
-            O(E · window) pairs for E events, and O(N K) memory for the result.
+            O(E · window) pairs for E events, O(N K) memory for the result, and memory for each pair
+                of items that co-occur.
         """
-        counts = _cooccurrences(train, num_items, config)
-        events = np.asarray(item_counts(train, num_items)).clip(1).astype(np.float64)
+        counts = sparse.csr_matrix((num_items, num_items), dtype=np.float64)
+        number = np.zeros(num_items)
+        for block in [train] if isinstance(train, Histories) else train:
+            counts = counts + _cooccurrences(block, num_items, config)
+            number += np.asarray(item_counts(block, num_items))
+        events = number.clip(1)
         before = events**-config.normalization
         after = events**-config.candidate_normalization
         width = min(config.neighbours, max(1, num_items - 1))

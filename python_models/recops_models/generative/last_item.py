@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import numpy as np
 import torch
 from scipy import sparse
@@ -29,7 +31,7 @@ class LastItem(Recommender):
     training. Ties go to the more popular item, then to the lower index.
 
     Args:
-        train: training histories.
+        train: training histories, or blocks of them.
         num_items: N.
 
     Example:
@@ -42,15 +44,18 @@ class LastItem(Recommender):
         tensor([[1, 2]])
     """
 
-    def __init__(self, train: Histories, num_items: int) -> None:
+    def __init__(self, train: Histories | Iterable[Histories], num_items: int) -> None:
         super().__init__()
         follows = sparse.csr_matrix((num_items, num_items), dtype=np.float32)
-        for first, second in train.near(_WINDOW):
-            pairs = (np.ones(len(first), dtype=np.float32), (first, second))
-            follows = follows + sparse.coo_matrix(pairs, shape=follows.shape).tocsr()
+        counts = torch.zeros(num_items, dtype=torch.int64)
+        for block in [train] if isinstance(train, Histories) else train:
+            counts += item_counts(block, num_items)
+            for first, second in block.near(_WINDOW):
+                pairs = (np.ones(len(first), dtype=np.float32), (first, second))
+                follows = follows + sparse.coo_matrix(pairs, shape=follows.shape).tocsr()
         self._follows = follows
         # Ranks lie below 1 and counts are integers, so ranks only decide ties.
-        self._ranks = popularity_ranks(item_counts(train, num_items))
+        self._ranks = popularity_ranks(counts)
 
     def recommend(self, histories: Histories, k: int, *, exclude_seen: bool = True) -> Ranking:
         """Return the ``k`` best items after each history; see :meth:`Recommender.recommend`.

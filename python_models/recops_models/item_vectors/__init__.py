@@ -6,6 +6,7 @@ co-occurrence (of training events only). A block without data is zero.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Literal
 
 import numpy as np
@@ -29,6 +30,7 @@ __all__ = [
     "ItemVectors",
     "TextEncoder",
     "build_item_vectors",
+    "item_vectors_of",
     "load_item_vectors",
     "read_item_vectors",
     "write_item_vectors",
@@ -58,10 +60,22 @@ def build_item_vectors(
     Raises:
         ModuleNotFoundError: the packages of ``"minilm"`` are not installed.
     """
+    histories = Histories.of(train, dataset.user_vocabulary, dataset.item_vocabulary)
+    return item_vectors_of(dataset, [histories], text_encoder=text_encoder, dim=dim, seed=seed)
+
+
+def item_vectors_of(
+    dataset: Dataset,
+    blocks: Iterable[Histories],
+    *,
+    text_encoder: TextEncoder = "tfidf",
+    dim: int = 64,
+    seed: int = 0,
+) -> ItemVectors:
+    """Return :func:`build_item_vectors` from training histories, which may come in blocks."""
     if text_encoder == "minilm":
         content = minilm_vectors(dataset)
     else:
         content = content_vectors(dataset, dim=dim, seed=seed)
-    histories = Histories.of(train, dataset.user_vocabulary, dataset.item_vocabulary)
-    cooccurrence = cooccurrence_vectors(histories, dataset.items.num_rows, dim=dim, seed=seed)
+    cooccurrence = cooccurrence_vectors(blocks, dataset.items.num_rows, dim=dim, seed=seed)
     return ItemVectors(dataset.item_vocabulary.ids, np.concatenate([content, cooccurrence], axis=1))

@@ -6,12 +6,11 @@ from recops_models.data.dataset import Dataset
 from recops_models.generative.sasrec import SASRec, SASRecConfig
 from recops_models.item_vectors import ItemVectors
 from recops_models.recipes.parts import Parts, PartSettings, part
-from recops_models.recipes.ranking import NextItemStage
+from recops_models.recipes.ranking import AnyNextItemTask, NextItemStage
 from recops_models.recipes.sid_config import SidConfig
 from recops_models.recipes.stage import StageContext
 from recops_models.training.config import TrainingConfig
 from recops_models.training.device import array
-from recops_models.training.next_item_task import NextItemTask
 
 _NAME = "collaborative"
 
@@ -26,7 +25,7 @@ class CollaborativeStage(NextItemStage):
     continues = False  # The codes are frozen then.
 
     def __init__(self) -> None:
-        super().__init__(_NAME, _make)
+        super().__init__(_NAME, _make, streams=True)
 
     def is_enabled(self, parts: Parts) -> bool:
         """See :meth:`Stage.is_enabled`: with ``collaborative=true``."""
@@ -46,5 +45,5 @@ def collaborative_vectors(context: StageContext, dataset: Dataset) -> ItemVector
     return ItemVectors(dataset.item_vocabulary.ids, rows)
 
 
-def _make(task: NextItemTask, context: StageContext) -> SASRec:
+def _make(task: AnyNextItemTask, context: StageContext) -> SASRec:
     return SASRec(task.num_items, part(context.settings, "sasrec", SASRecConfig))

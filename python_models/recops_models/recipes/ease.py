@@ -13,8 +13,8 @@ from recops_models.recipes.recipe import Recipe
 
 if TYPE_CHECKING:
     from recops_models.examples.features import FittedSchema
+    from recops_models.recipes.ranking import AnyNextItemTask
     from recops_models.recipes.stage import AnyStage, StageContext
-    from recops_models.training.next_item_task import NextItemTask
 
 
 class EASERecipe(Recipe):
@@ -41,7 +41,10 @@ class EASERecipe(Recipe):
         return EASE(weights["weights"], sizes)
 
 
-def _make(task: NextItemTask, context: StageContext) -> EASE:
+def _make(task: AnyNextItemTask, context: StageContext) -> EASE:
+    from recops_models.training.next_item_task import NextItemTask
+
+    assert isinstance(task, NextItemTask)  # The stage streams no sequences.
     config = part(context.settings, "sizes", EASEConfig)
     return EASE.fit(task.train, task.num_items, config)
 

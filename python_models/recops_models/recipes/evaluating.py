@@ -18,7 +18,7 @@ from recops_models.training.click_task import ExampleTask
 from recops_models.training.curve import finite
 from recops_models.training.device import array
 from recops_models.training.ranking_task import RankingTask
-from recops_models.training.streamed_item_task import StreamedItemTask
+from recops_models.training.streamed_ranking_task import StreamedRankingTask
 from recops_models.training.task import AnyTask
 
 PARTS = ("validation", "test")
@@ -42,7 +42,7 @@ def evaluate_parts(task: AnyTask, model: nn.Module) -> dict[str, JsonObject]:
     """
     if isinstance(task, RankingTask):
         return _evaluate_ranker(task, model)
-    if isinstance(task, StreamedItemTask):
+    if isinstance(task, StreamedRankingTask):
         return _evaluate_streamed(task, model)
     if isinstance(task, ExampleTask):
         return _evaluate_click_model(task, model)
@@ -62,7 +62,9 @@ def _evaluate_ranker(task: RankingTask[Any, Any], model: nn.Module) -> dict[str,
     return {**metrics, "beyond_accuracy": beyond, "groups": groups}
 
 
-def _evaluate_streamed(task: StreamedItemTask, model: nn.Module) -> dict[str, JsonObject]:
+def _evaluate_streamed(
+    task: StreamedRankingTask[Any, Any], model: nn.Module
+) -> dict[str, JsonObject]:
     counts = array(task.item_counts)
     metrics: dict[str, JsonObject] = {}
     beyond: dict[str, JsonObject] = {}

@@ -13,8 +13,8 @@ from recops_models.recipes.recipe import Recipe
 
 if TYPE_CHECKING:
     from recops_models.examples.features import FittedSchema
+    from recops_models.recipes.ranking import AnyNextItemTask
     from recops_models.recipes.stage import AnyStage, StageContext
-    from recops_models.training.next_item_task import NextItemTask
 
 
 class ItemKNNRecipe(Recipe):
@@ -31,7 +31,7 @@ class ItemKNNRecipe(Recipe):
         """See :meth:`Recipe.stages`: one, which counts."""
         from recops_models.recipes.ranking import CountingStage
 
-        return (CountingStage(self.name, _make),)
+        return (CountingStage(self.name, _make, streams=True),)
 
     def restore(
         self, weights: Mapping[str, Tensor], sizes: PartSettings | None, schema: FittedSchema | None
@@ -41,9 +41,9 @@ class ItemKNNRecipe(Recipe):
         return ItemKNN(weights["neighbours"], weights["similarities"], weights["ties"], sizes)
 
 
-def _make(task: NextItemTask, context: StageContext) -> ItemKNN:
+def _make(task: AnyNextItemTask, context: StageContext) -> ItemKNN:
     config = part(context.settings, "sizes", ItemKNNConfig)
-    return ItemKNN.fit(task.train, task.num_items, config, seed=context.seed)
+    return ItemKNN.fit(task.histories(), task.num_items, config, seed=context.seed)
 
 
 recipe = ItemKNNRecipe()

@@ -5,14 +5,16 @@ from __future__ import annotations
 import copy
 import dataclasses
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TypeAlias
 
 from torch import nn
 
 from recops_models.data.attributes import item_attributes, user_fields
 from recops_models.data.splits import SplitName
+from recops_models.evaluation.metrics import RANKING_METRICS
 from recops_models.examples.engagement import EngagementConfig
 from recops_models.examples.scenes import SceneConfig
+from recops_models.examples.sequence_dataset import SequenceDataset
 from recops_models.generative.path_ranker import PathRanker
 from recops_models.recipes.input_config import InputConfig
 from recops_models.recipes.parts import Parts, PartSettings, part
@@ -22,7 +24,11 @@ from recops_models.training.alignment_config import AlignmentConfig
 from recops_models.training.alignment_task import AlignmentTask
 from recops_models.training.config import ChoiceConfig, TrainingConfig
 from recops_models.training.path_task import PathTask
+from recops_models.training.streamed_path_task import StreamedPathTask, check_streamable
 from recops_models.training.trainer import CHECKPOINT, check_select
+
+AnyPathTask: TypeAlias = PathTask | StreamedPathTask
+"""Next-token prediction on histories in memory or in files."""
 
 
 def path_parts() -> dict[str, PartSettings]:
@@ -36,7 +42,7 @@ def path_parts() -> dict[str, PartSettings]:
     }
 
 
-class NextTokenStage(TrainingStage[PathTask, PathRanker]):
+class NextTokenStage(TrainingStage[AnyPathTask, PathRanker]):
     """Training on the tokens of the next item, weighted by engagement.
 
     Args:
@@ -48,7 +54,7 @@ class NextTokenStage(TrainingStage[PathTask, PathRanker]):
     def __init__(
         self,
         name: str,
-        make: Callable[[PathTask, StageContext], PathRanker],
+        make: Callable[[AnyPathTask, StageContext], PathRanker],
         *,
         files: tuple[str, ...] = (),
     ) -> None:
@@ -57,8 +63,19 @@ class NextTokenStage(TrainingStage[PathTask, PathRanker]):
 
     def check(self, context: StageContext) -> None:
         """See :meth:`Stage.check`; this also covers :class:`AlignmentStage`."""
-        task = self.task(context.data, context.settings, context.split)
         inputs = part(context.settings, "inputs", InputConfig)
+        if isinstance(context.data, SequenceDataset):
+            item_attributes(context.data, inputs.attributes)
+            check_streamable(
+                context.data,
+                part(context.settings, "engagement", EngagementConfig),
+                part(context.settings, "scenes", SceneConfig),
+                part(context.settings, "alignment", AlignmentConfig),
+                inputs.user_fields,
+            )
+            check_select(RANKING_METRICS, self.config(context.settings))
+            return
+        task = PathTask(*self._task_arguments(context.data, context.settings, context.split))
         item_attributes(task.dataset, inputs.attributes)
         user_fields(task.dataset, inputs.user_fields)
         _ = task.events  # Raises for unfit columns.
@@ -66,11 +83,14 @@ class NextTokenStage(TrainingStage[PathTask, PathRanker]):
 
     def task(
         self, data: Data, parts: Parts, split: SplitName | None, model: nn.Module | None = None
-    ) -> PathTask:
+    ) -> AnyPathTask:
         """See :meth:`Stage.task`."""
+        if isinstance(data, SequenceDataset):
+            most = part(parts, "choice", ChoiceConfig).validation_users
+            return StreamedPathTask(data, split, most)
         return PathTask(*self._task_arguments(data, parts, split))
 
-    def build(self, task: PathTask, context: StageContext) -> PathRanker:
+    def build(self, task: AnyPathTask, context: StageContext) -> PathRanker:
         """See :meth:`TrainingStage.build`."""
         return self.make(task, context)
 

@@ -13,7 +13,8 @@ from recops_models.recipes.recipe import Recipe
 
 if TYPE_CHECKING:
     from recops_models.examples.features import FittedSchema
-    from recops_models.recipes.stage import AnyStage
+    from recops_models.recipes.ranking import AnyNextItemTask
+    from recops_models.recipes.stage import AnyStage, StageContext
 
 
 class PopularityRecipe(Recipe):
@@ -29,7 +30,10 @@ class PopularityRecipe(Recipe):
         """See :meth:`Recipe.stages`: one, which counts."""
         from recops_models.recipes.ranking import CountingStage, training_counts
 
-        return (CountingStage(self.name, lambda task, _: Popularity(training_counts(task))),)
+        def make(task: AnyNextItemTask, context: StageContext) -> Popularity:
+            return Popularity(training_counts(task))
+
+        return (CountingStage(self.name, make, streams=True),)
 
     def restore(
         self, weights: Mapping[str, Tensor], sizes: PartSettings | None, schema: FittedSchema | None

@@ -21,11 +21,14 @@ from recops_models.training.config import ChoiceConfig
 from recops_models.training.next_item_task import NextItemTask
 from recops_models.training.optimizers import check_dense
 from recops_models.training.ranking_task import RankingTask
-from recops_models.training.streamed_item_task import StreamedItemTask
+from recops_models.training.streamed_ranking_task import StreamedNextItemTask, StreamedRankingTask
 from recops_models.training.trainer import CHECKPOINT, check_select
 
-ItemTask: TypeAlias = NextItemTask | StreamedItemTask
+AnyNextItemTask: TypeAlias = NextItemTask | StreamedNextItemTask
 """Next-item prediction on histories in memory or in files."""
+
+AnyRankingTask: TypeAlias = RankingTask[Any, Any] | StreamedRankingTask[Any, Any]
+"""Ranking by histories in memory or in files."""
 
 
 def check_dataset(model: str, data: Data) -> Dataset:
@@ -38,38 +41,61 @@ def check_dataset(model: str, data: Data) -> Dataset:
     if isinstance(data, SequenceDataset):
         raise ValueError(
             f"{model}: data must be interactions in memory, got the sequences of {data.name}; "
-            "sasrec streams sequences"
+            "popularity, item-knn, sasrec, tiger and unirec stream sequences"
         )
     if not isinstance(data, Dataset):
         raise ValueError(f"{model}: data must be a data set, got the click examples of {data.name}")
     return data
 
 
-def training_counts(task: RankingTask[Any, Any] | StreamedItemTask) -> Tensor:
+def training_counts(task: AnyRankingTask) -> Tensor:
     """Return the number of training events of each item, ``[N]`` i64."""
-    if isinstance(task, StreamedItemTask):
+    if isinstance(task, StreamedRankingTask):
         return task.item_counts
     return item_counts(task.train, task.num_items)
 
 
-class CountingStage(Stage[NextItemTask]):
+def next_item_task(
+    model: str,
+    data: Data,
+    split: SplitName | None,
+    validation_users: int | None = None,
+    *,
+    streams: bool,
+) -> AnyNextItemTask:
+    """Return the task on a data set in memory or, if the model ``streams``, on sequences.
+
+    Raises:
+        ValueError: see :func:`check_dataset`; or the data cannot be split.
+    """
+    if streams and isinstance(data, SequenceDataset):
+        return StreamedNextItemTask(data, split, validation_users)
+    return NextItemTask(check_dataset(model, data), split, validation_users)
+
+
+class CountingStage(Stage[AnyNextItemTask]):
     """Stage that builds a model by counting, without a training by gradient.
 
     Args:
         name: name of the model.
         make: builds the model from its task and a context.
+        streams: whether ``make`` accepts a task on streamed sequences.
     """
 
     def __init__(
-        self, name: str, make: Callable[[NextItemTask, StageContext], Recommender]
+        self,
+        name: str,
+        make: Callable[[AnyNextItemTask, StageContext], Recommender],
+        *,
+        streams: bool = False,
     ) -> None:
-        self.name, self.make = name, make
+        self.name, self.make, self.streams = name, make, streams
 
     def task(
         self, data: Data, parts: Parts, split: SplitName | None, model: nn.Module | None = None
-    ) -> NextItemTask:
+    ) -> AnyNextItemTask:
         """See :meth:`Stage.task`."""
-        return NextItemTask(check_dataset(self.name, data), split)
+        return next_item_task(self.name, data, split, streams=self.streams)
 
     def run(self, context: StageContext) -> TrainResult:
         """See :meth:`Stage.run`."""
@@ -81,7 +107,7 @@ class CountingStage(Stage[NextItemTask]):
         return TrainResult(model, task)
 
 
-class NextItemStage(TrainingStage[ItemTask, Ranker]):
+class NextItemStage(TrainingStage[AnyNextItemTask, Ranker]):
     """Training on the next item of each history.
 
     Args:
@@ -94,7 +120,7 @@ class NextItemStage(TrainingStage[ItemTask, Ranker]):
     def __init__(
         self,
         name: str,
-        make: Callable[[Any, StageContext], Ranker],
+        make: Callable[[AnyNextItemTask, StageContext], Ranker],
         *,
         files: tuple[str, ...] = (),
         streams: bool = False,
@@ -110,13 +136,11 @@ class NextItemStage(TrainingStage[ItemTask, Ranker]):
 
     def task(
         self, data: Data, parts: Parts, split: SplitName | None, model: nn.Module | None = None
-    ) -> ItemTask:
+    ) -> AnyNextItemTask:
         """See :meth:`Stage.task`."""
         most = part(parts, "choice", ChoiceConfig).validation_users
-        if self.streams and isinstance(data, SequenceDataset):
-            return StreamedItemTask(data, split, most)
-        return NextItemTask(check_dataset(self.name, data), split, most)
+        return next_item_task(self.name, data, split, most, streams=self.streams)
 
-    def build(self, task: ItemTask, context: StageContext) -> Ranker:
+    def build(self, task: AnyNextItemTask, context: StageContext) -> Ranker:
         """See :meth:`TrainingStage.build`."""
         return self.make(task, context)

@@ -13,7 +13,7 @@ from recops_models.recipes.recipe import Recipe
 
 if TYPE_CHECKING:
     from recops_models.examples.features import FittedSchema
-    from recops_models.recipes.ranking import ItemTask
+    from recops_models.recipes.ranking import AnyNextItemTask
     from recops_models.recipes.stage import AnyStage, StageContext
 
 
@@ -43,7 +43,7 @@ class SASRecRecipe(Recipe):
         return SASRec(len(weights["item_bias"]), sizes)
 
 
-def _make(task: ItemTask, context: StageContext) -> SASRec:
+def _make(task: AnyNextItemTask, context: StageContext) -> SASRec:
     if context.start is not None:
         from recops_models.recipes.continued_ranker import continued_sasrec
 

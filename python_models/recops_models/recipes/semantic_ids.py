@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-import pyarrow as pa
 import torch
 from torch import Tensor
 
@@ -18,10 +17,9 @@ from recops_models.data.attributes import (
     shuffled,
 )
 from recops_models.data.dataset import Dataset
-from recops_models.data.histories import Histories
 from recops_models.item_vectors import (
     ItemVectors,
-    build_item_vectors,
+    item_vectors_of,
     load_item_vectors,
     read_item_vectors,
     write_item_vectors,
@@ -29,9 +27,9 @@ from recops_models.item_vectors import (
 from recops_models.recipes.collaborative import collaborative_vectors
 from recops_models.recipes.input_config import InputConfig
 from recops_models.recipes.parts import part
+from recops_models.recipes.ranking import AnyRankingTask, training_counts
 from recops_models.recipes.sid_config import SidConfig
 from recops_models.recipes.stage import StageContext
-from recops_models.tokenizers.behaviour import exposures
 from recops_models.tokenizers.fitting import FitShare
 from recops_models.tokenizers.methods.balanced_rq import BalancedRQ
 from recops_models.tokenizers.methods.rq_kmeans import RQKMeans
@@ -55,27 +53,24 @@ class TokenizedItems:
 
 
 def make_semantic_ids(
-    dataset: Dataset, train: pa.Table, config: SidConfig, context: StageContext
+    task: AnyRankingTask, config: SidConfig, context: StageContext
 ) -> TokenizedItems:
     """Return item vectors, their tokenizer and codes; a resumed stage loads existing files.
 
     With several workers, the first one does all of it.
     """
-    return workers.on_first(lambda: _semantic_ids(dataset, train, config, context))
+    return workers.on_first(lambda: _semantic_ids(task, config, context))
 
 
-def _semantic_ids(
-    dataset: Dataset, train: pa.Table, config: SidConfig, context: StageContext
-) -> TokenizedItems:
-    vectors = _vectors(dataset, train, config, context)
+def _semantic_ids(task: AnyRankingTask, config: SidConfig, context: StageContext) -> TokenizedItems:
+    vectors = _vectors(task, config, context)
     if context.resume and _exist(context.folder, TOKENIZER, SIDS):
         return load_semantic_ids(context.folder)
     points, ids = torch.from_numpy(vectors.vectors), torch.from_numpy(vectors.item_ids)
     kind: type[RQKMeans] = RQKMeans
     weights = None
     if config.method == "balanced-rq":
-        histories = Histories.of(train, dataset.user_vocabulary, dataset.item_vocabulary)
-        kind, weights = BalancedRQ, exposures(histories, len(points))
+        kind, weights = BalancedRQ, training_counts(task).float()
     tokenizer = kind(config.levels, min(config.codes, len(points)))
     context.callbacks.start("semantic IDs")
     show = FitShare(tokenizer.stages, context.callbacks)
@@ -84,19 +79,19 @@ def _semantic_ids(
     )
     codes = tokenizer.encode(points, weights=weights)
     tokenizer.save(context.folder / TOKENIZER)
-    save_sids(context.folder / SIDS, Sids(vectors.item_ids, codes.numpy(), dataset.item_keys))
+    save_sids(context.folder / SIDS, Sids(vectors.item_ids, codes.numpy(), task.dataset.item_keys))
     return TokenizedItems(vectors, tokenizer, codes)
 
 
-def make_paths(dataset: Dataset, train: pa.Table, context: StageContext) -> ItemPaths:
+def make_paths(task: AnyRankingTask, context: StageContext) -> ItemPaths:
     """Return each item's path: the attributes in the settings, then the semantic ID.
 
     Raises:
         DataError: unknown attribute.
     """
     inputs = part(context.settings, "inputs", InputConfig)
-    attributes = chosen_attributes(dataset, inputs, context.seed)
-    sids = make_semantic_ids(dataset, train, part(context.settings, "sids", SidConfig), context)
+    attributes = chosen_attributes(task.dataset, inputs, context.seed)
+    sids = make_semantic_ids(task, part(context.settings, "sids", SidConfig), context)
     return item_paths(sids.codes, sids.tokenizer.vocab_sizes, attributes)
 
 
@@ -119,13 +114,12 @@ def load_semantic_ids(folder: Path) -> TokenizedItems:
     return TokenizedItems(read_item_vectors(folder / VECTORS), tokenizer, codes)
 
 
-def _vectors(
-    dataset: Dataset, train: pa.Table, config: SidConfig, context: StageContext
-) -> ItemVectors:
+def _vectors(task: AnyRankingTask, config: SidConfig, context: StageContext) -> ItemVectors:
     """Return the vectors of a SASRec, of a file, or of texts, attributes and events."""
     if context.resume and _exist(context.folder, VECTORS):
         return read_item_vectors(context.folder / VECTORS)
     context.callbacks.start("item vectors")
+    dataset = task.dataset
     if config.collaborative:
         vectors = collaborative_vectors(context, dataset)
     elif config.vectors is not None:
@@ -136,8 +130,8 @@ def _vectors(
             order=config.vectors_order,
         )
     else:
-        vectors = build_item_vectors(
-            dataset, train, text_encoder=config.text_encoder, seed=context.seed
+        vectors = item_vectors_of(
+            dataset, task.histories(), text_encoder=config.text_encoder, seed=context.seed
         )
     context.start_output()
     write_item_vectors(context.folder / VECTORS, vectors)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from torch import nn
 
 from recops_models.training.click_task import ExampleTask
-from recops_models.training.streamed_item_task import StreamedItemTask
+from recops_models.training.streamed_ranking_task import StreamedRankingTask
 from recops_models.training.task import AnyTask
 
 
@@ -22,7 +22,7 @@ def training_summary(stage: str, task: AnyTask, model: nn.Module) -> str:
         model: the untrained model.
     """
     counts = []
-    if isinstance(task, StreamedItemTask):
+    if isinstance(task, StreamedRankingTask):
         counts += [
             f"{task.num_sequences:,} streamed sequences",
             f"{task.num_events:,} events",

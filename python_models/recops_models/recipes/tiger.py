@@ -13,8 +13,8 @@ from recops_models.recipes.recipe import Recipe
 
 if TYPE_CHECKING:
     from recops_models.examples.features import FittedSchema
+    from recops_models.recipes.ranking import AnyNextItemTask
     from recops_models.recipes.stage import AnyStage, StageContext
-    from recops_models.training.next_item_task import NextItemTask
 
 
 class TIGERRecipe(Recipe):
@@ -51,7 +51,8 @@ class TIGERRecipe(Recipe):
         from recops_models.recipes.ranking import NextItemStage
         from recops_models.recipes.semantic_ids import SID_FILES
 
-        return (CollaborativeStage(), NextItemStage(self.name, _make, files=SID_FILES))
+        last = NextItemStage(self.name, _make, files=SID_FILES, streams=True)
+        return (CollaborativeStage(), last)
 
     def restore(
         self, weights: Mapping[str, Tensor], sizes: PartSettings | None, schema: FittedSchema | None
@@ -63,7 +64,7 @@ class TIGERRecipe(Recipe):
         return TIGER(paths, vocab_sizes, weights["prior"], sizes)
 
 
-def _make(task: NextItemTask, context: StageContext) -> TIGER:
+def _make(task: AnyNextItemTask, context: StageContext) -> TIGER:
     import torch
 
     from recops_models import workers
@@ -75,9 +76,7 @@ def _make(task: NextItemTask, context: StageContext) -> TIGER:
 
     if context.start is not None:
         return continued_path_ranker(TIGER, context, task.dataset, training_counts(task))
-    sids = make_semantic_ids(
-        task.dataset, task.parts.train, part(context.settings, "sids", SidConfig), context
-    )
+    sids = make_semantic_ids(task, part(context.settings, "sids", SidConfig), context)
     sizes = part(context.settings, "sizes", TIGERConfig)
     paths, vocab_sizes = sids.codes, list(sids.tokenizer.vocab_sizes)
     if sizes.collision_token:

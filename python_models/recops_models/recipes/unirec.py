@@ -17,8 +17,8 @@ from recops_models.recipes.recipe import Recipe
 if TYPE_CHECKING:
     from recops_models.examples.features import FittedSchema
     from recops_models.generative.item_knn import ItemKNN
+    from recops_models.recipes.path_stages import AnyPathTask
     from recops_models.recipes.stage import AnyStage, StageContext
-    from recops_models.training.path_task import PathTask
 
 # Settings with which arXiv 2604.12234 differs from the defaults; sizes are left out.
 _PAPER = {
@@ -95,7 +95,7 @@ class UniRecRecipe(Recipe):
         return UniRec(paths, vocab_sizes, weights["prior"], sizes, users, field_sizes, item_knn)
 
 
-def _make(task: PathTask, context: StageContext) -> UniRec:
+def _make(task: AnyPathTask, context: StageContext) -> UniRec:
     from recops_models import workers
     from recops_models.data.attributes import user_fields
     from recops_models.recipes.continued_ranker import continued_path_ranker
@@ -110,7 +110,7 @@ def _make(task: PathTask, context: StageContext) -> UniRec:
         return model
     inputs = part(context.settings, "inputs", InputConfig)
     users = user_fields(task.dataset, inputs.user_fields)
-    paths = make_paths(task.dataset, task.parts.train, context)
+    paths = make_paths(task, context)
     sizes = dataclasses.replace(
         part(context.settings, "sizes", UniRecConfig),
         num_attributes=len(paths.attributes),
@@ -126,14 +126,14 @@ def _make(task: PathTask, context: StageContext) -> UniRec:
     return model
 
 
-def _item_knn(sizes: UniRecConfig, task: PathTask, context: StageContext) -> ItemKNN | None:
+def _item_knn(sizes: UniRecConfig, task: AnyPathTask, context: StageContext) -> ItemKNN | None:
     """Return the item-kNN of the training part, if it is a source of candidates."""
     if not sizes.reads_item_knn:
         return None
     from recops_models.generative.item_knn import ItemKNN, ItemKNNConfig
 
     config = part(context.settings, "knn", ItemKNNConfig)
-    return ItemKNN.fit(task.train, task.num_items, config, seed=context.seed)
+    return ItemKNN.fit(task.histories(), task.num_items, config, seed=context.seed)
 
 
 def _restored_item_knn(weights: Mapping[str, Tensor], sizes: UniRecConfig) -> ItemKNN:

@@ -116,8 +116,7 @@ class PathTask(RankingTask[PathRanker, PathWindows]):
         With equal weights it is bit-identical to the loss of
         :class:`~recops_models.training.next_item_task.NextItemTask`.
         """
-        weight = at_rows(batch.targets.weight, batch.rows)
-        return next_token_loss(target_log_probs(model, batch), weight), len(batch.rows)
+        return path_loss(model, batch)
 
     def evaluate(self, model: PathRanker) -> dict[str, float]:
         events = self.epoch_events.own()
@@ -154,6 +153,12 @@ class PathTask(RankingTask[PathRanker, PathWindows]):
             torch.from_numpy(level[rows]),
             levels,
         )
+
+
+def path_loss(model: PathRanker, batch: PathWindows) -> tuple[Tensor, int]:
+    """Return the weighted next-token loss of windows, and their number of targets."""
+    weight = at_rows(batch.targets.weight, batch.rows)
+    return next_token_loss(target_log_probs(model, batch), weight), len(batch.rows)
 
 
 def target_log_probs(model: PathRanker, batch: PathWindows) -> Tensor:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -9,6 +10,7 @@ from torch import nn
 
 from recops_models import workers
 from recops_models.data.dataset import Dataset
+from recops_models.data.histories import Histories
 from recops_models.data.splits import Examples, SplitName, named_split
 from recops_models.evaluation.metrics import Evaluation, evaluate
 from recops_models.generative.ranker import Recommender
@@ -66,6 +68,10 @@ class RankingTask(RecommenderTask[ModelT, BatchT]):
                 "in the training part, got none"
             )
         self.epoch_validation = self.validation.some(validation_users)
+
+    def histories(self) -> Iterator[Histories]:
+        """Yield the training histories, in one block."""
+        yield self.train
 
     def measure(self, model: nn.Module, part: str) -> tuple[dict[str, float], pa.Table]:
         return self.summary(self.evaluation(model, part), part)

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
 import recops_models as rm
 from recops_models.data import DataError, Dataset, load_dataset, save_dataset
@@ -174,14 +175,14 @@ def test_items_of_the_history_come_by_count_or_by_recency() -> None:
     from recops_models.data.histories import Histories
     from recops_models.generative.bought_items import BoughtItems
 
-    train = Histories(np.array([0, 5]), np.array([4, 4, 4, 3, 0]), np.arange(5))
+    counts = torch.tensor([1, 0, 0, 1, 3, 0])
     items = np.array([1, 2, 1, 2, 5, 0])
     requests = Histories(np.array([0, 5, 6]), items, np.arange(6))
-    by_count = BoughtItems(train, 6, by="count")
+    by_count = BoughtItems(counts, by="count")
     assert by_count.recommend(requests, 5, exclude_seen=False).items.tolist() == [
         [2, 1, 5, 4, 0],
         [0, 4, 3, 1, 2],
     ]
-    by_recency = BoughtItems(train, 6, by="recency")
+    by_recency = BoughtItems(counts, by="recency")
     assert by_recency.recommend(requests, 3, exclude_seen=False).items[0].tolist() == [5, 2, 1]
     assert by_recency.recommend(requests, 3).items[0].tolist() == [4, 0, 3]

@@ -12,6 +12,7 @@ import pyarrow.parquet
 import pytest
 
 from recops_models.data import DataError
+from recops_models.examples import sequence_file
 from recops_models.examples.sequence_folder import open_sequence_folder
 from recops_models.examples.sequence_source import SequenceSource
 
@@ -150,13 +151,17 @@ def test_a_missing_file_is_named(tmp_path: Path) -> None:
         open_sequence_folder(tmp_path)
 
 
-def test_buffers_hold_every_row_once_in_the_order_of_row_groups(tmp_path: Path) -> None:
+def test_buffers_hold_every_row_once_in_the_order_of_row_groups(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sequence_file, "_ROWS", 2)
     rows = [["a"] * (row + 1) for row in range(11)]
     reader = open_sequence_folder(write(tmp_path, train=rows)).reader("train")
     source = SequenceSource(reader, buffer_bytes=1)
     plain = list(source.buffers())
     lengths = np.concatenate([buffer.histories.lengths for buffer in plain])
     assert lengths.tolist() == list(range(1, 12))
+    assert len(plain) == 6
     assert plain[0].start == 0
     assert sum(buffer.share for buffer in plain) == pytest.approx(1)
     first, again = (

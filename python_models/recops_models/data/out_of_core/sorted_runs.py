@@ -1,4 +1,4 @@
-"""External merge sort of events by time; ties stay in the order of the rows."""
+"""External merge sort of events by time or user; ties stay in the order of the rows."""
 
 from __future__ import annotations
 
@@ -11,11 +11,12 @@ from numpy.typing import NDArray
 
 _RUN = 1 << 21
 _BLOCK = 1 << 15
-_TIME = "timestamp"
 
 
-def sorted_events(events: Iterator[pa.Table], folder: Path) -> Iterator[pa.Table]:
-    """Yield all events in ascending order of ``timestamp``, in tables of any length.
+def sorted_events(
+    events: Iterator[pa.Table], folder: Path, *, by: str = "timestamp"
+) -> Iterator[pa.Table]:
+    """Yield all events in ascending order of a column, in tables of any length.
 
     Events are sorted in runs of two million rows. The runs are written to ``folder``, merged in one
     pass and deleted. O(n log n); memory holds one run, or one block of 32,768 rows per run.
@@ -23,14 +24,15 @@ def sorted_events(events: Iterator[pa.Table], folder: Path) -> Iterator[pa.Table
     Args:
         events: tables of the same schema.
         folder: existing folder for the runs.
+        by: column of integers.
     """
     paths: list[Path] = []
     for number, run in enumerate(_of_length(events, _RUN)):
         path = folder / f"events{number}"
-        order = np.argsort(run[_TIME].to_numpy(), kind="stable")
+        order = np.argsort(run[by].to_numpy(), kind="stable")
         write_tables(path, run.schema, [run.take(pa.array(order))])
         paths.append(path)
-    yield from _merge([read_tables(path) for path in paths])
+    yield from _merge([read_tables(path) for path in paths], by)
     for path in paths:
         path.unlink()
 
@@ -63,27 +65,27 @@ def _of_length(tables: Iterator[pa.Table], rows: int) -> Iterator[pa.Table]:
         yield pa.concat_tables(buffer).combine_chunks()
 
 
-def _merge(runs: Sequence[Iterator[pa.Table]]) -> Iterator[pa.Table]:
-    """Yield the events of sorted runs in order; of equal times, an earlier run's come first.
+def _merge(runs: Sequence[Iterator[pa.Table]], by: str) -> Iterator[pa.Table]:
+    """Yield the events of sorted runs in order; of equal values, an earlier run's come first.
 
-    Each step yields what no later block can precede: all events before the smallest last time of
-    the current blocks, and of that time those of the first run that has it and of earlier runs.
+    Each step yields what no later block can precede: all events before the smallest last value of
+    the current blocks, and of that value those of the first run that has it and of earlier runs.
     """
     heads = [(block, run) for run in runs if (block := next(run, None)) is not None]
     while heads:
-        times = [block[_TIME].to_numpy() for block, _ in heads]
-        first = int(np.argmin([time[-1] for time in times]))
+        values = [block[by].to_numpy() for block, _ in heads]
+        first = int(np.argmin([value[-1] for value in values]))
         parts, remaining = [], []
         for index, (block, run) in enumerate(heads):
-            count = _ready(times[index], times[first][-1], ties=index <= first)
+            count = _ready(values[index], values[first][-1], ties=index <= first)
             parts.append(block.slice(0, count))
             remainder = block.slice(count) if count < block.num_rows else next(run, None)
             if remainder is not None:
                 remaining.append((remainder, run))
         merged = pa.concat_tables(parts)
-        yield merged.take(pa.array(np.argsort(merged[_TIME].to_numpy(), kind="stable")))
+        yield merged.take(pa.array(np.argsort(merged[by].to_numpy(), kind="stable")))
         heads = remaining
 
 
-def _ready(times: NDArray[np.int64], bound: np.int64, *, ties: bool) -> int:
-    return int(np.searchsorted(times, bound, side="right" if ties else "left"))
+def _ready(values: NDArray[np.int64], bound: np.int64, *, ties: bool) -> int:
+    return int(np.searchsorted(values, bound, side="right" if ties else "left"))

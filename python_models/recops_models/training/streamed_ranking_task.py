@@ -1,11 +1,12 @@
-"""Training of sequential recommenders on histories that are streamed from Parquet files."""
+"""Training of rankers on histories that are streamed from Parquet files."""
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Iterator
 from functools import cached_property
 from itertools import chain
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 import torch
@@ -24,22 +25,23 @@ from recops_models.generative.windows import Windows, items_at, window_batches
 from recops_models.training.device import array
 from recops_models.training.next_item_task import next_item_loss
 from recops_models.training.ranking_task import own_examples
-from recops_models.training.task import RecommenderTask
+from recops_models.training.task import BatchT, RecommenderTask
 
 if TYPE_CHECKING:
     import pyarrow as pa
+
+RankerT = TypeVar("RankerT", bound=Ranker)
 
 _GROUPS = 1
 """Third part of the seed that orders row groups."""
 
 
-class StreamedItemTask(RecommenderTask[Ranker, Windows]):
-    """Next-item prediction on windows of streamed histories.
+class StreamedRankingTask(RecommenderTask[RankerT, BatchT]):
+    """Prediction of the next item among the whole catalogue, on windows of streamed histories.
 
     Each epoch draws the order of row groups, the cuts and the order of the windows within a buffer,
     and the seed of dropout, from ``(seed, epoch)``. If one buffer holds all rows, and the file has
-    one row group, the batches are those of
-    :class:`~recops_models.training.next_item_task.NextItemTask` on the same histories.
+    one row group, the batches are those of the same histories in memory.
 
     Args:
         dataset: the catalogue and the files.
@@ -83,8 +85,8 @@ class StreamedItemTask(RecommenderTask[Ranker, Windows]):
         return RANKING_METRICS
 
     def start_epoch(
-        self, model: Ranker, size: int, *, seed: int, epoch: int, skip: int
-    ) -> tuple[int, Iterator[tuple[float, Windows]]]:
+        self, model: RankerT, size: int, *, seed: int, epoch: int, skip: int
+    ) -> tuple[int, Iterator[tuple[float, BatchT]]]:
         """See :meth:`Task.start_epoch`; skipped batches are also read."""
         rng = np.random.default_rng((seed, epoch))
         order = np.random.default_rng((seed, epoch, _GROUPS))
@@ -96,18 +98,19 @@ class StreamedItemTask(RecommenderTask[Ranker, Windows]):
                 "nothing to learn from"
             )
         cut = (first, window_batches(first.histories, model.window, size, rng))
-        # As in NextItemTask, the seed is drawn after the windows.
+        # As for histories in memory, the seed is drawn after the windows.
         torch_seed = int(rng.integers(2**63))
         others = (
             (buffer, window_batches(buffer.histories, model.window, size, rng))
             for buffer in buffers
         )
-        return torch_seed, _windows(chain([cut], others), size, skip)
+        return torch_seed, self._batches(chain([cut], others), size, skip)
 
-    def loss(self, model: Ranker, batch: Windows) -> tuple[Tensor, int]:
-        return next_item_loss(model, batch)
+    @abstractmethod
+    def batch(self, histories: Histories, rows: Tensor) -> BatchT:
+        """Return the windows with the events ``rows [W, T + 1]`` of ``histories``; −1: none."""
 
-    def evaluate(self, model: Ranker) -> dict[str, float]:
+    def evaluate(self, model: RankerT) -> dict[str, float]:
         pieces = map(own_examples, self.examples("validation", self._epoch_rows))
         return self._evaluated(model, pieces).metrics
 
@@ -161,6 +164,19 @@ class StreamedItemTask(RecommenderTask[Ranker, Windows]):
             counts += np.bincount(histories.items, minlength=self.num_items)
         return torch.from_numpy(counts)
 
+    def _batches(
+        self, cuts: Iterator[tuple[HistoryBuffer, list[Tensor]]], size: int, skip: int
+    ) -> Iterator[tuple[float, BatchT]]:
+        """Yield this worker's share of each batch from number ``skip`` on."""
+        number = 0
+        for buffer, batches in cuts:
+            windows = sum(map(len, batches))
+            for index, rows in enumerate(batches):
+                if number >= skip:
+                    done = buffer.start + buffer.share * min(1.0, index * size / windows)
+                    yield done, self.batch(buffer.histories, workers.share().of(rows))
+                number += 1
+
     def _evaluated(
         self,
         model: Recommender,
@@ -173,6 +189,16 @@ class StreamedItemTask(RecommenderTask[Ranker, Windows]):
         )
 
 
+class StreamedNextItemTask(StreamedRankingTask[Ranker, Windows]):
+    """Next-item prediction; see :class:`~recops_models.training.next_item_task.NextItemTask`."""
+
+    def batch(self, histories: Histories, rows: Tensor) -> Windows:
+        return Windows.of(items_at(histories, rows))
+
+    def loss(self, model: Ranker, batch: Windows) -> tuple[Tensor, int]:
+        return next_item_loss(model, batch)
+
+
 def _sample(number: int, most: int | None) -> Int64Array | None:
     """Return the rows of :meth:`Examples.some`; None: all."""
     if most is None or most >= number:
@@ -182,18 +208,3 @@ def _sample(number: int, most: int | None) -> Int64Array | None:
 
 def _has_targets(buffer: HistoryBuffer) -> bool:
     return bool((buffer.histories.lengths > 1).any())
-
-
-def _windows(
-    cuts: Iterator[tuple[HistoryBuffer, list[Tensor]]], size: int, skip: int
-) -> Iterator[tuple[float, Windows]]:
-    """Yield this worker's windows of each batch from number ``skip`` on, see ``start_epoch``."""
-    number = 0
-    for buffer, batches in cuts:
-        windows = sum(map(len, batches))
-        for index, rows in enumerate(batches):
-            if number >= skip:
-                done = buffer.start + buffer.share * min(1.0, index * size / windows)
-                own = workers.share().of(rows)
-                yield done, Windows.of(items_at(buffer.histories, own))
-            number += 1
