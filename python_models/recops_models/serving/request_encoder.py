@@ -13,7 +13,7 @@ from torch.nn.utils.rnn import pad_sequence
 
 from recops_models.data.histories import Int64Array
 from recops_models.examples.batch import Batch
-from recops_models.examples.event_features import request_feature
+from recops_models.examples.event_features import event_column_of, request_feature
 from recops_models.examples.features import Categorical, Feature, FittedSchema, Numeric, Vector
 from recops_models.examples.features import Sequence as SequenceFeature
 from recops_models.examples.running_rates import RATES, rate_features
@@ -100,7 +100,8 @@ class RequestEncoder:
             elif name in known:
                 features[name] = torch.from_numpy(known[name])
             else:
-                raise FieldError(name, "must be given, because the model reads it")
+                field = event_column_of(name) or name
+                raise FieldError(field, "must be given, because the model reads it")
         no_label, no_group = torch.zeros(rows), torch.zeros(rows, dtype=torch.int64)
         return Batch(features, lengths, no_label, no_group)
 
