@@ -129,6 +129,9 @@ def train(
     along an item graph. keep pre-trains on all domains and adds the extracted knowledge to the
     model of a small domain (`--set domain_column=category --set domain=…`).
 
+    Folders of Parquet files are streamed: sequences for rankers other than ease (`recops data
+    sequences` writes them), and examples for click models.
+
     If the source defines held-out users, they are the test set. `--split global-time` tests rankers
     on each user's next event after the split, and `--split by-user` on the last event of users
     outside training. The epoch with the best validation NDCG@10 or AUC (`--set select=…`) is kept.

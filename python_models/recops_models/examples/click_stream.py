@@ -15,6 +15,7 @@ import pyarrow as pa
 
 from recops.files import read_bounded
 from recops_models.data.errors import DataError
+from recops_models.examples.aliased_rows import AliasedRows
 from recops_models.examples.click import PARTS, ClickData
 from recops_models.examples.encode import last_values
 from recops_models.examples.features import (
@@ -25,6 +26,7 @@ from recops_models.examples.features import (
     Sequence,
 )
 from recops_models.examples.fit_schema import SchemaFit
+from recops_models.examples.knowledge_features import KNOWN
 from recops_models.examples.parquet_rows import ParquetRows
 from recops_models.examples.row_faults import RowFaults
 from recops_models.examples.stream_source import StreamSource
@@ -71,7 +73,7 @@ def open_click_folder(
         DataError: a file is missing, damaged or unsuitable, or has no valid row.
     """
     schema = fitted.schema if fitted else read_features(folder)
-    files = [ParquetRows(folder / f"{part}.parquet", schema) for part in PARTS]
+    files = [_file(folder / f"{part}.parquet", schema) for part in PARTS]
     counts, notes = [], []
     for part, file in zip(PARTS, files, strict=True):
         fit = SchemaFit(schema) if part == "train" and fitted is None else None
@@ -94,6 +96,13 @@ def open_click_folder(
         tuple(notes),
         files=tuple(file.path for file in files),
     )
+
+
+def _file(path: Path, schema: FeatureSchema) -> ParquetRows:
+    """Return a file, in which the features of knowledge read the ids of users and items."""
+    names = {feature.name for feature in schema.features}
+    aliases = {feature: name for name, feature in KNOWN.items() if feature in names}
+    return AliasedRows(path, schema, aliases) if aliases else ParquetRows(path, schema)
 
 
 def _survey(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from pathlib import Path
+from typing import TypeAlias
 
 from torch import nn
 
@@ -13,6 +14,7 @@ from recops_models.click.keep import Keep, KeepConfig, plug_in
 from recops_models.click.model import ClickModel
 from recops_models.data.splits import Split, SplitName
 from recops_models.evaluation.click_metrics import CLICK_METRICS
+from recops_models.examples.click import ClickData
 from recops_models.examples.domains import DomainConfig, Domains
 from recops_models.examples.events import Events
 from recops_models.examples.extend_schema import extended_schema
@@ -26,9 +28,15 @@ from recops_models.recipes.click_nets import NetRecipe, click_net
 from recops_models.recipes.click_stage import earlier_click_model
 from recops_models.recipes.continued_knowledge import continued_knowledge
 from recops_models.recipes.keep_task import KeepTask
-from recops_models.recipes.knowledge_stage import KNOWLEDGE, KnowledgeStage, all_domains
+from recops_models.recipes.knowledge_stage import (
+    KNOWLEDGE,
+    KnowledgeStage,
+    all_domains,
+    check_streamed,
+)
 from recops_models.recipes.parts import Parts, part
 from recops_models.recipes.stage import Data, StageContext, TrainingStage
+from recops_models.recipes.streamed_keep_tasks import StreamedKeepTask
 from recops_models.setting_checks import check_file
 from recops_models.training.config import TrainingConfig
 from recops_models.training.device import HOST, fork_generators
@@ -36,8 +44,11 @@ from recops_models.training.example_config import ExampleConfig
 from recops_models.training.stream_task import stream_config
 from recops_models.training.trainer import check_select
 
+AnyKeepTask: TypeAlias = KeepTask | StreamedKeepTask
+"""Task of the plug on events in memory or on examples in files."""
 
-class KeepStage(TrainingStage[KeepTask, ClickModel]):
+
+class KeepStage(TrainingStage[AnyKeepTask, ClickModel]):
     """Training of the base model and its plug; the knowledge stays frozen."""
 
     name = "keep"
@@ -54,6 +65,10 @@ class KeepStage(TrainingStage[KeepTask, ClickModel]):
             check_file("keep", "knowledge", Path(sizes.knowledge))
         check_select(CLICK_METRICS, self.config(context.settings))
         domains = part(context.settings, "domains", DomainConfig)
+        if isinstance(context.data, ClickData):
+            check_streamed(context.data, domains, context.split)
+            self._check_base(context, context.data.fitted)
+            return
         small = Domains.of(all_domains(context.data, context.split), domains).small_domain()
         if domains.slices > small.train.num_rows:
             raise ValueError(
@@ -61,14 +76,22 @@ class KeepStage(TrainingStage[KeepTask, ClickModel]):
                 f"{domains.slices:,}"
             )
         fitted = _small_schema(small, part(context.settings, "examples", ExampleConfig))
+        self._check_base(context, fitted)
+
+    @staticmethod
+    def _check_base(context: StageContext, fitted: FittedSchema) -> None:
+        """Check that the base model and the plug can be built."""
+        sizes = part(context.settings, "sizes", KeepConfig)
         with fork_generators(HOST):
             base = _base_recipe(context).outline(fitted, context.settings["base"])
             PluggedHead(base.head, dict.fromkeys(sizes.parts, 1), sizes.plug, hidden=1)
 
     def task(
         self, data: Data, parts: Parts, split: SplitName | None, model: nn.Module | None = None
-    ) -> KeepTask:
+    ) -> AnyKeepTask:
         """See :meth:`Stage.task`; ``model`` brings the rows of its knowledge."""
+        if isinstance(data, ClickData):
+            return StreamedKeepTask(data, part(parts, "examples", ExampleConfig))
         return KeepTask(
             all_domains(data, split),
             part(parts, "domains", DomainConfig),
@@ -76,8 +99,10 @@ class KeepStage(TrainingStage[KeepTask, ClickModel]):
             fitted=model.schema if isinstance(model, ClickModel) else None,
         )
 
-    def begin(self, context: StageContext) -> tuple[KeepTask, ClickModel]:
+    def begin(self, context: StageContext) -> tuple[AnyKeepTask, ClickModel]:
         """See :meth:`TrainingStage.begin`; reads the knowledge of the first stage."""
+        if isinstance(context.data, ClickData):
+            return self._begin_streamed(context, context.data)
         dataset = all_domains(context.data, context.split)
         domains = part(context.settings, "domains", DomainConfig)
         examples = part(context.settings, "examples", ExampleConfig)
@@ -96,7 +121,18 @@ class KeepStage(TrainingStage[KeepTask, ClickModel]):
             inherit_weights(model, model.schema, earlier, without=["reader."])
         return task, model
 
-    def build(self, task: KeepTask, context: StageContext) -> Keep:
+    def _begin_streamed(
+        self, context: StageContext, data: ClickData
+    ) -> tuple[StreamedKeepTask, ClickModel]:
+        if context.start is not None:
+            raise ValueError("keep: a training on streamed examples cannot be continued by --from")
+        knowledge = workers.on_first(lambda: _knowledge(context))
+        examples = part(context.settings, "examples", ExampleConfig)
+        task = StreamedKeepTask(data, examples, knowledge=knowledge)
+        with fork_generators(context.device, context.seed):
+            return task, self.build(task, context)
+
+    def build(self, task: AnyKeepTask, context: StageContext) -> Keep:
         """See :meth:`TrainingStage.build`; the base starts with the weights it has without a plug.
 
         The base reads no rows of the knowledge, so its schema lacks them.

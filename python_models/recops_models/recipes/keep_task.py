@@ -95,10 +95,16 @@ class KeepTask(ClickTask):
         The metrics include the shares of examples with an unknown user or item.
         """
         metrics, predictions = super().summary(evaluation, part)
-        unknown: dict[str, list[Tensor]] = {name: [] for name in KNOWN}
-        for batch in getattr(self.data, part).batches(_BATCH, seed=None):
-            for name, feature in KNOWN.items():
-                unknown[name].append(batch.features[feature] <= UNKNOWN)
-        for name, flags in unknown.items():
-            metrics[f"unknown_{name}"] = float(torch.cat(flags).double().mean())
-        return metrics, predictions
+        return {**metrics, **unknown_shares(getattr(self.data, part))}, predictions
+
+
+def unknown_shares(source: Source) -> dict[str, float]:
+    """Return the shares of examples whose user or item the knowledge lacks, by metric."""
+    unknown: dict[str, list[Tensor]] = {name: [] for name in KNOWN}
+    for batch in source.batches(_BATCH, seed=None):
+        for name, feature in KNOWN.items():
+            unknown[name].append(batch.features[feature] <= UNKNOWN)
+    return {
+        f"unknown_{name}": float(torch.cat(flags).double().mean())
+        for name, flags in unknown.items()
+    }

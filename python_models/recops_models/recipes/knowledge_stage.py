@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TypeAlias
+
 from torch import nn
 
 from recops_models import workers
@@ -16,12 +18,16 @@ from recops_models.recipes.continued_knowledge import continued_knowledge
 from recops_models.recipes.knowledge_task import KnowledgeTask
 from recops_models.recipes.parts import Parts, part
 from recops_models.recipes.stage import Data, StageContext, TrainingStage, TrainResult
+from recops_models.recipes.streamed_keep_tasks import StreamedKnowledgeTask
 from recops_models.training.example_config import ExampleConfig
+
+AnyKnowledgeTask: TypeAlias = KnowledgeTask | StreamedKnowledgeTask
+"""Task of the extractor on events in memory or on examples in files."""
 
 KNOWLEDGE = "knowledge.safetensors"
 
 
-class KnowledgeStage(TrainingStage[KnowledgeTask, Extractor]):
+class KnowledgeStage(TrainingStage[AnyKnowledgeTask, Extractor]):
     """Training of the extractor, which writes its knowledge to ``knowledge.safetensors``.
 
     The stage is left out when the setting ``knowledge`` names a finished file.
@@ -36,19 +42,20 @@ class KnowledgeStage(TrainingStage[KnowledgeTask, Extractor]):
 
     def task(
         self, data: Data, parts: Parts, split: SplitName | None, model: nn.Module | None = None
-    ) -> KnowledgeTask:
+    ) -> AnyKnowledgeTask:
         """See :meth:`Stage.task`."""
-        return KnowledgeTask(
-            all_domains(data, split),
-            part(parts, "domains", DomainConfig),
-            part(parts, "examples", ExampleConfig),
-            model.schema if isinstance(model, ClickModel) else None,
-        )
+        fitted = model.schema if isinstance(model, ClickModel) else None
+        domains = part(parts, "domains", DomainConfig)
+        examples = part(parts, "examples", ExampleConfig)
+        if isinstance(data, ClickData):
+            check_streamed(data, domains, split)
+            return StreamedKnowledgeTask(data, examples, fitted)
+        return KnowledgeTask(all_domains(data, split), domains, examples, fitted)
 
-    def build(self, task: KnowledgeTask, context: StageContext) -> Extractor:
+    def build(self, task: AnyKnowledgeTask, context: StageContext) -> Extractor:
         """See :meth:`TrainingStage.build`."""
         sizes = part(context.settings, "extractor", ExtractorConfig)
-        return Extractor(task.data.fitted, sizes, task.tasks, len(task.cut.names))
+        return Extractor(task.data.fitted, sizes, task.tasks, len(task.domains))
 
     def run(self, context: StageContext) -> TrainResult:
         """Train the extractor, then write its knowledge into the stage's folder.
@@ -57,7 +64,7 @@ class KnowledgeStage(TrainingStage[KnowledgeTask, Extractor]):
         the earlier one, so that the plug continues.
         """
         result = super().run(context)
-        assert isinstance(result.task, KnowledgeTask)
+        assert isinstance(result.task, KnowledgeTask | StreamedKnowledgeTask)
         assert isinstance(result.model, Extractor)
         if workers.is_first():
             knowledge = result.task.extract(result.model)
@@ -71,15 +78,30 @@ def all_domains(data: Data, split: SplitName | None) -> Dataset:
     """Return the data set that both stages of ``keep`` cut by domain and time.
 
     Raises:
-        ValueError: ``data`` holds click examples instead of events, or ``split`` is given.
+        ValueError: ``split`` is given.
     """
-    if isinstance(data, ClickData):
-        raise ValueError(
-            f"keep: data must be a data set, whose events are cut by domain and time, got the "
-            f"examples of {data.name}"
-        )
+    assert isinstance(data, Dataset)
     if split is not None:
         raise ValueError(
             f"keep: split must be left out, since until and test define it, got {split}"
         )
     return data
+
+
+def check_streamed(data: ClickData, domains: DomainConfig, split: SplitName | None) -> None:
+    """Check settings of ``keep`` on streamed examples, whose files define domains and parts.
+
+    Raises:
+        ValueError: examples in memory, settings of domains, or a split.
+    """
+    if not data.files:
+        raise ValueError(
+            f"keep: data must be a data set, or examples in files, got the examples of {data.name}"
+        )
+    if domains != DomainConfig():
+        raise ValueError(
+            f"keep: settings of domains must be left out, since the files of {data.name} define "
+            "the domains"
+        )
+    if split is not None:
+        raise ValueError(f"{data.name} is already split: leave out the split {split}")

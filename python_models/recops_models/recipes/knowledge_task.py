@@ -58,6 +58,7 @@ class KnowledgeTask(ExampleTask[Extractor]):
         cut: the data set, cut into domains.
         source: the split of the super-domain.
         tasks: the names of all tasks; the first is clicks.
+        domains: the names of all domains.
 
     Raises:
         DataError: the data set has no super-domain of these settings, or lacks a task's column.
@@ -104,6 +105,7 @@ class KnowledgeTask(ExampleTask[Extractor]):
         )
         super().__init__(data, examples)
         self.tasks = (CLICK, *self._maker.tasks)
+        self.domains = self.cut.names
 
     @property
     def metrics(self) -> tuple[str, ...]:

@@ -55,5 +55,5 @@ def test_memory_does_not_grow_with_the_file(tmp_path: Path) -> None:
     large = peak_megabytes(tmp_path / "large", MEGABYTES)
     print(f"peak memory: {large:.0f} MB for {MEGABYTES:.0f} MB, {small:.0f} MB for 50 MB")
     assert large < 2000
-    # 200 MB of the file are 80 million events, which would take 1.3 GB in memory.
+    # 200 MB of the file are 69 million events, which would take 1.1 GB in memory.
     assert large - small < 250

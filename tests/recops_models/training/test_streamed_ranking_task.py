@@ -15,6 +15,7 @@ import torch
 
 import recops_models as rm
 from callback_doubles import Interrupt
+from recops_models import workers
 from recops_models.data import DataError, Dataset
 from recops_models.examples import sequence_file
 from recops_models.examples.sequence_folder import open_sequence_folder
@@ -25,6 +26,7 @@ from recops_models.generative.windows import Windows
 from recops_models.training.config import TrainingConfig
 from recops_models.training.streamed_ranking_task import StreamedNextItemTask
 from recops_models.training.trainer import fit
+from recops_models.workers import BatchShare
 from sequence_parquet import write_split
 from synthetic_histories import NUM_ITEMS, ring_dataset
 
@@ -166,6 +168,20 @@ def test_skipped_batches_leave_the_others_as_they_are(folder: Path) -> None:
     for (share, windows), (other, expected) in zip(rest, complete[7:], strict=True):
         assert share == other
         assert torch.equal(windows.items, expected.items)
+
+
+def test_shares_of_workers_have_each_window_once(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    task = task_of(folder)
+    complete = epoch_of(task)
+    shares = []
+    for rank in range(3):
+        with monkeypatch.context() as patch:
+            patch.setattr(workers, "_share", BatchShare(rank, size=3))
+            shares.append(epoch_of(task))
+    for (_, windows), *parts in zip(complete, *shares, strict=True):
+        assert torch.equal(torch.cat([part.items for _, part in parts]), windows.items)
 
 
 @pytest.mark.parametrize("minutes", [0.0, 60.0])
