@@ -67,6 +67,8 @@ def check_streamable(
     """
     needs = {
         "engagement": engagement.engagement not in (None, AUTO),
+        "level_edges": bool(engagement.level_edges),
+        "level_weights": bool(engagement.level_weights),
         "value": engagement.value is not None,
         "task": scenes.task is not None,
         "objective": scenes.objective is not None,

@@ -232,6 +232,7 @@ def test_changed_files_are_not_resumed(folder: Path, tmp_path: Path) -> None:
         ("ease", {}, "ease: data must be interactions in memory, got the sequences of"),
         ("sasrec", {"split": "by-user"}, "is already split: leave out the split by-user"),
         ("unirec", {"settings": {"align": "rft"}}, "align needs columns of interactions in memo"),
+        ("unirec", {"settings": {"level_weights": (1, 2)}}, "level_weights needs columns of inter"),
     ],
 )
 def test_unfit_trainings_are_refused(
