@@ -81,8 +81,8 @@ def test_both_stages_train_from_files(folder: Path, tmp_path: Path) -> None:
     assert knowledge.tasks == ("click",)
     assert set(knowledge.lookups["user"].keys.to_pylist()) == {f"u{user}" for user in range(30)}
     assert rm.load(tmp_path / "run").evaluate()["test"]["auc"] == metrics["auc"]
-    given = {**SETTINGS, "knowledge": str(tmp_path / "run" / KNOWLEDGE)}
-    other = rm.train("keep", folder, given, out=tmp_path / "given")
+    with_file = {**SETTINGS, "knowledge": str(tmp_path / "run" / KNOWLEDGE)}
+    other = rm.train("keep", folder, with_file, out=tmp_path / "given")
     weights = model.module.state_dict()
     for name, value in other.module.state_dict().items():
         assert torch.equal(value, weights[name]), name
@@ -109,10 +109,10 @@ def test_knowledge_is_that_of_the_last_examples(folder: Path) -> None:
     last: dict[str, dict[str, Any]] = {}
     for row in (row for table in tables for row in table):
         last[row["user"]] = row
-    found = LastRows.of(paths, fitted, ("user", "item"))
-    names = found.lookups["user"].keys.to_pylist()
+    last_rows = LastRows.of(paths, fitted, ("user", "item"))
+    names = last_rows.lookups["user"].keys.to_pylist()
     items = {}
-    for index, block in found.blocks("user"):
+    for index, block in last_rows.blocks("user"):
         values = block.columns["item"].values
         items |= {names[row - UNKNOWN - 1]: value for row, value in zip(index, values, strict=True)}
     expected = {user: fitted.rows("item", np.array([row["item"]]))[0] for user, row in last.items()}
