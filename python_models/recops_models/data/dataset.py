@@ -230,6 +230,11 @@ class Dataset:
         keys: list[str] | list[int] = entity_keys(self, "user").to_pylist()
         return keys
 
+    @property
+    def streamed_files(self) -> tuple[Path, ...]:
+        """Files of histories that are not in memory."""
+        return ()
+
     def text_keys(self, entity: Entity) -> pa.ChunkedArray | None:
         """Return the ids in the source if they are text, None if they are integers."""
         table = self.items if entity == "item" else self.users

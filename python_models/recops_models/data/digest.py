@@ -7,6 +7,7 @@ import json
 
 import pyarrow as pa
 
+from recops.files import file_digest
 from recops_models.data.dataset import Dataset
 
 _ROWS = 1 << 20
@@ -15,7 +16,7 @@ _ROWS = 1 << 20
 def dataset_digest(dataset: Dataset) -> str:
     """Return the SHA-256 of all interactions, in order, and of the items' and users' columns.
 
-    O(events + items + users).
+    The files of streamed histories count, too. O(events + items + users).
     """
     digest = hashlib.sha256()
     events = dataset.interactions.combine_chunks()
@@ -26,6 +27,8 @@ def dataset_digest(dataset: Dataset) -> str:
     for table in (dataset.items, dataset.users):
         for batch in table.combine_chunks().to_batches(max_chunksize=_ROWS):
             digest.update(json.dumps(batch.to_pydict(), default=str).encode())
+    for path in dataset.streamed_files:
+        digest.update(file_digest(path).encode())
     return digest.hexdigest()
 
 

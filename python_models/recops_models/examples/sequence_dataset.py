@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from recops_models.data.dataset import Dataset
 from recops_models.examples.lookup import Lookup
@@ -22,6 +23,11 @@ class SequenceDataset(Dataset):
     """
 
     files: Mapping[str, SequenceFile] = field(default_factory=dict)
+
+    @property
+    def streamed_files(self) -> tuple[Path, ...]:
+        """See :attr:`Dataset.streamed_files`."""
+        return tuple(file.path for file in self.files.values())
 
     def reader(self, part: str) -> SequenceReader:
         """Return the reader of a part, which numbers items by the rows of the catalogue."""

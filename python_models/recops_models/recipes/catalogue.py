@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -22,7 +22,6 @@ from recops_models.data.dataset import Dataset
 from recops_models.data.digest import dataset_digest
 from recops_models.data.errors import DataError
 from recops_models.data.renumber import renumbered
-from recops_models.examples.sequence_dataset import SequenceDataset
 from recops_models.recipes.job import Job
 from recops_models.recipes.known_ids import KNOWN_ITEMS, KnownIds
 from recops_models.recipes.numbering import ATTRIBUTE, Numbering, check_numbering
@@ -74,7 +73,7 @@ def open_catalogue(
             check_numbering(data.name, before, numbering, by_name=not recorded)
         record = {
             **dataclasses.asdict(numbering),
-            "data": _digest(data),
+            "data": dataset_digest(data),
             "categories": categories,
         }
     digest = recorded.get("data")
@@ -179,20 +178,8 @@ def _examples_record(data: Data) -> JsonObject:
     """Return the record of streamed examples; empty for examples in memory."""
     if isinstance(data, Dataset) or not data.files:
         return {}
-    return {**dataclasses.asdict(Numbering({}, {})), "data": _digest_of_files(data.files)}
-
-
-def _digest(dataset: Dataset) -> str:
-    """Return the SHA-256 of a data set's tables, and of the files of streamed sequences."""
-    digest = dataset_digest(dataset)
-    if not isinstance(dataset, SequenceDataset):
-        return digest
-    files = _digest_of_files(file.path for file in dataset.files.values())
-    return hashlib.sha256(f"{digest} {files}".encode()).hexdigest()
-
-
-def _digest_of_files(files: Iterable[Path]) -> str:
-    return hashlib.sha256(" ".join(map(file_digest, files)).encode()).hexdigest()
+    digest = hashlib.sha256(" ".join(map(file_digest, data.files)).encode()).hexdigest()
+    return {**dataclasses.asdict(Numbering({}, {})), "data": digest}
 
 
 def _with_categories(dataset: Dataset, recorded: JsonObject) -> Dataset:
