@@ -286,7 +286,8 @@ def test_parquet_with_every_type(tmp_path: Path) -> None:
         "item_id is 2^63 or more": 1,
     }
     assert dataset.report.notes == (
-        "interactions.parquet: not used: session",
+        "interactions.parquet: not used: session; events keep numbers, with a decimal point, and "
+        "text that repeats",
         "1 users have one event: leave-one-out keeps them in train",
     )
     assert dataset.item_columns("attribute") == ["tags"]
