@@ -97,7 +97,7 @@ def league_examples(dataset: Dataset, config: ExampleConfig) -> LeagueExamples:
 def _labelled(events: Events, part: int) -> Impressions:
     """Return the events of a part with their own labels."""
     rows = events.part(part)
-    return rows, events.item[rows], events.liked[rows].astype(np.float32)
+    return rows, events.item[rows].astype(np.int64), events.liked[rows].astype(np.float32)
 
 
 def _with_matched_negatives(

@@ -289,6 +289,6 @@ def _warn_of_ratings(dataset: Dataset, job: Job) -> None:
 
     examples = job.parts.get("examples")
     if isinstance(examples, ExampleConfig):
-        text = rating_warning(dataset.interactions, examples.feedback, examples.positive)
+        text = rating_warning(dataset, examples.feedback, examples.positive)
         if text is not None:
             typer.echo(f"warning: {text}", err=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import importlib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -15,6 +15,7 @@ import pyarrow.compute as pc
 from recops_models.data.column_roles import ColumnRole, column_role
 from recops_models.data.errors import DataError
 from recops_models.data.event_columns import EventColumn
+from recops_models.data.histories import AnyArray
 from recops_models.data.report import ImportReport
 from recops_models.data.table_options import TableOptions, TimeUnit
 from recops_models.data.times import TimeFormat
@@ -25,6 +26,9 @@ if TYPE_CHECKING:
 
 TimeKind = Literal["seconds", "order", "none"]
 Repeats = Literal["keep", "drop"]
+
+BLOCK = 1 << 20
+"""Rows per block of :meth:`Dataset.event_blocks`, and per row group of a stored data set."""
 Entity = Literal["item", "user"]
 
 
@@ -207,6 +211,36 @@ class Dataset:
             name=name,
         )
         return dataset
+
+    @property
+    def event_schema(self) -> pa.Schema:
+        """Names and types of the columns of ``interactions``."""
+        return self.interactions.schema
+
+    @property
+    def num_events(self) -> int:
+        """Number of interactions."""
+        return int(self.interactions.num_rows)
+
+    def event_blocks(self, columns: Sequence[str] | None = None) -> Iterator[pa.Table]:
+        """Yield the interactions in order, in blocks of :data:`BLOCK` rows; the last is shorter.
+
+        Args:
+            columns: the columns to read; None: all.
+        """
+        table = self.interactions if columns is None else self.interactions.select(list(columns))
+        for start in range(0, table.num_rows, BLOCK):
+            yield table.slice(start, BLOCK)
+
+    def event_values(self, column: str) -> AnyArray:
+        """Return the values ``[E]`` of a column of the interactions that has no nulls."""
+        kind = self.event_schema.field(column).type
+        values = np.empty(self.num_events, dtype=kind.to_pandas_dtype())
+        start = 0
+        for block in self.event_blocks([column]):
+            values[start : start + block.num_rows] = block[column].to_numpy()
+            start += block.num_rows
+        return values
 
     @property
     def item_vocabulary(self) -> Vocabulary:

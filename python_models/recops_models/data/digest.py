@@ -8,9 +8,7 @@ import json
 import pyarrow as pa
 
 from recops.files import file_digest
-from recops_models.data.dataset import Dataset
-
-_ROWS = 1 << 20
+from recops_models.data.dataset import BLOCK, Dataset
 
 
 def dataset_digest(dataset: Dataset) -> str:
@@ -19,13 +17,13 @@ def dataset_digest(dataset: Dataset) -> str:
     The files of streamed histories count, too. O(events + items + users).
     """
     digest = hashlib.sha256()
-    events = dataset.interactions.combine_chunks()
-    with pa.ipc.new_stream(_HashingSink(digest), events.schema.remove_metadata()) as stream:
-        for batch in events.replace_schema_metadata(None).to_batches(max_chunksize=_ROWS):
-            stream.write_batch(batch)
+    with pa.ipc.new_stream(_HashingSink(digest), dataset.event_schema.remove_metadata()) as stream:
+        for block in dataset.event_blocks():
+            for batch in block.combine_chunks().replace_schema_metadata(None).to_batches():
+                stream.write_batch(batch)
     # JSON, because these columns have nulls, and the bytes under a null are undefined.
     for table in (dataset.items, dataset.users):
-        for batch in table.combine_chunks().to_batches(max_chunksize=_ROWS):
+        for batch in table.combine_chunks().to_batches(max_chunksize=BLOCK):
             digest.update(json.dumps(batch.to_pydict(), default=str).encode())
     for path in dataset.streamed_files:
         digest.update(file_digest(path).encode())

@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Literal
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+from typing_extensions import Self
 
 from recops_models.data.columns import parse_numbers
-from recops_models.data.dataset import Dataset
+from recops_models.data.dataset import BLOCK, Dataset
 from recops_models.data.errors import DataError
 from recops_models.data.histories import Histories, Int64Array
 
 SplitName = Literal["leave-one-out", "global-time", "by-user"]
+
+PARTS = ("train", "validation", "test")
+"""Parts of a split that have targets."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -68,6 +74,22 @@ class Split:
         tables = [dataset.interactions.filter(pa.array(part == index)) for index in range(4)]
         return cls(dataset, *tables)
 
+    @property
+    def is_in_order(self) -> bool:
+        """True if the blocks of :meth:`event_blocks` are in the order of the interactions."""
+        return False
+
+    def num_events(self, part: str) -> int:
+        """Return the number of events of ``"context"`` or one of :data:`PARTS`."""
+        return int(getattr(self, part).num_rows)
+
+    def event_blocks(self, columns: Sequence[str]) -> Iterator[pa.Table]:
+        """Yield columns of all events, in blocks: context, train, validation, test."""
+        for part in ("context", *PARTS):
+            table = getattr(self, part).select(list(columns))
+            for start in range(0, table.num_rows, BLOCK):
+                yield table.slice(start, BLOCK)
+
     def histories(self, part: str = "train") -> Histories:
         """Return all users' histories in one part, indexed by the data set's vocabularies."""
         return self._histories(getattr(self, part))
@@ -88,6 +110,65 @@ class Split:
 
     def _histories(self, table: pa.Table) -> Histories:
         return Histories.of(table, self.dataset.user_vocabulary, self.dataset.item_vocabulary)
+
+
+class TimeSplit(Split):
+    """Split at two rows of the interactions, whose tables are read when they are used."""
+
+    @classmethod
+    def at(cls, dataset: Dataset, validation: int, test: int) -> Self:
+        """Return the split into train, validation and test.
+
+        Args:
+            dataset: the data set.
+            validation: row of the first validation event.
+            test: row of the first test event.
+        """
+        empty = dataset.event_schema.empty_table()
+        split = cls(dataset, empty, empty, empty, empty)
+        starts = (0, validation, test, dataset.num_events)
+        vars(split)["_starts"] = dict(zip((*PARTS, "end"), starts, strict=True))
+        for part in PARTS:
+            del vars(split)[part]
+        return split
+
+    @cached_property
+    def train(self) -> pa.Table:
+        """See :class:`Split`."""
+        return self._table("train", "validation")
+
+    @cached_property
+    def validation(self) -> pa.Table:
+        """See :class:`Split`."""
+        return self._table("validation", "test")
+
+    @cached_property
+    def test(self) -> pa.Table:
+        """See :class:`Split`."""
+        return self._table("test", "end")
+
+    @property
+    def is_in_order(self) -> bool:
+        """See :attr:`Split.is_in_order`."""
+        return "_starts" in vars(self)
+
+    def num_events(self, part: str) -> int:
+        """See :meth:`Split.num_events`."""
+        if not self.is_in_order or part == "context":
+            return super().num_events(part)
+        starts = vars(self)["_starts"]
+        following = dict(zip(PARTS, (*PARTS[1:], "end"), strict=True))[part]
+        return int(starts[following] - starts[part])
+
+    def event_blocks(self, columns: Sequence[str]) -> Iterator[pa.Table]:
+        """See :meth:`Split.event_blocks`."""
+        if not self.is_in_order:
+            return super().event_blocks(columns)
+        return self.dataset.event_blocks(columns)
+
+    def _table(self, part: str, following: str) -> pa.Table:
+        starts = vars(self)["_starts"]
+        return self.dataset.interactions.slice(starts[part], starts[following] - starts[part])
 
 
 def named_split(
@@ -184,15 +265,15 @@ def global_time(dataset: Dataset, *, validation: float = 0.1, test: float = 0.1)
             "global_time: shares must be positive and sum to less than 1, "
             f"got {validation} and {test}"
         )
-    times = dataset.interactions["timestamp"].to_numpy()
-    first, second = (times[int(len(times) * share)] for share in (1 - validation - test, 1 - test))
-    part = (times >= first).astype(np.int64) + (times >= second)
-    if len(np.unique(part)) < 3:
+    times = dataset.event_values("timestamp")
+    bounds = [times[int(len(times) * share)] for share in (1 - validation - test, 1 - test)]
+    first, second = map(int, np.searchsorted(times, bounds))
+    if not 0 < first < second:
         raise DataError(
             f"{dataset.name}: too few distinct times to separate train, validation and test; use "
             "the split leave-one-out"
         )
-    return Split.of(dataset, part)
+    return TimeSplit.at(dataset, first, second)
 
 
 def by_user(

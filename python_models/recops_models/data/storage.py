@@ -7,7 +7,6 @@ refuse the output of an interrupted import.
 from __future__ import annotations
 
 import dataclasses
-import hashlib
 import json
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
@@ -25,15 +24,17 @@ from recops.files import (
     read_json,
     read_sealed,
     seal_file,
+    verify_file,
     write_json,
 )
 from recops_models.callbacks import Callbacks
 from recops_models.data.categories import integer_categories, with_categories
-from recops_models.data.dataset import Dataset
+from recops_models.data.dataset import BLOCK, Dataset
 from recops_models.data.errors import DataError
 from recops_models.data.event_columns import EventColumn
 from recops_models.data.frames import ARROW
 from recops_models.data.report import ImportReport
+from recops_models.data.stored_dataset import StoredDataset
 from recops_models.data.times import TimeFormat
 from recops_models.settings import JsonObject
 
@@ -41,7 +42,6 @@ _TABLES = ("interactions", "items", "users")
 _KIND = "dataset"
 _BINDING = "dataset.json"
 _UNFINISHED = {"finished": False}
-_ROW_GROUP = 1 << 20
 
 
 class RowGroups:
@@ -64,10 +64,10 @@ class RowGroups:
         self._buffer.append(table.replace_schema_metadata(None))
         self._held += table.num_rows
         self.num_rows += table.num_rows
-        while self._held >= _ROW_GROUP:
+        while self._held >= BLOCK:
             rows = pa.concat_tables(self._buffer)
-            self._write(rows.slice(0, _ROW_GROUP))
-            self._buffer, self._held = [rows.slice(_ROW_GROUP)], self._held - _ROW_GROUP
+            self._write(rows.slice(0, BLOCK))
+            self._buffer, self._held = [rows.slice(BLOCK)], self._held - BLOCK
 
     def finish(self) -> None:
         """Write the remaining rows; a table without rows has one empty row group."""
@@ -75,7 +75,7 @@ class RowGroups:
             self._write(pa.concat_tables(self._buffer or [self._schema.empty_table()]))
 
     def _write(self, rows: pa.Table) -> None:
-        self._writer.write_table(rows.combine_chunks(), row_group_size=_ROW_GROUP)
+        self._writer.write_table(rows.combine_chunks(), row_group_size=BLOCK)
 
 
 @contextmanager
@@ -244,7 +244,7 @@ def is_saved(folder: Path) -> bool:
 
 
 def load_dataset(folder: Path) -> Dataset:
-    """Load the data set that :func:`save_dataset` wrote.
+    """Load the data set that :func:`save_dataset` wrote; interactions are read when they are used.
 
     Raises:
         CorruptFileError: a file is damaged, or belongs to another import.
@@ -252,20 +252,24 @@ def load_dataset(folder: Path) -> Dataset:
         FileNotFoundError: a file is missing.
     """
     content = read_properties(folder)
-    tables = {}
-    for name in _TABLES:
-        file = folder / f"{name}.parquet"
-        data = read_sealed(file)
-        if hashlib.sha256(data).hexdigest() != content["tables"][name]:
+    paths = {name: folder / f"{name}.parquet" for name in _TABLES}
+    for name, file in paths.items():
+        if file_digest(file) != content["tables"][name]:
+            verify_file(file)
             raise CorruptFileError(
                 f"{file}: does not belong to the import of dataset.json; "
                 "run `recops data import` again"
             )
-        # Parquet has no dictionaries of integers. Folders of older versions have no list of them.
-        categories = content.get("categories", {}).get(name, ())
-        tables[name] = with_categories(_parse(data), categories)
-    return Dataset(
+    # Parquet has no dictionaries of integers. Folders of older versions have no list of them.
+    categories = content.get("categories", {})
+    tables = {
+        name: with_categories(_parse(paths[name].read_bytes()), categories.get(name, ()))
+        for name in ("items", "users")
+    }
+    schema = pa.parquet.read_schema(paths["interactions"]).remove_metadata()
+    described = Dataset(
         name=content["name"],
+        interactions=schema.empty_table(),
         time=content["time"],
         report=ImportReport.from_dict(content["report"]),
         library=content.get("library", ARROW),
@@ -278,6 +282,7 @@ def load_dataset(folder: Path) -> Dataset:
         event_columns=tuple(EventColumn(**column) for column in content.get("event_columns", ())),
         **tables,
     )
+    return StoredDataset.of_file(paths["interactions"], described)
 
 
 def refuse_unfinished(folder: Path) -> None:

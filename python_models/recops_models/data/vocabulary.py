@@ -25,7 +25,7 @@ def distinct(ids: NDArray[np.int64]) -> NDArray[np.int64]:
 class Vocabulary:
     """Sorted unique int64 ids; the index of an id is its position.
 
-    A look-up of n ids is a vectorised binary search, O(n log V).
+    A look-up of n ids is a vectorised binary search, O(n log V), or O(n) if the ids are 0 … V − 1.
 
     Args:
         ids: ``[V]`` i64, strictly ascending. :meth:`of` sorts and removes duplicates.
@@ -61,12 +61,20 @@ class Vocabulary:
             KeyError: an id is unknown and ``missing`` is ``"raise"``.
         """
         queries = np.asarray(ids, dtype=np.int64)
-        position = np.searchsorted(self.ids, queries)
-        known = np.zeros(queries.shape, dtype=bool)
-        inside = position < len(self.ids)
-        known[inside] = self.ids[position[inside]] == queries[inside]
+        if self._is_range:
+            position, known = queries, (queries >= 0) & (queries < len(self.ids))
+        else:
+            position = np.searchsorted(self.ids, queries)
+            known = np.zeros(queries.shape, dtype=bool)
+            inside = position < len(self.ids)
+            known[inside] = self.ids[position[inside]] == queries[inside]
         if missing == "raise" and not known.all():
             raise KeyError(
                 f"Vocabulary: unknown id {queries[~known].flat[0]} ({(~known).sum():,} unknown)"
             )
         return np.where(known, position, -1).astype(np.int64)
+
+    @property
+    def _is_range(self) -> bool:
+        """True if the ids are 0 … V − 1."""
+        return len(self.ids) > 0 and self.ids[0] == 0 and self.ids[-1] == len(self.ids) - 1

@@ -6,9 +6,9 @@ import dataclasses
 from collections.abc import Mapping
 
 from recops_models.data.dataset import Dataset
-from recops_models.data.splits import Split, SplitName, named_split
+from recops_models.data.splits import PARTS, Split, SplitName, named_split
 from recops_models.examples.click_sources import ClickData, click_examples
-from recops_models.examples.events import PARTS, Events
+from recops_models.examples.events import Events
 from recops_models.examples.features import FittedSchema
 from recops_models.examples.feedback import Feedback, feedback_of
 from recops_models.examples.fit_click import fit_click_schema

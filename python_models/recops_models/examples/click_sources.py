@@ -17,9 +17,9 @@ from recops_models.data.histories import Histories, Int64Array
 from recops_models.examples.block import Block
 from recops_models.examples.events import Events
 from recops_models.examples.features import FittedSchema
-from recops_models.examples.feedback import Feedback, rating_warning
+from recops_models.examples.feedback import LIKED, Feedback, rating_warning
 from recops_models.examples.importance import ImportanceWeights, importance_weights
-from recops_models.examples.loader import MemorySource, Source
+from recops_models.examples.loader import ExampleRows, MemorySource, Source
 from recops_models.examples.maker import ExampleMaker
 from recops_models.examples.negatives import (
     Law,
@@ -27,6 +27,7 @@ from recops_models.examples.negatives import (
     other_items,
     training_sampler,
 )
+from recops_models.examples.own_examples import OwnExamples
 
 Impressions: TypeAlias = tuple[Int64Array, Int64Array, NDArray[np.float32]]
 """Rows of the events, the items shown at them, and the labels: ``[n]`` each."""
@@ -112,30 +113,38 @@ def click_examples(
 
     def block_of(impressions: Impressions) -> Block:
         rows, item, label = impressions
-        return maker.block(rows, item, label, at=events.list_start[rows])
+        return maker.block(rows, item, label, at=events.list_starts(rows))
 
-    draw_train = draw_of(0)
+    def examples_of(part: int, weight: NDArray[np.float32] | None = None) -> ExampleRows:
+        """Return the examples of a part that do not change between epochs."""
+        if feedback == "explicit" and maker.targets == 1:
+            first, stop = map(int, events.bounds[part : part + 2])
+            return OwnExamples(maker, first, stop - first, weight)
+        block = block_of(draw_of(part)((seed, part)))
+        return block if weight is None else dataclasses.replace(block, weight=weight)
 
-    def training_block(seed: int | None, epoch: int) -> Block:
-        return block_of(draw_train((seed or 0, epoch)))
-
-    validation, test = (block_of(draw_of(part)((seed, part))) for part in (1, 2))
+    validation, test = (examples_of(part) for part in (1, 2))
     notes = [events.rule]
-    warning = rating_warning(dataset.interactions, feedback, positive)
+    warning = rating_warning(dataset, feedback, positive)
     if warning is not None:
         notes.append(warning)
     if feedback == "explicit":
         origin = "real"
-        block = training_block(seed, 0)
+        examples = examples_of(0, None if weights is None else weights.weight)
         if weights is not None:
-            block = dataclasses.replace(block, weight=weights.weight)
             notes.append(
-                f"loss=ips: effective sample size {weights.effective:,.0f} of {len(block):,} "
+                f"loss=ips: effective sample size {weights.effective:,.0f} of {len(examples):,} "
                 f"examples; {weights.clipped:.1%} of the weights clipped at {max_weight:g} × mean"
             )
-        train, share = MemorySource.of(block), float(block.label.mean())
+        liked = events.feedback_class[events.bounds[0] : events.bounds[1]] == LIKED
+        train, share = MemorySource.of(examples), float(liked.astype(np.float32).mean())
     else:
         origin, share = f"{negatives} by {negatives_law}", 1 / (1 + negatives)
+        draw_train = draw_of(0)
+
+        def training_block(seed: int | None, epoch: int) -> Block:
+            return block_of(draw_train((seed or 0, epoch)))
+
         train = MemorySource(len(events.part(0)) * (1 + negatives), training_block)
         drawn = "items other than that of the event"
         if dataset.repeats == "drop":
@@ -195,7 +204,8 @@ def _weights(events: Events, feedback: Feedback, bound: float) -> ImportanceWeig
 def _labelled(events: Events, part: int) -> Draw:
     """Return the events of a part, labelled 1 if liked and 0 otherwise, for any seed."""
     rows = events.part(part)
-    impressions = rows, events.item[rows], events.liked[rows].astype(np.float32)
+    label = events.liked[rows].astype(np.float32)
+    impressions = rows, events.item[rows].astype(np.int64), label
     return lambda _: impressions
 
 
@@ -208,7 +218,7 @@ def _with_negatives(events: Events, part: int, negatives: int, law: Law) -> Draw
         sample = training_sampler(train, before, law)
     else:
         positives = events.histories(events.part(part))
-        others = np.setdiff1d(np.arange(len(events.user)), events.part(0))
+        others = np.setdiff1d(np.arange(len(events)), events.part(0))
         num_items = events.dataset.items.num_rows
         sample = evaluation_sampler(train, events.histories(others), num_items, law)
     rows = np.repeat(positives.rows, 1 + negatives).reshape(-1, 1 + negatives)

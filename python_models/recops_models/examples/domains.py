@@ -25,8 +25,7 @@ from recops_models.data.column_roles import is_list
 from recops_models.data.dataset import Dataset
 from recops_models.data.errors import DataError
 from recops_models.data.histories import Int64Array
-from recops_models.data.splits import Split, SplitName, global_time, leave_one_out
-from recops_models.examples.events import PARTS
+from recops_models.data.splits import PARTS, Split, SplitName, global_time, leave_one_out
 from recops_models.examples.tasks import AUTO, DEFAULT_VALUE
 from recops_models.setting_checks import check_above_zero, check_at_least, check_shares
 

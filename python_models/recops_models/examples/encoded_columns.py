@@ -6,12 +6,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
 
+import numpy as np
 import pyarrow as pa
 
+from recops_models.data.dataset import BLOCK
 from recops_models.data.errors import DataError
 from recops_models.data.histories import AnyArray
+from recops_models.examples.compact import smallest_type
 from recops_models.examples.event_features import history_feature
-from recops_models.examples.features import Categorical, FittedSchema, Numeric, Sequence
+from recops_models.examples.features import Categorical, Feature, FittedSchema, Numeric, Sequence
 
 _NONE: Mapping[str, pa.ChunkedArray] = MappingProxyType({})
 
@@ -23,7 +26,8 @@ class EncodedColumns:
     Attributes:
         users: ``[U]``, or ``[U, k]`` of lists.
         items: ``[N]``, or ``[N, k]`` of lists.
-        events: ``[E]``, or ``[E, k]`` of lists, by the sequence of the history.
+        events: ``[E]``, or ``[E, k]`` of lists, by the sequence of the history, in the smallest
+            integer type.
     """
 
     users: dict[str, AnyArray] = field(default_factory=dict)
@@ -52,16 +56,28 @@ def encode_columns(
         DataError: a column holds strings but held numbers in the training part, or the reverse.
     """
     encoded = EncodedColumns()
-    for into, columns, kinds, prefix in (
-        (encoded.users, users, (Categorical, Numeric), "user_"),
-        (encoded.items, items, (Categorical, Numeric), ""),
-        (encoded.events, events, (Sequence,), history_feature("")),
+    for into, columns, kinds, prefix, encode in (
+        (encoded.users, users, (Categorical, Numeric), "user_", FittedSchema.encoded),
+        (encoded.items, items, (Categorical, Numeric), "", FittedSchema.encoded),
+        (encoded.events, events, (Sequence,), history_feature(""), _compact),
     ):
         for feature in fitted.schema.features:
             if feature.name in columns and isinstance(feature, kinds):
                 try:
-                    into[feature.name] = fitted.encoded(feature, columns[feature.name])
+                    into[feature.name] = encode(fitted, feature, columns[feature.name])
                 except DataError as error:
                     column = feature.name.removeprefix(prefix)
                     raise DataError(f"{name}: column {column!r} {error}") from None
     return encoded
+
+
+def _compact(
+    fitted: FittedSchema, feature: Feature, column: pa.Array | pa.ChunkedArray
+) -> AnyArray:
+    """Encode the column of a sequence in blocks, as the smallest integer type."""
+    kind = smallest_type(fitted.cardinality(feature.name) - 1)
+    blocks = [
+        fitted.encoded(feature, column.slice(start, BLOCK)).astype(kind)
+        for start in range(0, max(len(column), 1), BLOCK)
+    ]
+    return np.concatenate(blocks)

@@ -51,7 +51,7 @@ class EngagementConfig:
         """Return the configuration with the labels and the value of ``dataset`` as defaults."""
         asked = self.engagement
         if asked == AUTO and dataset.labels:
-            click = ("label",) if "label" in dataset.interactions.column_names else ()
+            click = ("label",) if "label" in dataset.event_schema.names else ()
             asked = ",".join((*click, *dataset.labels))
         value = dataset.value if self.value is None else self.value
         return dataclasses.replace(self, engagement=asked, value=value)

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from recops_models.data.dataset import Dataset
 from recops_models.data.event_columns import EventColumn
 from recops_models.data.histories import AnyArray, Int64Array
+from recops_models.examples.compact import IndexArray
 from recops_models.examples.encoded_columns import encode_columns
 from recops_models.examples.event_features import history_feature, request_feature
 from recops_models.examples.features import FeatureSchema, FittedSchema
@@ -23,9 +24,9 @@ class EventValues:
         schema: schema of the model; columns without a feature in it are left out.
         columns: event columns.
         rows: rows ``[E]`` in the tables of the model, by the sequence of the history.
-        user: ``[E]`` i64, user indices.
-        item: ``[E]`` i64, item indices.
-        time_rank: ``[E]`` i64, position in time order.
+        user: ``[E]``, user indices.
+        item: ``[E]``, item indices.
+        time_rank: ``[E]``, position in time order; None: the events are in time order.
         has_offers: whether a column that differs between items has the value of the item that the
             event shows, as impressions have. Otherwise all items have that of their last earlier
             event: the item of the event is then no exception that would reveal the label.
@@ -40,9 +41,9 @@ class EventValues:
         columns: Iterable[EventColumn],
         rows: Mapping[str, AnyArray],
         *,
-        user: Int64Array,
-        item: Int64Array,
-        time_rank: Int64Array,
+        user: IndexArray,
+        item: IndexArray,
+        time_rank: IndexArray | None,
         has_offers: bool,
     ) -> None:
         names = {feature.name for feature in schema.features}
@@ -76,7 +77,7 @@ class EventValues:
             encode_columns(dataset.name, fitted, events=columns).events,
             user=dataset.user_vocabulary.index(events["user_id"].to_numpy()),
             item=dataset.item_vocabulary.index(events["item_id"].to_numpy()),
-            time_rank=np.arange(events.num_rows),
+            time_rank=None,
             has_offers=False,
         )
 
@@ -136,10 +137,11 @@ def last_values_of_items(dataset: Dataset, fitted: FittedSchema) -> dict[str, ND
 class _LastBefore:
     """Last event of an entity before a time rank."""
 
-    def __init__(self, entity: Int64Array, time_rank: Int64Array) -> None:
-        self._order = np.lexsort((time_rank, entity))
-        self._entity, self._span = entity[self._order], len(entity) + 1
-        self._keys = self._entity * self._span + time_rank[self._order]
+    def __init__(self, entity: IndexArray, time_rank: IndexArray | None) -> None:
+        rank = np.arange(len(entity)) if time_rank is None else time_rank
+        self._order = np.lexsort((rank, entity))
+        self._entity, self._span = entity[self._order].astype(np.int64), len(entity) + 1
+        self._keys = self._entity * self._span + rank[self._order]
 
     def rows(self, entity: Int64Array, time_rank: Int64Array) -> Int64Array:
         """Return the row ``[n]`` of the event; −1 if there is none."""

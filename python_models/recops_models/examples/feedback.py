@@ -6,10 +6,12 @@ from typing import Literal
 
 import numpy as np
 import pyarrow as pa
+from numpy.typing import NDArray
 
 from recops_models.data.dataset import Dataset
 from recops_models.data.errors import DataError
 from recops_models.data.histories import AnyArray, Int64Array
+from recops_models.data.splits import Split
 
 Feedback = Literal["explicit", "implicit"]
 
@@ -24,7 +26,7 @@ FEEDBACK_COLUMNS = ("label", "feedback", "rating")
 
 def feedback_of(dataset: Dataset) -> Feedback:
     """Return ``"explicit"`` if the source has labels, feedback or ratings, else ``"implicit"``."""
-    columns = dataset.interactions.column_names
+    columns = dataset.event_schema.names
     return "explicit" if any(name in columns for name in FEEDBACK_COLUMNS) else "implicit"
 
 
@@ -38,7 +40,7 @@ def classes_of(events: pa.Table, feedback: Feedback, positive: float, *, name: s
     """
     if feedback == "implicit":
         return np.full(events.num_rows, LIKED)
-    column = _feedback_column(events, name)
+    column = _feedback_column(events.schema, name)
     values = events[column].to_numpy()
     if column == "label":
         wrong = (values != 0) & (values != 1)
@@ -48,6 +50,17 @@ def classes_of(events: pa.Table, feedback: Feedback, positive: float, *, name: s
                 f"in {int(wrong.sum()):,} rows"
             )
     return classes_of_values(column, values, positive)
+
+
+def classes_of_events(split: Split, feedback: Feedback, positive: float) -> NDArray[np.int8]:
+    """Return :func:`classes_of` the events of a split, in the order of its blocks."""
+    name = split.dataset.name
+    columns = ["item_id"]
+    if feedback == "explicit":
+        columns = [_feedback_column(split.dataset.event_schema, name)]
+    blocks = split.event_blocks(columns)
+    classes = [classes_of(each, feedback, positive, name=name).astype(np.int8) for each in blocks]
+    return np.concatenate(classes)
 
 
 def classes_of_values(column: str, values: AnyArray, positive: float) -> Int64Array:
@@ -60,19 +73,20 @@ def classes_of_values(column: str, values: AnyArray, positive: float) -> Int64Ar
     return np.where(values == 1, LIKED, DISLIKED)
 
 
-def rating_warning(events: pa.Table, feedback: Feedback | None, positive: float) -> str | None:
+def rating_warning(dataset: Dataset, feedback: Feedback | None, positive: float) -> str | None:
     """Return a warning if nearly all ratings, or nearly none, count as positive; else None.
 
     Args:
-        events: interactions.
+        dataset: the data.
         feedback: kind of feedback; None is explicit if the source has a column of feedback.
         positive: lowest rating that counts as liked.
     """
-    if feedback == "implicit" or "rating" not in events.column_names:
+    schema = dataset.event_schema
+    if feedback == "implicit" or "rating" not in schema.names:
         return None
-    if _feedback_column(events, "ratings") != "rating":
+    if _feedback_column(schema, "ratings") != "rating":
         return None
-    ratings = events["rating"].to_numpy()
+    ratings = dataset.event_values("rating")
     share = float((ratings >= positive).mean())
     if _RARE_CLASS <= share <= 1 - _RARE_CLASS:
         return None
@@ -86,7 +100,7 @@ def rating_warning(events: pa.Table, feedback: Feedback | None, positive: float)
     )
 
 
-def label_rule(events: pa.Table, feedback: Feedback, positive: float, *, name: str) -> str:
+def label_rule(events: pa.Schema, feedback: Feedback, positive: float, *, name: str) -> str:
     """Return a description of the rule for positive and neutral events."""
     if feedback == "implicit":
         return "label: every event is positive"
@@ -97,8 +111,8 @@ def label_rule(events: pa.Table, feedback: Feedback, positive: float, *, name: s
     }[_feedback_column(events, name)]
 
 
-def _feedback_column(events: pa.Table, name: str) -> str:
+def _feedback_column(events: pa.Schema, name: str) -> str:
     for column in FEEDBACK_COLUMNS:
-        if column in events.column_names:
+        if column in events.names:
             return column
     raise DataError(f"{name}: explicit feedback needs a label, feedback or rating column")

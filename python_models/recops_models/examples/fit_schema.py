@@ -10,6 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from recops_models.data.errors import DataError
+from recops_models.data.histories import Int64Array
 from recops_models.examples.bins import Quantiles
 from recops_models.examples.features import (
     Categorical,
@@ -20,21 +21,20 @@ from recops_models.examples.features import (
 )
 from recops_models.examples.key_counts import KeyCounts
 from recops_models.examples.lookup import Lookup
+from recops_models.examples.training_columns import TrainingColumn
 
 _CAPACITY = 1 << 25
 
 
-def fit_schema(
-    schema: FeatureSchema, training_columns: Iterable[tuple[str, pa.Array]]
-) -> FittedSchema:
+def fit_schema(schema: FeatureSchema, training_columns: Iterable[TrainingColumn]) -> FittedSchema:
     """Return ``schema`` with the vocabularies and moments of its training columns.
 
     Raises:
         DataError: as in :meth:`SchemaFit.update` and :meth:`SchemaFit.finish`.
     """
     fit = SchemaFit(schema)
-    for name, values in training_columns:
-        fit.update({name: values})
+    for name, values, counts in training_columns:
+        fit.update({name: values}, counts)
     return fit.finish()
 
 
@@ -59,8 +59,13 @@ class SchemaFit:
             feature.name: Moments() for feature in schema.features if isinstance(feature, Numeric)
         }
 
-    def update(self, columns: Mapping[str, pa.Array]) -> None:
+    def update(self, columns: Mapping[str, pa.Array], counts: Int64Array | None = None) -> None:
         """Add a chunk of training rows; a sequence is given as its flat values.
+
+        Args:
+            columns: feature name → values.
+            counts: number of training rows that have each value, for categories without lists and
+                bins; None: one.
 
         Raises:
             DataError: a categorical column holds other values than integers or strings, or both
@@ -72,7 +77,11 @@ class SchemaFit:
                 if isinstance(feature, (Categorical, Sequence)):
                     table = feature.share_embedding or name
                     is_nested = self._tables[table].max_values is not None
-                    self._counts[table].add(pc.list_flatten(values) if is_nested else values)
+                    keys = self._counts[table]
+                    if counts is not None and isinstance(keys, KeyCounts):
+                        keys.add(values, counts)
+                    else:
+                        keys.add(pc.list_flatten(values) if is_nested else values)
                 elif isinstance(feature, Numeric):
                     self._moments[name].add(values)
             except DataError as error:

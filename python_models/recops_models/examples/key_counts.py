@@ -8,6 +8,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from recops_models.data.errors import DataError
+from recops_models.data.histories import Int64Array
 from recops_models.data.vocabulary import Vocabulary
 from recops_models.examples.lookup import Lookup, as_keys
 
@@ -28,13 +29,23 @@ class KeyCounts:
         self._pending: list[pa.StructArray] = []
         self._num_pending = 0
 
-    def add(self, values: pa.Array) -> None:
+    def add(self, values: pa.Array, counts: Int64Array | None = None) -> None:
         """Count a chunk of integers or strings; nulls are not counted.
+
+        Args:
+            values: ``[n]``.
+            counts: ``[n]``, occurrences of each value; None: one.
 
         Raises:
             DataError: see :func:`~recops_models.examples.lookup.as_keys`.
         """
-        chunk = pc.value_counts(as_keys(values).drop_null())
+        keys = as_keys(values)
+        if counts is None:
+            chunk = pc.value_counts(keys.drop_null())
+        else:
+            is_counted = pa.array(counts > 0)
+            weighted = pa.StructArray.from_arrays([keys, pa.array(counts)], ["values", "counts"])
+            chunk = weighted.filter(pc.and_(is_counted, keys.is_valid()))
         self._pending.append(chunk)
         self._num_pending += len(chunk)
         num_keys = 0 if self._keys is None else len(self._keys)

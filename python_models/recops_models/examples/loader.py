@@ -11,11 +11,42 @@ import numpy as np
 from recops_models.data.histories import Int64Array
 from recops_models.data.prefetch import ordered_map
 from recops_models.examples.batch import Batch
-from recops_models.examples.block import Block
+from recops_models.examples.compact import IndexArray, index_type
 from recops_models.workers import ALL, BatchShare
 
-BlockRows: TypeAlias = tuple[Block, Int64Array]
-"""A block, and the rows of one batch in it."""
+
+class Lengths(Protocol):
+    """Length of the longest sequence of each of N examples, such as an array ``[N]``."""
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, rows: Int64Array, /) -> Int64Array: ...
+
+
+class ExampleRows(Protocol):
+    """N examples from which batches are taken, such as a block.
+
+    Attributes:
+        lengths: length of each example's longest sequence.
+        run: ``[N]``, run of each example, see :class:`~recops_models.examples.block.Block`; None:
+            there are no runs.
+    """
+
+    @property
+    def lengths(self) -> Lengths: ...
+
+    @property
+    def run(self) -> Int64Array | None: ...
+
+    def __len__(self) -> int: ...
+
+    def batch(self, rows: Int64Array) -> Batch:
+        """Return the examples ``rows [B]``, in that order."""
+        ...
+
+
+BlockRows: TypeAlias = tuple[ExampleRows, Int64Array]
+"""Examples, and the rows of one batch in them."""
 
 _WINDOW = 64
 
@@ -66,12 +97,12 @@ class MemorySource:
         block: returns the examples of a pass for ``(seed, epoch)``; it may draw new negatives.
     """
 
-    def __init__(self, num_examples: int, block: Callable[[int | None, int], Block]) -> None:
+    def __init__(self, num_examples: int, block: Callable[[int | None, int], ExampleRows]) -> None:
         self._num_examples = num_examples
         self._block = block
 
     @classmethod
-    def of(cls, block: Block) -> MemorySource:
+    def of(cls, block: ExampleRows) -> MemorySource:
         """Return the examples of ``block``, the same ones in every pass."""
         return cls(len(block), lambda *_: block)
 
@@ -108,7 +139,7 @@ def check_batches(batch: int, epoch: int, skip: int) -> None:
 
 
 def cut(
-    lengths: Int64Array,
+    lengths: Lengths,
     batch: int,
     rng: np.random.Generator | None,
     run: Int64Array | None = None,
@@ -130,14 +161,14 @@ def cut(
     order = _order(len(lengths), rng, run)
     if rng is None:
         for start in range(0, len(order), batch):
-            yield order[start : start + batch]
+            yield order[start : start + batch].astype(np.int64)
         return
     if run is not None:
         longest = np.zeros(run.max(initial=-1) + 1, dtype=np.int64)
-        np.maximum.at(longest, run, lengths)
+        np.maximum.at(longest, run, lengths[np.arange(len(lengths))])
         lengths = longest[run]
     for start in range(0, len(order), _WINDOW * batch):
-        window = order[start : start + _WINDOW * batch]
+        window = order[start : start + _WINDOW * batch].astype(np.int64)
         full = len(window) // batch * batch
         short = window[full:]
         window = window[:full]
@@ -147,9 +178,12 @@ def cut(
             yield short
 
 
-def _order(rows: int, rng: np.random.Generator | None, run: Int64Array | None) -> Int64Array:
+def _order(rows: int, rng: np.random.Generator | None, run: Int64Array | None) -> IndexArray:
     if run is None:
-        return np.arange(rows) if rng is None else rng.permutation(rows)
+        order = np.arange(rows, dtype=index_type(rows))
+        if rng is not None:
+            rng.shuffle(order)
+        return order
     runs = int(run.max(initial=-1)) + 1
     rank = np.arange(runs) if rng is None else rng.permutation(runs)
     return np.argsort(rank[run], kind="stable")

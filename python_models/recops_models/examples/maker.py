@@ -16,7 +16,8 @@ from recops_models.examples.event_features import history_feature
 from recops_models.examples.event_values import EventValues
 from recops_models.examples.events import Events
 from recops_models.examples.features import Categorical, FittedSchema, Numeric, Sequence
-from recops_models.examples.history_rows import history_rows
+from recops_models.examples.feedback import LIKED
+from recops_models.examples.history_rows import HistoryRows
 from recops_models.examples.running_rates import RATES
 from recops_models.examples.shared_histories import shared_histories
 
@@ -55,7 +56,7 @@ class ExampleMaker:
         self._event_values = EventValues(
             schema,
             events.columns,
-            columns.events,
+            {name: rows for name, rows in columns.events.items() if name != SIGN},
             user=events.user,
             item=events.item,
             time_rank=events.time_rank,
@@ -66,19 +67,13 @@ class ExampleMaker:
             if isinstance(feature, (Categorical, Numeric)) and feature.name not in available:
                 raise DataError(f"{dataset.name}: no column has the feature {feature.name!r}")
         names = [feature.name for feature in schema.features]
-        self._rates = events.running_rates if RATES[0] in names else None
+        self._has_rates = RATES[0] in names
         sequences: list[Sequence] = schema.of_type(Sequence)
         self._max_len = max(sequence.max_len for sequence in sequences)
         self._signed = SIGN in names
-        # Events sorted by user and time. The history of an event ends before it in this order.
-        order = np.lexsort((events.time_rank, events.user))
-        in_history = self._in_history[order]
-        self._ends: Int64Array = np.empty(len(order), dtype=np.int64)
-        self._ends[order] = np.cumsum(in_history) - in_history
-        order = order[in_history]
-        self._starts = np.searchsorted(events.user[order], np.arange(len(self._user_ids)))
+        self._rows = HistoryRows(events, signed=self._signed)
         self._histories = {
-            sequence.name: history_rows(sequence, events, columns)[order] for sequence in sequences
+            sequence.name: self._rows.values(sequence, columns) for sequence in sequences
         }
 
     def training_histories(self) -> Histories:
@@ -90,14 +85,17 @@ class ExampleMaker:
         trained = np.zeros(len(self._user_ids), dtype=np.bool_)
         trained[events.user[train]] = True
         rows = np.arange(events.bounds[1])  # Context, then train.
-        rows = rows[trained[events.user[: len(rows)]] & self._in_history[: len(rows)]]
+        is_inside = trained[events.user[rows]]
+        if not self._signed:
+            is_inside &= events.liked[rows]
+        rows = rows[is_inside]
         histories = events.histories(rows)
         return Histories(histories.offsets, self._items["item"][histories.items], histories.rows)
 
     @property
-    def _in_history(self) -> NDArray[np.bool_]:
-        """Mask ``[E]`` of the events that histories contain."""
-        return np.ones(len(self.events.user), dtype=np.bool_) if self._signed else self.events.liked
+    def targets(self) -> int:
+        """Number of consecutive examples whose histories start at the same event."""
+        return self._targets
 
     def block(
         self,
@@ -118,12 +116,21 @@ class ExampleMaker:
             at: ``[n]``, events of the same users. Histories and rates end before them; None: before
                 the events ``rows``.
         """
-        user, at = self.events.user[rows], rows if at is None else at
-        block = self._block(user, item, self._ends[at], self.events.time_rank[at], label, rows)
+        events, at = self.events, rows if at is None else at
+        is_own = np.array_equal(at, rows) and np.array_equal(item, events.item[rows])
+        block = self._block(
+            events.user[rows].astype(np.int64),
+            item,
+            self._rows.ends(at),
+            events.time_ranks(at),
+            label,
+            rows,
+            is_own=is_own,
+        )
         if not self.events.labels:
             return block
-        is_positive = item == self.events.item[rows]
-        for task, values in self.events.labels.items():
+        is_positive = item == events.item[rows]
+        for task, values in events.labels.items():
             task_label = (values[rows] & is_positive).astype(np.float32)
             block.columns[task_feature(task)] = Column(task_label)
         return block
@@ -133,10 +140,26 @@ class ExampleMaker:
 
         Both arguments are indices.
         """
-        starts = np.append(self._starts, len(next(iter(self._histories.values()))))
-        time_rank = np.full(len(user), len(self.events.user))
+        time_rank = np.full(len(user), len(self.events))
         label = np.zeros(len(user), dtype=np.float32)
-        return self._block(user, item, starts[user + 1], time_rank, label)
+        return self._block(user, item, self._rows.starts[user + 1], time_rank, label)
+
+    def own_block(self, rows: Int64Array) -> Block:
+        """Return examples of the events ``rows``, with their items and labels."""
+        events = self.events
+        label = (events.feedback_class[rows] == LIKED).astype(np.float32)
+        return self.block(
+            rows, events.item[rows].astype(np.int64), label, at=events.list_starts(rows)
+        )
+
+    def history_lengths(self, rows: Int64Array) -> Int64Array:
+        """Return the lengths of the histories of :meth:`own_block`.
+
+        Several examples per history change them.
+        """
+        starts, at = self._rows.starts[self.events.user[rows]], self.events.list_starts(rows)
+        lengths: Int64Array = np.minimum(self._rows.ends(at) - starts, self._max_len)
+        return lengths
 
     def _block(
         self,
@@ -146,8 +169,10 @@ class ExampleMaker:
         time_rank: Int64Array,
         label: NDArray[np.float32],
         rows: Int64Array | None = None,
+        *,
+        is_own: bool = False,
     ) -> Block:
-        run, starts = None, self._starts[user]
+        run, starts = None, self._rows.starts[user]
         if self._targets == 1:
             starts = np.maximum(starts, ends - self._max_len)
         else:
@@ -156,8 +181,11 @@ class ExampleMaker:
         columns |= {name: Column(values, item) for name, values in self._items.items()}
         for name, values in self._event_values.request(user, item, time_rank, rows).items():
             columns[name] = Column(values)
-        if self._rates is not None:
-            rates = self._rates.features(user, item, time_rank)
+        if self._has_rates:
+            if rows is not None and is_own:
+                rates = self.events.rates(rows)  # Without a search.
+            else:
+                rates = self.events.running_rates.features(user, item, time_rank)
             columns |= {
                 name: Column(self.fitted.standardised(name, values))
                 for name, values in rates.items()

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from recops_models.data.histories import Int64Array
+from recops_models.examples.compact import IndexArray
 
 RATES = ("user_rate", "user_count", "item_rate", "item_count")
 """Names of the features."""
@@ -30,15 +31,15 @@ class RunningRates:
     parallel: every third event is after all second ones.
 
     Args:
-        user: ``[E]`` i64, in time order.
-        item: ``[E]`` i64.
+        user: ``[E]``, in time order.
+        item: ``[E]``.
         liked: ``[E]`` bool.
 
     Complexity:
         O(E log E) once, O(n log E) for n examples.
     """
 
-    def __init__(self, user: Int64Array, item: Int64Array, liked: NDArray[np.bool_]) -> None:
+    def __init__(self, user: IndexArray, item: IndexArray, liked: NDArray[np.bool_]) -> None:
         self._of = {"user": _Before(user, liked), "item": _Before(item, liked)}
         self._liked = np.concatenate([[0], np.cumsum(liked)])
 
@@ -85,10 +86,12 @@ def rate_features(
 class _Before:
     """Counts of an entity's events, and of its liked events, before a time rank."""
 
-    def __init__(self, entity: Int64Array, liked: NDArray[np.bool_]) -> None:
+    def __init__(self, entity: IndexArray, liked: NDArray[np.bool_]) -> None:
         order = np.argsort(entity, kind="stable")
         self._span = len(entity) + 1
-        self._keys = entity[order] * self._span + order  # Ascending by entity, then by time.
+        self._keys = (
+            entity[order].astype(np.int64) * self._span + order
+        )  # Ascending by entity, then by time.
         self._liked = np.concatenate([[0], np.cumsum(liked[order])])
 
     def sums(self, entity: Int64Array, time_rank: Int64Array) -> tuple[Int64Array, Int64Array]:

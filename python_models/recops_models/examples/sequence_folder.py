@@ -34,8 +34,8 @@ from recops_models.data.ids import IdKind, IdReader
 from recops_models.data.importers.folder import read_table_file
 from recops_models.data.report import ImportReport
 from recops_models.data.sets import load
+from recops_models.data.splits import PARTS
 from recops_models.data.table_options import TableOptions
-from recops_models.examples.events import PARTS
 from recops_models.examples.key_counts import KeyCounts
 from recops_models.examples.sequence_dataset import SequenceDataset
 from recops_models.examples.sequence_file import SequenceFile

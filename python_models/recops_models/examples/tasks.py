@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 from recops_models.data.columns import parse_numbers
 from recops_models.data.errors import DataError
 from recops_models.data.histories import AnyArray
-from recops_models.data.splits import Split
+from recops_models.data.splits import PARTS, Split
 from recops_models.examples.batch import CLICK
-from recops_models.examples.events import PARTS, Events
+from recops_models.examples.events import Events
 from recops_models.examples.feedback import DISLIKED, NEUTRAL
 
 AUTO = "auto"
@@ -91,7 +91,7 @@ def _default_labels(
         tasks = column_labels(split, events, dataset.labels)
     elif (classes == NEUTRAL).any() and (classes == DISLIKED).any():
         tasks["kept"] = classes != DISLIKED
-    columns = dataset.interactions.column_names
+    columns = dataset.event_schema.names
     if value == DEFAULT_VALUE and value not in columns and dataset.value is not None:
         value = dataset.value
     if value is not None and (value != DEFAULT_VALUE or value in columns):
@@ -104,7 +104,7 @@ def _default_labels(
 
 def _numbers(split: Split, setting: str, column: str) -> AnyArray:
     """Return a numeric column ``[E]`` of the interactions without missing values."""
-    name, names = split.dataset.name, split.dataset.interactions.column_names
+    name, names = split.dataset.name, split.dataset.event_schema.names
     if column not in names:
         raise DataError(
             f"{name}: {setting} must name columns of the interactions, got {column!r}; available: "

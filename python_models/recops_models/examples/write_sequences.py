@@ -26,9 +26,9 @@ from recops_models.data.histories import Int64Array
 from recops_models.data.out_of_core.sorted_runs import sorted_events
 from recops_models.data.parquet_file import open_parquet, read_pieces
 from recops_models.data.sets import load
+from recops_models.data.splits import PARTS
 from recops_models.data.storage import is_saved, read_properties, read_table
 from recops_models.data.vocabulary import Vocabulary
-from recops_models.examples.events import PARTS
 from recops_models.examples.sequence_folder import SEQUENCES
 
 SequenceSplit: TypeAlias = Literal["leave-one-out", "global-time"]

@@ -98,7 +98,7 @@ def repeats_of(data: Data) -> Repeats | None:
 
 def with_repeats_of_job(data: Data, job: Job) -> Data:
     """Return a data set with the job's treatment of repeats; examples have none."""
-    if job.repeats is None or not isinstance(data, Dataset):
+    if not isinstance(data, Dataset) or job.repeats in (None, data.repeats):
         return data
     return dataclasses.replace(data, repeats=job.repeats)
 

@@ -141,7 +141,8 @@ class KnowledgeTask(ExampleTask[Extractor]):
     def extract(self, model: Extractor) -> Knowledge:
         """Return the knowledge of all users and items with events, as of the last event."""
         model.eval()
-        user, item = distinct(self._maker.events.user), distinct(self._maker.events.item)
+        events = self._maker.events
+        user, item = (distinct(each.astype(np.int64)) for each in (events.user, events.item))
         users = self._maker.after_all_events(user, np.zeros_like(user))
         items = self._maker.after_all_events(np.zeros_like(item), item)
         return Knowledge(

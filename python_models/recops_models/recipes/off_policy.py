@@ -97,7 +97,7 @@ def off_policy_values(
         raise ValueError(f"off-policy: the model must be a click model, got {job.model}")
     if config.policy not in ("model", "greedy") or config.pool is not None:
         raise ValueError("off-policy: the policy must be epsilon or softmax, got policy or pool")
-    names = dataset.interactions.column_names
+    names = dataset.event_schema.names
     for name in ("label", "propensity"):
         if name not in names:
             raise DataError(f"{dataset.name}: off-policy requires the column {name} of a log")
@@ -112,11 +112,11 @@ def off_policy_values(
         )
     assert events.propensity is not None
     log = BanditLog(
-        events.item[rows],
+        events.item[rows].astype(np.int64),
         events.liked[rows].astype(np.float64),
         events.propensity[rows],
         num_items,
-        events.user[rows],
+        events.user[rows].astype(np.int64),
     )
     reward = _probabilities(model, ExampleMaker(events, model.schema), rows, num_items)
     available = torch.from_numpy(_available(events, rows, num_items))
@@ -146,7 +146,7 @@ def _probabilities(
             shown,
             np.tile(items, len(part)),
             np.zeros(len(shown), dtype=np.float32),
-            at=maker.events.list_start[shown],
+            at=maker.events.list_starts(shown),
         )
         batch = to_device(block.batch(np.arange(len(block))), device)
         probability = to_host(model(batch).double().sigmoid())
@@ -158,8 +158,9 @@ def _available(events: Events, rows: NDArray[np.int64], num_items: int) -> NDArr
     """Return whether each item was not shown before in the list of each impression, ``[N, A]``."""
     available = np.ones((len(rows), num_items), dtype=np.bool_)
     shown: dict[int, list[int]] = {}
-    for row in rows[np.argsort(events.time_rank[rows], kind="stable")]:
-        earlier = shown.setdefault(int(events.list_start[row]), [])
+    ordered = rows[np.argsort(events.time_ranks(rows), kind="stable")]
+    for row, start in zip(ordered, events.list_starts(ordered), strict=True):
+        earlier = shown.setdefault(int(start), [])
         available[row - rows[0], earlier] = False
         earlier.append(int(events.item[row]))
     return available

@@ -30,7 +30,7 @@ def training_summary(stage: str, task: AnyTask, model: nn.Module) -> str:
         ]
     elif (dataset := task.dataset) is not None:
         counts += [
-            f"{dataset.interactions.num_rows:,} events",
+            f"{dataset.num_events:,} events",
             f"{dataset.users.num_rows:,} users",
             f"{dataset.items.num_rows:,} items",
         ]

@@ -132,6 +132,18 @@ def test_the_rarest_keys_are_left_out_by_count() -> None:
     assert sizes == [5, 5, 3, 3, 1, 1], "counts: 1 and 2 one, 3 and 4 two, 5 fourteen"
 
 
+@pytest.mark.parametrize("keys", [[3, 1, None, 2], ["c", "a", None, "b"]])
+def test_counted_keys_equal_repeated_keys(keys: list[int | str | None]) -> None:
+    counts, repeated = KeyCounts(capacity=100), KeyCounts(capacity=100)
+    number = np.array([2, 0, 4, 1])
+    for _ in range(2):
+        counts.add(pa.array(keys), number)
+        repeated.add(pa.array(np.repeat(np.array(keys, dtype=object), number)))
+    for least in range(6):
+        left, right = counts.lookup(least).keys, repeated.lookup(least).keys
+        assert list(map(str, left)) == list(map(str, right))
+
+
 def test_the_candidate_shares_its_table_with_a_history() -> None:
     assert SCHEMA.candidate == "item"
     assert FeatureSchema((Categorical("a"), Numeric("b"))).candidate is None

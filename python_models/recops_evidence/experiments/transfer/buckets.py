@@ -6,9 +6,9 @@ import numpy as np
 import pyarrow as pa
 
 from recops_evidence.harness.experiment import Metrics
+from recops_models.data.splits import PARTS
 from recops_models.evaluation.grouped_auc import auc
 from recops_models.examples.domains import Domains
-from recops_models.examples.events import PARTS
 from recops_models.training.curve import finite
 
 BUCKETS = ("met", "unmet", "few", "many", "streamed", "never")
