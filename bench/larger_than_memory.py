@@ -4,6 +4,7 @@ Each command generates its data, unless the folder has it, runs ``recops`` in a 
 and prints one JSON record, which ``--record`` appends to a file::
 
     python bench/larger_than_memory.py import --rows 100_000_000 --folder /scratch/events
+    python bench/larger_than_memory.py train --rows 100_000_000 --folder /scratch/events
     python bench/larger_than_memory.py clicks --rows 100_000_000 --folder /scratch/clicks
     python bench/larger_than_memory.py tokenize --rows 20_000_000 --folder /scratch/vectors
     python bench/larger_than_memory.py trie --rows 20_000_000 --folder /scratch/trie
@@ -165,6 +166,25 @@ def run_import(folder: Path, rows: int) -> Iterator[dict[str, object]]:
     yield {"name": "import", "rows": rows, "bytes": size, **result, "users": users, "items": items}
 
 
+def run_train(folder: Path, rows: int) -> Iterator[dict[str, object]]:
+    """Train DIN for some steps on generated events, which are imported unless the folder has them.
+
+    The import is that of :func:`run_import` and is not measured here.
+    """
+    data = folder / "data"
+    if not data.exists():
+        list(run_import(folder, rows))
+    size = (data / "interactions.parquet").stat().st_size
+    yield {"name": "train", "rows": rows, "bytes": size, **train_din(data, folder / "run")}
+
+
+def train_din(data: Path, out: Path) -> dict[str, object]:
+    """Train DIN until the first epoch has made some steps; see :func:`measured`."""
+    settings = ("--set", "epochs=1", "--set", "batch=4096", "--force")
+    command = recops("train", "din", "--data", str(data), "--out", str(out), *settings)
+    return measured(command, until="estimated training time")
+
+
 def run_clicks(folder: Path, rows: int) -> Iterator[dict[str, object]]:
     """Open generated click examples, and train DIN for some steps."""
     names = {"train": rows, "validation": 20_000, "test": 20_000}
@@ -183,11 +203,7 @@ def run_clicks(folder: Path, rows: int) -> Iterator[dict[str, object]]:
     }
     (folder / "features.json").write_text(json.dumps(features))
     size = (folder / "train.parquet").stat().st_size
-    command = recops(
-        "train", "din", "--data", str(folder), "--out", str(folder / "run"), "--set", "epochs=1"
-    )
-    result = measured([*command, "--set", "batch=4096"], until="estimated training time")
-    yield {"name": "clicks", "rows": rows, "bytes": size, **result}
+    yield {"name": "clicks", "rows": rows, "bytes": size, **train_din(folder, folder / "run")}
 
 
 def run_tokenize(folder: Path, rows: int) -> Iterator[dict[str, object]]:
@@ -231,6 +247,7 @@ def main() -> None:
     """Run the measurement that the command line names."""
     runs = {
         "import": run_import,
+        "train": run_train,
         "clicks": run_clicks,
         "tokenize": run_tokenize,
         "trie": run_trie,
