@@ -316,7 +316,8 @@ class FittedSchema:
         The bound keeps sums of hundreds of squares finite in float32.
         """
         mean, deviation = self.moments[name]
-        numbers = np.nan_to_num((numbers - mean) / deviation).clip(-_LARGEST, _LARGEST)
+        numbers = ((numbers - mean) / deviation).clip(-_LARGEST, _LARGEST)
+        numbers[np.isnan(numbers)] = 0
         standard: NDArray[np.float32] = numbers.astype(np.float32)
         return standard
 
