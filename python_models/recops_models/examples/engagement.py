@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -90,31 +91,47 @@ class Engagement:
             ValueError: the edges do not ascend; the number of weights differs from that of levels;
                 weights are negative or all 0.
         """
-        level, levels = levels_of(events, config, name=name)
-        weights = np.array(config.level_weights or (1.0,) * levels)
-        if len(weights) != levels:
-            raise ValueError(
-                f"{name}: level_weights must be {levels}, one more than level_edges, got "
-                f"{len(weights)}"
-            )
-        if not (np.isfinite(weights) & (weights >= 0)).all() or not weights.any():
-            raise ValueError(
-                f"{name}: level_weights must be 0 or more, and at least one above 0, got "
-                f"{', '.join(f'{weight:g}' for weight in weights)}"
-            )
-        scale = np.ones(events.num_rows)
-        if config.value is not None:
-            scale = 1 + np.log1p(_amounts(events, config.value, name))
-        weight = weights[level] * scale
+        level, weight, reward, levels = unscaled(events, config, name=name)
         mean = weight.mean() if len(weight) else 1.0
         if mean == 0:
             raise ValueError(f"{name}: level_weights must be above 0 for at least one event")
-        return cls(
-            level,
-            (weight / mean).astype(np.float32),
-            ((level if levels > 1 else 1) * scale).astype(np.float32),
-            levels,
+        return cls(level, (weight / mean).astype(np.float32), reward, levels)
+
+
+class UnscaledEngagement(NamedTuple):
+    """Engagement of events whose weights are not divided by their mean.
+
+    Attributes:
+        level: ``[E]`` i64.
+        weight: ``[E]`` f64, α before the division.
+        reward: ``[E]`` f32, R.
+        levels: number of possible levels.
+    """
+
+    level: Int64Array
+    weight: NDArray[np.float64]
+    reward: NDArray[np.float32]
+    levels: int
+
+
+def unscaled(events: pa.Table, config: EngagementConfig, *, name: str) -> UnscaledEngagement:
+    """Return the engagement of a table's events, see :meth:`Engagement.of`."""
+    level, levels = levels_of(events, config, name=name)
+    weights = np.array(config.level_weights or (1.0,) * levels)
+    if len(weights) != levels:
+        raise ValueError(
+            f"{name}: level_weights must be {levels}, one more than level_edges, got {len(weights)}"
         )
+    if not (np.isfinite(weights) & (weights >= 0)).all() or not weights.any():
+        raise ValueError(
+            f"{name}: level_weights must be 0 or more, and at least one above 0, got "
+            f"{', '.join(f'{weight:g}' for weight in weights)}"
+        )
+    scale = np.ones(events.num_rows)
+    if config.value is not None:
+        scale = 1 + np.log1p(_amounts(events, config.value, name))
+    reward = ((level if levels > 1 else 1) * scale).astype(np.float32)
+    return UnscaledEngagement(level, weights[level] * scale, reward, levels)
 
 
 def levels_of(events: pa.Table, config: EngagementConfig, *, name: str) -> tuple[Int64Array, int]:

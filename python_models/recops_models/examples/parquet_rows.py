@@ -57,7 +57,7 @@ def check_types(source: Path | str, columns: pa.Schema, schema: FeatureSchema) -
     for feature in schema.features:
         is_binned = schema.is_binned(feature.name)
         if isinstance(feature, Numeric) or (is_binned and isinstance(feature, Categorical)):
-            require_type(source, columns, feature.name, _is_number, "numbers")
+            require_type(source, columns, feature.name, is_number, "numbers")
         elif schema.max_values(feature.name) is not None:
             fits, expected = is_list_of(is_key), "lists of integers or strings"
             if isinstance(feature, Sequence):
@@ -70,8 +70,8 @@ def check_types(source: Path | str, columns: pa.Schema, schema: FeatureSchema) -
                 source, columns, feature.name, is_list_of(is_key), "lists of integers or strings"
             )
         else:
-            require_type(source, columns, feature.name, is_list_of(_is_number), "lists of numbers")
-    require_type(source, columns, schema.label, _is_number, "numbers")
+            require_type(source, columns, feature.name, is_list_of(is_number), "lists of numbers")
+    require_type(source, columns, schema.label, is_number, "numbers")
     if schema.group is not None:
         try:
             require_type(source, columns, schema.group, pa.types.is_integer, "integers")
@@ -114,7 +114,8 @@ def is_key(kind: pa.DataType) -> bool:
     )
 
 
-def _is_number(kind: pa.DataType) -> bool:
+def is_number(kind: pa.DataType) -> bool:
+    """Return whether a type is one of numbers."""
     return bool(
         pa.types.is_integer(kind)
         or pa.types.is_floating(kind)

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from recops_models.data.dataset import Dataset
+from recops_models.data.errors import DataError
 from recops_models.examples.lookup import Lookup
 from recops_models.examples.sequence_file import SequenceFile
 from recops_models.examples.sequence_reader import SequenceReader
@@ -29,8 +30,23 @@ class SequenceDataset(Dataset):
         """See :attr:`Dataset.streamed_files`."""
         return tuple(file.path for file in self.files.values())
 
-    def reader(self, part: str) -> SequenceReader:
-        """Return the reader of a part, which numbers items by the rows of the catalogue."""
+    def reader(self, part: str, events: tuple[str, ...] = ()) -> SequenceReader:
+        """Return the reader of a part, which numbers items by the rows of the catalogue.
+
+        Args:
+            part: ``"train"``, ``"validation"`` or ``"test"``.
+            events: event columns to read.
+
+        Raises:
+            DataError: the file lacks a column.
+        """
+        file = self.files[part]
+        for name in events:
+            if name not in file.event_columns:
+                known = ", ".join(file.event_columns) or "none"
+                raise DataError(
+                    f"{file.path}: no column {name!r} of lists of numbers (columns: {known})"
+                )
         keys = self.text_keys("item")
         lookup = Lookup(self.item_vocabulary if keys is None else keys.combine_chunks())
-        return SequenceReader(self.files[part], lookup, is_held_out=part != "train")
+        return SequenceReader(file, lookup, part != "train", events)

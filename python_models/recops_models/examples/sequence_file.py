@@ -1,15 +1,15 @@
-"""A Parquet file of sequences: a user and a list of items per row, oldest first."""
+"""A Parquet file of sequences: a user and lists of items and numbers per row, oldest first."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import pyarrow as pa
 
 from recops_models.data.errors import DataError
 from recops_models.data.parquet_file import open_parquet, read_pieces
-from recops_models.examples.parquet_rows import is_key, is_list_of, require_type
+from recops_models.examples.parquet_rows import is_key, is_list_of, is_number, require_type
 
 _ROWS = 1 << 12
 
@@ -24,6 +24,7 @@ class SequenceFile:
     Attributes:
         user: name of the column of user ids.
         items: name of the column of lists of item ids.
+        event_columns: names of the other columns of lists of numbers.
         num_rows: number of rows, bad ones included.
         num_row_groups: number of row groups.
         has_text_items: whether item ids are strings.
@@ -42,17 +43,28 @@ class SequenceFile:
             schema = file.schema_arrow
         require_type(path, schema, self.user, is_key, "integers or strings")
         require_type(path, schema, self.items, is_list_of(is_key), "lists of integers or strings")
+        self.event_columns = tuple(
+            field.name
+            for field in schema
+            if field.name != self.items and is_list_of(is_number)(field.type)
+        )
         self.has_text_users = _is_text(schema.field(self.user).type)
         self.has_text_items = _is_text(schema.field(self.items).type.value_type)
 
-    def pieces(self, row_groups: Iterable[int] | None = None) -> Iterator[pa.RecordBatch]:
-        """Yield the rows of the given row groups in order; None reads all.
+    def pieces(
+        self, row_groups: Iterable[int] | None = None, events: Sequence[str] = ()
+    ) -> Iterator[pa.RecordBatch]:
+        """Yield the rows of the given row groups in order.
+
+        Args:
+            row_groups: numbers of row groups; None: all.
+            events: event columns to read.
 
         Raises:
             DataError: the file is damaged.
         """
         groups = list(range(self.num_row_groups) if row_groups is None else row_groups)
-        return read_pieces(self.path, _ROWS, groups, [self.user, self.items])
+        return read_pieces(self.path, _ROWS, groups, [self.user, self.items, *events])
 
     def check_kind(self, other: SequenceFile) -> None:
         """Check that ``other`` has ids of the same kind.

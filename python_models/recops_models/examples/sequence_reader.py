@@ -29,12 +29,29 @@ class SequencePiece:
     Attributes:
         num_rows: number of rows that were read, bad ones included.
         users: ``[n]``, ids of the users.
-        histories: n histories; ``rows`` are positions in the piece's lists.
+        histories: n histories; ``rows`` are those of ``events``.
+        events: the event columns, one row per event.
     """
 
     num_rows: int
     users: pa.Array
     histories: Histories
+    events: pa.Table
+
+
+@dataclass(frozen=True, eq=False)
+class HeldOutPiece:
+    """Held-out rows of one piece of a file.
+
+    Attributes:
+        users: ``[n]``, ids of the users.
+        examples: their histories and targets; ``rows`` are those of ``events``.
+        events: the event columns, one row per event.
+    """
+
+    users: pa.Array
+    examples: Examples
+    events: pa.Table
 
 
 @dataclass(frozen=True)
@@ -60,17 +77,20 @@ class SequenceReader:
     fault:
 
     - the user or the list is missing, or the list has a null;
+    - a list of an event column is missing, has a null, or has another length;
     - the last event of a held-out row has an unknown item, or no event is before it.
 
     Attributes:
         file: the file.
         items: the catalogue.
         is_held_out: whether the last event of each row is to be predicted.
+        events: event columns to read.
     """
 
     file: SequenceFile
     items: Lookup
     is_held_out: bool = False
+    events: tuple[str, ...] = ()
 
     def pieces(
         self,
@@ -93,7 +113,7 @@ class SequenceReader:
         unknown = unknown or FaultCounts(self.file.path.name)
         return ordered_map(
             lambda piece: self._read(piece, faults, unknown),
-            self.file.pieces(row_groups),
+            self.file.pieces(row_groups, self.events),
             workers=1,
         )
 
@@ -114,8 +134,8 @@ class SequenceReader:
             raise DataError(f"{self.file.path}: no valid row is left ({reasons})")
         return SequenceCounts(sequences, events, tuple(notes))
 
-    def examples(self, rows: Int64Array | None = None) -> Iterator[tuple[pa.Array, Examples]]:
-        """Yield the users of each piece, and their histories with the last event as target.
+    def examples(self, rows: Int64Array | None = None) -> Iterator[HeldOutPiece]:
+        """Yield the histories of each piece, with the last event as target.
 
         Args:
             rows: ascending numbers of valid rows to yield; None: all.
@@ -130,7 +150,7 @@ class SequenceReader:
                 chosen = own - start
                 histories = piece.histories.take(chosen)
                 examples = Examples(own, *_without_last(histories))
-                yield piece.users.take(pa.array(chosen)), examples
+                yield HeldOutPiece(piece.users.take(pa.array(chosen)), examples, piece.events)
             start = stop
 
     def _read(
@@ -146,10 +166,17 @@ class SequenceReader:
         reason = "has items that the catalogue lacks, which are left out"
         unknown.valid(piece, [(self.file.items, reason, lacks & good)])
         offsets = np.concatenate([[0], np.cumsum(lengths)])
-        events = Histories(offsets, np.where(is_known, row - _FIRST, -1), np.arange(len(row)))
-        histories = known_items(events.take(np.flatnonzero(good)))
+        every = Histories(offsets, np.where(is_known, row - _FIRST, -1), np.arange(len(row)))
+        valid = every.take(np.flatnonzero(good))
+        lists = piece if good.all() else piece.filter(pa.array(good))
+        histories = known_items(Histories(valid.offsets, valid.items, np.arange(len(valid.items))))
+        columns = {name: lists[name].flatten() for name in self.events}
+        events = pa.table(columns).take(pa.array(histories.rows)) if columns else pa.table({})
         return SequencePiece(
-            piece.num_rows, as_keys(piece[self.file.user]).filter(pa.array(good)), histories
+            piece.num_rows,
+            as_keys(lists[self.file.user]),
+            Histories(histories.offsets, histories.items, np.arange(len(histories.items))),
+            events,
         )
 
     def _faults(
@@ -172,6 +199,14 @@ class SequenceReader:
             "has a null",
             np.bincount(owner[nulls(column.flatten())], minlength=len(lengths)) > 0,
         )
+        for name in self.events:
+            other = piece[name]
+            yield name, "is null", nulls(other)
+            wrong = list_lengths(other) != lengths
+            yield name, f"differs in length from {items}", wrong
+            owners = np.repeat(np.arange(len(lengths)), list_lengths(other))
+            null_owners = owners[nulls(other.flatten())]
+            yield name, "has a null", np.bincount(null_owners, minlength=len(lengths)) > 0
         if self.is_held_out:
             yield items, "has fewer than two items", lengths < 2
             last = np.cumsum(lengths) - 1

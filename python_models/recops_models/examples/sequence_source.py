@@ -6,10 +6,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
+import pyarrow as pa
 
 from recops_models.data.histories import Histories
 from recops_models.data.prefetch import ordered_map
-from recops_models.examples.sequence_reader import SequenceReader, concatenated
+from recops_models.examples.sequence_reader import SequencePiece, SequenceReader, concatenated
 
 BUFFER_BYTES = 64 << 20
 """Size of the histories and windows at which a buffer is full."""
@@ -20,12 +21,14 @@ class HistoryBuffer:
     """Consecutive histories of a pass over a file.
 
     Attributes:
-        histories: the histories; ``rows`` are positions in ``items``.
+        histories: the histories; ``rows`` are those of ``events``.
+        events: the event columns, one row per event.
         start: share of the file's rows before them, from 0 to 1.
         share: share of the file's rows in them.
     """
 
     histories: Histories
+    events: pa.Table
     start: float
     share: float
 
@@ -60,21 +63,23 @@ class SequenceSource:
     def _fill(self, window: int, rng: np.random.Generator | None) -> Iterator[HistoryBuffer]:
         file = self._reader.file
         groups = None if rng is None else rng.permutation(file.num_row_groups).tolist()
-        parts: list[Histories] = []
+        parts: list[SequencePiece] = []
         first = stop = size = 0
         for piece in self._reader.pieces(groups):
-            parts.append(piece.histories)
+            parts.append(piece)
             stop += piece.num_rows
-            size += _buffered_bytes(piece.histories, window)
+            size += _buffered_bytes(piece.histories, window) + piece.events.nbytes
             if size >= self._buffer_bytes:
                 yield self._buffer(parts, first, stop)
                 parts, first, size = [], stop, 0
         if parts:
             yield self._buffer(parts, first, stop)
 
-    def _buffer(self, parts: list[Histories], first: int, stop: int) -> HistoryBuffer:
+    def _buffer(self, parts: list[SequencePiece], first: int, stop: int) -> HistoryBuffer:
         rows = self._reader.file.num_rows
-        return HistoryBuffer(concatenated(parts), first / rows, (stop - first) / rows)
+        histories = concatenated([part.histories for part in parts])
+        events = pa.concat_tables([part.events for part in parts])
+        return HistoryBuffer(histories, events, first / rows, (stop - first) / rows)
 
 
 def _buffered_bytes(histories: Histories, window: int) -> int:

@@ -23,8 +23,14 @@ from recops_models.recipes.stage import Data, StageContext, TrainingStage
 from recops_models.training.alignment_config import AlignmentConfig
 from recops_models.training.alignment_task import AlignmentTask
 from recops_models.training.config import ChoiceConfig, TrainingConfig
+from recops_models.training.path_events import ENGAGED
 from recops_models.training.path_task import PathTask
-from recops_models.training.streamed_path_task import StreamedPathTask, check_streamable
+from recops_models.training.streamed_path_task import (
+    StreamedPathTask,
+    check_streamable,
+    event_columns,
+    resolved_engagement,
+)
 from recops_models.training.trainer import CHECKPOINT, check_select
 
 AnyPathTask: TypeAlias = PathTask | StreamedPathTask
@@ -68,12 +74,14 @@ class NextTokenStage(TrainingStage[AnyPathTask, PathRanker]):
             item_attributes(context.data, inputs.attributes)
             check_streamable(
                 context.data,
-                part(context.settings, "engagement", EngagementConfig),
                 part(context.settings, "scenes", SceneConfig),
                 part(context.settings, "alignment", AlignmentConfig),
                 inputs.user_fields,
             )
-            check_select(RANKING_METRICS, self.config(context.settings))
+            engagement = part(context.settings, "engagement", EngagementConfig)
+            for name in event_columns(resolved_engagement(context.data, engagement)):
+                context.data.reader("train", (name,))
+            check_select((*RANKING_METRICS, ENGAGED), self.config(context.settings))
             return
         task = PathTask(*self._task_arguments(context.data, context.settings, context.split))
         item_attributes(task.dataset, inputs.attributes)
@@ -87,7 +95,8 @@ class NextTokenStage(TrainingStage[AnyPathTask, PathRanker]):
         """See :meth:`Stage.task`."""
         if isinstance(data, SequenceDataset):
             most = part(parts, "choice", ChoiceConfig).validation_users
-            return StreamedPathTask(data, split, most)
+            engagement = part(parts, "engagement", EngagementConfig)
+            return StreamedPathTask(data, engagement, split, most)
         return PathTask(*self._task_arguments(data, parts, split))
 
     def build(self, task: AnyPathTask, context: StageContext) -> PathRanker:

@@ -103,4 +103,14 @@ class HeldOutEvents:
         """
         if self.levels == 1:
             return {}
-        return {ENGAGED: number(workers.mean(hits(ranks[self.level == self.levels - 1], 10)))}
+        return {ENGAGED: engaged_hits(ranks, self.level == self.levels - 1)}
+
+
+def engaged_hits(ranks: Tensor, is_highest: Tensor) -> float:
+    """Return HR@10 of the targets of the highest level, over all workers.
+
+    Args:
+        ranks: ``[U]`` i64.
+        is_highest: ``[U]`` bool, whether the target has the highest level.
+    """
+    return number(workers.mean(hits(ranks[is_highest], 10)))

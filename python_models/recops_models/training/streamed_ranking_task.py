@@ -3,32 +3,30 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import cached_property
 from itertools import chain
-from typing import TYPE_CHECKING, TypeVar
+from typing import TypeVar
 
 import numpy as np
+import pyarrow as pa
 import torch
 from torch import Tensor, nn
 
 from recops_models import workers
 from recops_models.data.histories import Histories, Int64Array
-from recops_models.data.splits import Examples, SplitName
+from recops_models.data.splits import SplitName
 from recops_models.evaluation.beyond_accuracy import BeyondAccuracy
 from recops_models.evaluation.metrics import RANKING_METRICS
 from recops_models.evaluation.streamed_ranking import StreamedEvaluation, evaluate_pieces
 from recops_models.examples.sequence_dataset import SequenceDataset
+from recops_models.examples.sequence_reader import HeldOutPiece
 from recops_models.examples.sequence_source import BUFFER_BYTES, HistoryBuffer, SequenceSource
 from recops_models.generative.ranker import Ranker, Recommender
 from recops_models.generative.windows import Windows, items_at, window_batches
 from recops_models.training.device import array
 from recops_models.training.next_item_task import next_item_loss
-from recops_models.training.ranking_task import own_examples
 from recops_models.training.task import BatchT, RecommenderTask
-
-if TYPE_CHECKING:
-    import pyarrow as pa
 
 RankerT = TypeVar("RankerT", bound=Ranker)
 
@@ -47,6 +45,7 @@ class StreamedRankingTask(RecommenderTask[RankerT, BatchT]):
         dataset: the catalogue and the files.
         split: must be None: the files are split already.
         validation_users: at most this many rows choose the best epoch; None: all.
+        events: event columns to read.
         buffer_bytes: see :class:`~recops_models.examples.sequence_source.SequenceSource`.
 
     Attributes:
@@ -55,7 +54,7 @@ class StreamedRankingTask(RecommenderTask[RankerT, BatchT]):
         num_events: number of their events.
 
     Raises:
-        DataError: a file has no valid row.
+        DataError: a file has no valid row, or lacks an event column.
         ValueError: ``split`` is given.
     """
 
@@ -67,13 +66,14 @@ class StreamedRankingTask(RecommenderTask[RankerT, BatchT]):
         split: SplitName | None = None,
         validation_users: int | None = None,
         *,
+        events: tuple[str, ...] = (),
         buffer_bytes: int = BUFFER_BYTES,
     ) -> None:
         if split is not None:
             raise ValueError(f"{dataset.name} is already split: leave out the split {split}")
         self.name, self.dataset, self.split = dataset.name, dataset, "given"
         self.num_items = dataset.items.num_rows
-        self._readers = {part: dataset.reader(part) for part in dataset.files}
+        self._readers = {part: dataset.reader(part, events) for part in dataset.files}
         counts = {part: reader.counts() for part, reader in self._readers.items()}
         self.num_sequences, self.num_events = counts["train"].sequences, counts["train"].events
         self.notes = tuple(note for each in counts.values() for note in each.notes)
@@ -107,12 +107,12 @@ class StreamedRankingTask(RecommenderTask[RankerT, BatchT]):
         return torch_seed, self._batches(chain([cut], others), size, skip)
 
     @abstractmethod
-    def batch(self, histories: Histories, rows: Tensor) -> BatchT:
-        """Return the windows with the events ``rows [W, T + 1]`` of ``histories``; −1: none."""
+    def maker(self, buffer: HistoryBuffer) -> Callable[[Tensor], BatchT]:
+        """Return the function from the events ``[W, T + 1]`` of windows to the batch; −1: none."""
 
     def evaluate(self, model: RankerT) -> dict[str, float]:
-        pieces = map(own_examples, self.examples("validation", self._epoch_rows))
-        return self._evaluated(model, pieces).metrics
+        pieces = self._readers["validation"].examples(self._epoch_rows)
+        return self._evaluated(model, map(_own, pieces)).metrics
 
     def evaluation(
         self, model: nn.Module, part: str, beyond: BeyondAccuracy | None = None
@@ -125,32 +125,21 @@ class StreamedRankingTask(RecommenderTask[RankerT, BatchT]):
             beyond: also receives the lists.
         """
         assert isinstance(model, Recommender)
-        return self._evaluated(model, self.examples(part), beyond)
+        return self._evaluated(model, self._readers[part].examples(), beyond)
 
     def measure(self, model: nn.Module, part: str) -> tuple[dict[str, float], pa.Table]:
         """See :meth:`RecommenderTask.measure`; predictions have the user ids of the file."""
-        import pyarrow as pa
-
         users: list[pa.Array] = []
 
-        def pieces() -> Iterator[Examples]:
-            for keys, examples in self._readers[part].examples():
-                users.append(keys)
-                yield examples
+        def pieces() -> Iterator[HeldOutPiece]:
+            for piece in self._readers[part].examples():
+                users.append(piece.users)
+                yield piece
 
         assert isinstance(model, Recommender)
         evaluation = self._evaluated(model, pieces())
         columns = {"user": pa.chunked_array(users), "rank": array(evaluation.ranks)}
         return evaluation.metrics, pa.table(columns)
-
-    def examples(self, part: str, rows: Int64Array | None = None) -> Iterator[Examples]:
-        """Yield the examples of a held-out part, piece by piece.
-
-        Args:
-            part: ``"validation"`` or ``"test"``.
-            rows: ascending numbers of valid rows; None: all.
-        """
-        return (examples for _, examples in self._readers[part].examples(rows))
 
     def histories(self) -> Iterator[Histories]:
         """Yield the training histories, buffer by buffer."""
@@ -170,30 +159,32 @@ class StreamedRankingTask(RecommenderTask[RankerT, BatchT]):
         """Yield this worker's share of each batch from number ``skip`` on."""
         number = 0
         for buffer, batches in cuts:
-            windows = sum(map(len, batches))
+            windows, make = sum(map(len, batches)), self.maker(buffer)
             for index, rows in enumerate(batches):
                 if number >= skip:
                     done = buffer.start + buffer.share * min(1.0, index * size / windows)
-                    yield done, self.batch(buffer.histories, workers.share().of(rows))
+                    yield done, make(workers.share().of(rows))
                 number += 1
 
     def _evaluated(
         self,
         model: Recommender,
-        pieces: Iterator[Examples],
+        pieces: Iterator[HeldOutPiece],
         beyond: BeyondAccuracy | None = None,
     ) -> StreamedEvaluation:
+        """Return the ranks of ``model`` on some examples."""
+        examples = (piece.examples for piece in pieces)
         exclude_seen = self.dataset.repeats == "drop"
         return evaluate_pieces(
-            model, pieces, self.num_items, exclude_seen=exclude_seen, beyond=beyond
+            model, examples, self.num_items, exclude_seen=exclude_seen, beyond=beyond
         )
 
 
 class StreamedNextItemTask(StreamedRankingTask[Ranker, Windows]):
     """Next-item prediction; see :class:`~recops_models.training.next_item_task.NextItemTask`."""
 
-    def batch(self, histories: Histories, rows: Tensor) -> Windows:
-        return Windows.of(items_at(histories, rows))
+    def maker(self, buffer: HistoryBuffer) -> Callable[[Tensor], Windows]:
+        return lambda rows: Windows.of(items_at(buffer.histories, rows))
 
     def loss(self, model: Ranker, batch: Windows) -> tuple[Tensor, int]:
         return next_item_loss(model, batch)
@@ -204,6 +195,15 @@ def _sample(number: int, most: int | None) -> Int64Array | None:
     if most is None or most >= number:
         return None
     return np.sort(np.random.default_rng(0).permutation(number)[:most])
+
+
+def _own(piece: HeldOutPiece) -> HeldOutPiece:
+    """Return this worker's share of held-out rows."""
+    if not workers.several():
+        return piece
+    rows = workers.share().of(np.arange(len(piece.users)))
+    users = piece.users.take(pa.array(rows))
+    return HeldOutPiece(users, piece.examples.take(rows), piece.events)
 
 
 def _has_targets(buffer: HistoryBuffer) -> bool:

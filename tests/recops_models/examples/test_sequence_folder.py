@@ -78,14 +78,35 @@ def test_columns_may_have_other_names(tmp_path: Path) -> None:
 
 def test_the_last_item_of_a_held_out_row_is_the_target(tmp_path: Path) -> None:
     reader = open_sequence_folder(write(tmp_path)).reader("test")
-    ((users, examples),) = reader.examples()
+    (piece,) = reader.examples()
+    users, examples = piece.users, piece.examples
     assert users.to_pylist() == ["u0", "u1"]
     assert examples.histories.items.tolist() == [0, 1, 2]
     assert examples.histories.lengths.tolist() == [2, 1]
     assert examples.targets.items.tolist() == [3, 0]
-    ((users, examples),) = reader.examples(np.array([1]))
-    assert users.to_pylist() == ["u1"]
-    assert examples.histories.items.tolist() == [2]
+    (piece,) = reader.examples(np.array([1]))
+    assert piece.users.to_pylist() == ["u1"]
+    assert piece.examples.histories.items.tolist() == [2]
+
+
+def test_event_columns_are_read_with_the_items(tmp_path: Path) -> None:
+    write(tmp_path)
+    rows = pa.parquet.read_table(tmp_path / "train.parquet")
+    prices = [[1, 2, 3], [4], [5, 6, 7], None, [9, 9]]
+    rows = pa.concat_tables([rows, rows.slice(0, 1)])
+    rows = rows.append_column("price", pa.array(prices, pa.list_(pa.int64())))
+    pa.parquet.write_table(rows, tmp_path / "train.parquet")
+    dataset = open_sequence_folder(tmp_path)
+    reader = dataset.reader("train", ("price",))
+    (piece,) = reader.pieces()
+    assert piece.histories.items.tolist() == [0, 1, 2, 3, 1, 0]
+    assert piece.events["price"].to_pylist() == [1, 2, 3, 4, 5, 7]  # "x" is left out.
+    assert reader.counts().notes[:2] == (
+        "train.parquet: 1 × price is null (e.g. row 4: None)",
+        "train.parquet: 1 × price differs in length from item_id (e.g. row 5: [9, 9])",
+    )
+    with pytest.raises(DataError, match=r"no column 'cost' of lists of numbers \(columns: price\)"):
+        dataset.reader("train", ("cost",))
 
 
 def test_bad_training_rows_are_counted_with_file_and_row(tmp_path: Path) -> None:

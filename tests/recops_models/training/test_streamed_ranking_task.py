@@ -20,6 +20,7 @@ from recops_models.data import DataError, Dataset
 from recops_models.examples import sequence_file
 from recops_models.examples.sequence_folder import open_sequence_folder
 from recops_models.examples.sequence_reader import concatenated
+from recops_models.examples.write_sequences import write_sequences
 from recops_models.generative.item_knn import ItemKNN, ItemKNNConfig
 from recops_models.generative.sasrec import SASRec, SASRecConfig
 from recops_models.generative.windows import Windows
@@ -133,6 +134,27 @@ def test_other_rankers_are_those_of_a_training_in_memory(
     assert stream.metrics["test"] == memory.metrics["test"]
 
 
+@pytest.mark.slow
+def test_engagement_weighs_targets_as_in_memory(tmp_path: Path) -> None:
+    events = shop().interactions
+    rating = np.random.default_rng(8).integers(1, 6, events.num_rows).astype(np.float32)
+    dataset = replace(shop(), interactions=events.append_column("rating", pa.array(rating)))
+    write_sequences(dataset, tmp_path / "sequences")
+    settings = {"epochs": 1, "width": 16, "codes": 8, "attributes": (), "level_weights": (1, 2, 8)}
+    memory = rm.train("unirec", dataset, settings, out=tmp_path / "memory")
+    stream = rm.train("unirec", tmp_path / "sequences", settings, out=tmp_path / "stream")
+    equal = rm.train(
+        "unirec", tmp_path / "sequences", {**settings, "level_weights": ()}, out=tmp_path / "equal"
+    )
+    weights, unweighted = stream.module.state_dict(), equal.module.state_dict()
+    for name, value in memory.module.state_dict().items():
+        # The mean of the weights is summed in another order.
+        torch.testing.assert_close(value, weights[name], rtol=0, atol=1e-5)
+    assert any(not torch.allclose(unweighted[name], weights[name], atol=1e-3) for name in weights)
+    assert stream.metrics["test"] == pytest.approx(memory.metrics["test"])
+    assert "hr@10_engaged" in stream.evaluate()["test"]
+
+
 def test_item_knn_of_blocks_differs_by_rounding_only(folder: Path) -> None:
     blocks = list(task_of(folder).histories())
     assert len(blocks) > 2
@@ -232,7 +254,7 @@ def test_changed_files_are_not_resumed(folder: Path, tmp_path: Path) -> None:
         ("ease", {}, "ease: data must be interactions in memory, got the sequences of"),
         ("sasrec", {"split": "by-user"}, "is already split: leave out the split by-user"),
         ("unirec", {"settings": {"align": "rft"}}, "align needs columns of interactions in memo"),
-        ("unirec", {"settings": {"level_weights": (1, 2)}}, "level_weights needs columns of inter"),
+        ("unirec", {"settings": {"level_weights": (1, 2)}}, "level_weights need a column of list"),
     ],
 )
 def test_unfit_trainings_are_refused(
