@@ -386,7 +386,7 @@ epoch has made some steps:
 
 `recops tokenize --stream` fits `rq-kmeans` (three levels of 256 codes, one pass of
 mini-batches) to Parquet vectors of 128 dimensions and
-encodes them.
+encodes them. The last row was measured on quiet cores.
 
 | vectors | file (MB) | time (s) | processor time (s) | peak memory (MB) |
 | --- | --- | --- | --- | --- |

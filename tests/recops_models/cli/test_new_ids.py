@@ -9,7 +9,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from _pytest.mark import ParameterSet
 
 import recops_models as rm
 from recops_models.cli import run
@@ -59,7 +58,7 @@ def train_thrice(home: Path, model: str, id_format: str) -> Trainings:
     return Trainings(home, model, id_format.format)
 
 
-def shops(*models: str) -> list[ParameterSet]:
+def shops(*models: str) -> list[object]:
     """Return the parameters of :func:`trainings`; all but one are slow."""
     return [
         pytest.param(
