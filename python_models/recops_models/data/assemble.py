@@ -129,8 +129,8 @@ def assemble(
 def unused_note(file: str, names: Sequence[str], used: Sequence[str]) -> list[str]:
     """Return a note on the columns ``names`` that are not ``used``, if there are any."""
     unused = [name for name in names if name not in used]
-    kept = "events keep numbers, with a decimal point, and text that repeats"
-    return [f"{file}: not used: {', '.join(unused)}; {kept}"] if unused else []
+    hint = "events keep numbers, with a decimal point, and text that repeats"
+    return [f"{file}: not used: {', '.join(unused)}; {hint}"] if unused else []
 
 
 def notes_on_events(file: str, counts: NDArray[np.int64], unsorted: int) -> Iterator[str]:

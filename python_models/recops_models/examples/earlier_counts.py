@@ -91,6 +91,6 @@ class RunningTotal:
 
     def before(self, positions: Int64Array) -> Int64Array:
         """Return the number of marked events before positions in [0, E]."""
-        block, place = positions // _BLOCK, positions % _BLOCK
-        total: Int64Array = self._before_block[block] + self._within[block, place]
+        block, offset = positions // _BLOCK, positions % _BLOCK
+        total: Int64Array = self._before_block[block] + self._within[block, offset]
         return total

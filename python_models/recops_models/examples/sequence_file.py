@@ -78,10 +78,10 @@ class SequenceFile:
         ]
         for column, is_text, is_other_text in kinds:
             if is_text != is_other_text:
-                expected, given = ("strings", "integers") if is_text else ("integers", "strings")
+                expected, actual = ("strings", "integers") if is_text else ("integers", "strings")
                 raise DataError(
                     f"{other.path}: column {column!r} must hold {expected}, as in "
-                    f"{self.path.name}, got {given}"
+                    f"{self.path.name}, got {actual}"
                 )
 
 

@@ -162,8 +162,8 @@ class StreamedRankingTask(RecommenderTask[RankerT, BatchT]):
             windows, make = sum(map(len, batches)), self.maker(buffer)
             for index, rows in enumerate(batches):
                 if number >= skip:
-                    done = buffer.start + buffer.share * min(1.0, index * size / windows)
-                    yield done, make(workers.share().of(rows))
+                    progress = buffer.start + buffer.share * min(1.0, index * size / windows)
+                    yield progress, make(workers.share().of(rows))
                 number += 1
 
     def _evaluated(

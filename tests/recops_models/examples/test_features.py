@@ -140,8 +140,8 @@ def test_counted_keys_equal_repeated_keys(keys: list[int | str | None]) -> None:
         counts.add(pa.array(keys), number)
         repeated.add(pa.array(np.repeat(np.array(keys, dtype=object), number)))
     for least in range(6):
-        left, right = counts.lookup(least).keys, repeated.lookup(least).keys
-        assert list(map(str, left)) == list(map(str, right))
+        actual, expected = counts.lookup(least).keys, repeated.lookup(least).keys
+        assert list(map(str, actual)) == list(map(str, expected))
 
 
 def test_the_candidate_shares_its_table_with_a_history() -> None:

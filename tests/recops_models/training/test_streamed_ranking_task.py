@@ -185,9 +185,9 @@ def test_epochs_draw_other_windows_of_every_row(folder: Path) -> None:
 def test_skipped_batches_leave_the_others_as_they_are(folder: Path) -> None:
     task = task_of(folder)
     complete = epoch_of(task)
-    rest = epoch_of(task, skip=7)
-    assert len(rest) == len(complete) - 7 > 7
-    for (share, windows), (other, expected) in zip(rest, complete[7:], strict=True):
+    remaining = epoch_of(task, skip=7)
+    assert len(remaining) == len(complete) - 7 > 7
+    for (share, windows), (other, expected) in zip(remaining, complete[7:], strict=True):
         assert share == other
         assert torch.equal(windows.items, expected.items)
 
