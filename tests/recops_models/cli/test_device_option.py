@@ -22,6 +22,7 @@ WITHOUT = {
     "data get",
     "data import",
     "data describe",
+    "data sequences",
     "info",
     "uic stats",
     "uic snapshot",
