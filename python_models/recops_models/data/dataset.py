@@ -265,9 +265,9 @@ class Dataset:
         return keys
 
     @property
-    def streamed_files(self) -> tuple[Path, ...]:
-        """Files of histories that are not in memory."""
-        return ()
+    def streamed_digest(self) -> str:
+        """Digest of histories that are not in memory; empty if there are none."""
+        return ""
 
     def text_keys(self, entity: Entity) -> pa.ChunkedArray | None:
         """Return the ids in the source if they are text, None if they are integers."""

@@ -7,7 +7,6 @@ import json
 
 import pyarrow as pa
 
-from recops.files import file_digest
 from recops_models.data.dataset import BLOCK, Dataset
 
 
@@ -25,8 +24,7 @@ def dataset_digest(dataset: Dataset) -> str:
     for table in (dataset.items, dataset.users):
         for batch in table.combine_chunks().to_batches(max_chunksize=BLOCK):
             digest.update(json.dumps(batch.to_pydict(), default=str).encode())
-    for path in dataset.streamed_files:
-        digest.update(file_digest(path).encode())
+    digest.update(dataset.streamed_digest.encode())
     return digest.hexdigest()
 
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 
+from recops.files import file_digest
 from recops_models.data.dataset import Dataset
 from recops_models.data.errors import DataError
 from recops_models.examples.lookup import Lookup
@@ -26,9 +26,9 @@ class SequenceDataset(Dataset):
     files: Mapping[str, SequenceFile] = field(default_factory=dict)
 
     @property
-    def streamed_files(self) -> tuple[Path, ...]:
-        """See :attr:`Dataset.streamed_files`."""
-        return tuple(file.path for file in self.files.values())
+    def streamed_digest(self) -> str:
+        """See :attr:`Dataset.streamed_digest`."""
+        return " ".join(file_digest(file.path) for file in self.files.values())
 
     def reader(self, part: str, events: tuple[str, ...] = ()) -> SequenceReader:
         """Return the reader of a part, which numbers items by the rows of the catalogue.

@@ -34,11 +34,11 @@ def log(rows: int = 600) -> Dataset:
 
 
 def assert_same(batch: Batch, expected: Batch) -> None:
-    for actual, wanted in ((batch.features, expected.features), (batch.lengths, expected.lengths)):
-        assert actual.keys() == wanted.keys()
+    for actual, other in ((batch.features, expected.features), (batch.lengths, expected.lengths)):
+        assert actual.keys() == other.keys()
         for name, tensor in actual.items():
-            assert tensor.dtype == wanted[name].dtype
-            assert tensor.equal(wanted[name]), name
+            assert tensor.dtype == other[name].dtype
+            assert tensor.equal(other[name]), name
     assert batch.label.equal(expected.label)
     assert batch.group.equal(expected.group)
 
