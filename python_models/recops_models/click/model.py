@@ -151,9 +151,6 @@ class ClickScorer(nn.Module, ABC):
 
         Args:
             rows: ``[n]`` i64, rows of the candidate's vocabulary.
-
-        Raises:
-            NotImplementedError: the schema has no candidate.
         """
 
 
@@ -234,8 +231,7 @@ class ClickModel(ClickScorer, ABC):
     def item_vectors(self, rows: Tensor) -> Tensor:
         """See :meth:`ClickScorer.item_vectors`; the rows of the candidate's table."""
         name = self.schema.schema.candidate
-        if name is None:
-            raise NotImplementedError(f"{type(self).__name__} has no candidate, so no item vectors")
+        assert name is not None  # ``rows`` are of its table.
         table = self.embedding.tables[self.schema.schema.table(name)]
         vectors: Tensor = table(rows)
         return vectors

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from functools import cached_property
 from pathlib import Path
 
@@ -12,6 +12,7 @@ from typing_extensions import Self
 
 from recops_models.data.dataset import BLOCK, Dataset
 from recops_models.data.parquet_file import open_parquet
+from recops_models.data.table_blocks import of_length
 
 
 class StoredDataset(Dataset):
@@ -65,7 +66,7 @@ class StoredDataset(Dataset):
         """See :meth:`Dataset.event_blocks`."""
         if self._is_loaded:
             return super().event_blocks(columns)
-        return _of_length(self._row_groups(columns), BLOCK)
+        return of_length(self._row_groups(columns), BLOCK)
 
     @property
     def _is_loaded(self) -> bool:
@@ -77,20 +78,3 @@ class StoredDataset(Dataset):
         for index in range(file.num_row_groups):
             group = file.read_row_group(index, names, use_threads=False)
             yield group.replace_schema_metadata(None)
-
-
-def _of_length(tables: Iterable[pa.Table], rows: int) -> Iterator[pa.Table]:
-    """Yield the rows of ``tables`` in tables of ``rows`` rows; the last one may be shorter."""
-    buffer: list[pa.Table] = []
-    held = 0
-    for table in tables:
-        buffer.append(table)
-        held += table.num_rows
-        if held >= rows:
-            joined = pa.concat_tables(buffer)
-            for start in range(0, held - rows + 1, rows):
-                yield joined.slice(start, rows)
-            buffer = [joined.slice(held - held % rows)]
-            held %= rows
-    if held:
-        yield pa.concat_tables(buffer)

@@ -89,6 +89,39 @@ class Source(Protocol):
         ...
 
 
+class MappedSource:
+    """Batches of another source, each changed by a function.
+
+    Args:
+        source: the other source.
+        change: function of a batch; the new batch has the same examples.
+    """
+
+    def __init__(self, source: Source, change: Callable[[Batch], Batch]) -> None:
+        self._source, self._change = source, change
+
+    @property
+    def num_examples(self) -> int | None:
+        """See :class:`Source`."""
+        return self._source.num_examples
+
+    def batches(
+        self,
+        batch: int,
+        *,
+        seed: int | None,
+        epoch: int = 0,
+        skip: int = 0,
+        workers: int = 0,
+        share: BatchShare = ALL,
+    ) -> Iterator[Batch]:
+        """See :class:`Source`."""
+        batches = self._source.batches(
+            batch, seed=seed, epoch=epoch, skip=skip, workers=workers, share=share
+        )
+        return map(self._change, batches)
+
+
 class MemorySource:
     """Examples in memory.
 

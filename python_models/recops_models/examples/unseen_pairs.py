@@ -8,7 +8,6 @@ trained, and histories have about the same length in all parts.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 import torch
@@ -16,8 +15,7 @@ from torch import Tensor
 
 from recops_models.examples.batch import Batch
 from recops_models.examples.click import PARTS, ClickData
-from recops_models.examples.loader import Source
-from recops_models.workers import ALL, BatchShare
+from recops_models.examples.loader import MappedSource
 
 _MIX = (0x2545F4914F6CDD1D, 0x369DEA0F31A53F85)  # odd, of 62 bits
 
@@ -38,7 +36,7 @@ def unseen_pairs(
         if history in (sequence.name for sequence in sequences)
     )
     train, validation, test = (
-        _FilteredSource(getattr(data, part), index, candidate, history, tuple(aligned))
+        MappedSource(getattr(data, part), PairFilter(index, candidate, history, tuple(aligned)))
         for index, part in enumerate(PARTS)
     )
     note = f"split by pairs: no pair of {candidate} and {history} occurs in two parts"
@@ -61,35 +59,15 @@ def part_of_pair(first: Tensor, second: Tensor) -> Tensor:
 
 
 @dataclass(frozen=True)
-class _FilteredSource:
-    """A source whose histories keep only the events of pairs that belong to one part."""
+class PairFilter:
+    """Function of a batch that keeps the history events of pairs that belong to one part."""
 
-    source: Source
     part: int
     candidate: str
     history: str
     aligned: tuple[str, ...]
 
-    @property
-    def num_examples(self) -> int | None:
-        return self.source.num_examples
-
-    def batches(
-        self,
-        batch: int,
-        *,
-        seed: int | None,
-        epoch: int = 0,
-        skip: int = 0,
-        workers: int = 0,
-        share: BatchShare = ALL,
-    ) -> Iterator[Batch]:
-        batches = self.source.batches(
-            batch, seed=seed, epoch=epoch, skip=skip, workers=workers, share=share
-        )
-        return map(self._filter, batches)
-
-    def _filter(self, batch: Batch) -> Batch:
+    def __call__(self, batch: Batch) -> Batch:
         history, lengths = batch.features[self.history], batch.lengths[self.history]
         part = part_of_pair(batch.features[self.candidate][:, None], history)
         keep = (part == self.part) & (torch.arange(history.shape[1]) < lengths[:, None])

@@ -8,7 +8,7 @@ whose rows are in the order of time. There is one domain and one task, clicks.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -27,7 +27,7 @@ from recops_models.examples.click_stream import is_click_folder, open_click_fold
 from recops_models.examples.features import FittedSchema
 from recops_models.examples.knowledge_features import KNOWN, with_knowledge
 from recops_models.examples.last_rows import LastRows
-from recops_models.examples.loader import Source
+from recops_models.examples.loader import MappedSource
 from recops_models.examples.task_maker import DOMAIN
 from recops_models.graphs.coded_rows import CodedRows
 from recops_models.graphs.knowledge import Knowledge, KnowledgeError, Window, version_of
@@ -35,7 +35,6 @@ from recops_models.recipes.keep_task import unknown_shares
 from recops_models.training.click_task import ClickTask, ExampleTask
 from recops_models.training.device import device_of, to_device, to_host
 from recops_models.training.example_config import ExampleConfig
-from recops_models.workers import ALL, BatchShare
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -81,9 +80,9 @@ class StreamedKnowledgeTask(ExampleTask[Extractor]):
         one_domain = dataclasses.replace(
             source,
             name=f"{data.name}/{SUPER}",
-            train=_OneDomain(source.train),
-            validation=_OneDomain(source.validation),
-            test=_OneDomain(source.test),
+            train=MappedSource(source.train, _with_domain),
+            validation=MappedSource(source.validation, _with_domain),
+            test=MappedSource(source.test, _with_domain),
         )
         super().__init__(one_domain, examples)
 
@@ -161,37 +160,10 @@ class StreamedKeepTask(ClickTask):
         return {**metrics, **unknown_shares(getattr(self.data, part))}, predictions
 
 
-class _OneDomain:
-    """Examples of a source, all of which are of domain 0."""
-
-    def __init__(self, source: Source) -> None:
-        self._source = source
-
-    @property
-    def num_examples(self) -> int | None:
-        """Number of examples."""
-        return self._source.num_examples
-
-    def batches(
-        self,
-        batch: int,
-        *,
-        seed: int | None,
-        epoch: int = 0,
-        skip: int = 0,
-        workers: int = 0,
-        share: BatchShare = ALL,
-    ) -> Iterator[Batch]:
-        """Yield all examples in batches; see :class:`Source`."""
-        source = self._source.batches(
-            batch, seed=seed, epoch=epoch, skip=skip, workers=workers, share=share
-        )
-        return map(_with_domain, source)
-
-
 def _with_domain(batch: Batch) -> Batch:
-    batch.features[DOMAIN] = torch.zeros(len(batch.label), dtype=torch.int64)
-    return batch
+    """Return a batch whose examples are all of domain 0."""
+    domain = torch.zeros(len(batch.label), dtype=torch.int64)
+    return batch._replace(features={**batch.features, DOMAIN: domain})
 
 
 def check_features(fitted: FittedSchema, folder: Path) -> None:

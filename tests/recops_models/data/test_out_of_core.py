@@ -4,9 +4,6 @@ from __future__ import annotations
 
 import gzip
 import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from peak_memory import COMMAND, peak_bytes, reads_proc
 from recops_models.cli import run
 from recops_models.data import DataError, load_dataset, save_dataset
 from recops_models.data.importers.text_files import read_delimited
@@ -274,17 +272,6 @@ def test_the_command_imports_and_replaces(
     assert "left out: interactions.csv: 1 × item_id is missing (e.g. row 3: item_id=None)" in output
 
 
-PEAK = """
-import re, sys
-from pathlib import Path
-from recops_models.cli import main
-try:
-    main()
-finally:
-    print(re.search(r"VmHWM:\\s*(\\d+) kB", Path("/proc/self/status").read_text()).group(1))
-"""
-
-
 def peak_megabytes(folder: Path, rows: int) -> float:
     """Return the peak memory, in MB, of an import of ``rows`` events in random order."""
     rng = np.random.default_rng(rows)
@@ -297,18 +284,11 @@ def peak_megabytes(folder: Path, rows: int) -> float:
     }
     pq.write_table(pa.table(columns), source)
     command = ["data", "import", "csv", str(source), "--ids", "string", "--out", f"{folder}/{rows}"]
-    process = subprocess.run(
-        [sys.executable, "-c", PEAK, *command],
-        env=os.environ | {"OMP_NUM_THREADS": "1"},
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    return int(process.stdout.split()[-1]) / 1024
+    return peak_bytes(COMMAND, *command) / 2**20
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(sys.platform != "linux", reason="reads the peak memory from /proc")
+@reads_proc
 def test_memory_does_not_grow_with_the_rows(
     tmp_path: Path,
 ) -> None:

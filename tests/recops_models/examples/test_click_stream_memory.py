@@ -3,47 +3,28 @@
 from __future__ import annotations
 
 import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
 from click_parquet import write_click_folder
+from peak_memory import COMMAND, peak_bytes, reads_proc
 
 # .ci/full sets 5,000.
 MEGABYTES = float(os.environ.get("RECOPS_STREAM_MEGABYTES", "200"))
-
-# ru_maxrss would include the memory of the parent process at the fork.
-TRAIN = """
-import re, sys
-from pathlib import Path
-from recops_models.cli import main
-try:
-    main()
-finally:
-    print(re.search(r"VmHWM:\\s*(\\d+) kB", Path("/proc/self/status").read_text()).group(1))
-"""
 
 
 def peak_megabytes(folder: Path, megabytes: float) -> float:
     """Return the peak memory, in MB, of training sum pooling on a file of ``megabytes``."""
     write_click_folder(folder, megabytes=megabytes)
     command = f"train sum-pool --data {folder} --out {folder}/run --set epochs=1 --set batch=8192"
-    run = subprocess.run(
-        [sys.executable, "-c", TRAIN, *command.split()],
-        env=os.environ | {"OMP_NUM_THREADS": "1"},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert run.returncode == 0, run.stderr
+    peak = peak_bytes(COMMAND, *command.split()) / 2**20
     (folder / "train.parquet").unlink()
-    return int(run.stdout.split()[-1]) / 1024
+    return peak
 
 
 @pytest.mark.full
-@pytest.mark.skipif(sys.platform != "linux", reason="reads the peak memory from /proc")
+@reads_proc
 def test_memory_does_not_grow_with_the_file(tmp_path: Path) -> None:
     small = peak_megabytes(tmp_path / "small", 50)
     large = peak_megabytes(tmp_path / "large", MEGABYTES)

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import pytest
 import torch
@@ -12,7 +10,7 @@ import torch
 from recops_models.data import load
 from recops_models.examples.batch import Batch
 from recops_models.examples.click import PARTS, ClickData, click_data
-from recops_models.examples.unseen_pairs import part_of_pair, unseen_pairs
+from recops_models.examples.unseen_pairs import PairFilter, part_of_pair, unseen_pairs
 from synthetic_histories import write_ring
 
 
@@ -72,14 +70,13 @@ def test_parts_are_equal_and_neighbours_independent() -> None:
 
 
 def test_aligned_sequences_are_filtered_together(every_pair: ClickData) -> None:
-    filtered: Any = unseen_pairs(every_pair).train
-    filtered = replace(filtered, aligned=(*filtered.aligned, "history_other"))
+    keep = PairFilter(0, "item", "history_item", aligned=("history_item", "history_other"))
     (batch,) = [next(iter(every_pair.train.batches(8, seed=0)))]
     twice = batch._replace(
         features={**batch.features, "history_other": batch.features["history_item"] + 100},
         lengths={**batch.lengths, "history_other": batch.lengths["history_item"]},
     )
-    some = filtered._filter(twice)
+    some = keep(twice)
     item, other = some.features["history_item"], some.features["history_other"]
     assert torch.equal(other, torch.where(item > 0, item + 100, 0))
-    assert filtered.num_examples == every_pair.train.num_examples
+    assert unseen_pairs(every_pair).train.num_examples == every_pair.train.num_examples

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +12,7 @@ import torch
 from torch import Tensor
 
 from callback_doubles import Interrupt
+from peak_memory import peak_bytes, reads_proc
 from recops.files import read_json
 from recops_models import cli
 from recops_models.data.errors import DataError
@@ -209,7 +208,7 @@ def _read(path: Path) -> None:
 
 
 _PEAK = """
-import re, sys, torch
+import sys, torch
 torch.set_num_threads(1)
 from pathlib import Path
 from recops_models.item_vectors.vector_file import VectorFile
@@ -217,21 +216,17 @@ from recops_models.tokenizers import RQKMeans
 from recops_models.tokenizers.methods.rq_kmeans import RQKMeansSettings
 file = VectorFile(Path(sys.argv[1]))
 RQKMeans(1, 8, RQKMeansSettings(iterations=2)).fit_file(file)
-print(re.search(r"VmHWM:\\s+(\\d+)", Path("/proc/self/status").read_text())[1])
 """
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="reads /proc")
+@reads_proc
 def test_memory_does_not_grow_with_the_file(tmp_path: Path) -> None:
     peaks = []
     for rows in (50_000, 400_000):  # 26 MB and 205 MB, in one row group
         path = write(tmp_path / "v.parquet", torch.randn(rows, 128), rows=rows)
-        run = subprocess.run(
-            [sys.executable, "-c", _PEAK, str(path)], capture_output=True, check=True, text=True
-        )
-        peaks.append(int(run.stdout))
-    assert peaks[1] - peaks[0] < 60_000  # KiB
+        peaks.append(peak_bytes(_PEAK, str(path)))
+    assert peaks[1] - peaks[0] < 60_000 * 1024
 
 
 @pytest.mark.parametrize(("name", "value"), [("iterations", 0), ("batch", -1)])

@@ -3,21 +3,19 @@
 from __future__ import annotations
 
 import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
+from peak_memory import peak_bytes, reads_proc
 from sequence_parquet import write_random
 
 # .ci/full sets 5,000.
 MEGABYTES = float(os.environ.get("RECOPS_STREAM_MEGABYTES", "200"))
 
-# One epoch of reading and cutting, without steps, which would take hours. ru_maxrss would include
-# the memory of the parent process at the fork.
+# One epoch of reading and cutting, without steps, which would take hours.
 READ = """
-import re, sys
+import sys
 from pathlib import Path
 from recops_models.examples.sequence_folder import open_sequence_folder
 from recops_models.generative.sasrec import SASRec, SASRecConfig
@@ -29,27 +27,19 @@ targets = sum(len(windows.rows) for _, windows in batches)
 assert targets == task.num_events - task.num_sequences, targets
 model.eval()
 task.evaluate(model)
-print(re.search(r"VmHWM:\\s*(\\d+) kB", Path("/proc/self/status").read_text()).group(1))
 """
 
 
 def peak_megabytes(folder: Path, megabytes: float) -> float:
     """Return the peak memory, in MB, of an epoch of a file of ``megabytes``."""
     write_random(folder, megabytes=megabytes)
-    run = subprocess.run(
-        [sys.executable, "-c", READ, str(folder)],
-        env=os.environ | {"OMP_NUM_THREADS": "1"},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert run.returncode == 0, run.stderr
+    peak = peak_bytes(READ, str(folder)) / 2**20
     (folder / "train.parquet").unlink()
-    return int(run.stdout.split()[-1]) / 1024
+    return peak
 
 
 @pytest.mark.full
-@pytest.mark.skipif(sys.platform != "linux", reason="reads the peak memory from /proc")
+@reads_proc
 def test_memory_does_not_grow_with_the_file(tmp_path: Path) -> None:
     small = peak_megabytes(tmp_path / "small", 50)
     large = peak_megabytes(tmp_path / "large", MEGABYTES)

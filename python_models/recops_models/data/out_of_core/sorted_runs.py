@@ -9,6 +9,8 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from recops_models.data.table_blocks import of_length
+
 _RUN = 1 << 21
 _BLOCK = 1 << 15
 
@@ -27,8 +29,9 @@ def sorted_events(
         by: column of integers.
     """
     paths: list[Path] = []
-    for number, run in enumerate(_of_length(events, _RUN)):
+    for number, run in enumerate(of_length(events, _RUN)):
         path = folder / f"events{number}"
+        run = run.combine_chunks()
         order = np.argsort(run[by].to_numpy(), kind="stable")
         write_tables(path, run.schema, [run.take(pa.array(order))])
         paths.append(path)
@@ -49,20 +52,6 @@ def read_tables(path: Path) -> Iterator[pa.Table]:
     with pa.OSFile(str(path)) as file, pa.ipc.open_file(file) as reader:
         for index in range(reader.num_record_batches):
             yield pa.Table.from_batches([reader.get_batch(index)])
-
-
-def _of_length(tables: Iterator[pa.Table], rows: int) -> Iterator[pa.Table]:
-    """Yield the rows of ``tables`` in tables of ``rows`` rows or a little more."""
-    buffer: list[pa.Table] = []
-    held = 0
-    for table in tables:
-        buffer.append(table)
-        held += table.num_rows
-        if held >= rows:
-            yield pa.concat_tables(buffer).combine_chunks()
-            buffer, held = [], 0
-    if buffer:
-        yield pa.concat_tables(buffer).combine_chunks()
 
 
 def _merge(runs: Sequence[Iterator[pa.Table]], by: str) -> Iterator[pa.Table]:
