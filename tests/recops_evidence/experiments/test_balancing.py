@@ -190,6 +190,7 @@ def test_real_exposure_counts_training_events(atomic_files: Path, tmp_path: Path
     assert len(items.first(5).vectors) == len(items.first(5).exposure) == 5
 
 
+@pytest.mark.slow
 def test_capacity_claims_from_the_command_line(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

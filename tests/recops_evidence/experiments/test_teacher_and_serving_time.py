@@ -89,6 +89,7 @@ def test_teachers_are_trained_once_per_seed_and_never_tested(data: str, tmp_path
     assert modified == [(folder / "model.safetensors").stat().st_mtime_ns for folder in teachers]
 
 
+@pytest.mark.slow
 def test_parallel_jobs_give_the_same_results_with_a_shared_teacher(
     data: str, tmp_path: Path
 ) -> None:

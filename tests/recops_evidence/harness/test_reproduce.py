@@ -471,6 +471,7 @@ class InterruptingRecorder(RunRecorder):
             raise KeyboardInterrupt
 
 
+@pytest.mark.slow
 def test_interrupted_parallel_jobs_resume_to_the_same_results(data: str, tmp_path: Path) -> None:
     claim = make_claim(data, tuned_arm("a"), tuned_arm("b", width=4))
     expected = measure(tmp_path / "uninterrupted", claim, seeds=2)
