@@ -105,9 +105,10 @@ def decide_pairs(
 
 @triton.jit
 def _sortable(score):
-    """Return integers that are ordered as the scores are. No score is −0: sums start above."""
+    """Return integers that are ordered as the scores are. A product that underflows leaves −0."""
     bits = score.to(tl.int32, bitcast=True)
-    return tl.where(bits < 0, bits ^ 0x7FFFFFFF, bits)
+    keys = tl.where(bits < 0, bits ^ 0x7FFFFFFF, bits)
+    return tl.where(score == 0, 0, keys)
 
 
 @triton.jit(do_not_specialize=["start", "size", "level", "levels"])

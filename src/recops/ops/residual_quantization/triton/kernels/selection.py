@@ -18,7 +18,7 @@ _HALF = tl.constexpr(1 << 16)
 
 @triton.jit
 def _keys(scores, is_candidate, STRICT: tl.constexpr):
-    """Return integers that are ordered as the scores are. No score is −0: sums start at +0 or more.
+    """Return integers that are ordered as the scores are. A sum that starts at +0 is never −0.
 
     NaN comes first with ``STRICT``, so that it is selected and noticed, else it counts as +inf.
     """
