@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import time
+from contextlib import ExitStack
 from enum import Enum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -26,6 +27,7 @@ from recops_models.settings import JsonObject
 
 if TYPE_CHECKING:
     import pyarrow as pa
+    import torch
 
     from recops_models.data import Dataset
     from recops_models.item_vectors import ItemVectors
@@ -43,6 +45,7 @@ class ItemWeights(str, Enum):
 
 @app.command()
 def tokenize(
+    context: typer.Context,
     out: Annotated[
         Path, typer.Option(help="Folder to write to.", file_okay=False, show_default=False)
     ],
@@ -109,6 +112,15 @@ def tokenize(
             min=0, max=LARGEST_SEED, help="Random seed. The same seed gives the same codes."
         ),
     ] = 0,
+    num_workers: Annotated[
+        int,
+        typer.Option(
+            "--workers",
+            min=1,
+            help="Worker processes on this machine, one GPU each if there are any. They share the "
+            "items of rq-kmeans; the first one fits the networks of other methods.",
+        ),
+    ] = 1,
 ) -> None:
     """Compute a semantic ID for every item: a few codes, of which similar items share the first.
 
@@ -123,15 +135,17 @@ def tokenize(
     `item_vectors.safetensors`. Ctrl-C keeps the finished levels. `--resume` continues from them
     with bitwise the same result.
 
+    `--workers 2` starts two workers by torchrun. On several machines, use torchrun itself, as in
+    `torchrun … -m recops_models.cli tokenize …`, with a shared `--out`.
+
     Example: `recops tokenize --data ml-100k --levels 3 --codes 64 --out runs/sids`
     """
     if data is None and vectors is None:
         raise typer.BadParameter("give a data set (--data) or a file of vectors (--vectors)")
 
-    from recops_models.item_vectors.row_order import BY_ID, check_order
-    from recops_models.out_folder import out_folder
-    from recops_models.tokenizers import make_tokenizer, sid_folder
-    from recops_models.tokenizers.catalogue import Catalogue
+    from recops_models.cli.launch import is_worker, launch
+    from recops_models.item_vectors.row_order import check_order
+    from recops_models.tokenizers import make_tokenizer
 
     try:
         check_order(vectors, order, has_catalogue=data is not None)
@@ -147,12 +161,14 @@ def tokenize(
         raise typer.BadParameter("--weights exposure counts training events and requires --data")
     if stream and (data is not None or vectors is None or vectors.suffix != ".parquet"):
         raise typer.BadParameter("--stream requires a Parquet file in --vectors, without --data")
-    row_ids = None if order is None or order == BY_ID else Path(order)
+    if num_workers > 1 and not is_worker():
+        raise typer.Exit(launch(num_workers, context.obj))
+
+    from recops_models.cli.worker_output import one_voice
+    from recops_models.training.distributed import join_workers
+
     weights = weights or (ItemWeights.items if data is None else ItemWeights.exposure)
-    dataset = None if data is None else load_data(data)
-    if dataset is not None:
-        print_findings(dataset.report, err=as_json)
-    config = {
+    inputs: JsonObject = {
         "data": data,
         "vectors": None if vectors is None else str(vectors),
         "order": order,
@@ -162,25 +178,68 @@ def tokenize(
         "method": method,
         "text_encoder": text_encoder.value,
         "seed": seed,
-        **tokenizer.config(),
-        **sid_folder.digests(dataset, vectors, pairs, row_ids),
     }
-    if not (resume or force):
-        sid_folder.check_replaceable(out, config)
-    resume = resume and sid_folder.holds_run(out, config)
+    with one_voice(), join_workers(device) as chosen:
+        _tokenize(tokenizer, inputs, out, chosen, resume=resume, force=force, as_json=as_json)
+
+
+def _tokenize(
+    tokenizer: Tokenizer,
+    inputs: JsonObject,
+    out: Path,
+    device: torch.device,
+    *,
+    resume: bool,
+    force: bool,
+    as_json: bool,
+) -> None:
+    """Fit a tokenizer, write its folder and print its metrics; all workers call this."""
+    from recops_models import workers
+    from recops_models.item_vectors.row_order import BY_ID
+    from recops_models.out_folder import out_folder
+    from recops_models.tokenizers import sid_folder
+    from recops_models.tokenizers.catalogue import Catalogue
+
+    data, order = inputs["data"], inputs["order"]
+    dataset = None if data is None else workers.others_after_first(lambda: load_data(data))
+    if dataset is not None and workers.is_first():
+        print_findings(dataset.report, err=as_json)
+    vectors, pairs = (_path(inputs[name]) for name in ("vectors", "pairs"))
+    row_ids = None if order == BY_ID else _path(order)
+    own_digests = workers.on_first(lambda: sid_folder.digests(dataset, vectors, pairs, row_ids))
+    config = {**inputs, **tokenizer.config(), **own_digests}
+
+    def continues() -> bool:
+        if not (resume or force):
+            sid_folder.check_replaceable(out, config)
+        return resume and sid_folder.holds_run(out, config)
+
+    continued = workers.on_first(continues)
     catalogue: Catalogue | StreamedCatalogue
-    catalogue = _stream(vectors) if stream else _catalogue(config, dataset, out if resume else None)
-    catalogue.check(tokenizer)
+    if inputs["stream"]:
+        catalogue = _stream(vectors)
+    else:
+        catalogue = _catalogue(config, dataset, out if continued else None)
+    workers.on_first(lambda: catalogue.check(tokenizer))
     items = catalogue.items if isinstance(catalogue, Catalogue) and vectors is None else None
-    with out_folder(make_folder(out), kind=sid_folder.CONFIG_KIND) as folder:
-        sid_folder.start(folder, config, items, resume=resume)
+    with ExitStack() as lock:
+
+        def start() -> Path:
+            folder = lock.enter_context(out_folder(make_folder(out), kind=sid_folder.CONFIG_KIND))
+            sid_folder.start(folder, config, items, resume=continued)
+            return folder
+
+        folder = workers.on_first(start)
+        rest = f"{folder} has the finished levels: continue with --resume"
         try:
-            tokenizer, seconds = _fit(tokenizer, catalogue, seed, folder, resume, device)
+            fitted, seconds = _fit(tokenizer, catalogue, inputs["seed"], folder, continued, device)
         except KeyboardInterrupt:
-            raise RuntimeError(
-                f"interrupted; {folder} has the finished levels: continue with --resume"
-            ) from None
-        metrics = sid_folder.finish(folder, config, tokenizer, catalogue, seconds)
+            raise RuntimeError(f"interrupted; {rest}") from None
+        except workers.WorkerLostError as error:
+            raise RuntimeError(f"{error}; {rest}") from error
+        metrics = workers.on_first(
+            lambda: sid_folder.finish(folder, config, fitted, catalogue, seconds)
+        )
     if as_json:
         print_json({"out": str(folder), **metrics})
         return
@@ -189,6 +248,10 @@ def tokenize(
         f"({metrics['collision_rate']:.1%} of items share one), "
         f"{metrics['error_share']:.1%} of the variance unexplained; in {folder}"
     )
+
+
+def _path(text: str | None) -> Path | None:
+    return None if text is None else Path(text)
 
 
 def _catalogue(config: JsonObject, dataset: Dataset | None, finished: Path | None) -> Catalogue:
@@ -242,12 +305,14 @@ def _fit(
     seed: int,
     folder: Path,
     resume: bool,
-    device: str,
+    device: torch.device,
 ) -> tuple[Tokenizer, float]:
     """Return the fitted tokenizer, and the seconds of the last run. Shows a bar per stage."""
     from rich.console import Console
     from rich.progress import Progress
 
+    from recops_models import workers
+    from recops_models.callbacks import Callbacks
     from recops_models.cli.fit_bars import FitBars
     from recops_models.tokenizers.sid_folder import finished_tokenizer, seconds_of_fit
 
@@ -256,8 +321,9 @@ def _fit(
         return finished, seconds_of_fit(folder)
     console = Console(stderr=True)
     started = time.perf_counter()
-    with Progress(console=console, transient=True, disable=not console.is_terminal) as bars:
-        callbacks = FitBars(bars, tokenizer.stages)
+    is_shown = console.is_terminal and workers.is_first()
+    with Progress(console=console, transient=True, disable=not is_shown) as bars:
+        callbacks = FitBars(bars, tokenizer.stages) if workers.is_first() else Callbacks()
         catalogue.fit(
             tokenizer,
             seed=seed,

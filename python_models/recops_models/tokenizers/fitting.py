@@ -10,6 +10,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from recops_models import workers
 from recops_models.callbacks import Callbacks
 from recops_models.training.device import HOST
 
@@ -41,7 +42,7 @@ class Fitting:
 
     def discard_previous(self) -> None:
         """Delete the files of an earlier fit in the folder, unless it is resumed."""
-        if self.folder is not None and not self.resume:
+        if self.folder is not None and not self.resume and workers.is_first():
             for name in PARTIAL:
                 (self.folder / name).unlink(missing_ok=True)
 
