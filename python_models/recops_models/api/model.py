@@ -247,9 +247,9 @@ class Model:
             DataError: a column is missing, an id is unknown or unreadable, a condition is unfit, or
                 the model does not read a column of ``context`` or ``offers``.
             OSError: the log cannot be written; it then has no impression of this call.
-            ValueError: ``k`` is below 1, a user has no events, an exploration is invalid or does
-                not fit the model, ``log`` has no propensities to write, or the model predicts no
-                such label.
+            ValueError: ``k`` is below 1, an exploration is invalid or does not fit the model,
+                ``log`` has no propensities to write, or the model predicts no such label; or a user
+                has no events, and the model is a ranker other than popularity.
         """
         from recops_models.api.recommending import recommend
 
@@ -291,7 +291,8 @@ class Model:
 
         Raises:
             DataError: a column is missing or unreadable, or an item is unknown.
-            ValueError: a user has no events, or the model predicts no such label.
+            ValueError: the model predicts no such label; or a user has no events, and the model is
+                a ranker other than popularity.
         """
         from recops_models.api.recommending import score
 

@@ -192,7 +192,7 @@ def _requests(
     """Return the model's answers, and the requests of a call.
 
     Raises:
-        ValueError: a user has no events.
+        ValueError: a user has no events, and the model needs some.
     """
     data = model.data
     job = model.job
@@ -220,7 +220,9 @@ def _requests(
             positive=examples.positive if isinstance(examples, ExampleConfig) else 0.0,
             keeps_others=answers.keeps_others,
         )
-    _check_events(reader.call, events, histories is not None)
+    if answers.needs_events:
+        _check_events(reader.call, events, histories is not None)
+    _warn_of_unknown_items(reader.call, events)
     return answers, events
 
 
@@ -252,6 +254,9 @@ def _check_events(call: str, events: RequestEvents, from_histories: bool) -> Non
         key = events.keys[int((lengths == 0).argmax())].as_py()
         reason = "no events of known items in histories" if from_histories else "no events"
         raise ValueError(f"{call}: user {key!r} has {reason}, so there is nothing to go by")
+
+
+def _warn_of_unknown_items(call: str, events: RequestEvents) -> None:
     if events.unknown_items:
         warnings.warn(
             f"{call}: {events.unknown_items:,} events of histories have items that the model does "

@@ -240,7 +240,7 @@ def recommend(
     if users is not None:
         from recops_models.recipes.requested_users import requested_users
 
-        asked = requested_users(users, ready.dataset)
+        asked = requested_users(users, ready.dataset, need_events=ready.answers.needs_events)
     else:
         assert user is not None
         asked = ready.dataset.user_vocabulary.index([ready.dataset.user_id(user)])

@@ -50,16 +50,18 @@ class Answers(ABC):
 
     Attributes:
         keeps_others: whether an answer depends on the events of other users.
+        needs_events: whether a user without events cannot be answered.
     """
 
     keeps_others = False
+    needs_events = True
 
     @abstractmethod
     def batches(self, events: RequestEvents, items: RequestItems, k: int) -> Iterator[Ranking]:
         """Yield the ``k`` best items of the requests, ``[B, k]`` per batch, in order.
 
         Args:
-            events: the requests; every user has an event, unless the model reads none.
+            events: the requests; every user has an event if :attr:`needs_events`.
             items: the items of each request.
             k: number of items.
         """

@@ -42,6 +42,8 @@ class ClickAnswers(Answers):
             :func:`~recops_models.click.label_scores.label_scores`; None: the click probability.
     """
 
+    needs_events = False  # The first example of each user in training has an empty history.
+
     def __init__(
         self,
         model: ClickScorer,

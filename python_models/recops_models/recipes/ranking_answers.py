@@ -25,6 +25,8 @@ from recops_models.training.device import device_of, to_device
 class PopularityAnswers(Answers):
     """Most popular items, the same for all users except for the filter."""
 
+    needs_events = False
+
     def __init__(self, model: Popularity) -> None:
         self._model = model
 

@@ -91,11 +91,11 @@ class ReadyModel:
             users: ``[U]``, different indices of users.
 
         Raises:
-            ValueError: a user has no events.
+            ValueError: a user has no events, and the model needs some.
         """
         events = RequestEvents.of_known_users(self.dataset, users)
         is_empty = events.histories.lengths == 0
-        if is_empty.any():
+        if self.answers.needs_events and is_empty.any():
             user = events.keys[int(is_empty.argmax())].as_py()
             raise ValueError(f"user {user} has no events, so nothing can be recommended")
         return events

@@ -16,13 +16,14 @@ from recops_models.data.vocabulary import distinct
 ALL = "all"
 
 
-def requested_users(named: str, dataset: Dataset) -> Int64Array:
+def requested_users(named: str, dataset: Dataset, *, need_events: bool = True) -> Int64Array:
     """Return the indices of distinct users, in the order of their first mention.
 
     Args:
         named: :data:`ALL` for all users with events, or a file. ``.parquet`` files, and ``.csv``
             files with a header, have a column ``user_id``; other files have one id per line.
         dataset: the data set; the file has the ids of its source.
+        need_events: whether a user in the file must have events.
 
     Raises:
         DataError: the file cannot be read or names no user, or a user is unknown or has no events.
@@ -38,6 +39,7 @@ def requested_users(named: str, dataset: Dataset) -> Int64Array:
     file.refuse(
         users < 0, f"is not among the {len(known):,} users of {dataset.name}, such as {known[0]}"
     )
-    file.refuse(~np.isin(users, active), "has no events, so nothing can be recommended")
+    is_refused = need_events & ~np.isin(users, active)
+    file.refuse(is_refused, "has no events, so nothing can be recommended")
     _, first = np.unique(users, return_index=True)
     return users[np.sort(first)]

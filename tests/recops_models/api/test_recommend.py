@@ -153,8 +153,12 @@ def test_events_of_unknown_items_are_skipped_with_a_warning(click: rm.Model) -> 
     histories = {"uid": ["x", "x"], "sku": [ITEMS[0], "nothing"]}
     with pytest.warns(UserWarning, match="1 events of histories have items that the model"):
         click.recommend(histories=histories, k=2)
+    nothing = {"uid": ["x"], "sku": ["nothing"]}
+    with pytest.warns(UserWarning, match="1 events of histories have items that the model"):
+        assert len(click.recommend(histories=nothing, k=2)["item_id"]) == 2
+    knn = rm.train("item-knn", click.data)
     with pytest.raises(ValueError, match="user 'x' has no events of known items in histories"):
-        click.recommend(histories={"uid": ["x"], "sku": ["nothing"]})
+        knn.recommend(histories=nothing)
 
 
 def test_pairs_are_scored_in_their_order(click: rm.Model) -> None:
@@ -250,12 +254,23 @@ def test_bad_requests_are_refused(
         call(click)
 
 
-def test_a_user_without_events_is_refused() -> None:
-    users = {"uid": ["u-1", "nobody"]}
+def test_only_rankers_of_histories_refuse_a_user_without_events() -> None:
+    users = {"uid": ["u-1", "nobody"], "city": ["a", "b"]}
     data = rm.Dataset.from_frames(log_of(), users=users, columns=COLUMNS)
-    model = rm.train("popularity", data)
+    pair = {"uid": ["nobody"], "sku": [ITEMS[3]]}
+    for name in ("popularity", "sum-pool"):
+        model = rm.train(name, data, {} if name == "popularity" else {"epochs": 1, "width": 4})
+        table = model.recommend(["nobody", "u-1"], k=3)
+        assert [*table["user_id"]] == ["nobody"] * 3 + ["u-1"] * 3
+        listed = dict(zip(table["item_id"][:3], table["score"][:3], strict=True))
+        [score] = model.score({"uid": ["nobody"], "sku": [table["item_id"][0]]})
+        assert score == pytest.approx(max(listed.values()), rel=1e-6)
+        assert np.isfinite(model.score(pair)).all()
+    knn = rm.train("item-knn", data)
     with pytest.raises(ValueError, match="recommend: user 'nobody' has no events"):
-        model.recommend(["nobody"])
+        knn.recommend(["nobody", "u-1"])
+    with pytest.raises(ValueError, match="score: user 'nobody' has no events"):
+        knn.score(pair)
 
 
 def test_a_condition_filters_items() -> None:

@@ -216,7 +216,9 @@ def test_ids_are_those_of_the_source(tmp_path: Path, capsys: pytest.CaptureFixtu
     output = re.findall(r"\d +(i\d\d)\b", capsys.readouterr().out)  # The id follows the score.
     assert len(output) == 3
     assert not set(output) & {f"i{3 + step:02}" for step in range(5)}
-    assert run(["recommend", out, "--user", "u9"]) == 1
+    assert run(["recommend", out, "--user", "u9", "-k", "1"]) == 0  # It has no events.
+    assert run(["train", "item-knn", *data, "--out", str(tmp_path / "knn")]) == 0
+    assert run(["recommend", str(tmp_path / "knn"), "--user", "u9"]) == 1
     assert "user u9 has no events" in capsys.readouterr().err
     sids = ["--levels", "2", "--codes", "4", "--out", str(tmp_path / "sids")]
     assert run(["tokenize", *data, *sids]) == 0

@@ -67,6 +67,12 @@ def test_a_column_of_parquet_may_have_any_type(
     assert requested_users(str(tmp_path / "users.parquet"), shop).tolist() == [7, 3, 12]
 
 
+def test_a_model_without_need_of_events_serves_all_users(shop: Dataset, tmp_path: Path) -> None:
+    (tmp_path / "users.txt").write_text("39\n3\n")
+    file = str(tmp_path / "users.txt")
+    assert requested_users(file, shop, need_events=False).tolist() == [39, 3]
+
+
 def test_text_ids(named: Dataset, tmp_path: Path) -> None:
     (tmp_path / "users.txt").write_bytes(b"\xef\xbb\xbfn12\nn3\n")
     users = requested_users(str(tmp_path / "users.txt"), named).tolist()
