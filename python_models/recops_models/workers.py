@@ -297,6 +297,18 @@ def share_of_ratio(numerator: Tensor, count: int) -> Tensor:
     return numerator / _count(count, numerator)
 
 
+def share_of_rows(mean: Tensor, rows: int) -> Tensor:
+    """Return this worker's share of a mean over all workers' rows, a scalar.
+
+    Args:
+        mean: the mean over this worker's rows, a scalar; any number if it has none.
+        rows: number of this worker's rows.
+    """
+    if not several():
+        return mean
+    return share_of_ratio(mean * rows if rows else torch.zeros_like(mean), rows)
+
+
 def largest(values: Tensor) -> Tensor:
     """Return the maximum over the values ``[n]`` of all workers, a scalar without a gradient.
 

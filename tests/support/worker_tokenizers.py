@@ -23,7 +23,7 @@ def fit(method: str, settings: Mapping[str, str], path: str, in_memory: bool) ->
         in_memory: read all vectors first.
 
     Returns:
-        "codebooks", and "codes" of all vectors.
+        "codebooks", "codes" of all vectors, "decoded" for the first ones, and their "error".
     """
     torch.set_num_threads(1)
     file = VectorFile(Path(path))
@@ -31,10 +31,16 @@ def fit(method: str, settings: Mapping[str, str], path: str, in_memory: bool) ->
     tokenizer = make_tokenizer(method, 2, 16, settings)
     with join_workers("cpu"):
         if in_memory:
-            tokenizer.fit(vectors, torch.arange(len(vectors)), seed=3, device="cpu")
+            ids = torch.arange(len(vectors))
+            pairs = torch.stack([ids[:-1], ids[1:]], dim=1) if tokenizer.uses_pairs else None
+            tokenizer.fit(vectors, ids, seed=3, device="cpu", pairs=pairs)
         else:
             tokenizer.fit_file(file, seed=3, device="cpu")
+    codes = tokenizer.encode(vectors)
+    decoded = tokenizer.decode(codes)
     return {
+        "decoded": decoded[:50].tolist(),
+        "error": float((decoded - vectors).square().sum()),
         "codebooks": [book.tolist() for book in tokenizer.codebooks or ()],
-        "codes": tokenizer.encode(vectors).tolist(),
+        "codes": codes.tolist(),
     }

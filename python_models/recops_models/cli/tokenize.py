@@ -117,8 +117,8 @@ def tokenize(
         typer.Option(
             "--workers",
             min=1,
-            help="Worker processes on this machine, one GPU each if there are any. They share the "
-            "items of rq-kmeans; the first one fits the networks of other methods.",
+            help="Worker processes on this machine, one GPU each if there are any. They share "
+            "every batch of items; the first one fits balanced-rq and drq-vae-cl alone.",
         ),
     ] = 1,
 ) -> None:

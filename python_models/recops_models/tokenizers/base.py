@@ -47,14 +47,17 @@ class Tokenizer(StoredTokenizer):
 
     uses_pairs: ClassVar[bool] = False
     """Whether :meth:`fit` requires ``pairs``."""
-    shares_fit: ClassVar[bool] = False
-    """Whether the workers of torchrun share the work of a fit."""
     streams: ClassVar[bool] = False
     """Whether :meth:`fit_file` can fit the method to a file larger than memory."""
     uses_weights: ClassVar[bool] = False
     """Whether ``weights`` affect the codes."""
     codebooks: tuple[Tensor, ...] | None = None
     """``[K_l, d]`` float32 per level; empty before :meth:`fit`; None: the method has none."""
+
+    @property
+    def shares_fit(self) -> bool:
+        """Whether the workers of torchrun share the work of a fit."""
+        return False
 
     @property
     def metric(self) -> Metric:
@@ -83,8 +86,9 @@ class Tokenizer(StoredTokenizer):
 
         The result depends on the seed and the type of device, and not on the number of threads.
         Within :func:`recops_models.workers.joined`, all workers call this method with the same
-        arguments and get the same result. ``rq-kmeans`` then divides the items among them and sums
-        its statistics, which changes the rounding; the first worker fits the other methods.
+        arguments and get the same result. Batches of items are divided among them and statistics
+        and gradients are summed, which changes the rounding; noise and resets of codes draw other
+        random numbers. The first worker fits ``balanced-rq`` and ``drq-vae-cl`` alone.
 
         Args:
             vectors: ``[N, D]`` floats, finite; N ≥ max K_l if the method has codebooks.

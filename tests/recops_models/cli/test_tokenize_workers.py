@@ -14,8 +14,8 @@ import pytest
 from recops.files import read_json
 from recops_models.cli.launch import launch
 from recops_models.tokenizers import load_tokenizer
-from recops_models.tokenizers.fitting import PARTIAL
 from recops_models.tokenizers.sid_folder import METRICS, SIDS, TOKENIZER
+from recops_models.training.trainer import CHECKPOINT
 from worker_group import Kill, WorkerGroup
 
 RUN = "recops_models.cli:run"
@@ -42,6 +42,14 @@ def vectors(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def command(vectors: Path, out: Path, *more: str) -> list[str]:
     settings = ("--set", "iterations=8", "--levels", "3", "--codes", "32")
     return ["tokenize", "--vectors", str(vectors), *settings, *more, "--out", str(out)]
+
+
+def network(vectors: Path, out: Path) -> list[str]:
+    """Return a fit whose first checkpoint is written long before its end."""
+    sizes = ("steps=400", "batch=256", "hidden=16", "width=8")
+    settings = [word for size in sizes for word in ("--set", size)]
+    words = ("tokenize", "--method", "rq-vae", "--stream", "--vectors", str(vectors))
+    return [*words, *settings, "--levels", "2", "--codes", "16", "--out", str(out)]
 
 
 def assert_near(first: Path, second: Path) -> None:
@@ -73,14 +81,13 @@ def test_a_stopped_worker_changes_no_code(
     number: int, group: WorkerGroup, vectors: Path, tmp_path: Path
 ) -> None:
     undisturbed, stopped = tmp_path / "undisturbed", tmp_path / "stopped"
-    slow = ("--stream", "--set", "iterations=100", "--set", "tolerance=0")
-    assert set(group.run(2, RUN, command(vectors, undisturbed, *slow)).results) == {0}
-    kill = Kill(1, path=str(stopped / PARTIAL[0]), number=number)
-    outcome = group.run(2, RUN, command(vectors, stopped, *slow), kills=(kill,))
+    assert set(group.run(2, RUN, network(vectors, undisturbed)).results) == {0}
+    kill = Kill(1, path=str(stopped / CHECKPOINT), number=number)
+    outcome = group.run(2, RUN, network(vectors, stopped), kills=(kill,))
     assert outcome.results[0] == 1, outcome.output
     assert outcome.output.count("has the finished levels: continue with --resume") == 1
     assert not (stopped / TOKENIZER).exists()
-    resumed = group.run(2, RUN, [*command(vectors, stopped, *slow), "--resume"])
+    resumed = group.run(2, RUN, [*network(vectors, stopped), "--resume"])
     assert set(resumed.results) == {0}, resumed.output
     for name in (TOKENIZER, SIDS):
         assert (stopped / name).read_bytes() == (undisturbed / name).read_bytes()

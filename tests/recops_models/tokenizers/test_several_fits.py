@@ -14,6 +14,8 @@ import pytest
 from worker_group import WorkerGroup
 
 NETWORK = {"steps": "40", "batch": "64", "hidden": "8", "width": "4"}
+_WITHOUT_WIDTH = {name: text for name, text in NETWORK.items() if name != "width"}
+NETWORK_OF = {"rq-vae": NETWORK, "rqp-vae": NETWORK, "fsq": _WITHOUT_WIDTH}
 
 
 @pytest.fixture(scope="module")
@@ -72,11 +74,47 @@ def test_empty_codes_are_reset_as_by_one_worker(group: WorkerGroup, tmp_path: Pa
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("method", ["rqp-vae", "balanced-rq"])
+@pytest.mark.parametrize(
+    ("method", "settings", "in_memory"),
+    [
+        ("rq-vae", {}, True),
+        ("rq-vae", {"rotation": "true"}, False),
+        ("rqp-vae", {"dead": "0"}, True),
+        ("fsq", {}, False),
+    ],
+)
+def test_shared_networks_are_those_of_one_worker(
+    method: str, settings: dict[str, str], in_memory: bool, group: WorkerGroup, path: str
+) -> None:
+    arguments = (method, {**NETWORK_OF[method], **settings, "batch": "65"}, path, in_memory)
+    first, second, third = fits(group, 3, *arguments)
+    assert first == second == third
+    (alone,) = fits(group, 1, *arguments)
+    np.testing.assert_allclose(first["decoded"], alone["decoded"], rtol=1e-3, atol=1e-3)
+    for shared, own in zip(first["codebooks"], alone["codebooks"], strict=True):
+        np.testing.assert_allclose(shared, own, rtol=1e-3, atol=1e-3)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("method", ["rqp-vae", "drq-vae"])
+@pytest.mark.parametrize("batch", ["64", "1"])
+def test_workers_with_draws_of_their_own_agree(
+    method: str, batch: str, group: WorkerGroup, path: str
+) -> None:
+    settings = {**NETWORK, "batch": batch}
+    first, second = fits(group, 2, method, settings, path, True)
+    assert first == second
+    (alone,) = fits(group, 1, method, settings, path, True)
+    if batch != "1":  # The error of one item per step is noise.
+        assert first["error"] == pytest.approx(alone["error"], rel=0.2)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("method", ["drq-vae-cl", "balanced-rq"])
 def test_other_methods_are_fitted_by_the_first_worker(
     method: str, group: WorkerGroup, path: str
 ) -> None:
-    settings = NETWORK if method == "rqp-vae" else {"iterations": "3"}
+    settings = NETWORK if method == "drq-vae-cl" else {"iterations": "3"}
     first, second = fits(group, 2, method, settings, path, True)
     (alone,) = fits(group, 1, method, settings, path, True)
     assert first == second == alone

@@ -80,7 +80,11 @@ class BalancedRQ(RQKMeans):
     settings_type = BalancedSettings
     settings: BalancedSettings
     uses_weights = True
-    streams = shares_fit = False
+    streams = False
+
+    @property
+    def shares_fit(self) -> bool:
+        return False
 
     def encode(self, vectors: Tensor, *, weights: Tensor | None = None) -> Tensor:
         """Return the nearest codes, or with ``weights`` codes of all rows under the capacity."""

@@ -21,6 +21,7 @@ from recops_models.tokenizers.methods.item_task import (
 )
 from recops_models.tokenizers.methods.items import FittedItems, ItemsInMemory
 from recops_models.tokenizers.methods.latent import LatentTokenizer
+from recops_models.workers import share_of_mean
 
 _LOG_VARIANCE = 10.0
 
@@ -73,10 +74,10 @@ class VariationalNetwork(nn.Module):
         latents = mean
         if self.training:
             latents = mean + torch.exp(0.5 * log_variance) * torch.randn_like(mean)
-        error = (batch.x - self.autoencoder.decode(latents)).square().sum(dim=1).mean()
+        error = (batch.x - self.autoencoder.decode(latents)).square().sum(dim=1)
         variance = log_variance.exp()
-        divergence = 0.5 * (mean.square() + variance - 1 - log_variance).sum(dim=1).mean()
-        loss = error + self._settings.kl * divergence
+        divergence = (mean.square() + variance - 1 - log_variance).sum(dim=1)
+        loss = share_of_mean(error) + self._settings.kl * (0.5 * share_of_mean(divergence))
         if self._settings.contrast and len(batch.paired):
             partner, _ = self._encode(batch.partner)
             contrast = info_nce(mean[batch.paired], partner, self._settings.temperature)
@@ -107,6 +108,10 @@ class DRQVAE(LatentTokenizer):
     method = "drq-vae"
     settings_type = DRQSettings
     settings: DRQSettings
+
+    @property
+    def shares_fit(self) -> bool:
+        return not self.settings.contrast  # InfoNCE compares all items of a batch.
 
     @property
     def stages(self) -> tuple[str, ...]:

@@ -13,6 +13,7 @@ from recops_models.tokenizers.methods.autoencoder import Autoencoder, VectorMome
 from recops_models.tokenizers.methods.item_task import ItemBatch, NetworkSettings
 from recops_models.tokenizers.methods.items import FittedItems
 from recops_models.tokenizers.methods.latent import NetworkTokenizer
+from recops_models.workers import share_of_mean
 
 _LEAST = 5
 
@@ -49,7 +50,8 @@ class ScalarNetwork(nn.Module):
         bounded = torch.tanh(self.autoencoder.encode(batch.x))
         rounded = to_values(to_digits(bounded.detach(), self._steps), self._steps)
         quantized = bounded + (rounded - bounded).detach()
-        return (batch.x - self.autoencoder.decode(quantized)).square().sum(dim=1).mean()
+        errors = (batch.x - self.autoencoder.decode(quantized)).square().sum(dim=1)
+        return share_of_mean(errors)
 
 
 class FSQ(NetworkTokenizer):

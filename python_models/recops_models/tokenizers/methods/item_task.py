@@ -11,6 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from recops_models import workers
 from recops_models.setting_checks import check_at_least
 from recops_models.tokenizers.clustering.threads import one_thread
 from recops_models.tokenizers.fitting import Fitting
@@ -125,6 +126,7 @@ class ItemTask(Task[nn.Module, ItemBatch]):
     """Training on random batches of items.
 
     An epoch draws ``steps`` batches without replacement; after all items it draws them again.
+    Several workers share each batch.
 
     Attributes:
         points: ``[N, D]``, scaled item vectors.
@@ -151,7 +153,7 @@ class ItemTask(Task[nn.Module, ItemBatch]):
         order = [rng.permutation(len(self.points)) for _ in range(rounds)]
         rows, chance = np.concatenate(order)[:number], rng.random(number)
         torch_seed = int(rng.integers(2**63))
-        batches = self._batches(rows, chance, size, skip)
+        batches = self._batches(rows, chance, size, workers.share(), skip)
         return torch_seed, with_shares(batches, skip, size, number)
 
     def loss(self, model: Any, batch: ItemBatch) -> tuple[Tensor, int]:
@@ -159,26 +161,36 @@ class ItemTask(Task[nn.Module, ItemBatch]):
 
     @torch.no_grad()
     def evaluate(self, model: Any) -> dict[str, float]:
-        """Return the objective on a fixed sample of items, without noise."""
+        """Return the objective on a fixed sample of items, without noise.
+
+        All workers evaluate the whole sample.
+        """
         rng = np.random.default_rng(0)
         rows = rng.permutation(len(self.points))[:EVALUATED]
         losses, counts = [], []
-        batches = self._batches(rows, rng.random(len(rows)), self.batch)
-        for batch in device_batches(batches, device_of(model)):
-            losses.append(model.loss(batch))
-            counts.append(len(batch.x))
+        batches = self._batches(rows, rng.random(len(rows)), self.batch, workers.ALL)
+        with workers.alone():
+            for batch in device_batches(batches, device_of(model)):
+                losses.append(model.loss(batch))
+                counts.append(len(batch.x))
         return {"objective": float(np.average(numbers(losses), weights=counts))}
 
     def _batches(
-        self, rows: NDArray[np.int64], chance: NDArray[np.float64], size: int, skip: int = 0
+        self,
+        rows: NDArray[np.int64],
+        chance: NDArray[np.float64],
+        size: int,
+        share: workers.BatchShare,
+        skip: int = 0,
     ) -> Iterator[ItemBatch]:
         for start in range(skip * size, len(rows), size):
             part = slice(start, start + size)
+            own = share.of(rows[part])
             if self.partners is None:
-                partners = np.full(len(rows[part]), -1)
+                partners = np.full(len(own), -1)
             else:
-                partners = self.partners.draw(rows[part], chance[part])
-            x, partner = torch.from_numpy(rows[part]), torch.from_numpy(partners)
+                partners = share.of(self.partners.draw(rows[part], chance[part]))
+            x, partner = torch.from_numpy(own), torch.from_numpy(partners)
             paired = (partner >= 0).nonzero()[:, 0]
             yield ItemBatch(self.points[x], paired, self.points[partner[paired]])
 
@@ -193,7 +205,8 @@ def train_network(
     """Train ``network`` on the device of ``fitting``, on a CPU by one thread.
 
     Args:
-        network: its method ``loss`` returns the mean objective of an :class:`ItemBatch`.
+        network: its method ``loss`` returns the mean objective of an :class:`ItemBatch`, or this
+            worker's share of it.
         make_task: returns the task for a number of steps per epoch and of items per step.
         num_items: N.
         settings: size of steps and learning rate.

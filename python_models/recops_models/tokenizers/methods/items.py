@@ -12,6 +12,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from recops_models import workers
 from recops_models.item_vectors.vector_file import VectorFile
 from recops_models.tokenizers.clustering.points import Points, TensorPoints
 from recops_models.tokenizers.clustering.streamed_points import StreamedPoints
@@ -124,11 +125,13 @@ class StreamedItemTask(ItemTask):
     ) -> tuple[int, Iterator[tuple[float, ItemBatch]]]:
         rng = np.random.default_rng((seed, epoch))
         torch_seed = int(rng.integers(2**63))
-        batches = islice(self._shuffled(size, rng), skip, self.steps)
+        batches = islice(self._shuffled(size, rng, workers.share()), skip, self.steps)
         return torch_seed, with_shares(batches, skip, size, self.steps * size)
 
-    def _shuffled(self, size: int, rng: np.random.Generator) -> Iterator[ItemBatch]:
-        """Yield batches without end."""
+    def _shuffled(
+        self, size: int, rng: np.random.Generator, share: workers.BatchShare
+    ) -> Iterator[ItemBatch]:
+        """Yield a worker's share of batches, without end."""
         none, remainder = (
             torch.zeros(0, dtype=torch.int64),
             np.empty((0, self.file.dim), np.float32),
@@ -141,7 +144,8 @@ class StreamedItemTask(ItemTask):
                 vectors = vectors[rng.permutation(len(vectors))]
                 full = len(vectors) // size * size
                 for start in range(0, full, size):
-                    x = self.to_scale(torch.from_numpy(vectors[start : start + size]))
+                    own = share.of(torch.from_numpy(vectors[start : start + size]))
+                    x = self.to_scale(own)
                     yield ItemBatch(x, none, x[:0])
                 remainder = vectors[full:]
 

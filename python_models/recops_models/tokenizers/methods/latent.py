@@ -36,6 +36,10 @@ class NetworkTokenizer(Tokenizer):
     network: Autoencoder | None = None
 
     @property
+    def shares_fit(self) -> bool:
+        return True
+
+    @property
     def stages(self) -> tuple[str, ...]:
         return ("network",)
 

@@ -56,7 +56,7 @@ class RQKMeans(Tokenizer):
     """
 
     method = "rq-kmeans"
-    streams = shares_fit = True
+    streams = True
     settings_type: ClassVar[type[RQKMeansSettings]] = RQKMeansSettings
     settings: RQKMeansSettings
     codebooks: tuple[Tensor, ...] = ()
@@ -74,6 +74,10 @@ class RQKMeans(Tokenizer):
                 f"{self._name}: levels must be a multiple of groups {self.settings.groups}, got "
                 f"{levels}"
             )
+
+    @property
+    def shares_fit(self) -> bool:
+        return True
 
     @property
     def metric(self) -> Metric:

@@ -21,6 +21,7 @@ from recops_models.tokenizers.methods.item_task import (
 )
 from recops_models.tokenizers.methods.items import FittedItems
 from recops_models.tokenizers.methods.latent import LatentTokenizer
+from recops_models.workers import share_of_mean, share_of_rows
 
 _START = KMeansSettings(iterations=10)
 
@@ -65,8 +66,9 @@ class QuantizedNetwork(nn.Module):
         quantized, _, commitment, codebook_loss = recops.straight_through(
             latents, list(self.codebooks), rotation=self._settings.rotation
         )
-        error = (batch.x - self.autoencoder.decode(quantized)).square().sum(dim=1).mean()
-        return error + codebook_loss + self._settings.commitment * commitment
+        errors = (batch.x - self.autoencoder.decode(quantized)).square().sum(dim=1)
+        loss = share_of_mean(errors) + share_of_rows(codebook_loss, len(errors))
+        return loss + self._settings.commitment * share_of_rows(commitment, len(errors))
 
     def books(self) -> tuple[Tensor, ...]:
         """Return the codebooks, ``[K_l, d]`` per level."""

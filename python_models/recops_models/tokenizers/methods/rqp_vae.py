@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 import recops
 from recops._host import is_on_host
+from recops_models import workers
 from recops_models.setting_checks import check_at_least, check_shares
 from recops_models.tokenizers.methods.autoencoder import Autoencoder
 from recops_models.tokenizers.methods.item_task import OWNER, ItemBatch
@@ -61,25 +62,37 @@ class MovingCodebook(nn.Module):
         self.register_buffer("total", book * share)
 
     def update(self, residual: Tensor, index: Tensor, decay: float) -> None:
-        """Update the averages with residuals ``[B, d]`` and their codes ``[B]``."""
-        sums, counts = recops.accumulate_codes(residual, index, len(self.book))
+        """Update the averages with residuals ``[B, d]`` and their codes ``[B]``, of all workers."""
+        own = recops.accumulate_codes(residual, index, len(self.book))
+        sums, counts = map(workers.total, own)
         self.count.lerp_(counts, 1 - decay)
         self.total.lerp_(sums, 1 - decay)
         is_alive = (self.count > 0)[:, None]
         self.book.copy_(torch.where(is_alive, self.total / self.count[:, None], self.book))
 
-    def revive(self, residual: Tensor, least: float) -> None:
-        """Move each code with an average count below ``least`` to a random residual."""
-        is_dead = self.count < least
+    def revive(self, residual: Tensor, dead: float) -> None:
+        """Move each code to a random residual if its average count is below ``dead · B/K``."""
+        rows, codes = int(workers.gathered([len(residual)]).sum()), len(self.book)
+        share = rows / codes
+        is_dead = self.count < dead * rows / codes
+        candidates = self._candidates(residual, is_dead)
+        self.book.copy_(torch.where(is_dead[:, None], candidates, self.book))
+        self.count.masked_fill_(is_dead, share)
+        self.total.copy_(torch.where(is_dead[:, None], self.book * share, self.total))
+
+    def _candidates(self, residual: Tensor, is_dead: Tensor) -> Tensor:
+        """Return random residuals ``[K, d]``, equal on all workers; the last one draws them.
+
+        Its share of a batch is never empty.
+        """
+        if workers.several() and workers.share().rank < workers.share().size - 1:
+            return workers.total(torch.zeros_like(self.book))
         rows = torch.zeros_like(is_dead, dtype=torch.int64)
         if is_on_host(is_dead):  # A draw per dead code; their number would be read from a device.
             rows[is_dead] = torch.randint(len(residual), (int(is_dead.sum()),))
         else:
             rows.random_(len(residual))
-        share = len(residual) / len(self.book)
-        self.book.copy_(torch.where(is_dead[:, None], residual[rows], self.book))
-        self.count.masked_fill_(is_dead, share)
-        self.total.copy_(torch.where(is_dead[:, None], self.book * share, self.total))
+        return workers.total(residual[rows])
 
 
 class MovingNetwork(QuantizedNetwork):
@@ -110,10 +123,11 @@ class MovingNetwork(QuantizedNetwork):
         quantized, codes, commitment, _ = recops.straight_through(
             latents, self.books(), rotation=self._settings.rotation
         )
-        error = (batch.x - self.autoencoder.decode(quantized)).square().sum(dim=1).mean()
+        errors = (batch.x - self.autoencoder.decode(quantized)).square().sum(dim=1)
         if self.training:
             self._move(latents.detach(), codes)
-        return error + self._settings.commitment * commitment
+        share = workers.share_of_rows(commitment, len(errors))
+        return workers.share_of_mean(errors) + self._settings.commitment * share
 
     def books(self) -> tuple[Tensor, ...]:
         return tuple(each.book.clone() for each in self._levels())
@@ -125,8 +139,7 @@ class MovingNetwork(QuantizedNetwork):
             next_residual = residual - recops.rq_decode(index[:, None], [moving.book])
             moving.update(residual, index, self._settings.decay)
             if self.steps % _REVIVE_EVERY == 0:
-                least = self._settings.dead * len(residual) / len(moving.book)
-                moving.revive(residual, least)
+                moving.revive(residual, self._settings.dead)
             residual = next_residual
 
     def _levels(self) -> list[MovingCodebook]:

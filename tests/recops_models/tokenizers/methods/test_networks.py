@@ -183,7 +183,7 @@ def test_moving_codebook_of_a_small_example() -> None:
     assert moving.total.tolist() == [[4.0, 0.0], [0.0, 2.5], [9.0, 9.0]]
     assert torch.allclose(moving.book, torch.tensor([[2.0, 0.0], [0.0, 2.5 / 1.5], [9.0, 9.0]]))
     alive = moving.book[:2].clone()
-    moving.revive(residual, least=1.2)
+    moving.revive(residual, dead=1.2)  # 1.2 · 3 rows / 3 codes.
     assert torch.equal(moving.book[:2], alive)
     assert moving.book[2].tolist() in residual.tolist()
     assert moving.count[2] == 1.0
