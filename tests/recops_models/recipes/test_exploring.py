@@ -164,11 +164,11 @@ def test_a_large_catalogue_is_read_in_parts(trained: Path, monkeypatch: pytest.M
     assert in_parts["score"] == pytest.approx(at_once["score"], rel=1e-5)
 
 
-def test_a_user_without_events_is_refused(
+def test_a_user_without_events_gets_an_exploring_list(
     trained: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert run(["recommend", str(trained), "--user", "19"]) == 1
-    assert "nothing can be recommended" in capsys.readouterr().err
+    assert run(["recommend", str(trained), "--user", "19"]) == 0
+    assert "explored" in capsys.readouterr().out
 
 
 def test_random_scores_are_logged_with_estimated_propensities(
