@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping
 from functools import partial
 
@@ -206,9 +207,10 @@ _SYNTHETIC = SyntheticClicks(
     (
         ("signal 28 events back", SyntheticLags(28)),
         ("interests visited long ago", SyntheticVisits(100)),
+        ("eight interests", SyntheticVisits(64, interests=8, examples=30_000)),
     )
 )
-_FAR, _VISITS = (name for name, _ in _SYNTHETIC.laws)
+_FAR, _VISITS, _EIGHT = (name for name, _ in _SYNTHETIC.laws)
 _SYNTHETIC_SETTINGS: Mapping[str, Setting] = {
     "batch": 64,
     "epochs": 20,
@@ -276,6 +278,21 @@ _CONTROLS = (
         "than one.",
         arms=(_READER, _ONE_SLOT, _LAST_STATE),
         group="visits",
+    ),
+    # The last items of four interests are four bits, which the controller's state also holds.
+    _control(
+        id="slots-keep-eight-interests-apart",
+        text="If a click follows the last visit to one of eight interests, eight slots are better "
+        "than one.",
+        source="ours: clicks that depend on the last visit to one interest of eight",
+        arms=tuple(
+            dataclasses.replace(arm, grid={"learning_rate": (3e-3, 1e-2, 3e-2)})
+            for arm in (_READER, _ONE_SLOT)
+        ),
+        data=(_EIGHT,),
+        group="eight",
+        seeds=10,
+        halving=2,
     ),
 )
 

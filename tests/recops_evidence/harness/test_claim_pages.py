@@ -79,8 +79,8 @@ def test_two_headline_claims_follow_from_the_values_per_seed(paper: str) -> None
 
 
 def test_discoveries_of_an_ablation_have_a_false_discovery_rate(mimn: tuple[str, Results]) -> None:
-    page, content = mimn
-    block = next(each for each in blocks(page, {"": content}) if each.kind == "ablation")
+    page, _ = mimn
+    block = next(each for each in blocks(page, runs_of("mimn")) if each.kind == "ablation")
     p = np.array([difference["p"] for difference in block.differences])
     ascending = np.sort(p)
     passing = ascending[ascending <= 0.1 * np.arange(1, len(p) + 1) / len(p)]
@@ -89,20 +89,21 @@ def test_discoveries_of_an_ablation_have_a_false_discovery_rate(mimn: tuple[str,
 
 def test_violations_are_reported(mimn: tuple[str, Results]) -> None:
     page, content = mimn
+    runs = runs_of("mimn")
 
     def faults(changed: str) -> str:
-        return "\n".join(page_faults(changed, {"": content}))
+        return "\n".join(page_faults(changed, runs))
 
     assert "tables must show the results" in faults(page.replace("+0.0111", "+0.0211"))
     every = "; ".join(claim["id"] for claim in content["claims"])
     start = page.index("<!-- claims headline: ")
     longer = page[:start] + page[start:].replace("mimn-beats-din-on-ml-1m;", f"{every};", 1)
-    assert "1 to 6 headline claims, got 33" in faults(with_claim_tables(longer, {"": content}))
+    assert "1 to 6 headline claims, got 33" in faults(with_claim_tables(longer, runs))
     assert "title 'Cost'" in faults(page.replace("## Cost", "## Price"))
     assert "at most 800 words before the appendix" in faults(page + "word " * 800)
     assert faults(f"{page}\n## Appendix\n\n" + "word " * 800) == ""
     without = page.replace("<!-- claims control", "<!-- claims ablation")
-    without = with_claim_tables(without, {"": content})
+    without = with_claim_tables(without, runs)
     assert "must show the positive control" in faults(without)
     assert faults(f"{without}\n{NO_CONTROL}\n") == ""
 
