@@ -230,13 +230,13 @@ def _tokenize(
             return folder
 
         folder = workers.on_first(start)
-        rest = f"{folder} has the finished levels: continue with --resume"
+        state = f"{folder} has the finished levels: continue with --resume"
         try:
             fitted, seconds = _fit(tokenizer, catalogue, inputs["seed"], folder, continued, device)
         except KeyboardInterrupt:
-            raise RuntimeError(f"interrupted; {rest}") from None
+            raise RuntimeError(f"interrupted; {state}") from None
         except workers.WorkerLostError as error:
-            raise RuntimeError(f"{error}; {rest}") from error
+            raise RuntimeError(f"{error}; {state}") from error
         metrics = workers.on_first(
             lambda: sid_folder.finish(folder, config, fitted, catalogue, seconds)
         )

@@ -56,7 +56,7 @@ class Tokenizer(StoredTokenizer):
 
     @property
     def shares_fit(self) -> bool:
-        """Whether the workers of torchrun share the work of a fit."""
+        """Return whether the workers of torchrun share the work of a fit."""
         return False
 
     @property
