@@ -1,4 +1,4 @@
-"""Peak memory of Python code in a process of its own."""
+"""Peak memory of Python code in a separate process."""
 
 from __future__ import annotations
 

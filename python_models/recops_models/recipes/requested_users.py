@@ -26,8 +26,8 @@ def requested_users(named: str, dataset: Dataset, *, need_events: bool = True) -
         need_events: whether a user in the file must have events.
 
     Raises:
-        DataError: the file cannot be read or names no user, or a user is unknown or has no events.
-            The message names the file and the line or row.
+        DataError: the file cannot be read or names no user, or a user is unknown or lacks needed
+            events. The message names the file and the line or row.
     """
     active = distinct(dataset.user_vocabulary.index(dataset.interactions["user_id"].to_numpy()))
     if named == ALL:
