@@ -96,13 +96,13 @@ def reproduce(
     from which `--resume` continues) and a folder per run under `runs`. Ctrl-C keeps finished runs
     and epochs.
 
-    Examples: `recops reproduce dien --claims din-beats-sum-pooling --seeds 5`
+    Examples: `recops reproduce rocket --claims sharing-helps --seeds 10`
 
     `recops reproduce drq --quick` (five tokenizers, within a minute)
 
     `recops reproduce unirec --claims capacity --data ml-100k` (exposure-balanced semantic IDs)
 
-    `recops reproduce dien --claims parts` (attention, cells, the auxiliary loss)
+    `recops reproduce can --claims tables` (synthetic clicks that depend on pairs of items)
 
     `recops reproduce league --sets ml-100k --jobs 2` (click models and rankers on one data set)
     """

@@ -8,8 +8,8 @@ from torch import Tensor
 from recops_models.data.splits import Examples
 from recops_models.generative.path_ranker import PathRanker, beam_search
 from recops_models.generative.ranker import REQUESTS, in_batches, seen_items
-from recops_models.generative.windows import last_windows
-from recops_models.training.device import array, device_of, to_device, to_host
+from recops_models.generative.windows import request_windows
+from recops_models.training.device import array, device_of, to_host
 
 
 @torch.no_grad()
@@ -51,7 +51,7 @@ def beam_recall(
         in_batches(examples.histories, batch), targets.split(batch), strict=True
     ):
         prefixes: list[Tensor] = []
-        encoded = model.encode_requests(*to_device(last_windows(histories, model.window), device))
+        encoded = model.encode_requests(*request_windows(histories, model.window, device))
         banned = seen_items(histories, device)
         result = beam_search(model, encoded, beams=beams, banned=banned, on_step=prefixes.append)
         prefixes.append(result.sids.long())

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 import recops
+from recops_models.generative.unirec.item_table import checked_content
 from recops_models.generative.unirec.model import UniRec
 from recops_models.training.device import array
 
@@ -16,7 +17,7 @@ class LiveItems:
 
     A new item has a path, from its attributes and the frozen tokenizer, and the next free index. It
     is decoded like any other item, since paths are scored token by token. In histories it has
-    tokens and a zero item embedding (:meth:`UniRec.with_catalogue`). A removed item is never
+    tokens and no learned embedding (:meth:`UniRec.with_catalogue`). A removed item is never
     recommended; histories may still contain it.
 
     Each change creates a new :attr:`model`; earlier ones keep their items. The cost of an insertion
@@ -57,23 +58,33 @@ class LiveItems:
         self.catalog = recops.SidCatalog(model.vocab_sizes)
         self._trained, self._paths = model, model.paths[1:] - 1
         self._prior = model.prior
+        known = model.item.content
+        self._content = None if known is None else known[:0]
         self.catalog.insert(np.arange(len(self._paths)), array(self._paths))
         self.model: UniRec = model
 
-    def insert(self, paths: Tensor) -> Tensor:
+    def insert(self, paths: Tensor, content: Tensor | None = None) -> Tensor:
         """Insert items and return their indices, ``[n]`` i64; an index is never used twice.
 
         Args:
             paths: ``[n, m + L]`` integers, from 0: attributes, then codes.
+            content: ``[n, D]``, content vectors of the items; a model with ``item_content`` needs
+                them.
 
         Raises:
-            ValueError: wrong number of tokens, or a token out of range; nothing changes.
+            ValueError: wrong number of tokens, a token out of range, or ``content`` is missing or
+                of another shape; nothing changes.
         """
+        if self._content is not None:
+            width = self._content.shape[1]
+            content = checked_content("LiveItems.insert", content, len(paths), width)
         first = len(self._paths)
         indices = torch.arange(first, first + len(paths))
         self.catalog.insert(array(indices), array(paths))
         self._paths = torch.cat([self._paths, paths.to(self._paths)])
         self._prior = torch.cat([self._prior, self._prior.new_zeros(len(paths))])
+        if self._content is not None and content is not None:
+            self._content = torch.cat([self._content, content.to(self._content)])
         self._update_model()
         return indices
 
@@ -87,4 +98,6 @@ class LiveItems:
         self._update_model()
 
     def _update_model(self) -> None:
-        self.model = self._trained.with_catalogue(self._paths, self._prior, self.catalog.snapshot())
+        self.model = self._trained.with_catalogue(
+            self._paths, self._prior, self.catalog.snapshot(), self._content
+        )

@@ -26,9 +26,11 @@ from recops_models.generative.ranker import (
     check_lengths,
     concatenate,
     in_batches,
+    in_input_order,
+    order_by_length,
     seen_items,
 )
-from recops_models.generative.windows import last_windows
+from recops_models.generative.windows import request_windows
 
 GradScope: TypeAlias = Literal["all", "last_step", "last_head"]
 """Parameters that receive a gradient from a path's log-probabilities.
@@ -230,7 +232,7 @@ class PathRanker(Ranker):
         Scores are ``log p(path)``, plus :meth:`rescore` where the model has it.
 
         Args:
-            history: ``[B, T]`` i64, 1-based items, right-padded with 0; T is ``window``.
+            history: ``[B, T]`` i64, 1-based items, right-padded with 0; T is at most ``window``.
             lengths: ``[B]`` i64, from 1.
             k: number of items.
             excluded: for each request the items (from 0) to exclude; None: exclude none.
@@ -301,20 +303,20 @@ class Requests(Recommender):
         exclude_seen: bool = True,
         batch: int = REQUESTS,
     ) -> Ranking:
-        """See :meth:`Recommender.recommend`."""
-        model, device = self.model, self.model.device
+        """See :meth:`Ranker.recommend`."""
+        model, device, parts = self.model, self.model.device, list[Ranking]()
+        check_lengths(type(model).__name__, torch.from_numpy(histories.lengths))
+        order = order_by_length(histories, model.window)
         tasks, users = (
-            values.to(device).split(batch) if len(values) else ()
+            values[torch.from_numpy(order)].to(device).split(batch) if len(values) else ()
             for values in (self.task, self.user)
         )
-        parts = []
-        for part, task, user in zip(in_batches(histories, batch), tasks, users, strict=True):
-            history, lengths = last_windows(part, model.window)
+        batches = in_batches(histories, batch, order)
+        for part, task, user in zip(batches, tasks, users, strict=True):
+            history, lengths = request_windows(part, model.window, device)
             excluded = seen_items(part, device) if exclude_seen else None
-            parts.append(
-                model.decode(history.to(device), lengths.to(device), k, excluded, task, user=user)
-            )
-        return concatenate(parts, k)
+            parts.append(model.decode(history, lengths, k, excluded, task, user=user))
+        return in_input_order(concatenate(parts, k), order)
 
 
 def beam_search(

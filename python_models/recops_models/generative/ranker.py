@@ -13,8 +13,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from recops._host import reads_are_free
-from recops_models.data.histories import Histories
-from recops_models.generative.windows import last_windows
+from recops_models.data.histories import Histories, Int64Array
+from recops_models.generative.windows import request_windows
 
 REQUESTS = 64
 """Requests per batch. Larger batches no longer fit the caches and are slower per request."""
@@ -122,7 +122,7 @@ class Ranker(Recommender):
         """Return the ``k`` best items after each history.
 
         Args:
-            history: ``[B, T]`` i64, 1-based items, right-padded with 0; T is ``window``.
+            history: ``[B, T]`` i64, 1-based items, right-padded with 0; T is at most ``window``.
             lengths: ``[B]`` i64, from 1.
             k: number of items.
             excluded: for each of the B histories the items (from 0) to exclude; None: exclude none.
@@ -151,15 +151,19 @@ class Ranker(Recommender):
         """Return the ``k`` best items after each history; see :meth:`Recommender.recommend`.
 
         The mode of the module is kept: call :meth:`eval` first to switch dropout off. The result is
-        on the host.
+        on the host. Histories of similar length are decoded together, which saves padding.
+
+        Raises:
+            ValueError: a history is empty.
         """
-        device = self.device
-        parts = []
-        for part in in_batches(histories, batch):
-            history, lengths = last_windows(part, self.window)
+        check_lengths(type(self).__name__, torch.from_numpy(histories.lengths))
+        device, parts = self.device, []
+        order = order_by_length(histories, self.window)
+        for part in in_batches(histories, batch, order):
+            history, lengths = request_windows(part, self.window, device)
             excluded = seen_items(part, device) if exclude_seen else None
-            parts.append(self.decode(history.to(device), lengths.to(device), k, excluded))
-        return concatenate(parts, k)
+            parts.append(self.decode(history, lengths, k, excluded))
+        return in_input_order(concatenate(parts, k), order)
 
 
 def check_lengths(name: str, lengths: Tensor) -> None:
@@ -187,8 +191,10 @@ def check_lengths(name: str, lengths: Tensor) -> None:
         )
 
 
-def in_batches(histories: Histories, size: int) -> Iterator[Histories]:
-    """Yield consecutive parts of at most ``size`` histories.
+def in_batches(
+    histories: Histories, size: int, order: Int64Array | None = None
+) -> Iterator[Histories]:
+    """Yield consecutive parts of at most ``size`` histories, in their order or in ``order [U]``.
 
     Example:
         >>> import numpy as np
@@ -198,8 +204,40 @@ def in_batches(histories: Histories, size: int) -> Iterator[Histories]:
         >>> [len(batch) for batch in in_batches(histories, size=2)]
         [2, 2, 1]
     """
+    order = np.arange(len(histories)) if order is None else order
     for start in range(0, len(histories), size):
-        yield histories.take(np.arange(start, min(start + size, len(histories))))
+        yield histories.take(order[start : start + size])
+
+
+def order_by_length(histories: Histories, window: int) -> Int64Array:
+    """Return the indices ``[U]`` of histories by the length of their last ``window`` events.
+
+    Equal lengths keep their order. Consecutive batches in this order have little padding.
+
+    Example:
+        >>> import numpy as np
+        >>> from recops_models.data.histories import Histories
+        >>> from recops_models.generative.ranker import order_by_length
+        >>> histories = Histories(np.array([0, 4, 7, 8]), items=np.arange(8), rows=np.arange(8))
+        >>> order_by_length(histories, window=3)
+        array([2, 0, 1])
+    """
+    return np.argsort(np.minimum(histories.lengths, window), kind="stable")
+
+
+def in_input_order(ranking: Ranking, order: Int64Array) -> Ranking:
+    """Return the ranking of histories ``0 … U − 1`` from that of histories ``order [U]``.
+
+    Example:
+        >>> import numpy as np
+        >>> import torch
+        >>> from recops_models.generative.ranker import Ranking, in_input_order
+        >>> ranking = Ranking(items=torch.tensor([[5], [6], [7]]), scores=torch.zeros(3, 1))
+        >>> in_input_order(ranking, order=np.array([2, 0, 1])).items[:, 0]
+        tensor([6, 7, 5])
+    """
+    position = torch.from_numpy(np.argsort(order))
+    return Ranking(ranking.items[position], ranking.scores[position])
 
 
 def concatenate(parts: Sequence[Ranking], k: int) -> Ranking:

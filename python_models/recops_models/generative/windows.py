@@ -179,3 +179,29 @@ def last_windows(histories: Histories, length: int) -> tuple[Tensor, Tensor]:
     """
     items, lengths = histories.last(length)
     return torch.from_numpy(items + 1), torch.from_numpy(lengths)
+
+
+def request_windows(
+    histories: Histories, length: int, device: torch.device
+) -> tuple[Tensor, Tensor]:
+    """Return the inputs of requests: :func:`last_windows` on ``device``.
+
+    On the CPU, T is the number of events of the longest window, so a model computes little padding.
+    On other devices T is ``length``, so all batches have the same shape.
+
+    Returns:
+        items ``[U, T]`` i64, 1-based, right-padded with 0; lengths ``[U]`` i64.
+
+    Example:
+        >>> import numpy as np
+        >>> import torch
+        >>> from recops_models.data.histories import Histories
+        >>> from recops_models.generative.windows import request_windows
+        >>> histories = Histories(np.array([0, 2]), items=np.array([7, 8]), rows=np.arange(2))
+        >>> request_windows(histories, length=50, device=torch.device("cpu"))
+        (tensor([[8, 9]]), tensor([2]))
+    """
+    if device.type == "cpu":
+        length = min(length, int(histories.lengths.max(initial=1)))
+    items, lengths = last_windows(histories, length)
+    return items.to(device), lengths.to(device)

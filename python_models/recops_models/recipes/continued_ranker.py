@@ -57,11 +57,15 @@ def continued_path_ranker(
     if workers.is_first():
         codes.save(context.folder, dataset)
     rows, prior = torch.from_numpy(items), events.float()
-    if isinstance(model, UniRec) and model.user is not None:
-        fields = part(start.parts, "inputs", InputConfig).user_fields
-        values = to_host(model.user.values)
-        users = user_field_values(values, dataset, fields, known.rows(dataset, "user"))
-        continued: PathRanker = model.with_paths(rows, codes.paths, prior=prior, users=users)
+    if isinstance(model, UniRec):
+        users = None
+        if model.user is not None:
+            fields = part(start.parts, "inputs", InputConfig).user_fields
+            values = to_host(model.user.values)
+            users = user_field_values(values, dataset, fields, known.rows(dataset, "user"))
+        continued: PathRanker = model.with_paths(
+            rows, codes.paths, prior=prior, users=users, content=codes.content
+        )
     else:
         continued = model.with_paths(rows, codes.paths, prior=prior)
     assert isinstance(continued, kind)

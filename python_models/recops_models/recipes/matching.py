@@ -105,9 +105,12 @@ def _ranker_on(
     how = "they have codes by their content"
     if codes.without_content:
         how += f", {codes.without_content:,} without content the code of an empty vector"
-    if isinstance(module, UniRec) and module.user is not None:
-        values = user_field_values(to_host(module.user.values), data, fields, users)
-        return module.with_paths(rows, codes.paths, users=values).eval(), how
+    if isinstance(module, UniRec):
+        values = None
+        if module.user is not None:
+            values = user_field_values(to_host(module.user.values), data, fields, users)
+        model = module.with_paths(rows, codes.paths, users=values, content=codes.content)
+        return model.eval(), how
     return module.with_paths(rows, codes.paths).eval(), how
 
 

@@ -111,11 +111,12 @@ def insert_new_items(
         known = KnownIds.load(folder)
         items = np.arange(len(sids.codes)) if known is None else known.rows(dataset, "item")
         vectors = _content_vectors(dataset, table, config, sids, items, job.seed)
-    codes = sids.tokenizer.encode(torch.from_numpy(vectors))
+    content = torch.from_numpy(vectors)
+    codes = sids.tokenizer.encode(content)
     attributes = chosen_attributes(dataset, inputs, job.seed)
     columns = [_tokens(path, table, attribute) for attribute in attributes]
     live = LiveItems(model)
-    live.insert(torch.cat([*columns, codes.long()], 1))
+    live.insert(torch.cat([*columns, codes.long()], 1), content)
     return InsertedItems(live, table, item_titles(dataset, table), codes)
 
 

@@ -57,6 +57,11 @@ class ItemCodes:
     without_content: int
     tokenizer: RQKMeans
 
+    @property
+    def content(self) -> Tensor:
+        """Item vectors ``[N', D]``."""
+        return torch.from_numpy(self.vectors.vectors)
+
     def save(self, folder: Path, dataset: Dataset) -> None:
         """Write the files of :func:`~recops_models.recipes.semantic_ids.make_semantic_ids`."""
         write_item_vectors(folder / VECTORS, self.vectors)

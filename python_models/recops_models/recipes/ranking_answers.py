@@ -15,7 +15,7 @@ from recops_models.generative.history_scorer import HistoryScorer
 from recops_models.generative.path_ranker import PathRanker
 from recops_models.generative.popularity import Popularity
 from recops_models.generative.ranker import REQUESTS, Ranker, Ranking, in_batches
-from recops_models.generative.windows import last_windows
+from recops_models.generative.windows import request_windows
 from recops_models.recipes.answers import Answers, RequestItems
 from recops_models.recipes.job import Job
 from recops_models.recipes.request_events import RequestEvents
@@ -49,9 +49,8 @@ class RankerAnswers(Answers):
         """See :meth:`Answers.batches`."""
         model, excluded = self._model, items.excluded(events.dataset.items.num_rows)
         for rows, histories in _batches(events.histories):
-            inputs = (*last_windows(histories, model.window), excluded[rows])
-            history, lengths, others = to_device(inputs, device_of(model))
-            yield model.decode(history, lengths, k, others)
+            history, lengths = request_windows(histories, model.window, device_of(model))
+            yield model.decode(history, lengths, k, to_device(excluded[rows], device_of(model)))
 
 
 class PathInputs(NamedTuple):
@@ -107,8 +106,9 @@ class PathAnswers(Answers):
             scene = self._scenes.of_events(events.dataset.interactions.take(last))
             task = torch.from_numpy(scene)
         user = torch.from_numpy(events.known[rows] + 1) if reads.users else None
-        inputs = PathInputs(*last_windows(histories, self.model.window), task, user)
-        return to_device(inputs, device_of(self.model))
+        device = device_of(self.model)
+        windows = request_windows(histories, self.model.window, device)
+        return PathInputs(*windows, *to_device((task, user), device))
 
 
 def ranking_answers(job: Job, model: nn.Module, dataset: Dataset, scene: str | None) -> Answers:

@@ -83,8 +83,10 @@ def _semantic_ids(task: AnyRankingTask, config: SidConfig, context: StageContext
     return TokenizedItems(vectors, tokenizer, codes)
 
 
-def make_paths(task: AnyRankingTask, context: StageContext) -> ItemPaths:
+def make_paths(task: AnyRankingTask, context: StageContext) -> tuple[ItemPaths, Tensor]:
     """Return each item's path: the attributes in the settings, then the semantic ID.
+
+    The second result is the items' vectors, ``[N, D]`` f32.
 
     Raises:
         DataError: unknown attribute.
@@ -92,7 +94,8 @@ def make_paths(task: AnyRankingTask, context: StageContext) -> ItemPaths:
     inputs = part(context.settings, "inputs", InputConfig)
     attributes = chosen_attributes(task.dataset, inputs, context.seed)
     sids = make_semantic_ids(task, part(context.settings, "sids", SidConfig), context)
-    return item_paths(sids.codes, sids.tokenizer.vocab_sizes, attributes)
+    paths = item_paths(sids.codes, sids.tokenizer.vocab_sizes, attributes)
+    return paths, torch.from_numpy(sids.vectors.vectors)
 
 
 def chosen_attributes(dataset: Dataset, inputs: InputConfig, seed: int) -> list[Attribute]:

@@ -92,7 +92,10 @@ class UniRecRecipe(Recipe):
         fields = 0 if users is None else users.shape[1]
         field_sizes = [len(weights[f"user.tables.{i}.weight"]) - 1 for i in range(fields)]
         item_knn = _restored_item_knn(weights, sizes) if sizes.reads_item_knn else None
-        return UniRec(paths, vocab_sizes, weights["prior"], sizes, users, field_sizes, item_knn)
+        content = weights["item.content"][1:] if sizes.item_content else None
+        return UniRec(
+            paths, vocab_sizes, weights["prior"], sizes, users, field_sizes, item_knn, content
+        )
 
 
 def _make(task: AnyPathTask, context: StageContext) -> UniRec:
@@ -110,7 +113,7 @@ def _make(task: AnyPathTask, context: StageContext) -> UniRec:
         return model
     inputs = part(context.settings, "inputs", InputConfig)
     users = user_fields(task.dataset, inputs.user_fields)
-    paths = make_paths(task, context)
+    paths, vectors = make_paths(task, context)
     sizes = dataclasses.replace(
         part(context.settings, "sizes", UniRecConfig),
         num_attributes=len(paths.attributes),
@@ -120,7 +123,15 @@ def _make(task: AnyPathTask, context: StageContext) -> UniRec:
     item_knn = _item_knn(sizes, task, context)
     if item_knn is not None:
         sizes = dataclasses.replace(sizes, knn_decay=item_knn.config.decay)
-    model = UniRec(paths.tokens, paths.vocab_sizes, counts, sizes, users, item_knn=item_knn)
+    model = UniRec(
+        paths.tokens,
+        paths.vocab_sizes,
+        counts,
+        sizes,
+        users,
+        item_knn=item_knn,
+        content=vectors,
+    )
     if workers.is_first():
         model.trie.save(context.folder / TRIE)
     return model

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable
 
 import pytest
@@ -35,13 +36,25 @@ def tiger() -> TIGER:
     return TIGER(*paths(), torch.ones(NUM_ITEMS), config).eval()
 
 
-def unirec() -> UniRec:
+def unirec(**changes: object) -> UniRec:
     torch.manual_seed(0)
-    config = UniRecConfig(history=4, width=8, heads=2, expert_hidden=8, head_hidden=8)
-    return UniRec(*paths(), torch.ones(NUM_ITEMS), config).eval()
+    small = UniRecConfig(history=4, width=8, heads=2, expert_hidden=8, head_hidden=8)
+    config = dataclasses.replace(small, **changes)
+    model = UniRec(*paths(), torch.ones(NUM_ITEMS), config, content=torch.randn(NUM_ITEMS, 3))
+    if model.item.project is not None:
+        torch.nn.init.normal_(model.item.project)  # It starts at zero, without effect.
+    return model.eval()
 
 
-@pytest.mark.parametrize("model", [tiger(), unirec()], ids=["tiger", "unirec"])
+@pytest.mark.parametrize(
+    "model",
+    [
+        pytest.param(tiger(), id="tiger"),
+        pytest.param(unirec(), id="unirec"),
+        pytest.param(unirec(item_content=True), id="item content", marks=pytest.mark.slow),
+        pytest.param(unirec(roots=3), id="roots", marks=pytest.mark.slow),
+    ],
+)
 @torch.no_grad()
 def test_traced_steps_equal_the_model(model: TIGER | UniRec) -> None:
     exported = {name: program.module() for name, program in programs(model, ITEM_IDS).items()}

@@ -9,6 +9,7 @@ from torch import nn
 
 from recops_models.generative.unirec import UniRec, UniRecConfig
 from recops_models.generative.unirec.item_scores import ItemScores
+from recops_models.generative.unirec.item_table import ItemTable
 from synthetic_histories import NUM_ITEMS, paths
 
 HISTORY = torch.tensor([[1, 2, 3, 0, 0, 0], [4, 5, 6, 7, 8, 9]])
@@ -24,9 +25,9 @@ def build(item_scores: float, beams: int = 50) -> UniRec:
     return UniRec(tokens, sizes, torch.arange(float(NUM_ITEMS)), config).eval()
 
 
-def scorer(negatives: int) -> tuple[ItemScores, nn.Embedding]:
+def scorer(negatives: int) -> tuple[ItemScores, ItemTable]:
     torch.manual_seed(0)
-    table = nn.Embedding(1 + NUM_ITEMS, 8)
+    table = ItemTable(NUM_ITEMS, 8)
     scores = ItemScores(torch.ones(NUM_ITEMS), UniRecConfig(width=8, heads=2, negatives=negatives))
     nn.init.normal_(scores.bias.weight)
     return scores, table
@@ -99,7 +100,7 @@ def test_the_loss_is_the_sum_of_path_and_item_losses() -> None:
 
 def test_items_without_training_events_get_the_mean_score() -> None:
     torch.manual_seed(0)
-    table, events = nn.Embedding(1 + NUM_ITEMS, 8), torch.ones(NUM_ITEMS)
+    table, events = ItemTable(NUM_ITEMS, 8), torch.ones(NUM_ITEMS)
     events[[4, 5]] = 0
     scores = ItemScores(events, UniRecConfig(width=8, heads=2, negatives=2000))
     item = torch.tensor([[1, 5, 2, 0, NUM_ITEMS + 3, 6]])
@@ -113,13 +114,13 @@ def test_items_without_training_events_get_the_mean_score() -> None:
 @pytest.mark.parametrize("items", [1, 2])
 def test_catalogues_of_one_and_two_items_have_a_loss(items: int) -> None:
     scores = ItemScores(torch.ones(items), UniRecConfig(width=8, heads=2, negatives=4))
-    losses = scores.loss(torch.randn(3, 8), torch.tensor([1, 1, items]), nn.Embedding(3, 8))
+    losses = scores.loss(torch.randn(3, 8), torch.tensor([1, 1, items]), ItemTable(2, 8))
     assert torch.isfinite(losses).all()
 
 
 def test_without_negatives_the_loss_is_over_all_items_with_events() -> None:
     torch.manual_seed(0)
-    table, events = nn.Embedding(1 + NUM_ITEMS, 8), torch.ones(NUM_ITEMS)
+    table, events = ItemTable(NUM_ITEMS, 8), torch.ones(NUM_ITEMS)
     events[4] = 0
     scores = ItemScores(events, UniRecConfig(width=8, heads=2, negatives=0))
     nn.init.normal_(scores.bias.weight)

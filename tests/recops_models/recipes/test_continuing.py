@@ -83,6 +83,20 @@ def test_known_ids_keep_their_rows(model: str, id_format: str, tmp_path: Path) -
     assert np.isfinite(before.score(newest)).all()
 
 
+@pytest.mark.slow
+def test_new_items_have_content_in_a_continued_unirec(tmp_path: Path) -> None:
+    shop, old, new = write_shop(tmp_path / "shop"), *folders(tmp_path)
+    train("unirec", shop, old, {**MODELS["unirec"], "item_content": "true"})
+    write_shop(shop, items=range(32), users=45)
+    assert continue_at_rate_zero("unirec", shop, old, new) == 0
+    before, after = (rm.load(folder).module.item for folder in (old, new))
+    assert torch.equal(after.project, before.project)
+    row = rm.load(new).data.items["item_id"].to_pylist().index(7)
+    assert torch.equal(after.content[1 + row], before.content[7])
+    assert torch.equal(after.weight[1 + row], before.weight[7])
+    assert after.content[1:].any(1).all()
+
+
 def folders(tmp_path: Path) -> tuple[Path, Path]:
     """Return the folders of the earlier and the continued training."""
     return tmp_path / "old", tmp_path / "new"

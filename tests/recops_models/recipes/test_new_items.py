@@ -123,6 +123,22 @@ def test_custom_vectors_get_the_codes_of_equal_vectors(shop: Path, tmp_path: Pat
         insert(tmp_path / "new.csv")
 
 
+def test_new_items_have_their_own_content(shop: Path, tmp_path: Path) -> None:
+    pairs = [f"--set={key}={value}" for key, value in SETTINGS.items()]
+    command = ["train", "unirec", "--data", str(shop / "shop"), *pairs, "--set=item_content=true"]
+    assert run([*command, "--out", str(tmp_path / "out")]) == 0
+    data, model, insert = trained(tmp_path / "out")
+    copies = data.items.slice(4, 2).set_column(0, "item_id", pa.array(["x", "y"]))
+    pa.parquet.write_table(copies, tmp_path / "new.parquet")
+    content, known = insert(tmp_path / "new.parquet").live.model.item.content, model.item.content
+    assert content is not None
+    assert known is not None
+    assert torch.equal(content[:31], known)
+    cosines = content[31:] @ known[1:].T
+    # The part of the events is zero; that of the content is of an item with the same columns.
+    assert cosines.argmax(1).tolist() == [4, 5]
+
+
 def test_codes_come_from_the_tokenizer_of_the_training(shop: Path, tmp_path: Path) -> None:
     """An earlier training of two stages left another tokenizer in a subfolder."""
     out, alone = tmp_path / "out", tmp_path / "alone"

@@ -194,6 +194,26 @@ def test_a_saved_model_keeps_its_item_knn(small: Dataset, tmp_path: Path) -> Non
         job_of("unirec", "small", {"knn_decay": "0.5"}, seed=0, quick=False)
 
 
+def test_item_content_is_the_vectors_of_the_tokenizer(small: Dataset, tmp_path: Path) -> None:
+    settings = {**SMALL, "item_content": "true", "epochs": "2"}
+    job = job_of("unirec", "small", settings, seed=0, quick=False)
+    model = train_job(job, small, tmp_path).model
+    loaded = load_trained(tmp_path)[1]
+    assert isinstance(model, UniRec)
+    assert isinstance(loaded, UniRec)
+    assert model.item.content is not None
+    vectors = torch.from_numpy(load_semantic_ids(tmp_path).vectors.vectors)
+    torch.testing.assert_close(model.item.content[1:], torch.nn.functional.normalize(vectors))
+    assert model.item.project is not None
+    assert model.item.project.abs().max() > 1e-3, "the map of content must be trained"
+    for name, value in model.state_dict().items():
+        assert torch.equal(value, loaded.state_dict()[name]), name
+    history, lengths = torch.tensor([[1, 2, 3, 0, 0, 0]]), torch.tensor([3])
+    one, other = (each.eval().decode(history, lengths, 5) for each in (model, loaded))
+    assert torch.equal(one.items, other.items)
+    assert torch.equal(one.scores, other.scores)
+
+
 def test_each_of_three_trainings_has_a_folder(small: Dataset, tmp_path: Path) -> None:
     job = job_of("unirec", "small", {**COLLABORATIVE, "align": "rft"}, seed=0, quick=False)
     train_job(job, small, tmp_path)

@@ -58,10 +58,14 @@ class UniRecConfig:
         objectives: number of objectives (click, purchase, …).
         scenes: number of scenes (feed, search, …); task = objective · scenes + scene.
         bos: where a task's first query comes from.
+        roots: R, number of latent root tokens, see :class:`~.roots.Roots` [I]. Decoder and heads
+            cost R times that of one root, in training and in requests.
         item_scores: weight of :class:`~.item_scores.ItemScores` relative to ``log p(path)`` when
             items found by the beams are ranked [I]; 0 removes these scores.
         item_loss: weight of their loss relative to the loss of paths.
         negatives: negative items drawn per batch for that loss; 0: a softmax over all items.
+        item_content: whether an item's embedding also depends on its content vector; see
+            :class:`~.item_table.ItemTable` [I].
         candidates: sources of the items that a request ranks. Only ``"beams"`` avoids a score per
             item of the catalogue.
         knn_decay: weight of an event relative to the next one, in the scores of item-kNN.
@@ -93,9 +97,11 @@ class UniRecConfig:
     objectives: int = 1
     scenes: int = 1
     bos: Bos = "table"
+    roots: int = 1
     item_scores: float = 2.0
     item_loss: float = 1.0
     negatives: int = 512
+    item_content: bool = False
     candidates: CandidateSource = "beams"
     knn_decay: float = 0.8
     dropout: float = 0.3
@@ -104,7 +110,7 @@ class UniRecConfig:
     def __post_init__(self) -> None:
         check_at_least("unirec", self, history=1, width=1, heads=1, layers=1, experts=1)
         check_at_least("unirec", self, expert_hidden=1, head_hidden=1, beams=1)
-        check_at_least("unirec", self, objectives=1, scenes=1)
+        check_at_least("unirec", self, objectives=1, scenes=1, roots=1)
         check_at_least("unirec", self, num_attributes=0, history_layers=0, hash_width=0)
         check_at_least("unirec", self, item_scores=0, item_loss=0, negatives=0)
         check_shares("unirec", self, "dropout")

@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from recops_models.generative.sampled_softmax import sampled_softmax_loss
 from recops_models.generative.unirec.config import UniRecConfig
+from recops_models.generative.unirec.item_table import ItemTable
 
 
 class ItemScores(nn.Module):
@@ -21,8 +22,11 @@ class ItemScores(nn.Module):
     that their sum estimates the sum over all items. Then s estimates ``log p(i | history)`` up to a
     constant per history, and can be added to ``log p(path)``. A target costs 1 + K scores and a
     request one score per beam; nothing scores the whole catalogue. With ``negatives=0`` the softmax
-    is over all items with training events, N scores per target. An item without training events
-    gets the mean score of the other items found.
+    is over all items with training events, N scores per target.
+
+    An item without training events has no learned row: that part of its score is the mean of the
+    other items found. With content vectors in the table, an item without content gets the mean of
+    the other part, ``⟨LayerNorm(h), W c_i⟩``.
 
     The UniRec paper has no such scores. Dense scores of generated candidates are the idea of LIGER
     (Yang et al., Unifying Generative and Dense Retrieval for Sequential Recommendation, arXiv
@@ -36,9 +40,9 @@ class ItemScores(nn.Module):
         >>> import torch
         >>> from recops_models.generative.unirec.config import UniRecConfig
         >>> from recops_models.generative.unirec.item_scores import ItemScores
+        >>> from recops_models.generative.unirec.item_table import ItemTable
         >>> scores = ItemScores(torch.tensor([3, 1, 0]), UniRecConfig(width=8))  # events per item
-        >>> table = torch.nn.Embedding(4, 8, padding_idx=0)
-        >>> scores(torch.randn(2, 8), torch.tensor([[1, 2], [3, 0]]), table).shape
+        >>> scores(torch.randn(2, 8), torch.tensor([[1, 2], [3, 0]]), ItemTable(3, 8)).shape
         torch.Size([2, 2])
     """
 
@@ -55,31 +59,31 @@ class ItemScores(nn.Module):
         self.register_buffer("known_items", known.nonzero()[:, 0], persistent=False)
         nn.init.zeros_(self.bias.weight)
 
-    def forward(self, state: Tensor, item: Tensor, table: nn.Embedding) -> Tensor:
+    def forward(self, state: Tensor, item: Tensor, table: ItemTable) -> Tensor:
         """Return scores ``[B, k]``, in O(B · k · d).
 
         Args:
             state: ``[B, d]``.
             item: ``[B, k]``, 1-based; 0: no item. Items beyond the table were added after training.
-            table: item embeddings ``[1 + N, d]``.
+            table: embeddings of N items.
         """
-        row = item.where(item < len(self.known), 0)
-        known = self.known[row]
-        scores: Tensor = (table(row) @ self.norm(state)[..., None] + self.bias(row))[..., 0]
-        mean = scores.where(known, 0).sum(1, keepdim=True) / known.sum(1, keepdim=True).clamp(min=1)
-        return scores.where(known, mean)
+        row, state = item.where(item < len(self.known), 0), self.norm(state)
+        scores: Tensor = (table.learned(row) @ state[..., None] + self.bias(row))[..., 0]
+        scores = _or_mean(scores, self.known[row])
+        content = table.content_scores(state, item)
+        return scores if content is None else scores + _or_mean(*content)
 
-    def score_all(self, state: Tensor, table: nn.Embedding) -> Tensor:
+    def score_all(self, state: Tensor, table: ItemTable) -> Tensor:
         """Return the scores of all items of the table, ``[n, N]``; −inf without training events.
 
         Args:
             state: ``[n, d]``.
-            table: item embeddings ``[1 + N, d]``.
+            table: embeddings of N items.
         """
-        scores = F.linear(self.norm(state), table.weight[1:], self.bias.weight[1:, 0])
+        scores = F.linear(self.norm(state), table.all_items(), self.bias.weight[1:, 0])
         return scores.masked_fill(~self.known[1:], -torch.inf)
 
-    def loss(self, state: Tensor, target: Tensor, table: nn.Embedding) -> Tensor:
+    def loss(self, state: Tensor, target: Tensor, table: ItemTable) -> Tensor:
         """Return ``−log softmax`` of each target among the drawn items, ``[n]``.
 
         Draws from torch's generator. A drawn item that equals the target is ignored. With
@@ -88,7 +92,7 @@ class ItemScores(nn.Module):
         Args:
             state: ``[n, d]``.
             target: ``[n]``, 1-based.
-            table: item embeddings ``[1 + N, d]``.
+            table: embeddings of N items.
 
         Raises:
             ValueError: no item has training events.
@@ -103,3 +107,9 @@ class ItemScores(nn.Module):
         positive: Tensor = (state * table(target)).sum(-1) + self.bias(target)[:, 0]
         negative = F.linear(state, table(drawn)) + self.bias(drawn)[:, 0]  # (n, K)
         return sampled_softmax_loss(positive, negative, drawn == target[:, None], len(items))
+
+
+def _or_mean(values: Tensor, is_known: Tensor) -> Tensor:
+    """Return ``values [B, k]``; unknown ones become the mean of the known values of their row."""
+    count = is_known.sum(1, keepdim=True).clamp(min=1)
+    return values.where(is_known, values.where(is_known, 0).sum(1, keepdim=True) / count)

@@ -12,7 +12,7 @@ A path has S = m + L tokens. The history is encoded once per request::
 Step t of S predicts token x_t from the tokens before it::
 
     t = 1: task ────► TaskStart ────┐
-    t > 1: x_{t-1} ──► token table ─┴─► query (+ positions of t and of the last event)
+    t > 1: x_{t-1} ──► token table ─┴─► query (+ positions of t and of the last event, + root)
                                           ▼
                 keys and values ────► PathDecoder
                                           ▼ q_t
@@ -55,6 +55,8 @@ from recops_models.generative.unirec.history import (
     event_std,
 )
 from recops_models.generative.unirec.item_scores import ItemScores
+from recops_models.generative.unirec.item_table import ItemTable, checked_content
+from recops_models.generative.unirec.roots import Roots, marginal_log_probs
 from recops_models.generative.windows import at_rows, target_rows
 from recops_models.layers.dropout import Dropout
 from recops_models.layers.rank_head import RankHead
@@ -63,6 +65,8 @@ if TYPE_CHECKING:
     from recops_models.generative.item_knn import ItemKNN
 
 _USER_FIELD_WIDTH = 16
+_OF_THE_DATA = ("paths", "prior", "user.values", "item.content")
+"""Stored values that are not learned."""
 
 
 class EncodedRequests(NamedTuple):
@@ -122,10 +126,12 @@ class UniRec(PathRanker):
         users: ``[1 + U, F]`` i64, fields of users, see :class:`UserFields`; None: no fields.
         field_sizes: number of values of each field; None: the largest in ``users``.
         item_knn: item-kNN of the N items, if ``config.candidates`` names it.
+        content: ``[N, D]``, content vectors of the items; read with ``config.item_content`` only.
 
     Raises:
         ValueError: paths, vocabulary sizes, prior and number of attributes do not fit each other;
-            ``item_knn`` is missing, superfluous, or of another number of items.
+            ``item_knn`` is missing, superfluous, or of another number of items; ``content`` is
+            missing, or of another shape.
 
     Example:
         >>> import torch
@@ -150,9 +156,11 @@ class UniRec(PathRanker):
         users: Tensor | None = None,
         field_sizes: Sequence[int] | None = None,
         item_knn: ItemKNN | None = None,
+        content: Tensor | None = None,
     ) -> None:
         super().__init__()
         _check(paths, vocab_sizes, prior, config)
+        content = checked_content("UniRec", content, len(paths)) if config.item_content else None
         _check_item_knn(item_knn, len(paths), config)
         self.config, self.vocab_sizes = config, tuple(vocab_sizes)
         self.num_items, self.steps = len(paths), len(self.vocab_sizes)
@@ -161,7 +169,7 @@ class UniRec(PathRanker):
         self.register_buffer("prior", prior.float())
 
         d = config.width
-        self.item = nn.Embedding(1 + self.num_items, d, padding_idx=0)
+        self.item = ItemTable(self.num_items, d, content)
         self.prefix = PathTokens(self.vocab_sizes, config)
         self.user = None
         if users is not None:
@@ -171,6 +179,7 @@ class UniRec(PathRanker):
         self.start = TaskStart(config)
         self.position = nn.Parameter(torch.empty(self.steps, d))
         self.decoder = PathDecoder(config)
+        self.roots = Roots(config.roots, d, 2 * d + static) if config.roots > 1 else None
         self.head = nn.ModuleList(
             RankHead(
                 [d, *self.prefix.widths(step), 2 * d + static],
@@ -196,7 +205,7 @@ class UniRec(PathRanker):
     def item_vectors(self) -> Tensor:
         """See :meth:`Ranker.item_vectors`; item and token embeddings, concatenated."""
         tokens = self.prefix.embed_all(self.paths[1:])
-        return torch.cat([self.item.weight[1:], *tokens], -1).detach()
+        return torch.cat([self.item.all_items(), *tokens], -1).detach()
 
     @property
     def beams(self) -> int:
@@ -220,7 +229,7 @@ class UniRec(PathRanker):
 
         Args:
             history: ``[B, T]`` i64, 1-based items, right-padded with 0. Items that were added after
-                training have tokens, and a zero item embedding.
+                training have tokens, and the item embedding of their content, or else zero.
             user: ``[B]`` i64, 1-based; 0 or None: unknown.
         """
         static = None
@@ -228,31 +237,46 @@ class UniRec(PathRanker):
             unknown = torch.zeros(history.shape[0], dtype=torch.int64, device=history.device)
             static = self.user(unknown if user is None else user)
         tokens = self.prefix.embed_all(self.paths[history])  # (B, T, d) each
-        trained = history.where(history < self.item.num_embeddings, 0)
-        encoded: HistoryEncoding = self.history(self.item(trained), tokens, static)
+        encoded: HistoryEncoding = self.history(self.item(history), tokens, static)
         return encoded
 
-    def with_catalogue(self, paths: Tensor, prior: Tensor, trie: recops.SidTrie) -> UniRec:
+    def with_catalogue(
+        self,
+        paths: Tensor,
+        prior: Tensor,
+        trie: recops.SidTrie,
+        content: Tensor | None = None,
+    ) -> UniRec:
         """Return this network, with the same weights, over another catalogue.
 
-        Items without a row in the item table, which were added after training, get a zero
-        embedding: a history reads only their attributes and codes.
+        Items without a row in the item table, which were added after training, get the embedding of
+        their content. Without ``config.item_content`` it is zero: a history reads only their
+        attributes and codes.
 
         Args:
             paths: ``[N', m + L]`` integers, from 0, by item index; the items of training first.
             prior: ``[N']``, by item index.
             trie: its item ids are item indices, all or some of them.
+            content: ``[N' − N, D]``, content vectors of the items that were added after training;
+                read with ``config.item_content`` only.
 
         Raises:
             ValueError: the trie or the paths do not fit the model, see
                 :func:`~recops_models.generative.trie_check.check_trie`; ``prior`` has another
-                length.
+                length; ``content`` is missing, or of another shape.
         """
         _check(paths, self.vocab_sizes, prior, self.config)
+        new_items = len(paths) + 1 - self.item.num_embeddings
         device = self.paths.device
         paths, prior, trie = paths.to(device), prior.to(device), trie.to(device)
         check_trie("UniRec.with_catalogue", trie, paths, self.vocab_sizes)
+        table = self.item
+        if new_items and table.content is not None:
+            width = table.content.shape[1]
+            content = checked_content("UniRec.with_catalogue", content, new_items, width)
+            table = table.with_new_items(content)
         view = copy.copy(self)
+        view._modules = {**self._modules, "item": table}
         view._buffers = dict(self._buffers)  # so that new buffers do not replace those of self
         view.paths = F.pad(paths.long() + 1, (0, 0, 1, 0))
         view.prior = prior.new_empty(trie.num_items, dtype=torch.float32)
@@ -267,10 +291,12 @@ class UniRec(PathRanker):
         *,
         prior: Tensor | None = None,
         users: Tensor | None = None,
+        content: Tensor | None = None,
     ) -> UniRec:
-        """See :meth:`PathRanker.with_paths`; a new item has a zero embedding.
+        """See :meth:`PathRanker.with_paths`; the learned row of a new item is zero.
 
-        ``users`` are fields ``[1 + U', F]`` of the users; None: those of this model.
+        ``users`` are fields ``[1 + U', F]`` of the users; None: those of this model. ``content
+        [N', D]`` are content vectors, which ``config.item_content`` needs.
         """
         from recops_models.training.device import to_host  # Loading a model needs no training code.
 
@@ -290,13 +316,14 @@ class UniRec(PathRanker):
                 fields,
                 sizes,
                 item_knn,
+                None if content is None else to_host(content),
             ).to(self.paths.device)
         weights, new = self.state_dict(), model.state_dict()
         for name in ("item.weight", "scores.bias.weight"):
             if name in weights:
                 weights[name] = rows_or(weights[name], with_padding(rows), 0)
         for name in weights:
-            if name in ("paths", "prior", "user.values") or name.startswith("item_knn."):
+            if name in _OF_THE_DATA or name.startswith("item_knn."):
                 weights[name] = new[name]
         model.load_state_dict(weights)
         return model.train(self.training)
@@ -367,13 +394,17 @@ class UniRec(PathRanker):
         ]
         event_position = self.history.place[:length, None]
         queries = torch.stack(inputs, 2) + self.position + event_position  # (B, T, S, d)
+        if self.roots is not None:
+            queries = self.roots.queries(queries)  # (B, T, S, R, d)
+        per_event = queries.shape[2:-1]
         visible = torch.ones(length, length, dtype=torch.bool, device=target.device).tril()
         decoded = self.decoder(
-            self.dropout(queries).flatten(1, 2),
+            self.dropout(queries).flatten(1, -2),
             self.decoder.keys_values(encoded.events, encoded.content),
-            visible.repeat_interleave(steps, 0),
+            visible.repeat_interleave(per_event.numel(), 0),
         )
-        decoded = at_rows(decoded.unflatten(1, (length, steps)), rows)  # (targets, S, d)
+        # (targets, S, d), or (targets, S, R, d)
+        decoded = at_rows(decoded.unflatten(1, (length, *per_event)), rows)
         paths, aggregate = at_rows(paths, rows), at_rows(encoded.aggregate, rows)
         log_probs = []
         for step in range(steps):
@@ -381,10 +412,14 @@ class UniRec(PathRanker):
             if scope == "last_head":
                 fields = [field.detach() for field in fields]
             logits = self._logits(step, fields)
-            log_prob = -F.cross_entropy(logits, paths[:, step] - 1, reduction="none")
+            log_prob = _token_log_probs(logits, paths[:, step] - 1)
             is_trained = scope == "all" or step == steps - 1
             log_probs.append(log_prob if is_trained else log_prob.detach())
-        return torch.stack(log_probs, -1)
+        if self.roots is None:
+            return torch.stack(log_probs, -1)
+        log_prior = self.roots.log_prior(aggregate)
+        log_prior = log_prior if scope == "all" else log_prior.detach()
+        return marginal_log_probs(log_prior, torch.stack(log_probs, 1))
 
     def encode_requests(
         self,
@@ -418,7 +453,9 @@ class UniRec(PathRanker):
     ) -> tuple[Tensor, list[Tensor]]:
         """See :meth:`PathRanker.next_token_logits`; the state is each beam's tokens ``[B, M, t]``.
 
-        The state counts tokens from 1. A dead beam decodes token 1, which the search ignores.
+        The state counts tokens from 1. A dead beam decodes token 1, which the search ignores. With
+        several roots the state also has ``ln p(r) p(x_≤t | r, h)`` of each next token, ``[B, M, V,
+        R]``, and the logits are log-probabilities, marginal over the roots.
         """
         requests = EncodedRequests.from_tensors(encoded)
         start = requests.start
@@ -432,10 +469,20 @@ class UniRec(PathRanker):
             last = self.prefix.embed(prefix.shape[-1] - 1, prefix[..., -1])
         step, beams = prefix.shape[-1], prefix.shape[1]
         query = last + self.position[step] + requests.position
-        decoded = self.decoder(query, requests.memory, requests.visible)
         aggregate = requests.aggregate.expand(-1, beams, -1)
-        fields = self._head_fields(step, decoded, prefix, aggregate)
-        return self._logits(step, fields), [prefix]
+        if self.roots is None:
+            decoded = self.decoder(query, requests.memory, requests.visible)
+            fields = self._head_fields(step, decoded, prefix, aggregate)
+            return self._logits(step, fields), [prefix]
+        queries = self.roots.queries(query)  # (B, M, R, d)
+        decoded = self.decoder(queries.flatten(1, 2), requests.memory, requests.visible)
+        fields = self._head_fields(step, decoded.view(queries.shape), prefix, aggregate)
+        if tokens is None or parents is None:
+            before = self.roots.log_prior(aggregate)  # (B, 1, R)
+        else:
+            before = _of_tokens(state[1], tokens, parents)
+        paths = before[:, :, None] + self._logits(step, fields).log_softmax(-1).transpose(-1, -2)
+        return paths.logsumexp(-1) - before.logsumexp(-1, keepdim=True), [prefix, paths]
 
     def rescore(self, encoded: Sequence[Tensor], items: Tensor) -> Tensor:
         """Return ``config.item_scores · s(item | history)``; see :meth:`PathRanker.rescore`."""
@@ -478,12 +525,31 @@ class UniRec(PathRanker):
     def _head_fields(
         self, step: int, query: Tensor, prefix: Tensor, aggregate: Tensor
     ) -> list[Tensor]:
-        """Return the inputs of a step's rank head: q_t, e_prefix, c_t and h_agg."""
-        return [query, *self.prefix.fields(step, prefix), aggregate]
+        """Return the inputs of a step's rank head: q_t, e_prefix, c_t and h_agg.
+
+        With several roots, ``query`` and the results are ``[…, R, n]``.
+        """
+        fields = [*self.prefix.fields(step, prefix), aggregate]
+        if self.roots is not None:
+            fields = [self.roots.each(field) for field in fields]
+        return [query, *fields]
 
     def _logits(self, step: int, fields: list[Tensor]) -> Tensor:
         out: Tensor = self.head[step](fields)
         return out  # (.., V_t)
+
+
+def _token_log_probs(logits: Tensor, token: Tensor) -> Tensor:
+    """Return ``ln p(token)`` ``[n, …]`` from logits ``[n, …, V]``, for tokens ``[n]``."""
+    each = token.view(-1, *[1] * (logits.dim() - 2)).expand(logits.shape[:-1])
+    losses = F.cross_entropy(logits.flatten(0, -2), each.flatten(), reduction="none")
+    return -losses.view(each.shape)
+
+
+def _of_tokens(values: Tensor, tokens: Tensor, parents: Tensor) -> Tensor:
+    """Return ``values [B, M', V, R]`` of each beam's parent and token, ``[B, M, R]``."""
+    beam = parents.long().clamp(min=0) * values.shape[2] + tokens.long().clamp(min=0)
+    return values.flatten(1, 2).gather(1, beam[..., None].expand(-1, -1, values.shape[-1]))
 
 
 def _check_item_knn(item_knn: ItemKNN | None, num_items: int, config: UniRecConfig) -> None:
