@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import sys
 
-from render_claims import paper_pages
+from render_claims import LEAGUE, paper_pages
 from render_league import ROOT, pages
 from render_memory import PAGE, STORED, page_of
 
 from recops_evidence.claims import papers
-from recops_evidence.harness.page.page_faults import page_faults
+from recops_evidence.league.page_faults import page_faults
 from recops_evidence.league.protocol import faults
 from recops_evidence.league.stored import read_league
 
@@ -45,12 +45,12 @@ def _memory() -> list[str]:
 
 
 def _papers() -> list[str]:
-    found = paper_pages(ROOT)
-    missing = {*papers()} - {path.stem for path in found} - WITHOUT_PAGE
+    by_page, league = paper_pages(ROOT), read_league(LEAGUE)
+    missing = {*papers()} - {path.stem for path in by_page} - WITHOUT_PAGE
     return [f"docs/results/{paper}.md is missing" for paper in sorted(missing)] + [
         f"{path.relative_to(ROOT)}: {fault}"
-        for path, runs in found.items()
-        for fault in page_faults(path.read_text(encoding="utf-8"), runs)
+        for path, runs in by_page.items()
+        for fault in page_faults(path.read_text(encoding="utf-8"), path.stem, runs, league)
     ]
 
 

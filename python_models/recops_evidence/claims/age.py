@@ -175,7 +175,7 @@ _control = partial(
     reported=_NOTHING,
     arms=(_AGE_TS, _AGE_UCB, _GREEDY),
     worlds=("unlucky",),
-    seeds=10,
+    seeds=30,
 )
 _CONTROL = (
     *_control(

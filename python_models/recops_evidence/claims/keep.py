@@ -7,7 +7,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from functools import partial
 
-from recops_evidence.claims._on_clicks import of_net
+from recops_evidence.claims._nets import of_net
 from recops_evidence.experiments.synthetic_domains import SyntheticDomains
 from recops_evidence.experiments.transfer import SHUFFLED, DomainSource, Transfer
 from recops_evidence.harness.claim import Arm, Claim

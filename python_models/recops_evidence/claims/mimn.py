@@ -6,201 +6,11 @@ import dataclasses
 from collections.abc import Mapping
 from functools import partial
 
-from recops_evidence.claims._on_clicks import AS_GOOD
-from recops_evidence.claims._on_long_histories import (
-    ATTENTION,
-    DIEN,
-    DIN,
-    MIMN,
-    PART_RUNS,
-    SUM,
-    TUNED_ON,
-    among_long_arms,
-    by_length,
-    by_share,
-    headline_on_long,
-    long_arm,
-    mimn,
-    over_months,
-)
-from recops_evidence.experiments.click_runs import ClickRuns, SyntheticClicks
+from recops_evidence.experiments.click_runs import SyntheticClicks
 from recops_evidence.experiments.synthetic_lags import SyntheticLags
 from recops_evidence.experiments.synthetic_visits import SyntheticVisits
 from recops_evidence.harness.claim import Arm, Claim
 from recops_evidence.harness.experiment import Setting
-
-_PAPER = "arXiv 1905.09248"
-_ELSEWHERE = (
-    "3 runs each, with the candidate in Taobao's histories (confirmed); other data than here"
-)
-
-
-_headline = partial(headline_on_long, source=f"{_PAPER}, AUC on the public data sets")
-
-
-def _reported(taobao: str, books: str) -> str:
-    return (
-        f"AUC .9179 against {taobao} on Taobao, .7593 against {books} on Amazon Books, {_ELSEWHERE}"
-    )
-
-
-_CLAIMED = (
-    _headline(
-        id="mimn-beats-sum-pooling",
-        text="A memory of 8 slots ranks better than the sum of the history.",
-        reported=_reported(".8709", ".7367"),
-        arms=among_long_arms(MIMN, SUM),
-        in_quick=True,
-    ),
-    _headline(
-        id="mimn-beats-din",
-        text="MIMN ranks better than DIN, which reads every event with the candidate.",
-        reported=_reported(".8833", ".7419"),
-        arms=among_long_arms(MIMN, DIN),
-    ),
-    _headline(
-        id="mimn-beats-dien",
-        text="MIMN ranks better than DIEN with the released code's gate and no auxiliary loss.",
-        reported=_reported(".9081", ".7481"),
-        arms=among_long_arms(MIMN, DIEN),
-    ),
-    _headline(
-        id="mimn-beats-gru-and-attention",
-        text="MIMN ranks better than attention to the states of two GRUs.",
-        source=f"{_PAPER}, AUC on the public data sets, row ARNN (inferred: the closest row)",
-        reported=_reported(".9066", ".7420"),
-        arms=among_long_arms(MIMN, ATTENTION),
-    ),
-)
-
-_HEADLINE = by_share(_CLAIMED, TUNED_ON)
-
-# Ablations read half of the events, of more users.
-_SMALL: Mapping[str, Setting] = {"max_len": 100}
-_BASE = mimn("MIMN", **_SMALL)
-
-
-def _variant(name: str, /, **settings: Setting) -> Arm:
-    return mimn(name, **{**_SMALL, **settings})
-
-
-_ablation = partial(
-    Claim,
-    source=f"{_PAPER}, its ablations",
-    group="ablations",
-    data=("assist2017",),
-    metric="auc",
-    experiment=PART_RUNS,
-    in_quick=False,
-    most_trials=4,
-    halving=2,
-    tuning_seeds=2,
-    widenings=1,
-)
-_controlled = partial(_ablation, source="our control", reported="nothing")
-_BY_SLOTS = {slots: _variant(f"MIMN, {slots} slots", slots=slots) for slots in (2, 16)}
-# The paper's row has neither writes moved by usage nor a regulariser.
-_PLAIN = _variant("MIMN, no utilization", utilization="none", utilization_weight=0.0)
-_HALVES = (
-    _variant("MIMN, no regulariser", utilization_weight=0.0),
-    _variant("MIMN, regulariser alone", utilization="none"),
-)
-_MUR = f"AUC .9112 against .9070 on Taobao, .7551 against .7486 on Amazon Books, {_ELSEWHERE}"
-_MIU = f"AUC .9179 against .9112 on Taobao, .7593 against .7551 on Amazon Books, {_ELSEWHERE}"
-
-_ABLATIONS = (
-    _ablation(
-        id="more-slots-help",
-        text="Eight slots rank better than two.",
-        reported="nothing on two; 4, 6 and 8 without the memory's additions have AUC .9046, .9052 "
-        f"and .9070 on Taobao, .7522, .7503 and .7486 on Amazon Books, {_ELSEWHERE}",
-        arms=(_BASE, _BY_SLOTS[2], _BY_SLOTS[16]),
-    ),
-    _ablation(
-        id="utilization-helps",
-        text="Writes moved by usage, as in the released code, are better than plain writes.",
-        reported=_MUR,
-        arms=(_BASE, _PLAIN, *_HALVES),
-    ),
-    _ablation(
-        id="the-papers-utilization-helps",
-        text="Writes weighted by usage, as in the paper, are better than plain writes.",
-        reported=_MUR,
-        arms=(_variant("MIMN, utilization paper", utilization="paper"), _PLAIN),
-    ),
-    _controlled(
-        id="utilization-spreads-writes",
-        text="Utilization spreads writes more evenly over slots: the variance of their shares is "
-        "lower.",
-        source="ours: the purpose of utilization",
-        arms=(_BASE, _PLAIN, *_HALVES),
-        metric="usage_variance",
-        chosen_by="auc",
-        direction="lower",
-    ),
-    _ablation(
-        id="channels-help",
-        text="MIMN is better with one channel per slot, of which the most read is updated.",
-        reported=_MIU,
-        arms=(_BASE, _variant("MIMN, no channels", induction_topk=0)),
-    ),
-    _controlled(
-        id="choosing-channels-helps",
-        text="The choice of a channel matters: updating one is better than updating all.",
-        arms=(_BASE, _variant("MIMN, all channels move", induction_topk=8)),
-    ),
-    _controlled(
-        id="static-keys-help",
-        text="Static keys, which only the released code has, are better than none.",
-        arms=(_BASE, _variant("MIMN, no static keys", key_memory="false")),
-    ),
-    _controlled(
-        id="means-beat-sums",
-        text="As input next to the memory, the mean of the events is better than their sum (the "
-        "paper).",
-        arms=(_BASE, _variant("MIMN, sums", pool="sum")),
-    ),
-    _controlled(
-        id="the-candidate-may-stay-out",
-        text="A memory without the candidate is as good as a memory with the candidate as its last "
-        "event, within .003.",
-        arms=(_BASE, _variant("MIMN, candidate last", compat="target")),
-        allowance=AS_GOOD,
-    ),
-)
-
-_MONTHS = over_months(
-    _ABLATIONS,
-    "more-slots-help",
-    "utilization-helps",
-    "channels-help",
-    "the-candidate-may-stay-out",
-)
-
-_BY_LENGTH = {length: mimn(f"MIMN, T = {length}", max_len=length) for length in (50, 200, 1000)}
-_LENGTHS = by_length(
-    partial(
-        _ablation,
-        source=f"{_PAPER}, its industrial data",
-        reported="AUC +.6 % from 100 to 1,000 events, of its base model; other data than here",
-    ),
-    _BY_LENGTH,
-)
-
-_UNORDERED = (
-    _controlled(
-        id="without-order-a-memory-gains-nothing",
-        text="If events have no order, their mean is as good as a memory, within .005.",
-        arms=(
-            long_arm("mean pooling", "din", attention_weights="uniform", **_SMALL),
-            _BASE,
-        ),
-        data=("anime",),
-        allowance=0.005,
-        experiment=ClickRuns(users=1000, last=10, least_events=50, held_out=10),
-        group="unordered",
-    ),
-)
 
 # Positive control: the mechanism exists by construction, so a loss here is a bug.
 _SYNTHETIC = SyntheticClicks(
@@ -249,7 +59,7 @@ _visits = partial(
     data=(_VISITS,),
 )
 
-_CONTROLS = (
+CLAIMS = (
     _control(
         id="slots-reach-back",
         text="If a click depends on events 28 to 35 steps back, a memory of 8 slots is better than "
@@ -295,5 +105,3 @@ _CONTROLS = (
         halving=2,
     ),
 )
-
-CLAIMS = (*_CONTROLS, *_HEADLINE, *_ABLATIONS, *_MONTHS, *_LENGTHS, *_UNORDERED)

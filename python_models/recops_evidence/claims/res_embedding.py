@@ -20,10 +20,6 @@ _CONTROL_SOURCE = "our control, which the paper's claim implies"
 _FORMS = "ours: forms that the paper is said to have, second-hand and unverified"
 
 _NET = ("width", "hidden", "attention_hidden", "dropout")
-_PLAIN_OWN = {"weight_decay": (0.0, 0.01, 0.1)}
-"""Weight decay also acts on rows, as λ does on residuals."""
-_DECAYS = {"residual_decay": (3.0, 10.0, 30.0)}
-"""The product of λ and the learning rate, which may be widened to .033, must stay below 1."""
 
 
 def _under(settings: Mapping[str, Setting]) -> dict[str, Setting]:
@@ -140,114 +136,8 @@ _CONTROL = (
     ),
 )
 
-# Headline: sizes close to the paper's, large data, all users.
-_LARGE: Mapping[str, Setting] = {
-    "batch": 512,
-    "epochs": 2,
-    "patience": 2,
-    "warmup_epochs": 0.25,
-    "max_len": 50,
-    "width": 9,
-    "hidden": "200,80",
-    "attention_hidden": "80,40",
-    "tables": "adamw",
-}
-_LARGE_GRID = {"learning_rate": (1e-3, 3e-3, 1e-2), "dropout": (0.0, 0.3)}
-
-
-def _large_plain(name: str, **settings: Setting) -> Arm:
-    return Arm(name, "din", {**_LARGE, **settings}, {**_LARGE_GRID, **_PLAIN_OWN})
-
-
-def _large(name: str, own: Mapping[str, tuple[Setting, ...]] = _DECAYS, **settings: Setting) -> Arm:
-    fixed = {**_under(_LARGE), "tables": "adam", "weight_decay": 0.0, "window": 3, **settings}
-    rate, dropout = _LARGE_GRID["learning_rate"], _LARGE_GRID["dropout"]
-    return Arm(
-        name,
-        "res-embedding",
-        fixed,
-        {"learning_rate": rate, "base.dropout": dropout, **own},
-    )
-
-
-_RESIDUAL = _large("residual")
-# Each user's last 40 events by the clock are examples; all are in the history and in the graph.
-_headline = partial(
-    Claim,
-    source=_CONTROL_SOURCE,
-    reported=_NOTHING,
-    group="headline",
-    data=("ml-1m",),
-    metric="auc",
-    experiment=TableRuns(last=40),
-    in_quick=False,
-    most_trials=8,
-    halving=2,
-    widenings=1,
-    tuning_share=1 / 6,
-)
-
-_HEADLINE = (
-    _headline(
-        id="residuals-beat-plain-rows-on-large-data",
-        text="On a million events rows of centre and residual rank likes better than plain rows, "
-        "both under DIN.",
-        arms=(_RESIDUAL, _large_plain("plain")),
-        source=_ABSTRACT,
-        reported=_BETTER,
-    ),
-    _headline(
-        id="residuals-beat-wide-rows-on-large-data",
-        text="The gain is not due to the number of parameters: they beat plain rows of twice the "
-        "width.",
-        arms=(_RESIDUAL, _large_plain("plain, width 18", width=18)),
-    ),
-    _headline(
-        id="neighbours-matter-on-large-data",
-        text="There they beat the same rows with neighbours drawn at random, item by item.",
-        arms=(_RESIDUAL, _large("random neighbours", graph="random")),
-    ),
-    _headline(
-        id="residuals-beat-two-rows-on-large-data",
-        text="They beat the sum of two rows per item, one of which decays.",
-        arms=(_RESIDUAL, _large("no neighbours", graph="self")),
-    ),
-    _headline(
-        id="residuals-add-to-centres-on-large-data",
-        text="Residuals improve on centres alone.",
-        arms=(
-            _RESIDUAL,
-            _large("centre alone", {"neighbours": (5, 20, 50)}, residual="false"),
-        ),
-        source=_ABSTRACT,
-        reported="that residuals are small",
-    ),
-    _headline(
-        id="the-radius-is-smaller-on-large-data",
-        text="Films with the same genres are closer together, relative to the distance of genre "
-        "sets, than with plain rows.",
-        arms=(_RESIDUAL, _large_plain("plain")),
-        metric="radius_ratio",
-        chosen_by="auc",
-        direction="lower",
-        source=_ABSTRACT,
-        reported=_THEOREM,
-    ),
-    _headline(
-        id="the-gap-is-narrower-on-large-data",
-        text="The gap in log-loss between training and test is narrower than with plain rows.",
-        arms=(_RESIDUAL, _large_plain("plain")),
-        metric="gap",
-        chosen_by="auc",
-        direction="lower",
-        source=_ABSTRACT,
-        reported=_THEOREM,
-    ),
-)
-
 # Shops have short histories and many rare items, so plain rows learn slowly. Trials run on all
-# users,
-# because a part of the users selects other learning rates.
+# users, because a part of the users selects other learning rates.
 _SHOP: Mapping[str, Setting] = {
     "batch": 512,
     "epochs": 16,
@@ -291,20 +181,9 @@ _ablation = partial(
 
 _SHOP_CLAIMS = (
     _shops(
-        id="residuals-beat-plain-rows-in-shops",
-        text="In shops, rows of centre and residual rank purchases better than plain rows.",
-        arms=_in_shops(_SHOP_RESIDUAL, _SHOP_PLAIN),
-        source=_ABSTRACT,
-        reported=_BETTER,
-    ),
-    _shops(
-        id="residuals-beat-wide-rows-in-shops",
-        text="They beat plain rows of twice the width.",
-        arms=_in_shops(_SHOP_RESIDUAL, _SHOP_WIDE),
-    ),
-    _shops(
         id="neighbours-matter-in-shops",
-        text="They beat the same rows with neighbours drawn at random, item by item.",
+        text="In shops, rows of centre and residual rank purchases better than the same rows with "
+        "neighbours drawn at random, item by item.",
         arms=_in_shops(_SHOP_RESIDUAL, _SHOP_RANDOM),
     ),
     _shops(
@@ -382,4 +261,4 @@ _ABLATIONS = (
     ),
 )
 
-CLAIMS = (*_CONTROL, *_HEADLINE, *_SHOP_CLAIMS, *_ABLATIONS)
+CLAIMS = (*_CONTROL, *_SHOP_CLAIMS, *_ABLATIONS)

@@ -4,14 +4,12 @@ Light Net, 2018.
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Mapping
 from functools import partial
 from typing import Any
 
-from recops_evidence.claims._on_clicks import of_net
+from recops_evidence.claims._nets import of_net
 from recops_evidence.experiments.click_runs import SyntheticClicks
-from recops_evidence.experiments.serving_time import ServingTime
 from recops_evidence.experiments.synthetic_tastes import SyntheticTastes
 from recops_evidence.experiments.teacher import FIRST, TeacherFirst
 from recops_evidence.harness.claim import Arm, Claim
@@ -19,7 +17,6 @@ from recops_evidence.harness.experiment import ArmSettings, Setting
 
 _PAPER = "arXiv 1708.04106"
 _NO_FIGURES = "the order of its tables; we did not read the figures"
-_DATA = ("ml-100k",)
 
 # The booster is a DIN with the sizes of the other papers' claims.
 _SETTINGS: Mapping[str, Setting] = {
@@ -63,7 +60,6 @@ def _rocket(
     return Arm(name, "rocket", {**_AT, **nets, **settings}, grid)
 
 
-_ALONE = Arm("light alone", "sum-pool", {**_SETTINGS, **_LIGHT}, _RATE)
 _HEAVY = Arm("booster alone", "din", {**_SETTINGS, **_BOOSTER}, _RATE)
 _ROCKET = _rocket("rocket", _LIGHT, share="none")
 _WITH_TEACHER = _rocket(
@@ -82,20 +78,6 @@ _FREE = _rocket("rocket, tables shared, no block", _WIDE, block="false")
 _SMALL = Arm("small DIN alone", "din", {**_SETTINGS, **_SMALL_DIN}, _RATE)
 _BOTTOM = _rocket("rocket, bottom shared", _SMALL_DIN, share="bottom", light="din")
 
-# Both arms tune dropout and weight decay: is the gain more than regularisation?
-_REGULAR: Mapping[str, tuple[Setting, ...]] = {"weight_decay": (0.0, 0.01, 0.1)}
-_TUNED = Arm(
-    "light alone, regularised",
-    "sum-pool",
-    {**_SETTINGS, **_LIGHT},
-    {**_RATE, "dropout": (0.0, 0.1, 0.3), **_REGULAR},
-)
-_ROCKET_TUNED = _rocket(
-    "rocket, regularised",
-    _LIGHT,
-    {**_HINT, "light.dropout": (0.0, 0.1, 0.3), **_REGULAR},
-    share="none",
-)
 _BY_LOGITS = Arm(
     "distilled by logits",
     "rocket",
@@ -122,13 +104,14 @@ def _pairs(settings: Mapping[str, Setting]) -> ArmSettings:
     return tuple(sorted((name, str(value)) for name, value in settings.items()))
 
 
-_TRAINING = TeacherFirst("din", _pairs({**_AT, **_BOOSTER}))
-_LENGTH = {"max_len": _SETTINGS["max_len"]}
-_STOPWATCH = ServingTime("din", _pairs({**_LENGTH, **_BOOSTER}))
-
-
 _claim = partial(
-    Claim, source=_PAPER, reported=_NO_FIGURES, data=_DATA, metric="auc", experiment=_TRAINING
+    Claim,
+    source=_PAPER,
+    reported=_NO_FIGURES,
+    data=("ml-100k",),
+    metric="auc",
+    experiment=TeacherFirst("din", _pairs({**_AT, **_BOOSTER})),
+    group="ablations",
 )
 _CONTROL: Mapping[str, Any] = {
     "source": "our control, which the paper's claim implies",
@@ -136,34 +119,6 @@ _CONTROL: Mapping[str, Any] = {
     "in_quick": False,
 }
 _ABLATION = f"{_PAPER}, its ablation without gradient block"
-
-
-def _large(arm: Arm) -> Arm:
-    return dataclasses.replace(arm, settings={**arm.settings, "epochs": 1, "patience": 1})
-
-
-_headline = partial(
-    _claim,
-    group="headline",
-    data=("ml-1m",),
-    experiment=TeacherFirst("din", _pairs({**_AT, **_BOOSTER, "epochs": 1, "patience": 1})),
-    tuning_share=1 / 6,
-    in_quick=False,
-)
-_HEADLINE = (
-    _headline(
-        id="rocket-lifts-the-light-net-on-large-data",
-        text="On a million events the light net is better if trained with the booster than alone.",
-        arms=tuple(map(_large, (_ROCKET, _ALONE, _HEAVY))),
-        ceiling=_HEAVY.name,
-    ),
-    _headline(
-        id="rocket-beats-kd-on-large-data",
-        text="On a million events joint training with a booster gives a better light net than "
-        "distillation from a finished one.",
-        arms=tuple(map(_large, (_ROCKET, _KD))),
-    ),
-)
 
 # Positive control: a net of width 1 and two hidden units can represent the clicks, but often fails
 # to learn them alone. All arms tune the learning rate; the hint's weight is fixed.
@@ -218,37 +173,12 @@ _CONTROLS = (
 )
 
 CLAIMS = (
-    *_HEADLINE,
     *_CONTROLS,
-    _claim(
-        id="rocket-lifts-the-light-net",
-        text="A light net (sum pooling, width 2, MLP of 8) trained with a booster (DIN, width 12, "
-        "MLP of 200-80), without shared parameters, ranks clicks better than alone.",
-        arms=(_ROCKET, _ALONE, _HEAVY),
-        ceiling=_HEAVY.name,
-        source=f"{_PAPER}, its abstract; nothing shared as in the released code for clicks",
-    ),
-    _claim(
-        id="kd-lifts-the-light-net",
-        text="The light net distilled from the finished booster (T = 4) is better than alone.",
-        arms=(_KD, _ALONE, _HEAVY),
-        ceiling=_HEAVY.name,
-        source=f"{_PAPER}, its baseline",
-    ),
     _claim(
         id="rocket-beats-kd",
         text="Joint training with a booster gives a better light net than distillation from a "
         "finished one.",
         arms=(_ROCKET, _KD),
-    ),
-    _claim(
-        id="rocket-lifts-a-regularised-light-net",
-        text="The gain is not regularisation: Rocket is better than the light net alone if both "
-        "tune dropout and weight decay.",
-        arms=(_ROCKET_TUNED, _TUNED),
-        most_trials=8,
-        halving=2,
-        **_CONTROL,
     ),
     _claim(
         id="rocket-beats-distillation-by-logits",
@@ -302,19 +232,5 @@ CLAIMS = (
         arms=(_BOTTOM, _SMALL, _HEAVY),
         ceiling=_HEAVY.name,
         source=f"{_PAPER}, its image nets with shared lower blocks",
-    ),
-    _claim(
-        id="the-light-net-is-faster",
-        text="The light net takes less time than the booster to score 100 candidates.",
-        arms=(
-            Arm("light", "sum-pool", {**_LENGTH, **_LIGHT}),
-            Arm("booster", "din", {**_LENGTH, **_BOOSTER}),
-            Arm("DIN as `recops train` has it", "din"),
-        ),
-        metric="time_ratio",
-        direction="lower",
-        experiment=_STOPWATCH,
-        source="ours: the reason for a light net",
-        reported="nothing for these nets",
     ),
 )

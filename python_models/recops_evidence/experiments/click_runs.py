@@ -7,8 +7,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeAlias
 
-import numpy as np
-import pyarrow as pa
 import pyarrow.compute as pc
 
 from recops_evidence.experiments.synthetic_delays import SyntheticDelays
@@ -27,7 +25,6 @@ from recops_evidence.experiments.training import (
 from recops_evidence.harness.experiment import Experiment, Metrics, Run
 from recops_models.callbacks import Callbacks
 from recops_models.data import Dataset, named_split
-from recops_models.data.splits import Split, leave_last
 from recops_models.evaluation.floors import floors
 from recops_models.examples.click import ClickData, click_data
 from recops_models.examples.features import FittedSchema
@@ -43,21 +40,11 @@ class ClickRuns(Training):
     """Trainings on a data set; a quick run has 60 users.
 
     Attributes:
-        users: maximum number of users, the first by id; None: all.
-        last: maximum number of training examples per user, the last events; earlier events are in
-            histories only. None: all events are examples.
-        least_events: minimum number of events of a user; None: no minimum.
-        held_out: number of events per user that are test, and again that are validation before
-            them; None: the usual split. With one held-out event and few users, test is small.
         unseen: whether no pair of a candidate and an event of its history occurs in two parts, see
             :func:`~recops_models.examples.unseen_pairs.unseen_pairs`.
     """
 
-    users: int | None = None
-    last: int | None = None
     unseen: bool = False
-    least_events: int | None = None
-    held_out: int | None = None
 
     def config(self, run: Run) -> dict[str, object]:
         """Return the job and the choice of examples."""
@@ -72,15 +59,8 @@ class ClickRuns(Training):
 
     @property
     def label(self) -> str:
-        """Choice of users, events and pairs, as a text."""
-        texts = {
-            f"{self.users} users": self.users,
-            f"users with {self.least_events} events or more": self.least_events,
-            f"the last {self.held_out} events of each user held out": self.held_out,
-            f"trained on the last {self.last} events of each user": self.last,
-            "unseen pairs": self.unseen or None,
-        }
-        return ", ".join(text for text, value in texts.items() if value is not None)
+        """Choice of pairs, as a text."""
+        return "unseen pairs" if self.unseen else ""
 
     def floors_config(self, run: Run) -> object | None:
         """See :meth:`Training.floors_config`."""
@@ -99,31 +79,15 @@ class ClickRuns(Training):
             fitted: vocabularies; None: those of the training part.
         """
         job = job_of(run)
-        active = data if self.least_events is None else _active(data, self.least_events)
-        sampled = some_users(_first_users(active, self._users(run)), run.share)
+        sampled = some_users(_first_users(data, _users(run)), run.share)
         config = part(job.parts, "examples", ExampleConfig)
-        if self.held_out is None:
-            name: str
-            name, split = named_split(sampled, job.split, clock=True)
-        else:
-            name, split = "each user's last", leave_last(sampled, self.held_out)
-        if self.last is not None:
-            split = _last_of_each(split, self.last)
+        name, split = named_split(sampled, job.split, clock=True)
         clicks = click_data(sampled, split, fitted=fitted, **dataclasses.asdict(config))
         clicks = dataclasses.replace(clicks, split=name)
         return unseen_pairs(clicks) if self.unseen else clicks
 
     def _choice(self, run: Run) -> dict[str, object]:
-        return {
-            "users": self._users(run),
-            "last": self.last,
-            "unseen_pairs": self.unseen,
-            "least_events": self.least_events,
-            "held_out": self.held_out,
-        }
-
-    def _users(self, run: Run) -> int | None:
-        return _QUICK_USERS if run.quick else self.users
+        return {"users": _users(run), "unseen_pairs": self.unseen}
 
 
 ClickLaw: TypeAlias = (
@@ -191,27 +155,8 @@ class SyntheticClicks(Experiment[None]):
         return dataclasses.replace(law, examples=_QUICK_EXAMPLES) if run.quick else law
 
 
-def _active(data: Dataset, least: int) -> Dataset:
-    """Return the events of users with at least ``least`` events."""
-    counts = pc.value_counts(data.interactions["user_id"])
-    frequent_users = counts.field("values").filter(pc.greater_equal(counts.field("counts"), least))
-    active = pc.is_in(data.interactions["user_id"], value_set=frequent_users)
-    return dataclasses.replace(data, interactions=data.interactions.filter(active))
-
-
-def _last_of_each(split: Split, number: int) -> Split:
-    """Return the split with each user's last ``number`` training events as training part.
-
-    The other training events move to the context, so they stay in histories.
-    """
-    users = split.train["user_id"].to_numpy()
-    order = np.argsort(users, kind="stable")  # Stable: a user's events stay in time order.
-    ends = np.searchsorted(users[order], users[order], side="right")
-    is_last = np.empty(len(users), dtype=np.bool_)
-    is_last[order] = np.arange(len(users)) >= ends - number
-    earlier = split.train.filter(pa.array(~is_last))
-    context = pa.concat_tables([split.context, earlier])
-    return dataclasses.replace(split, train=split.train.filter(pa.array(is_last)), context=context)
+def _users(run: Run) -> int | None:
+    return _QUICK_USERS if run.quick else None
 
 
 def _first_users(data: Dataset, count: int | None) -> Dataset:

@@ -111,9 +111,6 @@ def _identity(run: Run) -> object:
 class Experiment(ABC, Generic[DataT]):
     """Measurement of the runs of a claim's arms; it has no state."""
 
-    alone: ClassVar[bool] = False
-    """Whether a run needs the machine to itself, as for timings."""
-
     may_fail: ClassVar[bool] = False
     """Whether a measured run that diverges or exceeds its time is recorded without metrics."""
 

@@ -91,7 +91,7 @@ def _in_parallel(
                 for run in [] if is_late else plan.ready(finished):
                     if run.key in started:
                         continue
-                    if len(running) == jobs or (running and _run_alone(run, *running.values())):
+                    if len(running) == jobs:
                         break
                     remaining = [other for other in ahead if other.key not in started]
                     seconds = seconds_left(remaining, finished)
@@ -115,10 +115,6 @@ def _title(run: Run) -> str:
     settings = " ".join(f"{name}={value}" for name, value in run.settings)
     kind = "measured" if run.test else "trial"
     return f"{kind}, {run.model} on {run.data}, seed {run.seed} {settings}".strip()
-
-
-def _run_alone(*runs: Run) -> bool:
-    return any(run.experiment.alone for run in runs)
 
 
 def _execute(run: Run, folder: Path, device: torch.device) -> Record:

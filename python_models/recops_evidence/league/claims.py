@@ -1,4 +1,4 @@
-"""Headline claims of the league's page."""
+"""Headline claims of the league's page, and outcomes of claims."""
 
 from __future__ import annotations
 

@@ -87,13 +87,21 @@ _ROCKET = LeagueRow(
     use="A request must cost little, and training may cost more.",
     avoid="The light net alone is already as good.",
 )
+_LIGHT = LeagueRow(
+    "light net alone",
+    "sum-pool",
+    {**_TRAINING, "width": 32, "hidden": "16,8"},
+    _GRID,
+    use="A request must cost as little as possible.",
+    avoid="Larger nets are affordable.",
+)
 _CAN = LeagueRow(
     "CAN",
     "can",
     {**_TRAINING, **_ATTENTION, "network": "16,8,4", "orders": 3},
     {**_GRID, "co_std": (0.03, 0.1, 0.3)},
     use="Pairs of candidate and past item carry signal, and each pair is frequent.",
-    avoid="Items are rare: every item has a network of its own.",
+    avoid="Items are rare: each item brings its own network.",
 )
 _GRU = LeagueRow(
     "GRU + attention",
@@ -142,7 +150,7 @@ _DIEN = LeagueRow(
     avoid="Requests with hundreds of candidates and long histories.",
 )
 _DIEN_RELEASED = LeagueRow(
-    "DIEN, released gate",
+    "DIEN (released gate)",
     "dien",
     {**_DIEN_NET, "update": "or"},
     _DIEN_GRID,
@@ -154,8 +162,8 @@ _RES_EMBEDDING = LeagueRow(
     "res-embedding",
     {**_TRAINING, "base": "din", **_of("base", _ATTENTION), "tables": "adam"},
     {**_grid_of("base"), "residual_decay": (3.0, 10.0, 30.0)},
-    use="Many items have few events, and their neighbours have more.",
-    avoid="Items are frequent.",
+    use="Items that follow each other in histories are alike; rare items gain most.",
+    avoid="Neighbours in histories are accidental.",
 )
 
 CLICK_ROWS: tuple[LeagueRow, ...] = (
@@ -163,6 +171,7 @@ CLICK_ROWS: tuple[LeagueRow, ...] = (
     _SUM_POOL,
     _DIN,
     _CAN,
+    _LIGHT,
     _ROCKET,
     _GRU,
     _HPMN,

@@ -38,6 +38,7 @@ class RowResult(TypedDict):
         settings: all settings of the measured runs.
         trials: number of tried combinations.
         edges: settings whose best value lies at an edge of the grid.
+        timed_seconds: core-seconds of the trial that set the number of seeds.
         seeds: seeds of the measured runs.
         validation: mean of the headline metric on validation.
         per_seed: test metrics, one value per seed.
@@ -55,6 +56,7 @@ class RowResult(TypedDict):
     settings: dict[str, str]
     trials: int
     edges: list[str]
+    timed_seconds: float
     seeds: list[int]
     validation: float
     per_seed: dict[str, list[float]]
@@ -63,6 +65,34 @@ class RowResult(TypedDict):
     costs: dict[str, float]
     use: str
     avoid: str
+
+
+class VariantResult(TypedDict):
+    """Figures of a variant of a row.
+
+    Attributes:
+        paper: the page that shows it.
+        of: name of its row.
+        row: its own name.
+        text: the claim that the row is better.
+        settings: all settings of the measured runs.
+        trials: number of tried learning rates.
+        edges: settings whose best value lies at an edge of the grid.
+        seeds: seeds of the measured runs.
+        per_seed: test metrics, one value per seed.
+        difference: the row's headline metric minus that of the variant, under their common seeds.
+    """
+
+    paper: str
+    of: str
+    row: str
+    text: str
+    settings: dict[str, str]
+    trials: int
+    edges: list[str]
+    seeds: list[int]
+    per_seed: dict[str, list[float]]
+    difference: Mean
 
 
 class SetResult(TypedDict):
@@ -79,6 +109,8 @@ class SetResult(TypedDict):
         plain: name of the plain rival.
         rows: finished rows.
         missing: unfinished rows by name, with the reason.
+        variants: finished variants of finished rows.
+        missing_variants: names of the other variants, by page.
     """
 
     name: str
@@ -91,6 +123,8 @@ class SetResult(TypedDict):
     plain: str
     rows: list[RowResult]
     missing: dict[str, str]
+    variants: list[VariantResult]
+    missing_variants: dict[str, list[str]]
 
 
 class LeagueResults(TypedDict):
@@ -103,6 +137,7 @@ class LeagueResults(TypedDict):
         runs: number of finished runs.
         core_hours: computing time of all finished runs.
         claims: outcomes of the headline claims whose rows are measured.
+        papers: such outcomes by the page of a paper.
         sets: sets with their finished and missing rows.
         versions: versions of packages.
     """
@@ -113,5 +148,6 @@ class LeagueResults(TypedDict):
     runs: int
     core_hours: float
     claims: list[ClaimFigures]
+    papers: dict[str, list[ClaimFigures]]
     sets: list[SetResult]
     versions: dict[str, str]

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
+from recops_evidence.harness.page.claim_tables import DISCOVERY_RATE
+from recops_evidence.league.claims import ClaimFigures
 from recops_evidence.league.comparison import Mean
 from recops_evidence.league.figures import NOT_STARTED, LeagueResults, RowResult, SetResult
 from recops_evidence.league.sets import SETS, Kind
@@ -22,10 +24,6 @@ _SHOWN: dict[Kind, dict[str, str]] = {
 }
 """Further columns of a table, by metric."""
 HEADLINE: dict[Kind, str] = {"clicks": "GAUC", "ranking": "NDCG@10"}
-
-
-_DISCOVERY_RATE = 0.1
-"""Expected share of false ones among the gains in bold."""
 
 
 def league_page(results: LeagueResults) -> str:
@@ -78,24 +76,29 @@ def _progress(results: LeagueResults) -> str:
 
 
 def _verdicts(results: LeagueResults) -> str:
+    return (
+        f"## Headline claims\n\n{claims_table(results['claims'])}\n\n"
+        "Differences are in GAUC or NDCG@10. p-values are adjusted by Holm. *Detectable* is the "
+        "smallest difference that is found with a probability of 80 %. All other gains on this "
+        "page are exploratory."
+    )
+
+
+def claims_table(claims: Sequence[ClaimFigures]) -> str:
+    """Return a table of claims with their outcomes."""
     header = ["claim", "set", "difference", "users alone", "detectable", "verdict"]
     rows = [
         [
             each["text"],
             each["of_set"],
-            _difference(each["difference"]),
-            _interval(each["difference"]["users"]),
+            difference_text(each["difference"]),
+            interval_text(each["difference"]["users"]),
             f"{each['difference']['detectable']:.4f}",
             f"{each['verdict']}, p = {each['adjusted_p']:.2g}",
         ]
-        for each in results["claims"]
+        for each in claims
     ]
-    return (
-        f"## Headline claims\n\n{table(header, rows)}\n\n"
-        "Differences are in GAUC or NDCG@10. p-values are adjusted by Holm. *Detectable* is the "
-        "smallest difference that is found with a probability of 80 %. All other gains on this "
-        "page are exploratory."
-    )
+    return table(header, rows)
 
 
 def _discoveries(results: LeagueResults) -> set[float]:
@@ -103,7 +106,7 @@ def _discoveries(results: LeagueResults) -> set[float]:
     rows = [row for each in results["sets"] for row in each["rows"]]
     p_values = [gain["p"] or 0.0 for row in rows for gain in row["gains"].values()]
     adjusted = benjamini_hochberg(p_values)
-    return {p for p, q in zip(p_values, adjusted, strict=True) if q <= _DISCOVERY_RATE}
+    return {p for p, q in zip(p_values, adjusted, strict=True) if q <= DISCOVERY_RATE}
 
 
 def _set_section(each: SetResult, discoveries: set[float]) -> str:
@@ -131,7 +134,7 @@ def _table(each: SetResult, discoveries: set[float]) -> str:
     rows = [
         [
             row["row"],
-            f"{row['headline']['mean']:.4f} {_interval(row['headline']['interval'])}",
+            f"{row['headline']['mean']:.4f} {interval_text(row['headline']['interval'])}",
             *(f"{mean_of(row, metric):.4f}" for metric in shown),
             *_gain(row["gains"].get("baseline"), discoveries),
             *_gain(row["gains"].get("plain"), discoveries),
@@ -180,15 +183,17 @@ def mean_of(row: RowResult, metric: str) -> float:
 def _gain(gain: Mean | None, discoveries: set[float]) -> tuple[str, str]:
     if gain is None:
         return "", ""
-    text = _difference(gain)
-    return (f"**{text}**" if gain["p"] in discoveries else text), _interval(gain["users"])
+    text = difference_text(gain)
+    return (f"**{text}**" if gain["p"] in discoveries else text), interval_text(gain["users"])
 
 
-def _difference(gain: Mean) -> str:
-    return f"{gain['mean']:+.4f} {_interval(gain['interval'])}"
+def difference_text(gain: Mean) -> str:
+    """Return a difference with its interval over seeds and users."""
+    return f"{gain['mean']:+.4f} {interval_text(gain['interval'])}"
 
 
-def _interval(ends: tuple[float, float]) -> str:
+def interval_text(ends: tuple[float, float]) -> str:
+    """Return the two ends of an interval."""
     return f"[{ends[0]:.4f}, {ends[1]:.4f}]"
 
 

@@ -12,11 +12,15 @@ from recops_evidence.harness.run_store import Record
 from recops_evidence.league.row import LeagueRow
 from recops_evidence.league.search import FULL, Effort, TrialSearch, search
 from recops_evidence.league.sets import LeagueSet
+from recops_evidence.league.variants import Variant
 
 LONG_RUNS = ((600.0, 3), (120.0, 5))
 """Core-seconds of a run above which a row has only so many seeds."""
 MOST_SEEDS = 10
 """Number of seeds of a row whose runs are short."""
+VARIANT_SEEDS = 5
+"""Largest number of seeds of a variant."""
+_VARIANT = Effort(trials=3, continued=1, widenings=4)
 
 
 @dataclass(frozen=True, eq=False)
@@ -27,11 +31,13 @@ class Entry:
         of_set: the set.
         row: the row.
         experiment: measures its runs.
+        variant: the variant that the row is; None: a row of the table.
     """
 
     of_set: LeagueSet
     row: LeagueRow
     experiment: AnyExperiment
+    variant: Variant | None = None
 
     def settings(self, chosen: ArmSettings) -> ArmSettings:
         """Return all settings of a run, sorted by name."""
@@ -48,12 +54,26 @@ class LeaguePlan:
         effort: number of trials of a row.
         most_seeds: number of measured runs of a row whose runs are short.
         quick: whether runs are small.
+        variants: variants, which are measured last, by the entry of their row.
     """
 
     entries: Sequence[Entry]
     effort: Effort = FULL
     most_seeds: int = MOST_SEEDS
     quick: bool = False
+    variants: Sequence[tuple[Entry, Variant]] = ()
+
+    def variant_entries(self, finished: Mapping[Run, Record]) -> list[tuple[Entry, Entry]]:
+        """Return the variants whose row is tuned, each with the entry of its row."""
+        return [
+            (parent, self._variant_entry(parent, variant, best))
+            for parent, variant in self.variants
+            if (best := self.search(parent, finished).best) is not None
+        ]
+
+    def _variant_entry(self, parent: Entry, variant: Variant, best: ArmSettings) -> Entry:
+        row = variant.row(parent.row, best)
+        return Entry(parent.of_set, row, parent.experiment, variant)
 
     def search(self, entry: Entry, finished: Mapping[Run, Record]) -> TrialSearch:
         """Return the state of the tuning of an entry; no trial measures test."""
@@ -66,6 +86,8 @@ class LeaguePlan:
             value = record.validation.get(of_set.metric)
             return -math.inf if record.diverged or value is None else value
 
+        if entry.variant is not None:
+            return search(entry.row, _VARIANT, 1, make, score, finished)
         seeds = of_set.tuning_seeds if entry.row.is_seeded else 1
         return search(entry.row, self.effort, seeds, make, score, finished)
 
@@ -76,19 +98,32 @@ class LeaguePlan:
 
         Rows have ten seeds; five if a run exceeds two core-minutes, three if it exceeds ten. The
         time is that of the first trial of the chosen settings, divided by its share of the users.
+        Variants have at most five.
         """
         tuned = tuned or self.search(entry, finished)
         if tuned.best is None:
             return []
         first = self._run(entry, tuned.best, 0)
-        trial = self._run(entry, tuned.best, TUNING_SEED, entry.of_set.tuning_share)
-        record = finished.get(trial) or finished.get(first)
-        if not entry.row.is_seeded or record is None:  # Without a grid, the first run is timed.
+        seconds = self.timed_seconds(entry, tuned.best, finished)
+        if not entry.row.is_seeded or seconds is None:
             return [first]
+        most = self.most_seeds if entry.variant is None else min(VARIANT_SEEDS, self.most_seeds)
+        seeds = next((few for above, few in LONG_RUNS if seconds > above), most)
+        return [self._run(entry, tuned.best, seed) for seed in range(min(seeds, most))]
+
+    def timed_seconds(
+        self, entry: Entry, best: ArmSettings, finished: Mapping[Run, Record]
+    ) -> float | None:
+        """Return the core-seconds that set the number of seeds of the best settings.
+
+        They are those of the first trial, or without a grid of the first run; None: not finished.
+        """
+        trial = self._run(entry, best, TUNING_SEED, entry.of_set.tuning_share)
+        record = finished.get(trial) or finished.get(self._run(entry, best, 0))
+        if record is None:
+            return None
         share = trial.share if trial in finished else 1.0
-        seconds = (record.costs["core_seconds"] or 0.0) / share
-        seeds = next((few for above, few in LONG_RUNS if seconds > above), self.most_seeds)
-        return [self._run(entry, tuned.best, seed) for seed in range(min(seeds, self.most_seeds))]
+        return (record.costs["core_seconds"] or 0.0) / share
 
     def _run(self, entry: Entry, chosen: ArmSettings, seed: int, share: float | None = None) -> Run:
         """Return a trial with a ``share`` of the users, or a measured run on all of them."""
@@ -115,7 +150,8 @@ class LeaguePlan:
         return self.ahead(finished)
 
     def _needed(self, finished: Mapping[Run, Record]) -> Iterator[Run]:
-        for entry in self.entries:
+        variants = [entry for _, entry in self.variant_entries(finished)]
+        for entry in (*self.entries, *variants):
             tuned = self.search(entry, finished)
             yield from tuned.runs
             yield from self.measured(entry, finished, tuned)

@@ -21,6 +21,7 @@ from recops_evidence.league.row import LeagueRow
 from recops_evidence.league.search import Effort
 from recops_evidence.league.sets import Kind, LeagueSet, chosen_sets
 from recops_evidence.league.stored import write_league
+from recops_evidence.league.variants import VARIANTS
 from recops_models.callbacks import Callbacks
 from recops_models.data import DataError, load
 from recops_models.data.digest import dataset_digest
@@ -41,25 +42,34 @@ def league_plan(
 
     Args:
         sets: the sets, in the order of measurement.
-        models: names of rows; empty: all.
+        models: names of rows, and of variants, whose rows are then measured too; empty: all.
         quick: two trials and two seeds of small runs.
 
     Raises:
         ValueError: an unknown row.
     """
+    variants = [variant for variant in VARIANTS if not models or variant.name in models]
     known = {row.name for rows in _ROWS.values() for row in rows}
+    known |= {variant.name for variant in VARIANTS}
     for name in models:
         if name not in known:
             raise ValueError(f"league: models must be among {sorted(known)}, got {name!r}")
+    rows = {*models, *(variant.of for variant in variants)} if models else known
     entries = [
         Entry(each, row, _EXPERIMENTS[each.kind])
         for each in sets
         for row in _ROWS[each.kind]
-        if (not models or row.name in models) and (row.sets is None or each.name in row.sets)
+        if row.name in rows and (row.sets is None or each.data in row.sets)
+    ]
+    parents = {(entry.of_set.name, entry.row.name): entry for entry in entries}
+    by_parent = [
+        (parents[variant.of_set, variant.of], variant)
+        for variant in variants
+        if (variant.of_set, variant.of) in parents
     ]
     if quick:
-        return LeaguePlan(entries, _QUICK, most_seeds=2, quick=True)
-    return LeaguePlan(entries)
+        return LeaguePlan(entries, _QUICK, most_seeds=2, quick=True, variants=by_parent)
+    return LeaguePlan(entries, variants=by_parent)
 
 
 def reproduce_league(

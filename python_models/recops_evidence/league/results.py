@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import TypedDict
 
 import numpy as np
 
@@ -12,11 +13,24 @@ from recops_evidence.harness.user_values import UserValues
 from recops_evidence.league.claims import claim_results
 from recops_evidence.league.comparison import RowValues
 from recops_evidence.league.description import describe
-from recops_evidence.league.figures import METRICS, NOT_STARTED, LeagueResults, RowResult, SetResult
+from recops_evidence.league.figures import (
+    METRICS,
+    NOT_STARTED,
+    LeagueResults,
+    RowResult,
+    SetResult,
+    VariantResult,
+)
 from recops_evidence.league.league_run import LeagueRun
+from recops_evidence.league.papers import PAPERS
 from recops_evidence.league.plan import Entry, LeaguePlan
 from recops_evidence.league.sets import LeagueSet
 from recops_models.versions import versions
+
+
+class _Variants(TypedDict):
+    variants: list[VariantResult]
+    missing_variants: dict[str, list[str]]
 
 
 def league_results(
@@ -33,16 +47,18 @@ def league_results(
     sets = list(dict.fromkeys(entry.of_set for entry in plan.entries))
     records = {run.key: record for run, record in finished.items()}.values()
     seconds = sum(record.costs.get("core_seconds") or 0.0 for record in records)
+    values = {each.name: _values(plan, _entries_of(plan, each), finished) for each in sets}
+    metrics = {each.name: each.metric for each in sets}
     return {
         "protocol": LeagueRun.PROTOCOL,
         "command": command,
         "quick": plan.quick,
         "runs": len(records),
         "core_hours": seconds / 3600,
-        "claims": claim_results(
-            {each.name: _values(plan, _entries_of(plan, each), finished) for each in sets},
-            {each.name: each.metric for each in sets},
-        ),
+        "claims": claim_results(values, metrics),
+        "papers": {
+            paper: claim_results(values, metrics, claims) for paper, claims in PAPERS.items()
+        },
         "sets": [_set_result(plan, each, finished, digests[each.data]) for each in sets],
         "versions": versions(),
     }
@@ -96,6 +112,60 @@ def _set_result(
         "plain": of_set.plain,
         "rows": rows,
         "missing": missing,
+        **_variants(plan, of_set, values, finished),
+    }
+
+
+def _variants(
+    plan: LeaguePlan,
+    of_set: LeagueSet,
+    values: Mapping[str, RowValues],
+    finished: Mapping[Run, Record],
+) -> _Variants:
+    """Return the variants of a set's finished rows, and the names of the others by page."""
+    chosen = [variant for parent, variant in plan.variants if parent.of_set == of_set]
+    tuned = [entry for parent, entry in plan.variant_entries(finished) if parent.of_set == of_set]
+    results = [
+        _variant(plan, entry, finished, records, values[entry.variant.of])
+        for entry, records in _complete(plan, tuned, finished)
+        if entry.variant is not None and entry.variant.of in values
+    ]
+    finished_names = {each["row"] for each in results}
+    missing: dict[str, list[str]] = {}
+    for variant in chosen:
+        if variant.name not in finished_names:
+            missing.setdefault(variant.paper, []).append(variant.name)
+    return {"variants": results, "missing_variants": missing}
+
+
+def _variant(
+    plan: LeaguePlan,
+    entry: Entry,
+    finished: Mapping[Run, Record],
+    records: Mapping[int, Record],
+    of_row: RowValues,
+) -> VariantResult:
+    variant, of_set, tuned = entry.variant, entry.of_set, plan.search(entry, finished)
+    assert variant is not None
+    assert tuned.best is not None
+    return {
+        "paper": variant.paper,
+        "of": variant.of,
+        "row": variant.name,
+        "text": variant.text,
+        "settings": dict(entry.settings(tuned.best)),
+        "trials": tuned.trials,
+        "edges": list(tuned.edges),
+        "seeds": list(records),
+        "per_seed": _per_seed(records, of_set),
+        "difference": of_row.difference(RowValues(records, is_seeded=True), of_set.metric),
+    }
+
+
+def _per_seed(records: Mapping[int, Record], of_set: LeagueSet) -> dict[str, list[float]]:
+    return {
+        metric: [_number(record.test[metric]) for record in records.values()]
+        for metric in METRICS[of_set.kind]
     }
 
 
@@ -140,8 +210,8 @@ def _progress(plan: LeaguePlan, entry: Entry, finished: Mapping[Run, Record]) ->
         return "a run diverged or exceeded its time"
     if records or (runs and entry.row.grid):
         return f"{len(records)} of {len(runs)} seeds measured"
-    done = sum(run in finished for run in plan.search(entry, finished).runs)
-    return f"tuning, {done} trial runs finished" if done else NOT_STARTED
+    trials = sum(run in finished for run in plan.search(entry, finished).runs)
+    return f"tuning, {trials} trial runs finished" if trials else NOT_STARTED
 
 
 def _row(
@@ -160,12 +230,10 @@ def _row(
         "settings": dict(entry.settings(tuned.best)),
         "trials": tuned.trials,
         "edges": list(tuned.edges),
+        "timed_seconds": plan.timed_seconds(entry, tuned.best, finished) or 0.0,
         "seeds": list(records),
         "validation": _mean(record.validation[of_set.metric] for record in records.values()),
-        "per_seed": {
-            metric: [_number(record.test[metric]) for record in records.values()]
-            for metric in METRICS[of_set.kind]
-        },
+        "per_seed": _per_seed(records, of_set),
         "headline": values.mean(of_set.metric),
         "gains": {},
         "costs": {

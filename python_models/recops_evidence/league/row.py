@@ -29,7 +29,7 @@ class LeagueRow:
         grid: values to try.
         is_baseline: whether it is a baseline, with which models are compared.
         is_seeded: whether the figures depend on the seed; otherwise one run counts for all seeds.
-        sets: names of the sets that have this row; None: all of its kind.
+        sets: names of the data sets that have this row; None: all of its kind.
         on: changes of fixed settings by set.
         limits: largest values of settings when a grid grows.
         use: when to use it.

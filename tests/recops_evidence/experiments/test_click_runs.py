@@ -1,8 +1,7 @@
-"""Experiments of CAN's claims: synthetic tables of pairs, unseen pairs and few users."""
+"""Experiments of CAN's claims: synthetic tables of pairs, and unseen pairs."""
 
 from __future__ import annotations
 
-import dataclasses
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +12,6 @@ import torch
 from jobs import job_of
 from recops_evidence.claims import claims_of
 from recops_evidence.experiments.click_runs import ClickRuns
-from recops_evidence.experiments.memory_runs import MemoryRuns
 from recops_evidence.experiments.synthetic_interests import SyntheticInterests
 from recops_evidence.experiments.synthetic_pairs import SyntheticPairs
 from recops_evidence.experiments.table_runs import TableRuns
@@ -22,7 +20,7 @@ from recops_evidence.harness.experiment import Run
 from recops_evidence.harness.stored_results import read_results
 from recops_models import cli
 from recops_models.callbacks import Callbacks
-from recops_models.data import Dataset, load
+from recops_models.data import load
 from recops_models.evaluation.grouped_auc import auc
 from recops_models.examples.batch import Batch
 from recops_models.examples.click import PARTS, ClickData
@@ -133,32 +131,6 @@ def test_can_beats_din_on_its_positive_control(tmp_path: Path) -> None:
     assert aucs["can"] > aucs["din"] + 0.03
 
 
-def test_only_the_last_events_are_examples_but_all_are_history(small: Dataset) -> None:
-    """The limit applies to training; the test part is unchanged."""
-    job = {"max_len": "50", "running_rates": "false"}
-    settings = tuple(sorted(job.items()))
-    unlimited, limited = (
-        experiment.examples(Run(experiment, "din", "small", settings, 0, True, False), small)
-        for experiment in (ClickRuns(), ClickRuns(last=3))
-    )
-    assert limited.split == unlimited.split
-    unlimited_train, limited_train = (full_batch(data, "train") for data in (unlimited, limited))
-    limited_counts = np.bincount(limited_train.group.numpy())
-    assert limited_counts.max() == 3
-    unlimited_counts = np.bincount(unlimited_train.group.numpy())
-    assert (limited_counts == np.minimum(unlimited_counts, 3)).all()
-    # The histories of the last three examples still contain all earlier events.
-    for user in range(5):
-        longest = (
-            unlimited_train.lengths["history_item"][unlimited_train.group == user]
-            .sort()
-            .values[-3:]
-        )
-        lengths = limited_train.lengths["history_item"][limited_train.group == user].sort().values
-        assert torch.equal(longest, lengths)
-    assert len(full_batch(limited, "test").label) == len(full_batch(unlimited, "test").label)
-
-
 def test_claims_on_unseen_pairs_from_the_command_line(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -221,19 +193,5 @@ def test_a_share_of_the_users_is_deterministic(tmp_path: Path) -> None:
 
 
 def test_experiments_with_different_metrics_do_not_share_runs() -> None:
-    kinds = (ClickRuns(), MemoryRuns(), TableRuns())
-    assert len({Run(kind, "din", "ml-100k", (), 0, True, False).key for kind in kinds}) == 3
-
-
-def test_every_option_that_changes_examples_changes_the_label() -> None:
-    """A page has one table of arms and one set of floors per label."""
-    changed = {
-        "users": ClickRuns(users=3000),
-        "last": ClickRuns(last=40),
-        "unseen": ClickRuns(unseen=True),
-        "least_events": ClickRuns(least_events=200),
-        "held_out": ClickRuns(held_out=20),
-    }
-    assert list(changed) == [field.name for field in dataclasses.fields(ClickRuns)]
-    every = [ClickRuns(), ClickRuns(users=6000), *changed.values()]
-    assert len({runs.label for runs in every}) == len(every)
+    kinds = (ClickRuns(), TableRuns())
+    assert len({Run(kind, "din", "ml-100k", (), 0, True, False).key for kind in kinds}) == 2

@@ -1,9 +1,8 @@
-"""Experiments of MIMN's and HPMN's claims: synthetic clicks that need a memory, long histories."""
+"""Experiments of MIMN's and HPMN's claims: synthetic clicks that need a memory."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -11,15 +10,11 @@ import torch
 
 from jobs import job_of
 from recops_evidence.claims import claims_of
-from recops_evidence.experiments.click_runs import ClickLaw, ClickRuns
-from recops_evidence.experiments.memory_runs import MemoryRuns, usage_variance
+from recops_evidence.experiments.click_runs import ClickLaw
 from recops_evidence.experiments.synthetic_lags import SyntheticLags
 from recops_evidence.experiments.synthetic_visits import SyntheticVisits
-from recops_evidence.experiments.training import train, trained_model
-from recops_evidence.harness.experiment import Run
+from recops_evidence.experiments.training import train
 from recops_models.callbacks import Callbacks
-from recops_models.click.mimn import Mimn
-from recops_models.data import Dataset
 from recops_models.evaluation.grouped_auc import auc
 from recops_models.examples.batch import Batch
 from recops_models.examples.click import PARTS, ClickData
@@ -134,80 +129,3 @@ def test_memories_reach_back_and_their_rivals_do_not(
     memory, rival = aucs
     assert rival < 0.55
     assert memory > 0.85
-
-
-def test_short_histories_are_excluded_and_the_last_events_held_out(small: Dataset) -> None:
-    settings = (("max_len", "50"), ("running_rates", "false"))
-    experiment = ClickRuns(least_events=15, held_out=3)
-    data = experiment.examples(Run(experiment, "din", "small", settings, 0, True, False), small)
-    counts = {
-        user: sum(other == user for other in small.interactions["user_id"].to_pylist())
-        for user in small.interactions["user_id"].unique().to_pylist()
-    }
-    long = sorted(count for count in counts.values() if count >= 15)
-    assert 0 < len(long) < len(counts)
-    test, validation, train_part = (
-        np.bincount(full_batch(data, part).group.numpy())
-        for part in ("test", "validation", "train")
-    )
-    for part in (test, validation):
-        assert (part[part > 0] == 3).all()
-        assert (part > 0).sum() == len(long)
-    assert sorted(train_part[train_part > 0]) == [count - 6 for count in long]
-    # All held-out events come after the training events.
-    assert full_batch(data, "test").lengths["history_item"].min() >= 12
-    assert experiment.label == (
-        "users with 15 events or more, the last 3 events of each user held out"
-    )
-
-
-def test_usage_variance_is_that_of_the_shares_of_writes(
-    small: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    settings = (("hidden", "8"), ("epochs", "1"), ("slots", "4"))
-    experiment = MemoryRuns(held_out=3)
-    run = Run(experiment, "mimn", "small", settings, 0, True, False)
-    _, test = experiment.measure(run, small, tmp_path, Callbacks())
-    data, model = experiment.examples(run, small), trained_model(tmp_path)
-    assert isinstance(model, Mimn)
-    variance = usage_variance(model, data.test)
-    assert test["usage_variance"] == variance
-    assert 0 < variance < 3 / 16
-
-    def variance_of(usage: list[float]) -> float:
-        def write(events: torch.Tensor, lengths: torch.Tensor) -> tuple[None, SimpleNamespace]:
-            return None, SimpleNamespace(usage=torch.tensor([usage]).expand(len(lengths), 4))
-
-        with monkeypatch.context() as patch:
-            patch.setattr(model, "write", write)
-            return usage_variance(model, data.test)
-
-    assert variance_of([5.0, 5.0, 5.0, 5.0]) == 0
-    assert variance_of([0.0, 0.0, 7.0, 0.0]) == pytest.approx(3 / 16)
-    assert variance_of([2.0, 6.0, 2.0, 6.0]) == pytest.approx(1 / 64)
-
-
-def test_trials_and_models_without_slots_report_no_usage_variance(
-    small: Dataset, tmp_path: Path
-) -> None:
-    experiment = MemoryRuns(held_out=3)
-    for model, test in (("mimn", False), ("hpmn", True)):
-        run = Run(experiment, model, "small", (("hidden", "8"), ("epochs", "1")), 0, test, False)
-        folder = tmp_path / model
-        folder.mkdir()
-        _, metrics = experiment.measure(run, small, folder, Callbacks())
-        assert "usage_variance" not in metrics
-
-
-@pytest.mark.parametrize("paper", ["mimn", "hpmn"])
-def test_shares_of_trials_and_epochs_depend_on_the_data(paper: str) -> None:
-    """Trials on a quarter of assist2017's users select another learning rate than trials on all.
-
-    On nyc-checkins six epochs are too few.
-    """
-    claims = claims_of(paper, ["headline", "lengths", "months"])
-    shares = {claim.data: claim.tuning_share for claim in claims}
-    assert shares == {("ml-1m",): 0.25, ("assist2017",): 1.0, ("nyc-checkins",): 1.0}
-    for claim in claims:
-        epochs = 24 if claim.group == "months" else 6
-        assert all(arm.settings["epochs"] == epochs for arm in claim.arms)

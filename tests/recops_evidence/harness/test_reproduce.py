@@ -248,28 +248,20 @@ def test_a_quick_reproduction_skips_tuning(data: str, tmp_path: Path) -> None:
 def test_a_claim_of_dien_from_the_command_line(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Each user likes either the even or the odd items."""
-    rng = np.random.default_rng(0)
-    rows = ["user_id,item_id,timestamp,label"]
-    for step in range(40):
-        for user, item in enumerate(rng.integers(20, size=30)):
-            rows.append(f"{user},{item},{1000 * step + user},{int(item % 2 == user % 2)}")
-    (tmp_path / "shop").mkdir()
-    (tmp_path / "shop" / "interactions.csv").write_text("\n".join(rows) + "\n")
     out = tmp_path / "out"
-    command = ["reproduce", "dien", "--quick", "--data", str(tmp_path / "shop"), "--out", str(out)]
+    command = ["reproduce", "dien", "--quick", "--out", str(out)]
     assert cli.run(command) == 0
     output = capsys.readouterr()
-    assert "6 ahead: measured, dien on" in output.err
+    assert "4 ahead: measured, dien on interleaved interests" in output.err
     assert "1 ahead, about" in output.err
     content = read_results(out)
-    assert content["claims"][0]["id"] == "dien-beats-din"
-    for result, difference in zip(content["claims"], content["tables"]["differences"], strict=True):
-        assert result["verdict"] in output.out
-        assert difference["metric"] == "auc"
-        assert len(difference["users_interval"]) == 2
+    (claim,), (difference,) = content["claims"], content["tables"]["differences"]
+    assert claim["id"] == "dien-reads-interests-that-are-interleaved"
+    assert claim["verdict"] in output.out
+    assert difference["metric"] == "auc"
+    assert difference["users_interval"] is None
     models = [arm["model"] for arm in content["tables"]["arms"]]
-    assert models == ["dien", "din", "din", "sum-pool"]
+    assert models == ["dien", "din"]
     assert "not evidence" in output.out
     stored = (out / "results.json").read_text()
     assert cli.run([*command, "--resume", "--json"]) == 0
@@ -605,7 +597,7 @@ def test_declared_claims_are_complete(paper: str) -> None:
         (["reproduce", "alexnet"], "no claims of 'alexnet'; available: age, can"),
         (["reproduce", "dien", "--claims", "nothing"], "dien has no claim 'nothing'"),
         (["reproduce", "dien", "--seeds", "1"], "--seeds"),
-        (["reproduce", "dien", "--data", "nowhere"], "no data set and no folder 'nowhere'"),
+        (["reproduce", "rocket", "--data", "nowhere"], "no data set and no folder 'nowhere'"),
     ],
 )
 def test_bad_usage(

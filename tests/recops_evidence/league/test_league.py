@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from recops.files import CorruptFileError
+from recops_evidence.experiments.training import job_of
 from recops_evidence.harness.experiment import Experiment, Metrics, Run
 from recops_evidence.harness.out_of_time import OutOfTimeError
 from recops_evidence.harness.run_store import Record, RunStore
@@ -18,17 +19,22 @@ from recops_evidence.harness.runner import look_up, run_ahead
 from recops_evidence.harness.user_values import UserValues
 from recops_evidence.league import results as results_module
 from recops_evidence.league.claims import LeagueClaim, claim_results
+from recops_evidence.league.click_rows import CLICK_ROWS
 from recops_evidence.league.comparison import RowValues
 from recops_evidence.league.figures import LeagueResults
 from recops_evidence.league.overview import END, START, overview, with_overview
 from recops_evidence.league.page import league_page
+from recops_evidence.league.paper_tables import league_blocks, with_league_tables
 from recops_evidence.league.plan import Entry, LeaguePlan
 from recops_evidence.league.protocol import faults
+from recops_evidence.league.ranking_rows import RANKING_ROWS
+from recops_evidence.league.reproduce import league_plan
 from recops_evidence.league.results import league_results, user_values
 from recops_evidence.league.row import LeagueRow
 from recops_evidence.league.search import Effort
-from recops_evidence.league.sets import LeagueSet
+from recops_evidence.league.sets import LeagueSet, chosen_sets
 from recops_evidence.league.stored import read_league, read_user_values, write_league
+from recops_evidence.league.variants import VARIANTS, Variant
 from recops_models.callbacks import Callbacks
 
 USERS = 40
@@ -39,6 +45,9 @@ ROWS = (
         "item-kNN", "item-knn", grid={"decay": (0.5, 0.7)}, limits={"decay": 1.0}, is_baseline=True
     ),
     LeagueRow("SASRec", "sasrec", {"epochs": 1}, {"learning_rate": (0.001, 0.003, 0.01)}),
+)
+VARIANT = Variant(
+    "unirec", "SASRec", "SASRec (longer)", {"epochs": 2}, "Short is better.", SET.name
 )
 COUNTS = {"users": USERS, "items": 9, "events": 90, "train": 50, "validation": 20, "test": 20}
 COUNTS |= {"context": 0, "test_users": USERS}
@@ -73,9 +82,10 @@ class Drawn(Experiment[None]):
 
     def values(self, run: Run) -> np.ndarray:
         """Return one value per user, half of them the same for all models."""
+        level = LEVEL[run.model] - (0.05 if run.setting("epochs") == "2" else 0)
         shared = np.random.default_rng(7).random(USERS)
         noise = np.random.default_rng((run.seed, len(run.model))).normal(0, 0.02, USERS)
-        return LEVEL[run.model] + 0.1 * shared + (0 if run.model == "popularity" else noise)
+        return level + 0.1 * shared + (0 if run.model == "popularity" else noise)
 
     def user_values(self, run: Run, folder: Path) -> UserValues:
         return UserValues.of(np.arange(USERS), {"ndcg@10": self.values(run)})
@@ -88,7 +98,8 @@ def league(tmp_path: Path, **changes: Any) -> tuple[LeaguePlan, dict[Run, Record
     """Measure the league in ``tmp_path``, and return the plan and its finished runs."""
     hours = changes.pop("hours", 1.0)
     entries = [Entry(SET, row, Drawn(**changes)) for row in ROWS]
-    plan = LeaguePlan(entries, Effort(trials=3, continued=2), most_seeds=4)
+    variants = [(entries[2], VARIANT)]
+    plan = LeaguePlan(entries, Effort(trials=3, continued=2), most_seeds=4, variants=variants)
     store = RunStore(tmp_path, "league", resume=True)
     run_ahead(plan, store, Callbacks(), hours=hours)
     finished: dict[Run, Record] = {}
@@ -201,6 +212,77 @@ def test_the_page_and_the_overview_show_every_row(tmp_path: Path) -> None:
         with_overview("nothing", text, name="README.md")
 
 
+def test_a_variant_tunes_its_rate_and_is_compared_with_its_row(tmp_path: Path) -> None:
+    plan, finished = league(tmp_path)
+    (result,) = content(plan, finished)["sets"]
+    (variant,) = result["variants"]
+    assert result["missing_variants"] == {}
+    assert (variant["row"], variant["of"]) == ("SASRec (longer)", "SASRec")
+    assert variant["settings"] == {"epochs": "2", "learning_rate": "0.003"}
+    assert (variant["trials"], variant["edges"], variant["seeds"]) == (3, [], [0, 1, 2, 3])
+    row = next(row for row in result["rows"] if row["row"] == "SASRec")
+    by_hand = np.subtract(row["per_seed"]["ndcg@10"], variant["per_seed"]["ndcg@10"])
+    assert variant["difference"]["mean"] == pytest.approx(by_hand.mean(), abs=1e-12)
+    assert variant["difference"]["mean"] == pytest.approx(0.05, abs=1e-9)
+    tuned = {run.setting("learning_rate") for run in finished if run.setting("epochs") == "2"}
+    assert tuned == {"0.001", "0.003", "0.009"}
+
+
+def test_a_variant_waits_for_its_row(tmp_path: Path) -> None:
+    plan, finished = league(tmp_path)
+    untuned = {run: record for run, record in finished.items() if run.model != "sasrec"}
+    assert plan.variant_entries(untuned) == []
+    (result,) = content(plan, untuned)["sets"]
+    assert result["variants"] == []
+    assert result["missing_variants"] == {"unirec": ["SASRec (longer)"]}
+    broken = league(tmp_path / "broken", broken="sasrec")
+    assert content(*broken)["sets"][0]["variants"] == []
+
+
+def test_a_paper_page_shows_claims_rows_and_variants(tmp_path: Path) -> None:
+    results = content(*league(tmp_path))
+    (each,) = results["sets"]
+    claims = [LeagueClaim(SET.name, "SASRec", "item-kNN", "Attention ranks better.")]
+    results["papers"] = {"unirec": claim_results(*values_and_metrics(tmp_path), claims)}
+    kinds = ("headline", "rows", "ablation")
+    page = "# Page\n" + "".join(
+        f"\n<!-- league {kind} -->\nstale\n<!-- end of league -->\n" for kind in kinds
+    )
+    filled = with_league_tables(page, "unirec", results)
+    assert "stale" not in filled
+    assert with_league_tables(filled, "unirec", results) == filled
+    assert league_blocks(filled) == list(kinds)
+    assert "| Attention ranks better. | ranking:beauty | +0.1" in filled
+    assert "Not measured yet: UniRec and SASRec on ml-100k, beauty, toys" in filled
+    assert "| beauty | SASRec | 0.5" in filled
+    assert "| Short is better. | beauty | SASRec − SASRec (longer) | +0.05" in filled
+    assert "**discovery** |" in filled
+    each["variants"], each["missing_variants"] = [], {"unirec": ["SASRec (longer)"]}
+    assert "Not measured yet: SASRec (longer)." in with_league_tables(page, "unirec", results)
+    with pytest.raises(ValueError, match="league tables must be among"):
+        with_league_tables("<!-- league praise -->\n<!-- end of league -->", "unirec", results)
+    with pytest.raises(ValueError, match="age must have claims in the league"):
+        with_league_tables(page, "age", results)
+
+
+def test_variants_change_rows_of_the_league() -> None:
+    plan = league_plan(chosen_sets(()))
+    assert [variant for _, variant in plan.variants] == list(VARIANTS)
+    names = [variant.name for variant in VARIANTS]
+    names += [row.name for row in (*CLICK_ROWS, *RANKING_ROWS)]
+    assert len({*names}) == len(names)
+    assert not any("," in name for name in names)  # Commas separate names on the command line.
+    for parent, variant in plan.variants:
+        best = parent.row.draw(1)[0]
+        row = variant.row(parent.row, best)
+        entry = replace(parent, row=row, variant=variant)
+        (first, *_) = row.draw(3)
+        settings = entry.settings(first)
+        assert settings != parent.settings(best)
+        run = Run(parent.experiment, row.model, parent.of_set.data, settings, 0, True, False)
+        assert job_of(run).recipe.name == row.model
+
+
 def test_a_page_by_the_protocol_has_no_faults(tmp_path: Path) -> None:
     plan, finished = league(tmp_path)
     results = league_results(
@@ -216,6 +298,7 @@ def test_violations_of_the_protocol_are_reported(tmp_path: Path) -> None:
     each["rows"][2]["edges"] = ["learning_rate"]
     each["rows"][2]["per_seed"]["hr@10"][0] = float("nan")
     each["description"]["train"] = 40
+    each["rows"][1]["timed_seconds"] = 700.0
     results["quick"] = True
     reported = "\n".join(faults(results, "word " * 801))
     for part in (
@@ -224,32 +307,38 @@ def test_violations_of_the_protocol_are_reported(tmp_path: Path) -> None:
         "at an edge: ['learning_rate']",
         "hr@10 must be finite",
         "seeds must be 10 or more for runs of this length, got 4",
+        "item-kNN: few seeds need runs that are as long as the trial, 700 s",
         "at most 800 words before the appendix, got 801",
     ):
         assert part in reported
 
 
-def test_claims_are_corrected_for_their_number(tmp_path: Path) -> None:
+def values_and_metrics(
+    tmp_path: Path,
+) -> tuple[dict[str, dict[str, RowValues]], dict[str, str]]:
+    """Return the values by set and row, and the headline metric by set."""
     plan, finished = league(tmp_path)
+    values = {
+        entry.row.name: RowValues(
+            {run.seed: finished[run] for run in plan.measured(entry, finished)},
+            is_seeded=entry.row.is_seeded,
+        )
+        for entry in plan.entries
+    }
+    return {SET.name: values}, {SET.name: "ndcg@10"}
+
+
+def test_claims_are_corrected_for_their_number(tmp_path: Path) -> None:
     claims = [
         LeagueClaim(SET.name, "SASRec", "item-kNN", "Better."),
         LeagueClaim(SET.name, "popularity", "SASRec", "Better."),
         LeagueClaim("clicks:ml-1m", "DIN", "rates", "Not measured."),
     ]
-    values = {
-        SET.name: {
-            entry.row.name: RowValues(
-                {run.seed: finished[run] for run in plan.measured(entry, finished)},
-                is_seeded=entry.row.is_seeded,
-            )
-            for entry in plan.entries
-        }
-    }
-    first, second = claim_results(values, {SET.name: "ndcg@10"}, claims)
+    first, second = claim_results(*values_and_metrics(tmp_path), claims)
     assert (first["verdict"], second["verdict"]) == ("holds", "fails")
     assert first["adjusted_p"] >= (first["difference"]["p"] or 0.0)
     with pytest.raises(ValueError, match="claims must be at most 6, got 7"):
-        claim_results(values, {}, [claims[0]] * 7)
+        claim_results({}, {}, [claims[0]] * 7)
 
 
 def test_rows_tested_on_different_users_are_not_compared() -> None:

@@ -2,7 +2,7 @@
 
 A page marks each table by two comments, and the text between them is generated::
 
-    <!-- claims headline: mimn-beats-din-on-ml-1m; more-slots-help@assist2017 -->
+    <!-- claims headline: keep-lifts-toys; concat-is-as-good-as-adding-films@ml-1m -->
     <!-- end of claims -->
 
 The kind is ``headline``, ``ablation`` or ``control``. ``ID@DATA`` names a claim on one data set,
@@ -182,8 +182,6 @@ def _deviations(block: ClaimBlock) -> list[str]:
     texts = []
     if seeds[0] < HEADLINE_SEEDS:
         texts.append(f"{' or '.join(map(str, seeds))} seeds instead of {HEADLINE_SEEDS}")
-    labels = dict.fromkeys(arm.get("label", "") for arm in arms)
-    texts += [f"only some examples ({label})" for label in labels if "last" in label]
     edges = sum(bool(arm.get("edges")) for arm in arms)
     if edges:
         texts.append(f"{edges} of {len(arms)} tuned arms have a best value at an edge of its grid")

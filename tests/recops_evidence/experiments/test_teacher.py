@@ -1,4 +1,4 @@
-"""Experiments of Rocket's claims: the closed share of a gap, teachers and serving time."""
+"""Experiments of Rocket's claims: the closed share of a gap, and teachers."""
 
 from __future__ import annotations
 
@@ -10,11 +10,9 @@ import pytest
 
 from recops.files import read_json
 from recops_evidence import Arm, Claim, reproduce
-from recops_evidence.experiments.serving_time import ServingTime
 from recops_evidence.experiments.teacher import FIRST, TeacherFirst
 from recops_evidence.experiments.training import TRAINING
 from recops_evidence.harness.experiment import Run
-from recops_evidence.harness.run_store import RunStore
 from recops_evidence.harness.stored_results import read_results, read_seed_values
 from recops_models import cli
 from recops_models.callbacks import Callbacks
@@ -123,38 +121,17 @@ def test_the_ceiling_must_be_an_arm(data: str) -> None:
         make_claim(data, first, second, ceiling="c")
 
 
-def test_serving_time_is_relative_to_the_reference(data: str, tmp_path: Path) -> None:
-    experiment = ServingTime("sum-pool", (("hidden", "4"), ("width", "2")))
-    store = RunStore(tmp_path, "a-paper", resume=False)
-    measure = experiment.on(data)
-
-    def run(model: str, *settings: tuple[str, str], test: bool = True) -> Any:
-        request = Run(experiment, model, data, settings, 0, test, True)
-        return store.finish(request, measure, lambda _: None).test
-
-    slow = run("din", ("attention_hidden", "800,800"), ("width", "64"))
-    itself = run("sum-pool", ("hidden", "4"), ("width", "2"))
-    assert slow["time_ratio"] > 2 > itself["time_ratio"] > 0.5
-    assert slow["microseconds"] > itself["microseconds"] > 1
-    with pytest.raises(ValueError, match="no validation part, so they cannot be tuned"):
-        run("din", test=False)
-
-
 def test_claims_of_rocket_from_the_command_line(
     data: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     out = tmp_path / "out"
-    ids = "rocket-lifts-the-light-net,the-block-guards-the-booster,the-light-net-is-faster"
+    ids = "shared-tables-lift-a-wide-light-net,the-block-guards-the-booster"
     command = ["reproduce", "rocket", "--quick", "--claims", ids, "--data", data]
     assert cli.run([*command, "--out", str(out)]) == 0
     assert "not evidence" in capsys.readouterr().out
     content = read_results(out)
     differences = content["tables"]["differences"]
-    assert [difference["metric"] for difference in differences] == [
-        "auc",
-        "booster_auc",
-        "time_ratio",
-    ]
-    assert [("gap" in difference) for difference in differences] == [True, False, False]
+    assert [difference["metric"] for difference in differences] == ["auc", "booster_auc"]
+    assert [("gap" in difference) for difference in differences] == [True, False]
     served = content["tables"]["arms"][0]["settings"]
     assert served["light.hidden"] == "8"

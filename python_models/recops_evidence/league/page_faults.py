@@ -8,37 +8,44 @@ from collections.abc import Iterator
 from recops_evidence.harness.page.claim_tables import ClaimBlock, Runs, blocks, with_claim_tables
 from recops_evidence.harness.page.length import length_fault
 from recops_evidence.harness.results import Results
+from recops_evidence.league.claims import MOST_CLAIMS
+from recops_evidence.league.figures import LeagueResults
+from recops_evidence.league.paper_tables import league_blocks, with_league_tables
+from recops_evidence.league.papers import PAPERS
 from recops_models.evaluation.holm import holm
 
-MOST_CLAIMS = 6
-"""Largest number of headline claims of a page, one per claim and data set."""
 SECTIONS = ("What it means for use", "Ablation", "Positive control", "Cost", "Method")
 """Titles of the sections that every page has."""
 NO_CONTROL = "No positive control is measured yet."
 """Sentence of a page without a positive control."""
 
 
-def page_faults(page: str, runs: Runs) -> list[str]:
+def page_faults(page: str, paper: str, runs: Runs, league: LeagueResults) -> list[str]:
     """Return a line per violation: tables, sections, families, metrics, power, control and length.
 
-    The differences from the protocol in examples, seeds and grid edges are no violations, because
-    the generated text below the headline table states them.
+    The runs of a headline must follow the protocol: those of the league do, and its own check
+    (:func:`~recops_evidence.league.protocol.faults`) covers them. A page whose headline rests on
+    other runs states where they differ, in generated text below the table.
 
     Args:
         page: the page in Markdown.
+        paper: its name.
         runs: results behind it.
+        league: figures of the league.
     """
-    return [*_faults(page, runs)]
+    return [*_faults(page, paper, runs, league)]
 
 
-def _faults(page: str, runs: Runs) -> Iterator[str]:
+def _faults(page: str, paper: str, runs: Runs, league: LeagueResults) -> Iterator[str]:
+    if with_league_tables(page, paper, league) != page:
+        yield "tables must show the league: python tools/render_claims.py"
     if with_claim_tables(page, runs) != page:
         yield "tables must show the results: python tools/render_claims.py"
     found = blocks(page, runs)
-    headlines = [block for block in found if block.kind == "headline"]
-    count = sum(len(block.claims) for block in headlines)
-    if len(headlines) != 1 or not 1 <= count <= MOST_CLAIMS:
-        yield f"one table must have 1 to {MOST_CLAIMS} headline claims, got {count}"
+    counts = [len(block.claims) for block in found if block.kind == "headline"]
+    counts += [len(PAPERS[paper]) for kind in league_blocks(page) if kind == "headline"]
+    if len(counts) != 1 or not 1 <= sum(counts) <= MOST_CLAIMS:
+        yield f"one table must have 1 to {MOST_CLAIMS} headline claims, got {sum(counts)}"
     for section in SECTIONS:
         if f"\n## {section}\n" not in page:
             yield f"a section must have the title {section!r}"
