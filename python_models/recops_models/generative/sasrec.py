@@ -16,8 +16,9 @@ from torch import Tensor, nn
 
 from recops_models import workers
 from recops_models.generative.item_rows import rows_or_mean
+from recops_models.generative.item_softmax import item_softmax_loss
 from recops_models.generative.ranker import Ranker, Ranking, check_lengths, top_unseen
-from recops_models.generative.sampled_softmax import mean_cross_entropy, sampled_softmax_loss
+from recops_models.generative.sampled_softmax import sampled_softmax_loss
 from recops_models.generative.windows import at_rows, target_rows
 from recops_models.layers.attention import CausalBlock
 from recops_models.layers.dropout import Dropout
@@ -145,10 +146,13 @@ class SASRec(Ranker):
         rows = target_rows(target) if rows is None else rows
         state, item = at_rows(self.encode(history), rows), at_rows(target, rows) - 1
         if not self.config.negatives:
-            return mean_cross_entropy(self.logits(state), item)
+            losses = item_softmax_loss(state, self.item.weight[1:], self.item_bias, item)
+            return workers.share_of_mean(losses)
         drawn = torch.randint(self.num_items, (self.config.negatives,), device=item.device)
-        positive = (state * self.item(item + 1)).sum(-1) + self.item_bias[item]
-        negative = F.linear(state, self.item(drawn + 1), self.item_bias[drawn])
+        scored = torch.cat([item, drawn])  # One look-up has one gradient of the table's size.
+        vectors, bias = self.item(scored + 1), self.item_bias[scored]
+        positive = (state * vectors[: len(item)]).sum(-1) + bias[: len(item)]
+        negative = F.linear(state, vectors[len(item) :], bias[len(item) :])
         losses = sampled_softmax_loss(positive, negative, drawn == item[:, None], self.num_items)
         return workers.share_of_mean(losses)
 

@@ -6,6 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from recops_models.generative.item_softmax import item_softmax_loss
 from recops_models.generative.sampled_softmax import sampled_softmax_loss
 from recops_models.generative.unirec.config import UniRecConfig
 from recops_models.generative.unirec.item_table import ItemTable
@@ -101,11 +102,14 @@ class ItemScores(nn.Module):
         if not len(items):
             raise ValueError("UniRec: prior must be above 0 for at least one item, got all 0")
         if not self.negatives:
-            return F.cross_entropy(self.score_all(state, table), target - 1, reduction="none")
+            bias = self.bias.weight[1:, 0].masked_fill(~self.known[1:], -torch.inf)
+            return item_softmax_loss(self.norm(state), table.all_items(), bias, target - 1)
         drawn = items[torch.randint(len(items), (self.negatives,), device=items.device)]
         state = self.norm(state)
-        positive: Tensor = (state * table(target)).sum(-1) + self.bias(target)[:, 0]
-        negative = F.linear(state, table(drawn)) + self.bias(drawn)[:, 0]  # (n, K)
+        scored = torch.cat([target, drawn])  # One look-up has one gradient of the table's size.
+        vectors, bias = table(scored), self.bias(scored)[:, 0]
+        positive = (state * vectors[: len(target)]).sum(-1) + bias[: len(target)]
+        negative = F.linear(state, vectors[len(target) :], bias[len(target) :])  # (n, K)
         return sampled_softmax_loss(positive, negative, drawn == target[:, None], len(items))
 
 
