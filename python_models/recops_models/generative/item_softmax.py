@@ -41,7 +41,7 @@ def item_softmax_loss(state: Tensor, table: Tensor, bias: Tensor, target: Tensor
 
 class _ItemSoftmax(torch.autograd.Function):
     @staticmethod
-    def forward(  # type: ignore[override]
+    def forward(
         ctx: FunctionCtx, state: Tensor, table: Tensor, bias: Tensor, target: Tensor
     ) -> Tensor:
         logits, chosen = torch.addmm(bias, state, table.T), target[:, None]
@@ -57,5 +57,6 @@ class _ItemSoftmax(torch.autograd.Function):
     def backward(ctx: FunctionCtx, gradient: Tensor) -> tuple[Tensor, Tensor, Tensor, None]:
         state, table, numerators, total = ctx.saved_tensors  # type: ignore[attr-defined]
         scale = gradient[:, None] / total
-        by_item = numerators.T
-        return (numerators @ table) * scale, by_item @ (state * scale), (by_item @ scale)[:, 0], None
+        of_state = (numerators @ table) * scale
+        of_table = numerators.T @ (state * scale)
+        return of_state, of_table, (numerators.T @ scale)[:, 0], None
