@@ -20,7 +20,7 @@ _STORED = np.dtype("<f2")
 class UserValues:
     """Values per user, one array per metric; the mean of an array is the metric.
 
-    A metric that is no mean over users, such as AUC, is represented by its linear terms; see
+    A metric that is no mean over users, such as gAUC, is represented by its linear terms; see
     :mod:`recops_models.evaluation.user_terms`.
 
     Attributes:

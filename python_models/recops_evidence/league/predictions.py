@@ -1,8 +1,7 @@
-"""Test metrics of predictions, and their terms per user."""
+"""Test metrics of predictions, and values per user."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,14 +12,12 @@ from torch import nn
 from recops_evidence.harness.user_values import UserValues
 from recops_models.evaluation.click_metrics import ClickMetrics
 from recops_models.evaluation.grouped_auc import grouped_auc
-from recops_models.evaluation.user_terms import auc_terms, gauc_terms, mean_terms
+from recops_models.evaluation.user_terms import gauc_terms
 from recops_models.examples.features import FittedSchema
 from recops_models.examples.known import known_candidates
 from recops_models.examples.loader import Source
 from recops_models.training.click_task import predictions
 from recops_models.training.device import array
-
-_TERMS: Mapping[str, Callable[..., NDArray[np.float64]]] = {"auc": auc_terms, "gauc": gauc_terms}
 
 
 @dataclass(frozen=True, eq=False)
@@ -67,18 +64,13 @@ class Predictions:
         names = ("gauc", "auc", "logloss", "gauc_known", "auc_known")
         return {f"{name}{suffix}": values[name] for name in names}
 
-    def user_terms(self, *, suffix: str = "") -> dict[str, NDArray[np.float64]]:
-        """Return terms ``[U]`` of AUC, gAUC and logloss, by ascending user id."""
+    def user_values(self) -> NDArray[np.float64]:
+        """Return terms ``[U]`` of gAUC, by ascending user id."""
         ids, user = np.unique(self.user, return_inverse=True)
-        terms = {
-            f"{name}{suffix}": of(self.logit, self.label, user, len(ids))
-            for name, of in _TERMS.items()
-        }
-        loss = np.logaddexp(0, np.where(self.label, -self.logit, self.logit))
-        return {**terms, f"logloss{suffix}": mean_terms(loss, user, len(ids))}
+        return gauc_terms(self.logit, self.label, user, len(ids))
 
 
 def click_user_values(live: Predictions, frozen: Predictions) -> UserValues:
-    """Return the values per user of both predictions of the same test examples."""
-    ids = np.unique(live.user)
-    return UserValues.of(ids, {**live.user_terms(), **frozen.user_terms(suffix="_frozen")})
+    """Return the values per user of gAUC, for both predictions of the same test examples."""
+    values = {"gauc": live.user_values(), "gauc_frozen": frozen.user_values()}
+    return UserValues.of(np.unique(live.user), values)
