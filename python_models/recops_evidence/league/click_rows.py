@@ -61,8 +61,8 @@ _SUM_POOL = LeagueRow(
     "sum-pool",
     {**_TRAINING, **_NET},
     _GRID,
-    use="Histories are short, or a request must cost little.",
-    avoid="Candidates differ in which past events matter for them.",
+    use="A request must cost little.",
+    avoid="Which past events matter depends on the candidate, as in shops.",
 )
 _DIN = LeagueRow(
     "DIN",
