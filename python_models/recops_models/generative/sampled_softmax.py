@@ -5,26 +5,7 @@ from __future__ import annotations
 import math
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
-
-from recops_models import workers
-
-
-def mean_cross_entropy(logits: Tensor, target: Tensor) -> Tensor:
-    """Return the mean cross-entropy of targets ``[n]``, from logits ``[n, N]``.
-
-    With several workers, return this worker's share of the mean over all of them.
-
-    Example:
-        >>> import torch
-        >>> from recops_models.generative.sampled_softmax import mean_cross_entropy
-        >>> mean_cross_entropy(torch.zeros(1, 2), torch.tensor([1]))  # log 2
-        tensor(0.6931)
-    """
-    if not workers.several():
-        return F.cross_entropy(logits, target)
-    return workers.share_of_mean(F.cross_entropy(logits, target, reduction="none"))
 
 
 def sampled_softmax_loss(

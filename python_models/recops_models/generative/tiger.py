@@ -19,9 +19,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 import recops
+from recops_models import workers
 from recops_models.generative.item_rows import rows_or
 from recops_models.generative.path_ranker import GradScope, PathRanker, gather_beams
-from recops_models.generative.sampled_softmax import mean_cross_entropy
 from recops_models.generative.windows import at_rows, target_rows
 from recops_models.layers.attention import Attention
 from recops_models.layers.dropout import Dropout
@@ -336,10 +336,10 @@ class TIGER(PathRanker):
         """Return the mean of ``−Σ_t log p(x_t | x_<t, history)`` over targets."""
         x, paths = self._decode_targets(history, target, rows)
         losses = [
-            mean_cross_entropy(self._logits(step, x[:, step]), paths[:, step] - 1)
+            F.cross_entropy(self._logits(step, x[:, step]), paths[:, step] - 1, reduction="none")
             for step in range(self.steps)
         ]
-        return torch.stack(losses).sum()
+        return workers.share_of_mean(torch.stack(losses).sum(0))
 
     def path_log_probs(
         self,

@@ -81,8 +81,7 @@ class ItemScores(nn.Module):
             state: ``[n, d]``.
             table: embeddings of N items.
         """
-        scores = F.linear(self.norm(state), table.all_items(), self.bias.weight[1:, 0])
-        return scores.masked_fill(~self.known[1:], -torch.inf)
+        return F.linear(self.norm(state), table.all_items(), self._all_biases())
 
     def loss(self, state: Tensor, target: Tensor, table: ItemTable) -> Tensor:
         """Return ``−log softmax`` of each target among the drawn items, ``[n]``.
@@ -102,7 +101,7 @@ class ItemScores(nn.Module):
         if not len(items):
             raise ValueError("UniRec: prior must be above 0 for at least one item, got all 0")
         if not self.negatives:
-            bias = self.bias.weight[1:, 0].masked_fill(~self.known[1:], -torch.inf)
+            bias = self._all_biases()
             return item_softmax_loss(self.norm(state), table.all_items(), bias, target - 1)
         drawn = items[torch.randint(len(items), (self.negatives,), device=items.device)]
         state = self.norm(state)
@@ -111,6 +110,10 @@ class ItemScores(nn.Module):
         positive = (state * vectors[: len(target)]).sum(-1) + bias[: len(target)]
         negative = F.linear(state, vectors[len(target) :], bias[len(target) :])  # (n, K)
         return sampled_softmax_loss(positive, negative, drawn == target[:, None], len(items))
+
+    def _all_biases(self) -> Tensor:
+        """Return b ``[N]``; −inf without training events."""
+        return self.bias.weight[1:, 0].masked_fill(~self.known[1:], -torch.inf)
 
 
 def _or_mean(values: Tensor, is_known: Tensor) -> Tensor:
