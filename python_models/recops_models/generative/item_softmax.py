@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import torch
 import torch.nn.functional as F
 from torch import Tensor
-from torch.autograd.function import once_differentiable
+from torch.autograd.function import BackwardCFunction, FunctionCtx, once_differentiable
 
 
 def item_softmax_loss(state: Tensor, table: Tensor, bias: Tensor, target: Tensor) -> Tensor:
@@ -43,7 +41,9 @@ def item_softmax_loss(state: Tensor, table: Tensor, bias: Tensor, target: Tensor
 
 class _ItemSoftmax(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, state: Tensor, table: Tensor, bias: Tensor, target: Tensor) -> Tensor:
+    def forward(
+        ctx: FunctionCtx, state: Tensor, table: Tensor, bias: Tensor, target: Tensor
+    ) -> Tensor:
         logits, chosen = torch.addmm(bias, state, table.T), target[:, None]
         picked, top = logits.gather(1, chosen), logits.amax(1, keepdim=True)
         exponentials = logits.sub_(top).exp_()
@@ -54,8 +54,9 @@ class _ItemSoftmax(torch.autograd.Function):
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, Tensor, Tensor, None]:
-        state, table, numerators, total = ctx.saved_tensors
+    def backward(ctx: BackwardCFunction, gradient: Tensor) -> tuple[Tensor, Tensor, Tensor, None]:
+        saved: tuple[Tensor, ...] = ctx.saved_tensors
+        state, table, numerators, total = saved
         scale = gradient[:, None] / total
         of_state = (numerators @ table) * scale
         of_table = numerators.T @ (state * scale)
