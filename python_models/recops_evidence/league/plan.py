@@ -20,6 +20,8 @@ MOST_SEEDS = 10
 """Number of seeds of a row whose runs are short."""
 VARIANT_SEEDS = 5
 """Largest number of seeds of a variant."""
+_SHORTENED = (2, 0.5)
+"""Tuning seeds and share of the users of a row's shortened trials."""
 _VARIANT = Effort(trials=3, continued=1, widenings=4)
 
 
@@ -38,6 +40,24 @@ class Entry:
     row: LeagueRow
     experiment: AnyExperiment
     variant: Variant | None = None
+
+    @property
+    def tuning_seeds(self) -> int:
+        """Number of seeds of a trial that continues."""
+        if not self.row.is_seeded:
+            return 1
+        seeds = self.of_set.tuning_seeds
+        return min(_SHORTENED[0], seeds) if self._is_shortened else seeds
+
+    @property
+    def tuning_share(self) -> float:
+        """Share of the users on which trials run."""
+        share = self.of_set.tuning_share
+        return min(_SHORTENED[1], share) if self._is_shortened else share
+
+    @property
+    def _is_shortened(self) -> bool:
+        return self.of_set.name in self.row.shortened
 
     def settings(self, chosen: ArmSettings) -> ArmSettings:
         """Return all settings of a run, sorted by name."""
@@ -77,19 +97,17 @@ class LeaguePlan:
 
     def search(self, entry: Entry, finished: Mapping[Run, Record]) -> TrialSearch:
         """Return the state of the tuning of an entry; no trial measures test."""
-        of_set = entry.of_set
 
         def make(chosen: ArmSettings, draw: int) -> Run:
-            return self._run(entry, chosen, TUNING_SEED + draw, of_set.tuning_share)
+            return self._run(entry, chosen, TUNING_SEED + draw, entry.tuning_share)
 
         def score(record: Record) -> float:
-            value = record.validation.get(of_set.metric)
+            value = record.validation.get(entry.of_set.metric)
             return -math.inf if record.diverged or value is None else value
 
         if entry.variant is not None:
             return search(entry.row, _VARIANT, 1, make, score, finished)
-        seeds = of_set.tuning_seeds if entry.row.is_seeded else 1
-        return search(entry.row, self.effort, seeds, make, score, finished)
+        return search(entry.row, self.effort, entry.tuning_seeds, make, score, finished)
 
     def measured(
         self, entry: Entry, finished: Mapping[Run, Record], tuned: TrialSearch | None = None
@@ -118,7 +136,7 @@ class LeaguePlan:
 
         They are those of the first trial, or without a grid of the first run; None: not finished.
         """
-        trial = self._run(entry, best, TUNING_SEED, entry.of_set.tuning_share)
+        trial = self._run(entry, best, TUNING_SEED, entry.tuning_share)
         record = finished.get(trial) or finished.get(self._run(entry, best, 0))
         if record is None:
             return None

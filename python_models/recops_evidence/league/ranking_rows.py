@@ -92,6 +92,8 @@ _SEMANTIC: Mapping[str, Setting] = {
     **{"item_scores": 2.0, "item_loss": 4.0, "beams": 100},
     **{"attributes": "auto", "levels": 3, "codes": 256},
 }
+_LONG = tuple(_WIDER)
+"""Sets on which one training of UniRec takes more than ten core-minutes."""
 _WIDER_SEMANTIC: Mapping[str, Mapping[str, Setting]] = {
     name: {**each, "expert_hidden": 128} for name, each in _WIDER.items()
 }
@@ -101,6 +103,7 @@ _UNIREC = LeagueRow(
     {**_SEMANTIC, "negatives": 1600, "candidates": "beams"},
     _GRID,
     on=_WIDER_SEMANTIC,
+    shortened=_LONG,
     use="Millions of items, new items without events, or several tasks.",
     avoid="Small catalogues, whose items can all be scored.",
 )
@@ -110,6 +113,7 @@ _UNIREC_SCORES = LeagueRow(
     {**_SEMANTIC, "negatives": 0, "candidates": "scores"},
     _GRID,
     on=_WIDER_SEMANTIC,
+    shortened=_LONG,
     use="Semantic IDs, and all items can be scored.",
     avoid="More than a million items.",
 )

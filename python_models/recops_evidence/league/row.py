@@ -32,6 +32,8 @@ class LeagueRow:
         sets: names of the data sets that have this row; None: all of its kind.
         on: changes of fixed settings by set.
         limits: largest values of settings when a grid grows.
+        shortened: names of sets on which trials use half of the users and two seeds, because one on
+            all users takes more than ten core-minutes.
         use: when to use it.
         avoid: when to avoid it.
 
@@ -48,6 +50,7 @@ class LeagueRow:
     sets: tuple[str, ...] | None = None
     on: Mapping[str, Mapping[str, Setting]] = field(default_factory=dict)
     limits: Mapping[str, float] = field(default_factory=dict)
+    shortened: tuple[str, ...] = ()
     use: str = ""
     avoid: str = ""
 

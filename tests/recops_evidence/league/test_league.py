@@ -160,6 +160,21 @@ def test_long_runs_have_fewer_seeds(tmp_path: Path) -> None:
         assert len(plan.measured(entry, slow)) == seeds
 
 
+def test_trials_of_a_shortened_row_use_half_of_the_users_and_two_seeds(tmp_path: Path) -> None:
+    plan, finished = league(tmp_path)
+    of_set = replace(SET, tuning_seeds=3)
+    short = Entry(of_set, replace(ROWS[2], shortened=(SET.name,)), Drawn())
+    whole = Entry(of_set, ROWS[2], Drawn())
+    large = Entry(replace(of_set, tuning_share=0.3), short.row, Drawn())
+    figures = [(each.tuning_seeds, each.tuning_share) for each in (short, whole, large)]
+    assert figures == [(2, 0.5), (3, 1.0), (2, 0.3)]
+    assert {run.share for run in plan.search(short, finished).runs} == {0.5}
+    best = (("learning_rate", "0.003"),)
+    (trial,) = (run for run in plan.search(short, {}).runs if run.settings[1:] == best)
+    record = Record({"ndcg@10": 0.5}, {}, 1.0, costs={"core_seconds": 61.0})
+    assert plan.timed_seconds(short, best, {trial: record}) == 122.0
+
+
 def test_a_row_that_exceeds_its_time_is_missing(tmp_path: Path) -> None:
     plan, finished = league(tmp_path, broken="sasrec")
     (result,) = content(plan, finished)["sets"]
