@@ -71,6 +71,7 @@ _SASREC = LeagueRow(
     {**_TRAINING, "history": 50, "width": 64, "heads": 2, "layers": 2},
     _GRID,
     on=_WIDER,
+    shortened=("ranking:yelp",),
     use="Order matters and each item has enough events.",
     avoid="Sparse data, before item-kNN is tried.",
 )
