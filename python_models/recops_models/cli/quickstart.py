@@ -66,7 +66,7 @@ def quickstart(
 
     Item vectors become semantic IDs, whose trie contains only existing items. UniRec learns to
     generate the ID of a user's next item, and constrained beam search decodes it along the trie.
-    SASRec and popularity are the baselines, tested on each user's held-out last event.
+    SASRec, item-kNN and popularity are the baselines, tested on each user's held-out last event.
 
     Writes `report.html`, `metrics.json` and `recommendations.json` to `--out`, and a folder per
     model for `recops evaluate` and `recops recommend`. UniRec's folder also has item vectors,

@@ -28,10 +28,21 @@ from recops_models.quickstart.settings import Settings
 from recops_models.training.curve import Epoch
 from recops_models.versions import versions
 
-MODELS = {"unirec": "UniRec", "sasrec": "SASRec", "popularity": "popularity"}
+MODELS = {
+    "unirec": "UniRec",
+    "sasrec": "SASRec",
+    "item-knn": "item-kNN",
+    "popularity": "popularity",
+}
 """Display names of a run's models; the first is the main model."""
 
-_PAIRS = (("unirec", "sasrec"), ("unirec", "popularity"), ("sasrec", "popularity"))
+_PAIRS = (
+    ("unirec", "sasrec"),
+    ("unirec", "item-knn"),
+    ("sasrec", "item-knn"),
+    ("unirec", "popularity"),
+    ("sasrec", "popularity"),
+)
 """Pairs of models to compare; the first pair is the report's headline."""
 
 _LISTED, _PAST, _SAMPLES_PER_KIND = 10, 10, 2
@@ -225,6 +236,7 @@ def _configuration(outcome: Outcome) -> dict[str, str]:
         "history": f"{settings.unirec.history} items",
         "UniRec": f"width {settings.unirec.width}, {settings.unirec.beams} beams",
         "SASRec": f"width {settings.sasrec.width}, full softmax",
+        "item-kNN": f"{settings.item_knn.neighbours} neighbours per item",
     }
 
 

@@ -7,6 +7,7 @@ import json
 from dataclasses import dataclass
 from typing import Any
 
+from recops_models.generative.item_knn import ItemKNNConfig
 from recops_models.generative.sasrec import SASRecConfig
 from recops_models.generative.unirec import UniRecConfig
 from recops_models.item_vectors import TextEncoder
@@ -18,10 +19,12 @@ from recops_models.recipes.sid_config import SidConfig
 from recops_models.training.config import TrainingConfig
 
 # A run takes minutes on two cores. Learning rates and dropout are those of the best validation
-# trials, with the same number of trials per model (`recops reproduce unirec`).
+# trials, with the same number of trials per model (`recops reproduce unirec`). Item-kNN's settings
+# are those of the league (`recops reproduce league`).
 _UNIREC = UniRecConfig(heads=2, head_hidden=128, dropout=0.1, negatives=1600, item_loss=4.0)
 _UNIREC_TRAINING = TrainingConfig(epochs=15, learning_rate=4e-3)
 _INPUTS = InputConfig()
+_ITEM_KNN = ItemKNNConfig(candidate_normalization=0.5, backward=0.7)
 _SASREC, _SASREC_TRAINING = SASRecConfig(dropout=0.2), TrainingConfig(learning_rate=8e-3)
 
 
@@ -41,8 +44,9 @@ class Settings:
         inputs: columns that the generative model reads in addition to the events.
         unirec: sizes of the generative model.
         unirec_training: its training.
-        sasrec: sizes of the baseline.
+        sasrec: sizes of the neural baseline.
         sasrec_training: its training.
+        item_knn: settings of the baseline without training.
     """
 
     data: str = "ml-100k"
@@ -57,6 +61,7 @@ class Settings:
     unirec_training: TrainingConfig = _UNIREC_TRAINING
     sasrec: SASRecConfig = _SASREC
     sasrec_training: TrainingConfig = _SASREC_TRAINING
+    item_knn: ItemKNNConfig = _ITEM_KNN
 
     def quick(self) -> Settings:
         """Return settings with two epochs per model, to try the pipeline."""
@@ -67,10 +72,12 @@ class Settings:
         )
 
     def job(self, model: str) -> Job:
-        """Return the job of a model: unirec, sasrec or popularity."""
+        """Return the job of a model: unirec, sasrec, item-knn or popularity."""
         own: Parts = {}
         if model == "sasrec":
             own = {"sizes": self.sasrec, "training": self.sasrec_training}
+        elif model == "item-knn":
+            own = {"sizes": self.item_knn}
         elif model == "unirec":
             own = {
                 "sizes": self.unirec,

@@ -22,7 +22,7 @@ from recops_models.recipes.stage import TrainResult
 from recops_models.training.ranking_task import RankingTask
 from recops_models.training.trainer import CHECKPOINT
 
-TRAINED = ("unirec", "sasrec", "popularity")
+TRAINED = ("unirec", "sasrec", "item-knn", "popularity")
 
 OUTPUTS = (
     *(f"unirec/{file}" for file in SID_FILES),

@@ -85,7 +85,7 @@ def test_a_run_writes_all_outputs(small: Dataset, finished: tuple[Path, Outcome]
     assert trie.contains(outcome.paths).all()
     assert trie.num_items == small.items.num_rows
     page = (out / "report.html").read_text()
-    assert all(name in page for name in ("UniRec", "SASRec", "Popularity", small.name))
+    assert all(name in page for name in ("UniRec", "SASRec", "Item-kNN", "Popularity", small.name))
 
 
 def test_metrics_follow_the_schema(finished: tuple[Path, Outcome]) -> None:
@@ -93,15 +93,15 @@ def test_metrics_follow_the_schema(finished: tuple[Path, Outcome]) -> None:
     metrics = read_json(out / "metrics.json", kind="metrics")
     assert (metrics["data"], metrics["model"], metrics["seed"]) == ("small", "unirec", 0)
     assert metrics["split"] == "leave-one-out"
-    assert set(metrics["baselines"]) == {"sasrec", "popularity"}
+    assert set(metrics["baselines"]) == {"sasrec", "item-knn", "popularity"}
     for figures in (metrics, *metrics["baselines"].values()):
         for part in ("test", "validation"):
             assert {"hr@10", "hr@50", "ndcg@10"} <= set(figures[part])
     assert metrics["train_seconds"] > 0
     assert metrics["versions"]["torch"] == torch.__version__
     assert metrics["real_items"] == outcome.real_items == 1.0
-    first, *_ = metrics["differences"]
-    assert (first["model"], first["against"]) == ("UniRec", "SASRec")
+    pairs = [(each["model"], each["against"]) for each in metrics["differences"]]
+    assert pairs[:2] == [("UniRec", "SASRec"), ("UniRec", "item-kNN")]
     for difference in metrics["differences"]:
         low, high = difference["interval"]
         assert low <= difference["value"] <= high
@@ -226,7 +226,7 @@ def test_other_commands_accept_its_models(
     assert str(vectors) in (out / "report.html").read_text()
     capfd.readouterr()
     user = str(small.user_vocabulary.ids[0])
-    for model in ("unirec", "sasrec"):
+    for model in ("unirec", "sasrec", "item-knn"):
         assert run(["evaluate", str(out / model)]) == 0
         assert run(["recommend", str(out / model), "--user", user, "-k", "3"]) == 0
         assert "validation" in capfd.readouterr().out
