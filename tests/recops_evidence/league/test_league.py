@@ -164,9 +164,9 @@ def test_trials_of_a_shortened_row_use_half_of_the_users_and_two_seeds(tmp_path:
     plan, finished = league(tmp_path)
     of_set = replace(SET, tuning_seeds=3)
     short = Entry(of_set, replace(ROWS[2], shortened=(SET.name,)), Drawn())
-    whole = Entry(of_set, ROWS[2], Drawn())
+    usual = Entry(of_set, ROWS[2], Drawn())
     large = Entry(replace(of_set, tuning_share=0.3), short.row, Drawn())
-    figures = [(each.tuning_seeds, each.tuning_share) for each in (short, whole, large)]
+    figures = [(each.tuning_seeds, each.tuning_share) for each in (short, usual, large)]
     assert figures == [(2, 0.5), (3, 1.0), (2, 0.3)]
     assert {run.share for run in plan.search(short, finished).runs} == {0.5}
     best = (("learning_rate", "0.003"),)
