@@ -66,7 +66,8 @@ _METHOD = """## Method
 - **Seeds.** Ten; five if a run exceeds two core-minutes, three if it exceeds ten. A run has one
   thread and at most 30 core-minutes.
 - **Costs.** Computing time on one core. A request scores 100 items for one user (clicks), or finds
-  10 of all items (next items)."""
+  10 of all items (next items). Other programs shared the cores, so the same net can differ by a
+  factor of three: SASRec with both losses, the light net with and without a booster."""
 
 
 def _progress(results: LeagueResults) -> str:
