@@ -64,4 +64,4 @@ def popularity(tmp_path: Path) -> Path:
 
 def test_recommend(popularity: Path) -> None:
     command = ["recommend", str(popularity), "--user", "196"]
-    check_ratio(COMMAND.format(command), 0.95)  # The command pauses the garbage collector.
+    check_ratio(COMMAND.format(command), 1.25)  # Typer 0.29 imports pydantic.
