@@ -26,7 +26,7 @@ def main() -> None:
     folder = parser.parse_args().folder
     if folder is not None:
         read_league(folder)
-        shutil.rmtree(STORED, ignore_errors=True)
+        shutil.rmtree(STORED / USERS, ignore_errors=True)
         shutil.copytree(folder / USERS, STORED / USERS)
         shutil.copy(folder / RESULTS, STORED / RESULTS)
     for path, text in pages(ROOT).items():

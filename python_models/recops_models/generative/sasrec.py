@@ -18,7 +18,7 @@ from recops_models import workers
 from recops_models.generative.item_rows import rows_or_mean
 from recops_models.generative.item_softmax import item_softmax_loss
 from recops_models.generative.ranker import Ranker, Ranking, check_lengths, top_unseen
-from recops_models.generative.sampled_softmax import sampled_softmax_loss
+from recops_models.generative.sampled_softmax import negatives_shape, sampled_softmax_loss
 from recops_models.generative.windows import at_rows, target_rows
 from recops_models.layers.attention import CausalBlock
 from recops_models.layers.dropout import Dropout
@@ -36,8 +36,8 @@ class SASRecConfig:
         heads: attention heads; must divide ``width``.
         layers: transformer blocks.
         dropout: on the embeddings and within the blocks.
-        negatives: items drawn uniformly per batch for a sampled softmax; 0: a softmax over all
-            items.
+        negatives: items drawn uniformly per target for a sampled softmax, shared by as many
+            targets; 0: a softmax over all items.
 
     Raises:
         ValueError: a size is too small, the heads do not divide the width, or the dropout is
@@ -141,20 +141,21 @@ class SASRec(Ranker):
     def loss(self, history: Tensor, target: Tensor, *, rows: Tensor | None = None) -> Tensor:
         """Return the mean cross-entropy of the next items; see :meth:`Ranker.loss`.
 
-        With ``negatives``, the items drawn from torch's generator serve all targets of the batch.
+        With ``negatives`` K, items are drawn from torch's generator; K targets share K of them.
         """
         rows = target_rows(target) if rows is None else rows
         state, item = at_rows(self.encode(history), rows), at_rows(target, rows) - 1
         if not self.config.negatives:
             losses = item_softmax_loss(state, self.item.weight[1:], self.item_bias, item)
             return workers.share_of_mean(losses)
-        drawn = torch.randint(self.num_items, (self.config.negatives,), device=item.device)
-        scored = torch.cat([item, drawn])  # One look-up has one gradient of the table's size.
-        vectors, bias = self.item(scored + 1), self.item_bias[scored]
-        positive = (state * vectors[: len(item)]).sum(-1) + bias[: len(item)]
-        negative = F.linear(state, vectors[len(item) :], bias[len(item) :])
-        losses = sampled_softmax_loss(positive, negative, drawn == item[:, None], self.num_items)
-        return workers.share_of_mean(losses)
+        shape = negatives_shape(len(item), self.config.negatives)
+        drawn = torch.randint(self.num_items, shape, device=item.device)
+        return workers.share_of_mean(
+            sampled_softmax_loss(state, item, drawn, self._look_up, self.num_items)
+        )
+
+    def _look_up(self, item: Tensor) -> tuple[Tensor, Tensor]:
+        return self.item(item + 1), self.item_bias[item]
 
     def score_all(self, history: Tensor, lengths: Tensor) -> Tensor:
         """Return the logits of all items after each history, ``[B, N]``."""

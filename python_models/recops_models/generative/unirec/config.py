@@ -63,7 +63,8 @@ class UniRecConfig:
         item_scores: weight of :class:`~.item_scores.ItemScores` relative to ``log p(path)`` when
             items found by the beams are ranked [I]; 0 removes these scores.
         item_loss: weight of their loss relative to the loss of paths.
-        negatives: negative items drawn per batch for that loss; 0: a softmax over all items.
+        negatives: items drawn per target for that loss, shared by as many targets; 0: a softmax
+            over all items.
         item_content: whether an item's embedding also depends on its content vector; see
             :class:`~.item_table.ItemTable` [I].
         candidates: sources of the items that a request ranks. Only ``"beams"`` avoids a score per

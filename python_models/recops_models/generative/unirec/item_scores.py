@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from recops_models.generative.item_softmax import item_softmax_loss
-from recops_models.generative.sampled_softmax import sampled_softmax_loss
+from recops_models.generative.sampled_softmax import negatives_shape, sampled_softmax_loss
 from recops_models.generative.unirec.config import UniRecConfig
 from recops_models.generative.unirec.item_table import ItemTable
 
@@ -18,12 +18,12 @@ class ItemScores(nn.Module):
     h is the history's state and e the table that embeds its events. ``log p(path)`` comes from rank
     heads that share no weights with this table; s adds what the table knows about whole items.
 
-    Training draws K items uniformly from the N items with training events, once per batch, and
-    takes a softmax over them and the target. Scores of drawn items are raised by ``ln(N / K)``, so
-    that their sum estimates the sum over all items. Then s estimates ``log p(i | history)`` up to a
-    constant per history, and can be added to ``log p(path)``. A target costs 1 + K scores and a
-    request one score per beam; nothing scores the whole catalogue. With ``negatives=0`` the softmax
-    is over all items with training events, N scores per target.
+    Training draws K items uniformly from the N items with training events, shared by K targets of
+    the batch, and takes a softmax over them and the target. Scores of drawn items are raised by
+    ``ln(N / K)``, so that their sum estimates the sum over all items. Then s estimates
+    ``log p(i | history)`` up to a constant per history, and can be added to ``log p(path)``. A
+    target costs 1 + K scores and a request one score per beam; nothing scores the whole catalogue.
+    With ``negatives=0`` the softmax is over all items with training events, N scores per target.
 
     An item without training events has no learned row: that part of its score is the mean of the
     other items found. With content vectors in the table, an item without content gets the mean of
@@ -103,13 +103,14 @@ class ItemScores(nn.Module):
         if not self.negatives:
             bias = self._all_biases()
             return item_softmax_loss(self.norm(state), table.all_items(), bias, target - 1)
-        drawn = items[torch.randint(len(items), (self.negatives,), device=items.device)]
-        state = self.norm(state)
-        scored = torch.cat([target, drawn])  # One look-up has one gradient of the table's size.
-        vectors, bias = table(scored), self.bias(scored)[:, 0]
-        positive = (state * vectors[: len(target)]).sum(-1) + bias[: len(target)]
-        negative = F.linear(state, vectors[len(target) :], bias[len(target) :])  # (n, K)
-        return sampled_softmax_loss(positive, negative, drawn == target[:, None], len(items))
+        shape = negatives_shape(len(target), self.negatives)
+        drawn = items[torch.randint(len(items), shape, device=items.device)]
+        return sampled_softmax_loss(
+            self.norm(state), target, drawn, lambda item: self._look_up(item, table), len(items)
+        )
+
+    def _look_up(self, item: Tensor, table: ItemTable) -> tuple[Tensor, Tensor]:
+        return table(item), self.bias(item)[:, 0]
 
     def _all_biases(self) -> Tensor:
         """Return b ``[N]``; −inf without training events."""
