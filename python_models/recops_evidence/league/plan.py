@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from recops_evidence.harness.experiment import AnyExperiment, ArmSettings, Run
 from recops_evidence.harness.plan import TUNING_SEED
@@ -12,7 +12,7 @@ from recops_evidence.harness.run_store import Record
 from recops_evidence.league.row import LeagueRow
 from recops_evidence.league.search import FULL, Effort, TrialSearch, search
 from recops_evidence.league.sets import LeagueSet
-from recops_evidence.league.variants import Variant
+from recops_evidence.league.variants import Variant, rates_around
 
 LONG_RUNS = ((600.0, 3), (120.0, 5))
 """Core-seconds of a run above which a row has only so many seeds."""
@@ -22,7 +22,8 @@ VARIANT_SEEDS = 5
 """Largest number of seeds of a variant."""
 _SHORTENED = (2, 0.5)
 """Tuning seeds and share of the users of a row's shortened trials."""
-_VARIANT = Effort(trials=3, continued=1, widenings=4)
+_RATES = Effort(trials=3, continued=1, widenings=4)
+"""Trials of a row that takes its settings, except the learning rate, from another one."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -34,12 +35,14 @@ class Entry:
         row: the row.
         experiment: measures its runs.
         variant: the variant that the row is; None: a row of the table.
+        source: the row whose best settings this row takes; see :attr:`LeagueRow.tuned_as`.
     """
 
     of_set: LeagueSet
     row: LeagueRow
     experiment: AnyExperiment
     variant: Variant | None = None
+    source: Entry | None = None
 
     @property
     def tuning_seeds(self) -> int:
@@ -97,16 +100,27 @@ class LeaguePlan:
 
     def search(self, entry: Entry, finished: Mapping[Run, Record]) -> TrialSearch:
         """Return the state of the tuning of an entry; no trial measures test."""
+        taken: ArmSettings = ()
+        if entry.source is not None:
+            best = self.search(entry.source, finished).best
+            if best is None:
+                return TrialSearch((), None, {})
+            taken = best
 
         def make(chosen: ArmSettings, draw: int) -> Run:
-            return self._run(entry, chosen, TUNING_SEED + draw, entry.tuning_share)
+            settings = _merged(taken, chosen)
+            return self._run(entry, settings, TUNING_SEED + draw, entry.tuning_share)
 
         def score(record: Record) -> float:
             value = record.validation.get(entry.of_set.metric)
             return -math.inf if record.diverged or value is None else value
 
         if entry.variant is not None:
-            return search(entry.row, _VARIANT, 1, make, score, finished)
+            return search(entry.row, _RATES, 1, make, score, finished)
+        if taken:
+            row = replace(entry.row, grid=rates_around(taken))
+            tuned = search(row, _RATES, 1, make, score, finished)
+            return replace(tuned, best=tuned.best and _merged(taken, tuned.best))
         return search(entry.row, self.effort, entry.tuning_seeds, make, score, finished)
 
     def measured(
@@ -173,3 +187,7 @@ class LeaguePlan:
             tuned = self.search(entry, finished)
             yield from tuned.runs
             yield from self.measured(entry, finished, tuned)
+
+
+def _merged(settings: ArmSettings, changes: ArmSettings) -> ArmSettings:
+    return tuple(sorted({**dict(settings), **dict(changes)}.items()))

@@ -82,6 +82,7 @@ _SAMPLED = LeagueRow(
     {**_TRAINING, "history": 50, "width": 64, "heads": 2, "layers": 2, "negatives": 256},
     _GRID,
     on=_WIDER,
+    tuned_as=dict.fromkeys(_WIDER, "SASRec"),
     use="The catalogue is too large for a softmax over all items.",
     avoid="Training can score all items.",
 )
@@ -96,7 +97,7 @@ _SEMANTIC: Mapping[str, Setting] = {
 _LONG = tuple(_WIDER)
 """Sets on which one training of UniRec takes more than ten core-minutes."""
 _WIDER_SEMANTIC: Mapping[str, Mapping[str, Setting]] = {
-    name: {**each, "expert_hidden": 128} for name, each in _WIDER.items()
+    name: {**each, "expert_hidden": 128, "epochs": 15} for name, each in _WIDER.items()
 }
 _UNIREC = LeagueRow(
     "UniRec",
@@ -105,6 +106,7 @@ _UNIREC = LeagueRow(
     _GRID,
     on=_WIDER_SEMANTIC,
     shortened=_LONG,
+    tuned_as=dict.fromkeys(_LONG, "UniRec (all item scores)"),
     use="Millions of items, new items without events, or several tasks.",
     avoid="Small catalogues, whose items can all be scored.",
 )

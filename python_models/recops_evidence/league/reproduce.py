@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from recops_evidence.harness.experiment import Run
@@ -42,7 +43,7 @@ def league_plan(
 
     Args:
         sets: the sets, in the order of measurement.
-        models: names of rows, and of variants, whose rows are then measured too; empty: all.
+        models: names of rows and variants; rows on which they depend are measured too; empty: all.
         quick: two trials and two seeds of small runs.
 
     Raises:
@@ -54,13 +55,8 @@ def league_plan(
     for name in models:
         if name not in known:
             raise ValueError(f"league: models must be among {sorted(known)}, got {name!r}")
-    rows = {*models, *(variant.of for variant in variants)} if models else known
-    entries = [
-        Entry(each, row, _EXPERIMENTS[each.kind])
-        for each in sets
-        for row in _ROWS[each.kind]
-        if row.name in rows and (row.sets is None or each.data in row.sets)
-    ]
+    names = {*models, *(variant.of for variant in variants)} if models else known
+    entries = [entry for each in sets for entry in _entries(each, names)]
     parents = {(entry.of_set.name, entry.row.name): entry for entry in entries}
     by_parent = [
         (parents[variant.of_set, variant.of], variant)
@@ -70,6 +66,24 @@ def league_plan(
     if quick:
         return LeaguePlan(entries, _QUICK, most_seeds=2, quick=True, variants=by_parent)
     return LeaguePlan(entries, variants=by_parent)
+
+
+def _entries(of_set: LeagueSet, names: Collection[str]) -> list[Entry]:
+    """Return the named rows of a set, and the rows whose settings they take."""
+    experiment = _EXPERIMENTS[of_set.kind]
+    rows = {
+        row.name: row for row in _ROWS[of_set.kind] if row.sets is None or of_set.data in row.sets
+    }
+    plain = {name: Entry(of_set, row, experiment) for name, row in rows.items()}
+    sources = {
+        name: plain[row.tuned_as[of_set.name]]
+        for name, row in rows.items()
+        if of_set.name in row.tuned_as
+    }
+    chosen = {*names, *(sources[name].row.name for name in names if name in sources)}
+    return [
+        replace(entry, source=sources.get(name)) for name, entry in plain.items() if name in chosen
+    ]
 
 
 def reproduce_league(

@@ -6,11 +6,17 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from recops_evidence.harness.experiment import ArmSettings, Setting
-from recops_evidence.league.row import LeagueRow
+from recops_evidence.league.row import Grid, LeagueRow
 
-_RATE = "learning_rate"
+RATE = "learning_rate"
 _FACTORS = (1 / 3, 1.0, 3.0)
-"""Tried learning rates of a variant, relative to the best one of its row."""
+"""Tried learning rates, relative to the best one of another row."""
+
+
+def rates_around(tuned: ArmSettings) -> Grid:
+    """Return the grid of learning rates of a row that takes its other settings from ``tuned``."""
+    rate = float(dict(tuned)[RATE])
+    return {RATE: tuple(float(f"{rate * factor:.2g}") for factor in _FACTORS)}
 
 
 @dataclass(frozen=True, eq=False)
@@ -39,12 +45,10 @@ class Variant:
     def row(self, parent: LeagueRow, tuned: ArmSettings) -> LeagueRow:
         """Return the variant as a row, when its row ``parent`` is tuned."""
         settings = {**parent.fixed(self.of_set), **dict(tuned), **self.changes}
-        rate = float(dict(tuned)[_RATE])
         fixed = {
-            name: value for name, value in settings.items() if name != _RATE and value is not None
+            name: value for name, value in settings.items() if name != RATE and value is not None
         }
-        rates = tuple(float(f"{rate * factor:.2g}") for factor in _FACTORS)
-        return LeagueRow(self.name, parent.model, fixed, {_RATE: rates})
+        return LeagueRow(self.name, parent.model, fixed, rates_around(tuned))
 
 
 def _dien(name: str, text: str, **changes: Setting | None) -> Variant:

@@ -175,6 +175,50 @@ def test_trials_of_a_shortened_row_use_half_of_the_users_and_two_seeds(tmp_path:
     assert plan.timed_seconds(short, best, {trial: record}) == 122.0
 
 
+def test_a_row_takes_the_settings_of_another_one_and_tunes_its_rate(tmp_path: Path) -> None:
+    plan, _ = league(tmp_path)
+    source = Entry(SET, replace(ROWS[2], grid={**ROWS[2].grid, "dropout": (0.5,)}), Drawn())
+    row = LeagueRow("close", "sasrec", {"negatives": 8}, {"dropout": (0.1,)}, sets=("beauty",))
+    entry = Entry(SET, row, Drawn(), source=source)
+    assert plan.search(entry, {}).runs == ()  # The other row is not tuned yet.
+    assert plan.measured(entry, {}) == []
+    tuned = (("dropout", "0.5"), ("learning_rate", "0.003"))
+    tried = dict.fromkeys(plan.search(source, {}).runs, 0.5)
+
+    def records() -> dict[Run, Record]:
+        return {
+            run: Record({"ndcg@10": value}, {}, 1.0, costs={"core_seconds": 1.0})
+            for run, value in tried.items()
+        }
+
+    for each in tried:
+        tried[each] += dict(each.settings)["learning_rate"] == "0.003"
+    while plan.search(source, records()).best is None:
+        tried |= dict.fromkeys(set(plan.search(source, records()).runs) - set(tried), 0.4)
+    assert plan.search(source, records()).best == tuned
+    runs = plan.search(entry, records()).runs
+    assert [dict(run.settings) for run in runs] == [
+        {"dropout": "0.5", "learning_rate": rate, "negatives": "8"}
+        for rate in ("0.001", "0.003", "0.009")
+    ]
+    tried |= dict(zip(runs, (0.5, 0.6, 0.55), strict=True))
+    chosen = plan.search(entry, records())
+    assert chosen.best == tuned
+    assert (chosen.trials, chosen.edges) == (3, ())
+    assert {run.settings for run in plan.measured(entry, records())} == {runs[1].settings}
+
+
+def test_rows_bring_the_rows_whose_settings_they_take() -> None:
+    plan = league_plan(chosen_sets(("ranking:ml-100k", "ranking:toys")), ["UniRec"])
+    entries = [(entry.of_set.name, entry.row.name) for entry in plan.entries]
+    assert entries == [
+        ("ranking:ml-100k", "UniRec"),
+        ("ranking:toys", "UniRec"),
+        ("ranking:toys", "UniRec (all item scores)"),
+    ]
+    assert [entry.source is None for entry in plan.entries] == [True, False, True]
+
+
 def test_a_row_that_exceeds_its_time_is_missing(tmp_path: Path) -> None:
     plan, finished = league(tmp_path, broken="sasrec")
     (result,) = content(plan, finished)["sets"]
