@@ -100,15 +100,15 @@ class LeaguePlan:
 
     def search(self, entry: Entry, finished: Mapping[Run, Record]) -> TrialSearch:
         """Return the state of the tuning of an entry; no trial measures test."""
-        taken: ArmSettings = ()
+        shared: ArmSettings = ()
         if entry.source is not None:
             best = self.search(entry.source, finished).best
             if best is None:
                 return TrialSearch((), None, {})
-            taken = best
+            shared = best
 
         def make(chosen: ArmSettings, draw: int) -> Run:
-            settings = _merged(taken, chosen)
+            settings = _merged(shared, chosen)
             return self._run(entry, settings, TUNING_SEED + draw, entry.tuning_share)
 
         def score(record: Record) -> float:
@@ -117,10 +117,10 @@ class LeaguePlan:
 
         if entry.variant is not None:
             return search(entry.row, _RATES, 1, make, score, finished)
-        if taken:
-            row = replace(entry.row, grid=rates_around(taken))
+        if shared:
+            row = replace(entry.row, grid=rates_around(shared))
             tuned = search(row, _RATES, 1, make, score, finished)
-            return replace(tuned, best=tuned.best and _merged(taken, tuned.best))
+            return replace(tuned, best=tuned.best and _merged(shared, tuned.best))
         return search(entry.row, self.effort, entry.tuning_seeds, make, score, finished)
 
     def measured(

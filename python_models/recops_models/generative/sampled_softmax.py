@@ -17,7 +17,7 @@ LookUp: TypeAlias = Callable[[Tensor], tuple[Tensor, Tensor]]
 def negatives_shape(num_targets: int, negatives: int) -> tuple[int, int]:
     """Return ``(G, K)``, the shape of the negatives of a batch: K targets share K negatives.
 
-    Negatives then need about as many look-ups as the targets. One set of K for the whole batch
+    Look-ups of negatives then cost about those of the targets. One set of K for the whole batch
     needs fewer, but then all targets share its noise, which lowers the ranking quality of short
     trainings.
 

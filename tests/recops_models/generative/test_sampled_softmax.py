@@ -1,4 +1,4 @@
-"""Sampled softmax: parts of the targets with negatives of their own."""
+"""Sampled softmax: each part of the targets has its negatives."""
 
 from __future__ import annotations
 
