@@ -57,6 +57,8 @@ _METHOD = """## Method
 - **Next items.** The last item of each user is the test part, the one before it validation. All
   items that the user has not met are ranked, and equal scores are ordered at random. NDCG@10
   selects.
+- **Left out.** KEEP takes knowledge from a second domain, and each set here is one domain;
+  [its page](keep.md) compares it with DIN on pairs of domains.
 - **Tuning.** Each row has 8 trials from its grid under one seed; the best 2 continue under all
   tuning seeds. While the best value lies at an edge of a grid, the next value beyond it is tried
   under one seed, and under all seeds if it is better there. There are three tuning seeds. Trials
