@@ -57,17 +57,15 @@ _METHOD = """## Method
 - **Next items.** The last item of each user is the test part, the one before it validation. All
   items that the user has not met are ranked, and equal scores are ordered at random. NDCG@10
   selects.
-- **Left out.** KEEP takes knowledge from a second domain, and each set here is one domain;
-  [its page](keep.md) compares it with DIN on pairs of domains.
+- **Left out.** KEEP needs a second domain; [its page](keep.md) compares it with DIN.
 - **Tuning.** Each row has 8 trials from its grid under one seed; the best 2 continue under all
   tuning seeds. While the best value lies at an edge of a grid, the next value beyond it is tried
   under one seed, and under all seeds if it is better there. There are three tuning seeds. Trials
   use two, and a third of the users, on sets above 500,000 events; and two, and half of the users,
   for SASRec on Yelp and UniRec outside ml-100k, whose training exceeds ten core-minutes. Outside
-  ml-100k, three close relatives take their settings from another row and tune only the learning
-  rate around its value: SASRec with sampled softmax from SASRec, UniRec with beams from UniRec with
-  all item scores, and DIEN as printed from DIEN with the released gate. No trial reads the test
-  part.
+  ml-100k, three rows tune only the learning rate, around that of another row with the same
+  settings: SASRec with sampled softmax around SASRec, UniRec with beams around UniRec with all item
+  scores, and DIEN as printed around DIEN with the released gate. No trial reads the test part.
 - **Seeds.** Ten; five if a run exceeds two core-minutes, three if it exceeds ten. A run has one
   thread and at most 30 core-minutes.
 - **Costs.** Computing time on one core. A request scores 100 items for one user (clicks), or finds
