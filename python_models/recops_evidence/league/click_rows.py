@@ -145,11 +145,7 @@ _DIEN = LeagueRow(
     "DIEN",
     "dien",
     {**_DIEN_NET, "update": "paper"},
-    _DIEN_GRID,
-    tuned_as=dict.fromkeys(
-        ("clicks:toys-ctr", "clicks:grocery", "clicks:assist2017", "clicks:ml-1m"),
-        "DIEN (released gate)",
-    ),
+    tuned_as="DIEN (released gate)",
     use="The order of events carries signal, and a request may cost several times that of DIN.",
     avoid="Requests with hundreds of candidates and long histories.",
 )

@@ -62,10 +62,10 @@ _METHOD = """## Method
   tuning seeds. While the best value lies at an edge of a grid, the next value beyond it is tried
   under one seed, and under all seeds if it is better there. There are three tuning seeds. Trials
   use two, and a third of the users, on sets above 500,000 events; and two, and half of the users,
-  for SASRec on Yelp and UniRec outside ml-100k, whose training exceeds ten core-minutes. Outside
-  ml-100k, three rows tune only the learning rate, around that of another row with the same
-  settings: SASRec with sampled softmax around SASRec, UniRec with beams around UniRec with all item
-  scores, and DIEN as printed around DIEN with the released gate. No trial reads the test part.
+  for SASRec on Yelp and UniRec outside ml-100k, whose training exceeds ten core-minutes. Three
+  rows tune only the learning rate, around that of another row with the same settings: SASRec with
+  sampled softmax around SASRec, UniRec around UniRec with all item scores, and DIEN around DIEN
+  with the released gate. No trial reads the test part.
 - **Seeds.** Ten; five if a run exceeds two core-minutes, three if it exceeds ten. A run has one
   thread and at most 30 core-minutes.
 - **Costs.** Computing time on one core. A request scores 100 items for one user (clicks), or finds

@@ -80,9 +80,8 @@ _SAMPLED = LeagueRow(
     "SASRec (sampled softmax)",
     "sasrec",
     {**_TRAINING, "history": 50, "width": 64, "heads": 2, "layers": 2, "negatives": 256},
-    _GRID,
     on=_WIDER,
-    tuned_as=dict.fromkeys(_WIDER, "SASRec"),
+    tuned_as="SASRec",
     use="The catalogue is too large for a softmax over all items.",
     avoid="Training can score all items.",
 )
@@ -103,10 +102,9 @@ _UNIREC = LeagueRow(
     "UniRec",
     "unirec",
     {**_SEMANTIC, "negatives": 1600, "candidates": "beams"},
-    _GRID,
     on=_WIDER_SEMANTIC,
     shortened=_LONG,
-    tuned_as=dict.fromkeys(_LONG, "UniRec (all item scores)"),
+    tuned_as="UniRec (all item scores)",
     use="Millions of items, new items without events, or several tasks.",
     avoid="Small catalogues, whose items can all be scored.",
 )

@@ -75,11 +75,7 @@ def _entries(of_set: LeagueSet, names: Collection[str]) -> list[Entry]:
         row.name: row for row in _ROWS[of_set.kind] if row.sets is None or of_set.data in row.sets
     }
     plain = {name: Entry(of_set, row, experiment) for name, row in rows.items()}
-    sources = {
-        name: plain[row.tuned_as[of_set.name]]
-        for name, row in rows.items()
-        if of_set.name in row.tuned_as
-    }
+    sources = {name: plain[row.tuned_as] for name, row in rows.items() if row.tuned_as}
     chosen = {*names, *(sources[name].row.name for name in names if name in sources)}
     return [
         replace(entry, source=sources.get(name)) for name, entry in plain.items() if name in chosen

@@ -208,7 +208,7 @@ def _progress(plan: LeaguePlan, entry: Entry, finished: Mapping[Run, Record]) ->
     records = {run.seed: finished[run] for run in runs if run in finished}
     if _failed(records):
         return "a run diverged or exceeded its time"
-    if records or (runs and entry.row.grid and entry.source is None):
+    if records or (runs and entry.row.grid):
         return f"{len(records)} of {len(runs)} seeds measured"
     trials = sum(run in finished for run in plan.search(entry, finished).runs)
     return f"tuning, {trials} trial runs finished" if trials else NOT_STARTED

@@ -34,7 +34,7 @@ class LeagueRow:
         limits: largest values of settings when a grid grows.
         shortened: names of sets on which trials use half of the users and two seeds, because one on
             all users takes more than ten core-minutes.
-        tuned_as: by set, name of the row whose best settings this row takes; it then tunes only its
+        tuned_as: name of the row whose best settings this row takes; it then tunes only its
             learning rate around that of the other row.
         use: when to use it.
         avoid: when to avoid it.
@@ -53,7 +53,7 @@ class LeagueRow:
     on: Mapping[str, Mapping[str, Setting]] = field(default_factory=dict)
     limits: Mapping[str, float] = field(default_factory=dict)
     shortened: tuple[str, ...] = ()
-    tuned_as: Mapping[str, str] = field(default_factory=dict)
+    tuned_as: str | None = None
     use: str = ""
     avoid: str = ""
 
