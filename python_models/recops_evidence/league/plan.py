@@ -22,8 +22,6 @@ VARIANT_SEEDS = 5
 """Largest number of seeds of a variant."""
 _SHORTENED = (2, 0.5)
 """Tuning seeds and share of the users of a row's shortened trials."""
-_RATES = Effort(trials=3, continued=1, widenings=4)
-"""Trials of a row that takes its settings, except the learning rate, from another one."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -115,13 +113,13 @@ class LeaguePlan:
             value = record.validation.get(entry.of_set.metric)
             return -math.inf if record.diverged or value is None else value
 
-        if entry.variant is not None:
-            return search(entry.row, _RATES, 1, make, score, finished)
+        row, effort, seeds = entry.row, self.effort, entry.tuning_seeds
         if shared:
-            row = replace(entry.row, grid=rates_around(shared))
-            tuned = search(row, _RATES, 1, make, score, finished)
-            return replace(tuned, best=tuned.best and _merged(shared, tuned.best))
-        return search(entry.row, self.effort, entry.tuning_seeds, make, score, finished)
+            row = replace(row, grid=rates_around(shared), tuned_as=None)
+        if shared or entry.variant is not None:
+            effort, seeds = effort.of_rates(), 1
+        tuned = search(row, effort, seeds, make, score, finished)
+        return replace(tuned, best=tuned.best and _merged(shared, tuned.best))
 
     def measured(
         self, entry: Entry, finished: Mapping[Run, Record], tuned: TrialSearch | None = None

@@ -40,7 +40,8 @@ class LeagueRow:
         avoid: when to avoid it.
 
     Raises:
-        ValueError: the values of a setting are not ascending, or a setting is fixed and tuned.
+        ValueError: the values of a setting are not ascending, a setting is fixed and tuned, or the
+            row has both a grid and ``tuned_as``.
     """
 
     name: str
@@ -58,6 +59,8 @@ class LeagueRow:
     avoid: str = ""
 
     def __post_init__(self) -> None:
+        if self.grid and self.tuned_as:
+            raise ValueError(f"Row {self.name}: grid must be empty with tuned_as, got {self.grid}")
         for setting, values in self.grid.items():
             if setting in self.settings:
                 raise ValueError(f"Row {self.name}: {setting} must be fixed or tuned, got both")

@@ -30,6 +30,10 @@ class Effort:
     continued: int = 2
     widenings: int = 8
 
+    def of_rates(self) -> Effort:
+        """Return the smaller effort of a row that tunes only its learning rate."""
+        return Effort(min(3, self.trials), 1, min(4, self.widenings))
+
 
 FULL = Effort()
 

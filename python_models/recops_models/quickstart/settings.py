@@ -18,9 +18,9 @@ from recops_models.recipes.registry import recipe_of
 from recops_models.recipes.sid_config import SidConfig
 from recops_models.training.config import TrainingConfig
 
-# A run takes minutes on two cores. All settings are the best ones of `recops reproduce league` on
-# MovieLens 100K, where every row has the same number of trials. UniRec ranks the items that its
-# beams find, as a large catalogue needs, and is trained on the scores of all items.
+# A run takes minutes on two cores. Sizes, losses and rates are the best ones of `recops reproduce
+# league` on MovieLens 100K, where every row has the same budget of trials. UniRec ranks the items
+# that its beams find, as a large catalogue needs, and is trained on the scores of all items.
 _UNIREC = UniRecConfig(
     heads=2, head_hidden=128, dropout=0.2, negatives=0, item_loss=4.0, item_content=True
 )

@@ -178,7 +178,7 @@ def test_trials_of_a_shortened_row_use_half_of_the_users_and_two_seeds(tmp_path:
 def test_a_row_takes_the_settings_of_another_one_and_tunes_its_rate(tmp_path: Path) -> None:
     plan, _ = league(tmp_path)
     source = Entry(SET, replace(ROWS[2], grid={**ROWS[2].grid, "dropout": (0.5,)}), Drawn())
-    row = LeagueRow("close", "sasrec", {"negatives": 8}, {"dropout": (0.1,)}, sets=("beauty",))
+    row = LeagueRow("close", "sasrec", {"negatives": 8}, tuned_as=source.row.name)
     entry = Entry(SET, row, Drawn(), source=source)
     assert plan.search(entry, {}).runs == ()  # The other row is not tuned yet.
     assert plan.measured(entry, {}) == []

@@ -115,8 +115,10 @@ def test_failed_trials_rank_last() -> None:
     assert dict(state.best or ())["learning_rate"] == "0.01"
 
 
-def test_a_row_refuses_descending_grids_and_settings_given_twice() -> None:
+def test_a_row_refuses_descending_grids_and_settings_of_two_origins() -> None:
     with pytest.raises(ValueError, match="learning_rate must have ascending values"):
         LeagueRow("DIN", "din", grid={"learning_rate": (0.1, 0.01)})
+    with pytest.raises(ValueError, match="grid must be empty with tuned_as"):
+        LeagueRow("a", "din", grid={"dropout": (0.1, 0.2)}, tuned_as="b")
     with pytest.raises(ValueError, match="dropout must be fixed or tuned, got both"):
         LeagueRow("DIN", "din", {"dropout": 0.1}, {"dropout": (0.0, 0.1)})
