@@ -59,13 +59,14 @@ _METHOD = """## Method
   selects.
 - **Left out.** KEEP needs a second domain; [its page](keep.md) compares it with DIN.
 - **Tuning.** Each row has 8 trials from its grid under one seed; the best 2 continue under all
-  tuning seeds. While the best value lies at an edge of a grid, the next value beyond it is tried
-  under one seed, and under all seeds if it is better there. There are three tuning seeds. Trials
-  use two, and a third of the users, on sets above 500,000 events; and two, and half of the users,
-  for SASRec on Yelp and UniRec outside ml-100k, whose training exceeds ten core-minutes. Three
-  rows tune only the learning rate, around that of another row with the same settings: SASRec with
-  sampled softmax around SASRec, UniRec around UniRec with all item scores, and DIEN around DIEN
-  with the released gate. No trial reads the test part.
+  three tuning seeds. While the best value lies at an edge of a grid, the next value beyond it is
+  tried under one seed, and under all seeds if it is better there. Trials use two seeds and a third
+  of the users on sets above 500,000 events, and two seeds and half of the users for SASRec on Yelp
+  and UniRec outside ml-100k, whose training exceeds ten core-minutes. Some rows take the best
+  settings of another one and tune only the learning rate: SASRec with sampled softmax those of
+  SASRec, UniRec of UniRec with all item scores, DIEN of DIEN with the released gate, and recurrent
+  rows on Grocery and UniRec on Beauty those on Toys. DIN and SASRec, tuned on both, have the same
+  best settings on both. No trial reads the test part.
 - **Seeds.** Ten; five if a run exceeds two core-minutes, three if it exceeds ten. A run has one
   thread and at most 30 core-minutes.
 - **Costs.** Computing time on one core. A request scores 100 items for one user (clicks), or finds

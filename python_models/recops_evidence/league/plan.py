@@ -33,7 +33,8 @@ class Entry:
         row: the row.
         experiment: measures its runs.
         variant: the variant that the row is; None: a row of the table.
-        source: the row whose best settings this row takes; see :attr:`LeagueRow.tuned_as`.
+        source: the entry whose best settings this row takes; see :attr:`LeagueRow.tuned_as` and
+            :attr:`LeagueRow.tuned_on`.
     """
 
     of_set: LeagueSet

@@ -98,6 +98,8 @@ _LONG = tuple(_WIDER)
 _WIDER_SEMANTIC: Mapping[str, Mapping[str, Setting]] = {
     name: {**each, "expert_hidden": 128, "epochs": 15} for name, each in _WIDER.items()
 }
+_LIKE_TOYS: Mapping[str, str] = {"ranking:beauty": "ranking:toys"}
+"""UniRec tunes only the rate on Beauty: SASRec, tuned on both, has equal settings on both."""
 _UNIREC = LeagueRow(
     "UniRec",
     "unirec",
@@ -115,6 +117,7 @@ _UNIREC_SCORES = LeagueRow(
     _GRID,
     on=_WIDER_SEMANTIC,
     shortened=_LONG,
+    tuned_on=_LIKE_TOYS,
     use="Semantic IDs, and all items can be scored.",
     avoid="More than a million items.",
 )

@@ -20,7 +20,7 @@ from recops_evidence.league.ranking_rows import RANKING_ROWS
 from recops_evidence.league.results import league_results, user_values
 from recops_evidence.league.row import LeagueRow
 from recops_evidence.league.search import Effort
-from recops_evidence.league.sets import Kind, LeagueSet, chosen_sets
+from recops_evidence.league.sets import SETS, Kind, LeagueSet, chosen_sets
 from recops_evidence.league.stored import write_league
 from recops_evidence.league.variants import VARIANTS
 from recops_models.callbacks import Callbacks
@@ -56,7 +56,7 @@ def league_plan(
         if name not in known:
             raise ValueError(f"league: models must be among {sorted(known)}, got {name!r}")
     names = {*models, *(variant.of for variant in variants)} if models else known
-    entries = [entry for each in sets for entry in _entries(each, names)]
+    entries = _entries({each.name for each in sets}, names)
     parents = {(entry.of_set.name, entry.row.name): entry for entry in entries}
     by_parent = [
         (parents[variant.of_set, variant.of], variant)
@@ -68,18 +68,29 @@ def league_plan(
     return LeaguePlan(entries, variants=by_parent)
 
 
-def _entries(of_set: LeagueSet, names: Collection[str]) -> list[Entry]:
-    """Return the named rows of a set, and the rows whose settings they take."""
-    experiment = _EXPERIMENTS[of_set.kind]
-    rows = {
-        row.name: row for row in _ROWS[of_set.kind] if row.sets is None or of_set.data in row.sets
+def _entries(of_sets: Collection[str], names: Collection[str]) -> list[Entry]:
+    """Return the named rows on sets, and the entries whose settings they take."""
+    plain = {
+        (each.name, row.name): Entry(each, row, _EXPERIMENTS[each.kind])
+        for each in SETS
+        for row in _ROWS[each.kind]
+        if row.sets is None or each.data in row.sets
     }
-    plain = {name: Entry(of_set, row, experiment) for name, row in rows.items()}
-    sources = {name: plain[row.tuned_as] for name, row in rows.items() if row.tuned_as}
-    chosen = {*names, *(sources[name].row.name for name in names if name in sources)}
-    return [
-        replace(entry, source=sources.get(name)) for name, entry in plain.items() if name in chosen
-    ]
+    chosen: dict[tuple[str, str], Entry] = {}
+
+    def add(of_set: str, name: str) -> Entry:
+        entry = plain[of_set, name]
+        row = entry.row
+        if of_set in row.tuned_on:
+            entry = replace(entry, source=add(row.tuned_on[of_set], name))
+        elif row.tuned_as is not None:
+            entry = replace(entry, source=add(of_set, row.tuned_as))
+        return chosen.setdefault((of_set, name), entry)
+
+    for of_set, name in plain:
+        if of_set in of_sets and name in names:
+            add(of_set, name)
+    return [chosen[key] for key in plain if key in chosen]
 
 
 def reproduce_league(
@@ -123,7 +134,8 @@ def reproduce_league(
         raise DataError(f"set RECOPS_DATA to the folder that holds {every[0].data}")
     plan = league_plan(chosen, models, quick=quick)
     store = RunStore(out, LEAGUE, resume=resume)
-    digests = {name: dataset_digest(load(name)) for name in dict.fromkeys(s.data for s in chosen)}
+    data = dict.fromkeys(entry.of_set.data for entry in plan.entries)
+    digests = {name: dataset_digest(load(name)) for name in data}
     store.begin(digests)
     if store.dropped is not None:
         callbacks.log_message(store.dropped)

@@ -219,6 +219,36 @@ def test_rows_bring_the_rows_whose_settings_they_take() -> None:
     assert [entry.source is None for entry in plan.entries] == [False, True] * 2
 
 
+def test_rows_bring_the_earlier_set_whose_settings_they_take() -> None:
+    plan = league_plan(chosen_sets(("clicks:grocery",)), ["DIEN"])
+    entries = {(entry.of_set.name, entry.row.name): entry for entry in plan.entries}
+    chain = [("clicks:grocery", "DIEN"), ("clicks:grocery", "DIEN (released gate)")]
+    chain.append(("clicks:toys-ctr", "DIEN (released gate)"))
+    assert list(entries) == [chain[2], chain[1], chain[0]]
+    entry: Entry | None = entries[chain[0]]
+    for key in chain:
+        assert entry is not None
+        assert (entry.of_set.name, entry.row.name) == key
+        entry = entry.source
+    assert entry is None
+    assert plan.search(entries[chain[1]], {}).runs == ()  # Toys is not tuned yet.
+    tried = {
+        run: Record({"gauc": 0.5}, {}, 1.0, costs={"core_seconds": 1.0})
+        for run in plan.search(entries[chain[2]], {}).runs
+    }
+    while (tuned := plan.search(entries[chain[2]], tried)).best is None:
+        tried |= {run: Record({"gauc": 0.4}, {}, 1.0) for run in tuned.runs if run not in tried}
+    runs = plan.search(entries[chain[1]], tried).runs
+    kept = {name: value for name, value in tuned.best if name != "learning_rate"}
+    assert "table_std" in kept
+    assert [run.data for run in runs] == ["grocery"] * 3
+    assert all(kept.items() <= dict(run.settings).items() for run in runs)
+    rate = float(dict(tuned.best)["learning_rate"])
+    assert [float(run.setting("learning_rate") or 0) for run in runs] == pytest.approx(
+        [rate / 3, rate, rate * 3], rel=0.05
+    )
+
+
 def test_a_row_that_exceeds_its_time_is_missing(tmp_path: Path) -> None:
     plan, finished = league(tmp_path, broken="sasrec")
     (result,) = content(plan, finished)["sets"]
