@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from functools import partial
 
-from recops_evidence.claims._unirec_models import PAPER, Rankers
+from recops_evidence.claims._unirec_rankers import PAPER, Rankers
 from recops_evidence.experiments.ranking_runs import RankingRuns
 from recops_evidence.harness.claim import Claim
 from recops_evidence.harness.experiment import Setting

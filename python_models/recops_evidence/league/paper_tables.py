@@ -25,7 +25,7 @@ from recops_evidence.league.page import (
     mean_of,
     table,
 )
-from recops_evidence.league.papers import PAPERS
+from recops_evidence.league.papers import FURTHER_ROWS, PAPERS
 from recops_evidence.league.variants import VARIANTS
 from recops_models.evaluation.benjamini_hochberg import benjamini_hochberg
 
@@ -87,6 +87,7 @@ def _headline(paper: str, results: LeagueResults) -> str:
 
 def _rows(paper: str, results: LeagueResults) -> str:
     names = {name for claim in PAPERS[paper] for name in (claim.better, claim.worse)}
+    names |= {*FURTHER_ROWS.get(paper, ())}
     sets = [
         each
         for each in results["sets"]
@@ -97,7 +98,8 @@ def _rows(paper: str, results: LeagueResults) -> str:
         return "No row is measured yet."
     kind = sets[0]["kind"]
     further = {"clicks": ("auc", "logloss"), "ranking": ("hr@10", "hr@50")}[kind]
-    header = ["set", "row", HEADLINE[kind], *(name.replace("auc", "AUC") for name in further)]
+    titles = {"auc": "AUC", "hr@10": "HR@10", "hr@50": "HR@50"}
+    header = ["set", "row", HEADLINE[kind], *(titles.get(name, name) for name in further)]
     header += ["training (core-min)", "parameters", "request (ms)", "seeds"]
     lines = [
         [

@@ -61,3 +61,6 @@ PAPERS: Mapping[str, tuple[LeagueClaim, ...]] = {
     ),
 }
 """At most six claims by page, on the sets where the paper's claim can be tested."""
+
+FURTHER_ROWS: Mapping[str, tuple[str, ...]] = {"unirec": ("UniRec (all item scores)",)}
+"""Rows that a page shows next to those of its claims."""
