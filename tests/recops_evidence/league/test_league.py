@@ -239,10 +239,10 @@ def test_rows_bring_the_earlier_set_whose_settings_they_take() -> None:
     while (tuned := plan.search(entries[chain[2]], tried)).best is None:
         tried |= {run: Record({"gauc": 0.4}, {}, 1.0) for run in tuned.runs if run not in tried}
     runs = plan.search(entries[chain[1]], tried).runs
-    kept = {name: value for name, value in tuned.best if name != "learning_rate"}
-    assert "table_std" in kept
+    shared = {name: value for name, value in tuned.best if name != "learning_rate"}
+    assert "table_std" in shared
     assert [run.data for run in runs] == ["grocery"] * 3
-    assert all(kept.items() <= dict(run.settings).items() for run in runs)
+    assert all(shared.items() <= dict(run.settings).items() for run in runs)
     rate = float(dict(tuned.best)["learning_rate"])
     assert [float(run.setting("learning_rate") or 0) for run in runs] == pytest.approx(
         [rate / 3, rate, rate * 3], rel=0.05
