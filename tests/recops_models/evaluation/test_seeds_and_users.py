@@ -20,7 +20,13 @@ def simulated(trial: int, seeds: int, of_seed: float, of_user: float) -> SeedsAn
 
 
 @pytest.mark.parametrize(
-    ("seeds", "of_seed", "of_user"), [(5, 0.3, 1.0), (5, 0.05, 3.0), (5, 1.0, 0.3), (3, 0.2, 2.0)]
+    ("seeds", "of_seed", "of_user"),
+    [
+        (5, 0.3, 1.0),
+        pytest.param(5, 0.05, 3.0, marks=pytest.mark.slow),
+        pytest.param(5, 1.0, 0.3, marks=pytest.mark.slow),
+        pytest.param(3, 0.2, 2.0, marks=pytest.mark.slow),
+    ],
 )
 def test_the_interval_over_seeds_and_users_has_its_coverage(
     seeds: int, of_seed: float, of_user: float

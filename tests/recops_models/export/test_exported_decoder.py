@@ -80,7 +80,14 @@ def unirec(beams: int, users: torch.Tensor | None = None, scenes: int = 1) -> Un
     return UniRec(*paths(), torch.arange(float(NUM_ITEMS)), config, users).eval()
 
 
-@pytest.mark.parametrize(("kind", "beams", "k"), [(tiger, 5, 3), (unirec, 3, 2), (unirec, 3, 7)])
+@pytest.mark.parametrize(
+    ("kind", "beams", "k"),
+    [
+        pytest.param(tiger, 5, 3, marks=pytest.mark.slow),
+        pytest.param(unirec, 3, 2, marks=pytest.mark.slow),
+        (unirec, 3, 7),
+    ],
+)
 @torch.no_grad()
 def test_the_number_of_beams_is_that_of_the_model(
     kind: Callable[[int], TIGER | UniRec], beams: int, k: int, make: Make

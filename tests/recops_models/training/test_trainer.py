@@ -93,7 +93,7 @@ def test_sparse_adam_refuses_tables_that_are_read_densely(tmp_path: Path) -> Non
         fit(build("sasrec"), task(), config, seed=0, folder=tmp_path)
 
 
-@pytest.mark.parametrize("name", ["sasrec", "unirec"])
+@pytest.mark.parametrize("name", ["sasrec", pytest.param("unirec", marks=pytest.mark.slow)])
 def test_bf16_learns_as_well(name: str, tmp_path: Path) -> None:
     config = TrainingConfig(epochs=15, learning_rate=1e-2, batch=16, patience=15, precision="bf16")
     model = build(name)

@@ -136,7 +136,9 @@ run_job(job, load(data), Path(out), callbacks=Kill())
 """
 
 
-@pytest.mark.parametrize(("stage", "epoch"), [("unirec", 1), ("alignment", 0)])
+@pytest.mark.parametrize(
+    ("stage", "epoch"), [pytest.param("unirec", 1, marks=pytest.mark.slow), ("alignment", 0)]
+)
 def test_a_run_killed_in_either_stage_resumes_to_the_same_bits(
     stage: str, epoch: int, tmp_path: Path
 ) -> None:

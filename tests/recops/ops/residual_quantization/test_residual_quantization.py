@@ -174,6 +174,7 @@ def test_accumulate_codes_agrees(
     assert_close(weights, expected_weights)
 
 
+@pytest.mark.slow
 def test_accumulate_codes_counts_past_the_integers_of_float32() -> None:
     n = 2**24 + 2
     _, weights = recops.accumulate_codes(torch.empty(n, 0), torch.zeros(n, dtype=torch.int32), 1)
