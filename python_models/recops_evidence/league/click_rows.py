@@ -103,14 +103,25 @@ _CAN = LeagueRow(
     use="Pairs of candidate and past item carry signal, and each pair is frequent.",
     avoid="Items are rare: each item brings its own network.",
 )
-_LIKE_TOYS: Mapping[str, str] = {"clicks:grocery": "clicks:toys-ctr"}
-"""Recurrent rows tune only the rate on Grocery: DIN, tuned on both, has equal settings on both."""
+
+
+def _like(row: str, *, toys: str | None = None) -> Mapping[str, tuple[str, str]]:
+    """Return the sets on which a recurrent row takes settings: its own of Toys on Grocery.
+
+    On Toys, it takes those of the row ``toys``. DIN, tuned on both sets, has the same best settings
+    on both; so have five other rows on Toys.
+    """
+    of_toys = "clicks:toys-ctr"
+    on_grocery = {"clicks:grocery": (of_toys, row)}
+    return on_grocery if toys is None else {of_toys: (of_toys, toys), **on_grocery}
+
+
 _GRU = LeagueRow(
     "GRU + attention",
     "gru-attention",
     {**_TRAINING, **_ATTENTION, **_GROUPED},
     _GRID,
-    tuned_on=_LIKE_TOYS,
+    tuned_on=_like("GRU + attention"),
     use="Order matters, and histories are read once for many candidates.",
     avoid="Order carries no signal.",
 )
@@ -124,7 +135,7 @@ _HPMN = LeagueRow(
     {**_TRAINING, **_NET, **_GROUPED, "splits": "2,2,2,2", "state": 32, "hops": 3},
     {**_GRID, "covariance_weight": (1.28e-4, 1.28e-3, 1.28e-2)},
     on=_LONG,
-    tuned_on=_LIKE_TOYS,
+    tuned_on=_like("HPMN"),
     use="Histories are long and must stay in a state of fixed size.",
     avoid="Few events per user.",
 )
@@ -134,7 +145,7 @@ _MIMN = LeagueRow(
     {**_TRAINING, **_ATTENTION, **_GROUPED, "usage_scale": 50.0},
     {**_GRID, "slots": (4, 8)},
     on={name: {**each, "usage_scale": 200.0} for name, each in _LONG.items()},
-    tuned_on=_LIKE_TOYS,
+    tuned_on=_like("MIMN", toys="DIN"),
     use="Histories are long and a state is kept up to date between requests.",
     avoid="Few events per user.",
 )
@@ -159,7 +170,7 @@ _DIEN_RELEASED = LeagueRow(
     "dien",
     {**_DIEN_NET, "update": "or"},
     _DIEN_GRID,
-    tuned_on=_LIKE_TOYS,
+    tuned_on=_like("DIEN (released gate)", toys="DIN"),
     use="As DIEN; the gate of the released code.",
     avoid="As DIEN.",
 )

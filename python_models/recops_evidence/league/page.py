@@ -63,10 +63,11 @@ _METHOD = """## Method
   tried under one seed, and under all seeds if it is better there. Trials use two seeds and a third
   of the users on sets above 500,000 events, and two seeds and half of the users for SASRec on Yelp
   and UniRec outside ml-100k, whose training exceeds ten core-minutes. Some rows take the best
-  settings of another one and tune only the learning rate: SASRec with sampled softmax those of
-  SASRec, UniRec of UniRec with all item scores, DIEN of DIEN with the released gate, and recurrent
-  rows on Grocery and UniRec on Beauty those on Toys. DIN and SASRec, tuned on both, have the same
-  best settings on both. No trial reads the test part.
+  settings of another one and tune only the learning rate and settings of their own: SASRec with
+  sampled softmax those of SASRec, UniRec of UniRec with all item scores, DIEN of DIEN with the
+  released gate; on toys-ctr MIMN and DIEN those of DIN, which five more rows share; on Grocery
+  recurrent rows and on Beauty UniRec those on Toys, because DIN and SASRec, tuned on both, have
+  the same best settings on both. No trial reads the test part.
 - **Seeds.** Ten; five if a run exceeds two core-minutes, three if it exceeds ten. A run has one
   thread and at most 30 core-minutes.
 - **Costs.** Computing time on one core. A request scores 100 items for one user (clicks), or finds

@@ -104,7 +104,7 @@ class LeaguePlan:
             best = self.search(entry.source, finished).best
             if best is None:
                 return TrialSearch((), None, {})
-            shared = best
+            shared = _taken(best, entry.row)
 
         def make(chosen: ArmSettings, draw: int) -> Run:
             settings = _merged(shared, chosen)
@@ -116,7 +116,8 @@ class LeaguePlan:
 
         row, effort, seeds = entry.row, self.effort, entry.tuning_seeds
         if shared:
-            row = replace(row, grid=rates_around(shared), tuned_as=None)
+            own = {name: values for name, values in row.grid.items() if name not in dict(shared)}
+            row = replace(row, grid={**rates_around(shared), **own}, tuned_as=None)
         if shared or entry.variant is not None:
             effort, seeds = effort.of_rates(), 1
         tuned = search(row, effort, seeds, make, score, finished)
@@ -186,6 +187,11 @@ class LeaguePlan:
             tuned = self.search(entry, finished)
             yield from tuned.runs
             yield from self.measured(entry, finished, tuned)
+
+
+def _taken(best: ArmSettings, row: LeagueRow) -> ArmSettings:
+    """Return the settings that a row takes from another one: all, or those of its own grid."""
+    return tuple((name, value) for name, value in best if not row.grid or name in row.grid)
 
 
 def _merged(settings: ArmSettings, changes: ArmSettings) -> ArmSettings:

@@ -98,7 +98,9 @@ _LONG = tuple(_WIDER)
 _WIDER_SEMANTIC: Mapping[str, Mapping[str, Setting]] = {
     name: {**each, "expert_hidden": 128, "epochs": 15} for name, each in _WIDER.items()
 }
-_LIKE_TOYS: Mapping[str, str] = {"ranking:beauty": "ranking:toys"}
+_LIKE_TOYS: Mapping[str, tuple[str, str]] = {
+    "ranking:beauty": ("ranking:toys", "UniRec (all item scores)")
+}
 """UniRec tunes only the rate on Beauty: SASRec, tuned on both, has equal settings on both."""
 _UNIREC = LeagueRow(
     "UniRec",

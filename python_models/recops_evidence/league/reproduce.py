@@ -82,7 +82,7 @@ def _entries(of_sets: Collection[str], names: Collection[str]) -> list[Entry]:
         entry = plain[of_set, name]
         row = entry.row
         if of_set in row.tuned_on:
-            entry = replace(entry, source=add(row.tuned_on[of_set], name))
+            entry = replace(entry, source=add(*row.tuned_on[of_set]))
         elif row.tuned_as is not None:
             entry = replace(entry, source=add(of_set, row.tuned_as))
         return chosen.setdefault((of_set, name), entry)

@@ -36,8 +36,9 @@ class LeagueRow:
             all users takes more than ten core-minutes.
         tuned_as: name of the row whose best settings this row takes; it then tunes only its
             learning rate around that of the other row.
-        tuned_on: by set, an earlier set of a similar kind: there the row takes its own best
-            settings of that set, and then tunes only its learning rate.
+        tuned_on: by set, a set and a row whose best values of the settings in ``grid`` this row
+            takes there; it then tunes only its learning rate around theirs and the settings that
+            the other row lacks.
         use: when to use it.
         avoid: when to avoid it.
 
@@ -57,7 +58,7 @@ class LeagueRow:
     limits: Mapping[str, float] = field(default_factory=dict)
     shortened: tuple[str, ...] = ()
     tuned_as: str | None = None
-    tuned_on: Mapping[str, str] = field(default_factory=dict)
+    tuned_on: Mapping[str, tuple[str, str]] = field(default_factory=dict)
     use: str = ""
     avoid: str = ""
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -219,34 +220,42 @@ def test_rows_bring_the_rows_whose_settings_they_take() -> None:
     assert [entry.source is None for entry in plan.entries] == [False, True] * 2
 
 
-def test_rows_bring_the_earlier_set_whose_settings_they_take() -> None:
+def test_rows_bring_the_set_and_row_whose_settings_they_take() -> None:
     plan = league_plan(chosen_sets(("clicks:grocery",)), ["DIEN"])
     entries = {(entry.of_set.name, entry.row.name): entry for entry in plan.entries}
-    chain = [("clicks:grocery", "DIEN"), ("clicks:grocery", "DIEN (released gate)")]
-    chain.append(("clicks:toys-ctr", "DIEN (released gate)"))
-    assert list(entries) == [chain[2], chain[1], chain[0]]
-    entry: Entry | None = entries[chain[0]]
-    for key in chain:
-        assert entry is not None
-        assert (entry.of_set.name, entry.row.name) == key
-        entry = entry.source
-    assert entry is None
-    assert plan.search(entries[chain[1]], {}).runs == ()  # Toys is not tuned yet.
-    tried = {
-        run: Record({"gauc": 0.5}, {}, 1.0, costs={"core_seconds": 1.0})
-        for run in plan.search(entries[chain[2]], {}).runs
-    }
-    while (tuned := plan.search(entries[chain[2]], tried)).best is None:
-        tried |= {run: Record({"gauc": 0.4}, {}, 1.0) for run in tuned.runs if run not in tried}
-    runs = plan.search(entries[chain[1]], tried).runs
-    shared = {name: value for name, value in tuned.best if name != "learning_rate"}
-    assert "table_std" in shared
-    assert [run.data for run in runs] == ["grocery"] * 3
-    assert all(shared.items() <= dict(run.settings).items() for run in runs)
-    rate = float(dict(tuned.best)["learning_rate"])
-    assert [float(run.setting("learning_rate") or 0) for run in runs] == pytest.approx(
+    released = "DIEN (released gate)"
+    chain = [("clicks:grocery", "DIEN"), ("clicks:grocery", released)]
+    chain += [("clicks:toys-ctr", released), ("clicks:toys-ctr", "DIN")]
+    assert set(entries) == set(chain)
+    for first, second in pairwise(chain):
+        source = entries[first].source
+        assert source is not None
+        assert (source.of_set.name, source.row.name) == second
+    assert entries[chain[-1]].source is None
+    of_grocery, of_toys, din = (entries[key] for key in chain[1:])
+    tried: dict[Run, Record] = {}
+
+    def finish(entry: Entry) -> dict[str, str]:
+        """Finish the trials, of which the first is the best one, and return its settings."""
+        while (tuned := plan.search(entry, tried)).best is None:
+            for run in tuned.runs:
+                tried.setdefault(run, Record({"gauc": 1 / (2 + len(tried))}, {}, 1.0))
+        return dict(tuned.best)
+
+    assert plan.search(of_toys, tried).runs == ()  # DIN is not tuned yet.
+    shared = finish(din)
+    assert {"dropout", "table_std", "weight_decay"} < set(shared)
+    rate = float(shared.pop("learning_rate"))
+    trials = [dict(run.settings) for run in plan.search(of_toys, tried).runs]
+    assert all(shared.items() <= trial.items() for trial in trials)
+    assert sorted(float(trial["learning_rate"]) for trial in trials) == pytest.approx(
         [rate / 3, rate, rate * 3], rel=0.05
     )
+    assert sorted(trial["auxiliary_weight"] for trial in trials) == ["0.1", "0.3", "1.0"]
+    own = finish(of_toys)
+    assert own.pop("auxiliary_weight") in ("0.1", "0.3", "1.0")
+    weights = {run.setting("auxiliary_weight") for run in plan.search(of_grocery, tried).runs}
+    assert weights == {finish(of_toys)["auxiliary_weight"]}
 
 
 def test_a_row_that_exceeds_its_time_is_missing(tmp_path: Path) -> None:
