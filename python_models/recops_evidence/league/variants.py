@@ -9,6 +9,8 @@ from recops_evidence.harness.experiment import ArmSettings, Setting
 from recops_evidence.league.row import Grid, LeagueRow
 
 RATE = "learning_rate"
+_GAINS = "clicks:toys-ctr"
+"""Set on which DIEN and Rocket gain, so that their ablations can show which part does."""
 _FACTORS = (1 / 3, 1.0, 3.0)
 """Tried learning rates, relative to the best one of another row."""
 
@@ -52,7 +54,7 @@ class Variant:
 
 
 def _dien(name: str, text: str, **changes: Setting | None) -> Variant:
-    return Variant("dien", "DIEN", f"DIEN ({name})", changes, text)
+    return Variant("dien", "DIEN", f"DIEN ({name})", changes, text, _GAINS)
 
 
 def _can(name: str, text: str, **changes: Setting | None) -> Variant:
@@ -74,7 +76,7 @@ def _res(name: str, text: str, **changes: Setting | None) -> Variant:
 
 
 def _rocket(name: str, text: str, **changes: Setting | None) -> Variant:
-    return Variant("rocket", "Rocket's light net", f"Rocket ({name})", changes, text)
+    return Variant("rocket", "Rocket's light net", f"Rocket ({name})", changes, text, _GAINS)
 
 
 VARIANTS: tuple[Variant, ...] = (
