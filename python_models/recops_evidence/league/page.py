@@ -63,7 +63,7 @@ _METHOD = """## Method
   tried under one seed, and under all seeds if it is better there. Trials use two seeds and a third
   of the users on sets above 500,000 events, and two seeds and half of the users for SASRec on Yelp
   and UniRec outside ml-100k, whose training exceeds ten core-minutes. Some rows take the best
-  settings of another one and tune only the learning rate and settings of their own: SASRec with
+  settings of another one and tune only the learning rate and what that one lacks: SASRec with
   sampled softmax those of SASRec, UniRec of UniRec with all item scores, DIEN of DIEN with the
   released gate; on toys-ctr MIMN and DIEN those of DIN, which five more rows share; on Grocery
   recurrent rows and on Beauty UniRec those on Toys, because DIN and SASRec, tuned on both, have

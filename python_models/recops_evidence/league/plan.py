@@ -104,7 +104,7 @@ class LeaguePlan:
             best = self.search(entry.source, finished).best
             if best is None:
                 return TrialSearch((), None, {})
-            shared = _taken(best, entry.row)
+            shared = _of_grid(best, entry.row)
 
         def make(chosen: ArmSettings, draw: int) -> Run:
             settings = _merged(shared, chosen)
@@ -189,8 +189,8 @@ class LeaguePlan:
             yield from self.measured(entry, finished, tuned)
 
 
-def _taken(best: ArmSettings, row: LeagueRow) -> ArmSettings:
-    """Return the settings that a row takes from another one: all, or those of its own grid."""
+def _of_grid(best: ArmSettings, row: LeagueRow) -> ArmSettings:
+    """Return the settings that a row takes from another one: all, or those in its grid."""
     return tuple((name, value) for name, value in best if not row.grid or name in row.grid)
 
 
