@@ -31,6 +31,9 @@ READ_LIMIT = 1 << 30
 
 _SEAL_PATTERN = re.compile(rb"recops-sha256:([0-9a-f]{64})")
 
+_NUMBERS = re.compile(r"\[\n([-+.\de,\s]+)\]")
+"""An indented list of numbers. No string matches, because its line breaks are escaped."""
+
 
 class CorruptFileError(ValueError):
     """Error for a file that is damaged, truncated, of another kind, or from a newer version."""
@@ -276,11 +279,17 @@ def open_tensors(
 def write_json(
     path: str | os.PathLike[str], content: Mapping[str, Any], *, kind: str, version: int = 1
 ) -> None:
-    """Save a JSON object as a sealed file, with the entries of ``content`` at its top level."""
+    """Save a JSON object as a sealed file, with the entries of ``content`` at its top level.
+
+    Every entry has a line, and so has every list of numbers.
+    """
     sealed = {**content, "format": {"kind": kind, "version": version, "seal": SEAL}}
-    write_sealed(
-        path, (json.dumps(sealed, indent=2, ensure_ascii=False, allow_nan=False) + "\n").encode()
-    )
+    text = json.dumps(sealed, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+    write_sealed(path, _NUMBERS.sub(_on_one_line, text).encode())
+
+
+def _on_one_line(numbers: re.Match[str]) -> str:
+    return f"[{' '.join(numbers[1].split())}]"
 
 
 def read_json(path: str | os.PathLike[str], *, kind: str, version: int = 1) -> dict[str, Any]:

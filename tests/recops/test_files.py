@@ -327,3 +327,11 @@ def test_verification_of_a_damaged_file_fails(tmp_path: Path) -> None:
         path.write_bytes(damaged)
         with pytest.raises(files.CorruptFileError):
             files.verify_file(path)
+
+
+def test_lists_of_numbers_take_one_line(tmp_path: Path) -> None:
+    content = {"numbers": [1, -2.5, 3e-9], "texts": ["[\n1,\n2]"], "lists": [[1, 2], [], [None]]}
+    files.write_json(tmp_path / "file", content, kind="test")
+    text = (tmp_path / "file").read_text()
+    assert '  "numbers": [1, -2.5, 3e-09],\n  "texts": [\n    "[\\n1,\\n2]"\n  ],\n' in text
+    assert files.read_json(tmp_path / "file", kind="test") == content
