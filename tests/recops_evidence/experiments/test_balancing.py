@@ -211,7 +211,7 @@ def test_capacity_claims_from_the_command_line(
     error_text = capsys.readouterr().err
     assert "unirec has no claim 'luck'" in error_text
     assert (
-        "capacity, retrieval, headline, parts, levers, alignment, control, new-items, published, "
+        "capacity, retrieval, parts, levers, alignment, control, new-items, published, "
         in " ".join(error_text.split())
     )
 
