@@ -100,9 +100,9 @@ _WIDER_SEMANTIC: Mapping[str, Mapping[str, Setting]] = {
     name: {**each, "expert_hidden": 128, "epochs": 15} for name, each in _WIDER.items()
 }
 _LIKE_TOYS: Mapping[str, tuple[str, str]] = {
-    "ranking:beauty": ("ranking:toys", "UniRec (all item scores)")
+    f"ranking:{data}": ("ranking:toys", "UniRec (all item scores)") for data in ("beauty", "yelp")
 }
-"""UniRec tunes only the rate on Beauty: SASRec, tuned on both, has equal settings on both."""
+"""On Beauty and Yelp, UniRec tunes only the rate: one training takes 15 core-minutes or more."""
 _UNIREC = LeagueRow(
     "UniRec",
     "unirec",
