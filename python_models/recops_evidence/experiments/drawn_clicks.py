@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from typing import Any, NamedTuple
+from collections.abc import Callable
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,30 +30,16 @@ class DrawnClicks(NamedTuple):
     item: Int64Array
     label: NDArray[np.bool_]
 
-    def source(self, sizes: Mapping[str, int]) -> Source:
-        """Return the examples with rows of the tables.
-
-        Args:
-            sizes: number of items that share a row, by feature.
-        """
+    def source(self) -> Source:
+        """Return the examples with rows of the item table."""
         size, events = self.history.shape
+        first = UNKNOWN + 1
         each: Int64Array = np.arange(size)
         lengths = np.full(size, events)
-        history = self.history.ravel()
-        rows: dict[str, NDArray[np.integer[Any]]] = {
-            f"history_{name}": _rows(history, shared) for name, shared in sizes.items()
-        }
-        flat = Ragged(np.cumsum(lengths), lengths, rows)
-        columns = {name: Column(_rows(self.item, shared)) for name, shared in sizes.items()}
-        label = self.label.astype(np.float32)
+        flat = Ragged(np.cumsum(lengths), lengths, {"history_item": self.history.ravel() + first})
+        columns, label = {"item": Column(self.item + first)}, self.label.astype(np.float32)
         block = Block(columns, (flat,), label, Column(each))
         return MemorySource(size, lambda *_: block)
-
-
-def _rows(item: Int64Array, shared: int) -> Int64Array:
-    """Return rows of a table whose first row is for unknown values."""
-    rows: Int64Array = item // shared + UNKNOWN + 1
-    return rows
 
 
 def drawn_clicks(
@@ -63,7 +49,6 @@ def drawn_clicks(
     events: int,
     examples: int,
     draw: Callable[[int, int], DrawnClicks],
-    of_category: int | None = None,
 ) -> ClickData:
     """Draw synthetic clicks; validation and test each have half the examples of training.
 
@@ -74,18 +59,10 @@ def drawn_clicks(
         examples: number of training examples.
         draw: function of a number of examples and a part (0 training, 1 validation, 2 test, called
             in this order).
-        of_category: n, so that item i has the category i // n as a second feature; None: no such
-            feature.
     """
-    shared = {"item": 1}
-    if of_category is not None:
-        shared["category"] = of_category
     sizes = (examples, examples // 2, examples // 2)
-    train, validation, test = (draw(size, part).source(shared) for part, size in enumerate(sizes))
-    features: tuple[Categorical | Sequence, ...] = (
-        *(Categorical(each) for each in shared),
-        *(Sequence(f"history_{each}", events, share_embedding=each) for each in shared),
-    )
-    known = {each: Lookup(Vocabulary(np.arange(items // of))) for each, of in shared.items()}
+    train, validation, test = (draw(size, part).source() for part, size in enumerate(sizes))
+    features = (Categorical("item"), Sequence("history_item", events, share_embedding="item"))
+    known = {"item": Lookup(Vocabulary(np.arange(items)))}
     fitted = FittedSchema(FeatureSchema(features, group=None), known)
     return ClickData(name, fitted, train, validation, test, "given")

@@ -87,7 +87,7 @@ class SyntheticDelays:
         histories[each, step] = self._new_of(rng, current[each, step])
         offsets = np.arange(len(histories) + 1) * self.events
         flat = histories.ravel() + 2
-        shown = self._clicks(rng, quality, self.examples // 2, new=True).source({"item": 1})
+        shown = self._clicks(rng, quality, self.examples // 2, new=True).source()
         return DelayedItems(number, Histories(offsets, flat, np.arange(len(flat))), shown)
 
     def domain(self) -> Int64Array:

@@ -31,7 +31,6 @@ class SyntheticVisits:
         items: M items per interest.
         examples: training examples; validation and test have half the number each.
         sure: click probability on the last visited item; 1 − ``sure`` on other items.
-        categories: whether an item's interest is also a feature.
     """
 
     events: int
@@ -39,7 +38,6 @@ class SyntheticVisits:
     items: int = 2
     examples: int = 8000
     sure: float = 0.9
-    categories: bool = False
 
     @property
     def visits(self) -> Int64Array:
@@ -58,7 +56,6 @@ class SyntheticVisits:
             events=int(self.visits.sum()),
             examples=self.examples,
             draw=lambda size, part: self._clicks(rng, size),
-            of_category=self.items if self.categories else None,
         )
 
     def _clicks(self, rng: np.random.Generator, size: int) -> DrawnClicks:

@@ -22,12 +22,7 @@ from recops_models.examples.features import FittedSchema
 from recops_models.layers.feature_embedding import scanned_history, state_rows
 from recops_models.layers.mimn import MimnWeights
 from recops_models.layers.next_event import NextEvent
-from recops_models.setting_checks import (
-    check_above_zero,
-    check_at_least,
-    check_at_most,
-    check_lengths,
-)
+from recops_models.setting_checks import check_above_zero, check_at_least, check_lengths
 
 MimnQuirk = Literal["target", "channels"]
 
@@ -46,9 +41,6 @@ class MimnConfig(DinConfig):
             loss off.
         induction_topk: number of channels that an event updates; 0: there are no channels.
         key_memory: whether slots have static keys.
-        key_strength: initial bias of both heads' p_beta in :func:`recops.mimn_scan`. With 0, the
-            value of the released code, all slots start with about equal weights. About 8 spreads
-            different events over different slots from the start; at 20 gradients vanish. Ours.
         usage_scale: divisor of the usage, about the length of histories.
         pool: the MLP reads the "sum" of events and of added vectors (the paper), or their "mean". A
             sum grows with the history and dominates the other inputs.
@@ -77,7 +69,6 @@ class MimnConfig(DinConfig):
     utilization_weight: float = 0.01
     induction_topk: int = 1
     key_memory: bool = True
-    key_strength: float = 0.0
     usage_scale: float = 400.0
     pool: Literal["sum", "mean"] = "mean"
     auxiliary: Literal["mlp", "inner", "none"] = "none"
@@ -91,8 +82,6 @@ class MimnConfig(DinConfig):
         check_at_least(self.model, self, slots=1, state=1, auxiliary_hidden=1)
         check_at_least(self.model, self, utilization_weight=0, auxiliary_weight=0)
         check_above_zero(self.model, self, "usage_scale")
-        check_at_least(self.model, self, key_strength=0)
-        check_at_most(self.model, self, key_strength=20)  # The op clips p there.
         if self.auxiliary == "mlp":
             check_lengths(self.model, self, auxiliary_hidden=1)
         if not 0 <= self.induction_topk <= self.slots:
@@ -157,12 +146,7 @@ class Mimn(MemoryModel[recops.MimnState]):
         d = self.embedding.history_dim
         h = d if config.state is None else config.state
         self.memory = MimnWeights(
-            d,
-            h,
-            config.slots,
-            usage_scale=config.usage_scale,
-            key_memory=config.key_memory,
-            key_strength=config.key_strength,
+            d, h, config.slots, usage_scale=config.usage_scale, key_memory=config.key_memory
         )
         self.auxiliary: NextEvent | None = None
         if config.auxiliary != "none":

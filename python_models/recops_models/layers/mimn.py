@@ -23,8 +23,6 @@ class MimnWeights(nn.Module):
         num_slots: m.
         usage_scale: divisor of the usage, about the length of histories.
         key_memory: whether slots have static keys, as in the released code; the paper has none.
-        key_strength: initial bias of p_beta of both heads. 0, as in the released code, gives every
-            slot about the same weight, so that slots start alike.
 
     Example:
         >>> import torch
@@ -47,7 +45,6 @@ class MimnWeights(nn.Module):
         *,
         usage_scale: float = 400.0,
         key_memory: bool = True,
-        key_strength: float = 0.0,
     ) -> None:
         super().__init__()
         self.usage_scale = usage_scale
@@ -58,8 +55,6 @@ class MimnWeights(nn.Module):
             seed=int(torch.randint(2**31, ())),
             key_memory=key_memory,
         )
-        for head in range(2):  # Rows of read key and beta, then of write key and beta.
-            initial.head_b[head * (input_size + 1) + input_size] = key_strength
         self.weights = nn.ParameterDict()
         for name, tensor in initial.state_dict().items():
             if name in _STATIC:

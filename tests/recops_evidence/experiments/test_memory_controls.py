@@ -83,16 +83,6 @@ def test_a_history_without_order_does_not_predict_clicks(law: ClickLaw) -> None:
     assert abs(rate - 0.5).max() < 0.06
 
 
-def test_interests_are_categories_on_request() -> None:
-    features = full_batch(
-        SyntheticVisits(40, examples=2000, categories=True).draw(0), "train"
-    ).features
-    for name in ("", "history_"):
-        item, category = features[f"{name}item"], features[f"{name}category"]
-        assert torch.equal(category - 2, (item - 2) // 2)
-    assert "category" not in full_batch(VISITS[0].draw(0), "train").features
-
-
 @pytest.mark.parametrize("lag", [1, 8, 32])
 def test_informative_events_are_as_far_back_as_configured(lag: int) -> None:
     law = SyntheticLags(lag, examples=2000)

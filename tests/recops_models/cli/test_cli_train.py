@@ -522,8 +522,6 @@ def test_bad_usage(arguments: list[str], message: str, capsys: pytest.CaptureFix
         ("mimn", "hidden=0", "mimn: hidden must be ≥ 1, got (0,)"),
         ("mimn", "state=0", "mimn: state must be ≥ 1, got 0"),
         ("mimn", "usage_scale=0", "mimn: usage_scale must be > 0, got 0.0"),
-        ("mimn", "key_strength=-1", "mimn: key_strength must be ≥ 0, got -1.0"),
-        ("mimn", "key_strength=21", "mimn: key_strength must be ≤ 20, got 21.0"),
         ("hpmn", "hidden=0", "hpmn: hidden must be ≥ 1, got (0,)"),
         ("hpmn", "hops=0", "hpmn: hops must be ≥ 1, got 0"),
         ("keep", "plug_hidden=-1", "keep: plug_hidden must be ≥ 1, got -1"),

@@ -61,19 +61,6 @@ def test_mimn_is_an_mlp_of_context_and_memory_reads(pool: str) -> None:
     torch.testing.assert_close(model(examples), model.head(x).squeeze(-1), rtol=1e-4, atol=1e-5)
 
 
-def test_strong_keys_write_different_events_to_different_slots() -> None:
-    def written(key_strength: float) -> torch.Tensor:
-        model = memory("mimn", slots=3, state=5, utilization="none", key_strength=key_strength)
-        _, state = model.write(torch.randn(200, 1, 8), torch.ones(200, dtype=torch.int64))
-        usage: torch.Tensor = state.usage.detach()
-        return usage
-
-    soft, sharp = written(0.0), written(20.0)
-    assert soft.amax(1).median() < 0.7
-    assert sharp.amax(1).median() > 0.9
-    assert len(sharp.argmax(1).unique()) == 3
-
-
 def test_hpmn_is_an_mlp_of_context_and_slot_reads() -> None:
     model = memory("hpmn", splits=(2, 3), state=5).eval()
     assert model.config.periods == (1, 2, 6)
