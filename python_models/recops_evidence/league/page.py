@@ -69,7 +69,7 @@ _METHOD = """## Method
   recurrent rows and on Beauty UniRec those on Toys, because DIN and SASRec, tuned on both, have
   the same best settings on both. No trial reads the test part.
 - **Seeds.** Ten; five if a run exceeds two core-minutes, three if it exceeds ten. A run has one
-  thread and at most 30 core-minutes.
+  thread and at most 60 core-minutes.
 - **Costs.** Computing time on one core. A request scores 100 items for one user (clicks), or finds
   10 of all items (next items). Other programs shared the cores, so the same net can differ by a
   factor of three: SASRec with both losses, the light net with and without a booster."""

@@ -20,7 +20,7 @@ from recops_models.recipes.resuming import holds
 from recops_models.recipes.run import train_job
 from recops_models.recipes.stage import Data, TrainResult
 
-MINUTES = 30.0
+MINUTES = 60.0
 """Largest computing time of a training, in core-minutes."""
 
 
