@@ -67,7 +67,8 @@ _METHOD = """## Method
   sampled softmax those of SASRec, UniRec of UniRec with all item scores, DIEN of DIEN with the
   released gate; on toys-ctr MIMN and DIEN those of DIN, which five more rows share; on Grocery
   recurrent rows and on Beauty UniRec those on Toys, because DIN and SASRec, tuned on both, have
-  the same best settings on both. No trial reads the test part.
+  the same best settings on both; on Yelp UniRec those on Toys to save time, although SASRec's
+  best settings differ there. No trial reads the test part.
 - **Seeds.** Ten; five if a run exceeds two core-minutes, three if it exceeds ten. A run has one
   thread and at most 60 core-minutes.
 - **Costs.** Computing time on one core. A request scores 100 items for one user (clicks), or finds
