@@ -110,7 +110,7 @@ _UNIREC = LeagueRow(
     on=_WIDER_SEMANTIC,
     shortened=_LONG,
     tuned_as="UniRec (all item scores)",
-    # There one training of that row takes 50 core-minutes.
+    # One training of that row on Yelp takes 50 core-minutes.
     tuned_on={"ranking:yelp": ("ranking:toys", "UniRec")},
     use="Millions of items, new items without events, or several tasks.",
     avoid="Small catalogues, whose items can all be scored.",
