@@ -211,7 +211,7 @@ def _progress(plan: LeaguePlan, entry: Entry, finished: Mapping[Run, Record]) ->
     if records or (runs and entry.row.grid):
         return f"{len(records)} of {len(runs)} seeds measured"
     trials = sum(run in finished for run in plan.search(entry, finished).runs)
-    return f"tuning, {trials} trial runs finished" if trials else NOT_STARTED
+    return f"tuning, finished trials: {trials}" if trials else NOT_STARTED
 
 
 def _row(
