@@ -102,7 +102,7 @@ _WIDER_SEMANTIC: Mapping[str, Mapping[str, Setting]] = {
 _LIKE_TOYS: Mapping[str, tuple[str, str]] = {
     f"ranking:{data}": ("ranking:toys", "UniRec (all item scores)") for data in ("beauty", "yelp")
 }
-"""On Beauty and Yelp, UniRec tunes only the rate: one training takes 15 core-minutes or more."""
+"""On Beauty and Yelp, UniRec tunes only the rate: one training takes 15 to 55 core-minutes."""
 _UNIREC = LeagueRow(
     "UniRec",
     "unirec",
