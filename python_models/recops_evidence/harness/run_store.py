@@ -12,11 +12,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from recops.files import CorruptFileError, read_json, write_file, write_json
+from recops_evidence.harness.computing_time import TimeRecorder, computing_start
 from recops_evidence.harness.experiment import Measure, Metrics, Run
 from recops_evidence.harness.out_of_time import OutOfTimeError
 from recops_evidence.harness.user_draws import UserDraws
 from recops_evidence.harness.user_values import UserValues
-from recops_models.callbacks import Callbacks
+from recops_models.callbacks import CallbackList, Callbacks
 from recops_models.training.curve import finite
 from recops_models.training.diverged import DivergedError
 
@@ -35,7 +36,8 @@ class Record:
         diverged: whether the run diverged or exceeded its time; it has no metrics and ranks last.
         draws: metrics on bootstrap samples of the users; None: none.
         users: values per user whose means are test metrics; None: none.
-        costs: costs by name; ``core_seconds`` is the computing time on all cores.
+        costs: costs by name; ``core_seconds`` is the computing time on all cores, also
+            that before an interruption.
     """
 
     validation: Metrics
@@ -191,11 +193,12 @@ def make(run: Run, measure: Measure, folder: Path, callbacks: Callbacks) -> Reco
         ValueError, KeyboardInterrupt: see :meth:`Experiment.measure`.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    started, computing = time.perf_counter(), time.process_time()
+    started, computing = time.perf_counter(), computing_start(folder)
     validation: Metrics
     test: Metrics
     try:
-        validation, test = (finite(metrics) for metrics in measure(run, folder, callbacks))
+        timed = CallbackList(callbacks, TimeRecorder(folder))
+        validation, test = (finite(metrics) for metrics in measure(run, folder, timed))
         diverged, draws, users = False, None, None
         if run.test:
             draws = run.experiment.user_draws(run, folder, test)

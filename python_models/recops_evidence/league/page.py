@@ -57,7 +57,8 @@ _METHOD = """## Method
 - **Next items.** The last item of each user is the test part, the one before it validation. All
   items that the user has not met are ranked, and equal scores are ordered at random. NDCG@10
   selects.
-- **Left out.** KEEP needs a second domain; [its page](keep.md) compares it with DIN.
+- **Left out.** KEEP needs a second domain; [its page](keep.md) compares it with DIN. One run of
+  UniRec with all item scores on Yelp exceeds the limit.
 - **Tuning.** Each row has 8 trials from its grid under one seed; the best 2 continue under all
   three tuning seeds. While the best value lies at an edge of a grid, the next value beyond it is
   tried under one seed, and under all seeds if it is better there. Trials use two seeds and a third
@@ -70,7 +71,7 @@ _METHOD = """## Method
   the same best settings on both; on Yelp UniRec those on Toys to save time, although SASRec's
   best settings differ there. No trial reads the test part.
 - **Seeds.** Ten; five if a run exceeds two core-minutes, three if it exceeds ten. A run has one
-  thread and at most 60 core-minutes.
+  thread and at most 30 core-minutes.
 - **Costs.** Computing time on one core. A request scores 100 items for one user (clicks), or finds
   10 of all items (next items). Other programs shared the cores, so the same net can differ by a
   factor of three: SASRec with both losses, the light net with and without a booster."""

@@ -12,15 +12,16 @@ import torch
 from torch import nn
 
 from recops_evidence.experiments.training import job_of
+from recops_evidence.harness.computing_time import computing_start
 from recops_evidence.harness.experiment import Run
 from recops_evidence.harness.out_of_time import TimeLimit
-from recops_models.callbacks import Callbacks
+from recops_models.callbacks import CallbackList, Callbacks
 from recops_models.recipes.job import Job
 from recops_models.recipes.resuming import holds
 from recops_models.recipes.run import train_job
 from recops_models.recipes.stage import Data, TrainResult
 
-MINUTES = 60.0
+MINUTES = 30.0
 """Largest computing time of a training, in core-minutes."""
 
 
@@ -31,7 +32,7 @@ class Trained(NamedTuple):
         job: the training.
         result: its result.
         saved: the model as it is saved and used.
-        seconds: computing time of the training.
+        seconds: computing time of the training, also that before an interruption.
     """
 
     job: Job
@@ -52,8 +53,8 @@ def train_run(run: Run, data: Data, folder: Path, callbacks: Callbacks) -> Train
         OutOfTimeError: the training exceeds :data:`MINUTES`.
     """
     job = job_of(run)
-    start = time.process_time()
-    limited = TimeLimit(callbacks, MINUTES)
+    start = computing_start(folder)
+    limited = CallbackList(callbacks, TimeLimit(MINUTES, start))
     result = train_job(job, data, folder, resume=holds(folder, job), callbacks=limited)
     callbacks.advance(1.0)
     _, saved = job.recipe.for_saving(result.model, job.parts)
