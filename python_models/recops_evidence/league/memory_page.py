@@ -68,16 +68,22 @@ def memory_page(content: Mapping[str, Any]) -> str:
 
 def _answer(rows: Mapping[str, Any]) -> str:
     """Return the decomposition of MIMN's lead in GAUC over DIN."""
-    lead, hidden, simple = (
+    lead, hidden, simple, rival_hidden = (
         rows[name]["gain_over_din"]["gauc"]["mean"]
-        for name in ("MIMN", "MIMN, labels hidden", "DIN + recent rates")
+        for name in (
+            "MIMN",
+            "MIMN, labels hidden",
+            "DIN + recent rates",
+            "DIN, labels hidden",
+        )
     )
     frozen = rows["MIMN"]["gain_over_din"]["gauc_frozen"]["mean"]
     return (
         f"On {DATA} MIMN − DIN is {_signed(lead)} in GAUC. With histories that end before the test "
         f"part the difference is {_signed(frozen)}. A DIN that also reads rates of recent labels "
         f"gains {_signed(simple)}. A memory that does not see labels differs from DIN by "
-        f"{_signed(hidden)}."
+        f"{_signed(hidden)}, and from a DIN that does not see them either by "
+        f"{_signed(hidden - rival_hidden)}. The memory reads 200 events, DIN 50."
     )
 
 

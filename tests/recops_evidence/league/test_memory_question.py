@@ -73,6 +73,7 @@ def test_the_page_states_the_decomposition_of_the_lead() -> None:
     page = memory_page({"share": 0.5, "rows": summary(runs, finished)})
     for text in ("is +0.0900 in GAUC", "gains +0.0500", "differs from DIN by -0.0100", "50% of"):
         assert text in page
+    assert "from a DIN that does not see them either by +0.0100." in page
     assert page.count("\n| ") == 2 + len(ROWS)
     assert "**Labels are the signal.** A memory that does not see labels keeps 0% of" in page
     levels["MIMN, labels hidden"] = 0.06
