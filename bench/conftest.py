@@ -37,6 +37,16 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     )
 
 
+pytest_plugins = ["cpu_seconds", "repeated"]
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items):
+    """Mark every test here: all of them measure times."""
+    for item in items:
+        item.add_marker(pytest.mark.timing)
+
+
 @pytest.fixture
 def outruns(benchmark, request):
     """Return a function that asserts a lower bound on the time of a peer divided by the case's.

@@ -10,8 +10,7 @@ import hypothesis
 import pytest
 import torch
 
-from cpu_seconds import pytest_addoption, pytest_configure, pytest_runtest_makereport  # noqa: F401
-from workers import pytest_cmdline_main  # noqa: F401, pytest calls it
+pytest_plugins = ["cpu_seconds", "repeated", "workers"]
 
 ROOT = Path(__file__).resolve().parent.parent
 
