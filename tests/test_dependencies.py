@@ -57,6 +57,7 @@ INDIRECT = {
     "pandas": "to_pandas of pyarrow imports it",
     "pybind11": "headers of the build",
     "pytest-benchmark": "a plugin of pytest",
+    "pytest-rerunfailures": "a plugin of pytest",
     "pytest-xdist": "a plugin of pytest",
     "requests": "deepctr-torch imports it",
     "scikit-build-core": "the build backend",

@@ -115,15 +115,15 @@ def draw(seed: int, share: int = 1) -> list[Mutant]:
     for count, patterns in GROUPS.values():
         files = sorted({path for pattern in patterns for path in ROOT.glob(pattern)})
         by_file = [
-            found
+            mutants
             for path in files
-            if (found := list((cpp_mutants if path.suffix == ".h" else python_mutants)(path)))
+            if (mutants := list((cpp_mutants if path.suffix == ".h" else python_mutants)(path)))
         ]
         drawn += [generator.choice(generator.choice(by_file)) for _ in range(count * share)]
     return drawn
 
 
-def is_found(mutant: Mutant) -> str | None:
+def catching_test(mutant: Mutant) -> str | None:
     """Return the first test that fails with the mutant planted, or None."""
     path = ROOT / mutant.path
     original = path.read_text()
@@ -166,9 +166,9 @@ def main() -> None:
     for number, mutant in enumerate(draw(options.seed, options.share), 1):
         print(f"{number:3}  {mutant}", flush=True)
         if options.run:
-            found = is_found(mutant)
-            missed += found is None
-            print(f"     {'MISSED' if found is None else found}", flush=True)
+            test = catching_test(mutant)
+            missed += test is None
+            print(f"     {'MISSED' if test is None else test}", flush=True)
     if missed:
         raise SystemExit(f"{missed} mutants were not found")
 
