@@ -9,9 +9,8 @@ from typing import Any
 
 import torch
 from torch.overrides import TorchFunctionMode
-from torch.utils._python_dispatch import TorchDispatchMode
 
-from recops.ops._composite import COMPOSITES, composite
+from implementations import CompositesMode
 
 _READS = ("_local_scalar_dense", "_unique2", "is_nonzero", "item", "masked_select", "nonzero")
 """Ops of torch whose result depends on data, and which therefore wait for it."""
@@ -52,27 +51,16 @@ class _Copies(TorchFunctionMode):
         return func(*args, **(kwargs or {}))
 
 
-class _Composites(TorchDispatchMode):
-    """Runs composites instead of kernels, and counts the ops of torch that wait for data."""
+class _Composites(CompositesMode):
+    """Counts the ops of torch that wait for data."""
 
     def __init__(self, counts: Counter[str], copies: _Copies) -> None:
-        super().__init__()
-        self._counts, self._copies = counts, copies
+        super().__init__(copies)
+        self._counts = counts
 
-    def __torch_dispatch__(
-        self,
-        func: Any,
-        types: Sequence[type],
-        args: Sequence[Any] = (),
-        kwargs: Mapping[str, Any] | None = None,
-    ) -> Any:
-        name = func.__name__.partition(".")[0]
-        if func.namespace == "recops" and name in COMPOSITES:
-            with self, self._copies:
-                return composite(name)(*args)
+    def record(self, func: Any, name: str, args: Sequence[Any]) -> None:
         has_mask = name == "index" and any(
             index is not None and index.dtype == torch.bool for index in args[1]
         )
         if name in (*_READS, _COPY_FROM_HOST) or has_mask:
             self._counts[name] += 1
-        return func(*args, **(kwargs or {}))

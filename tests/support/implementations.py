@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager
+from abc import abstractmethod
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from typing import Any
 
 import torch
 from torch import Tensor
 from torch._C import DispatchKey
+from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves, tree_map_only
 
 import recops
@@ -44,6 +46,38 @@ def ops_with_tensors() -> set[str]:
 def composites_on_cpu() -> AbstractContextManager[None]:
     """Run composites instead of CPU kernels, for every op that has a composite."""
     return _cpu_kernels({op: composite(op) for op in COMPOSITES})
+
+
+class CompositesMode(TorchDispatchMode):
+    """Runs composites instead of kernels, and shows :meth:`record` every op of torch they call.
+
+    Args:
+        others: modes of functions that must be active within a composite too.
+    """
+
+    def __init__(self, *others: AbstractContextManager[Any]) -> None:
+        super().__init__()
+        self._others = others
+
+    @abstractmethod
+    def record(self, func: Any, name: str, args: Sequence[Any]) -> None:
+        """Record an op before its call, by its name without an overload."""
+
+    def __torch_dispatch__(
+        self,
+        func: Any,
+        types: Sequence[type],
+        args: Sequence[Any] = (),
+        kwargs: Mapping[str, Any] | None = None,
+    ) -> Any:
+        name = func.__name__.partition(".")[0]
+        if func.namespace == "recops" and name in COMPOSITES:
+            with ExitStack() as stack:
+                for mode in (self, *self._others):
+                    stack.enter_context(mode)
+                return composite(name)(*args)
+        self.record(func, name, args)
+        return func(*args, **(kwargs or {}))
 
 
 @contextmanager

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
 import torch
 from torch import Tensor
-from torch.utils._python_dispatch import TorchDispatchMode
 
-from recops.ops._composite import COMPOSITES, composite
+from implementations import CompositesMode
 
 _VARYING = ("bincount", "histc", "index_add", "index_reduce", "put", "scatter_reduce")
 """Ops of torch that :func:`torch.use_deterministic_algorithms` changes or refuses on CUDA."""
@@ -27,28 +26,16 @@ def varying_order() -> Iterator[list[str]]:
         yield names
 
 
-class _Composites(TorchDispatchMode):
-    """Runs composites instead of kernels, and records the ops of torch that may vary."""
+class _Composites(CompositesMode):
+    """Records the ops of torch that may vary."""
 
     def __init__(self, names: list[str]) -> None:
         super().__init__()
         self._names = names
 
-    def __torch_dispatch__(
-        self,
-        func: Any,
-        types: Sequence[type],
-        args: Sequence[Any] = (),
-        kwargs: Mapping[str, Any] | None = None,
-    ) -> Any:
-        name = func.__name__.partition(".")[0]
-        if func.namespace == "recops" and name in COMPOSITES:
-            with self:
-                return composite(name)(*args)
-        result = func(*args, **(kwargs or {}))
+    def record(self, func: Any, name: str, args: Sequence[Any]) -> None:
         if func.namespace == "aten" and _varies(name.removesuffix("_"), args):
             self._names.append(name)
-        return result
 
 
 def _varies(name: str, args: Sequence[Any]) -> bool:

@@ -47,6 +47,7 @@ def misplaced(folder: Path) -> list[str]:
     )
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("header", HEADERS)
 def test_a_header_compiles_alone(header: str) -> None:
     result = compile_alone(CSRC, header)

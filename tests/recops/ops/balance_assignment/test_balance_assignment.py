@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 import recops
+from compilation import every_backend
 from instruction_sets import results_at_each
 from recops import reference
 from tolerances import DTYPES
@@ -246,8 +247,11 @@ def test_opcheck() -> None:
 
 @pytest.mark.filterwarnings("ignore:.*script_method. is deprecated:DeprecationWarning")
 @pytest.mark.composites(False)
-def test_compiles_into_one_graph() -> None:
-    compiled = torch.compile(recops.balance_assignment, fullgraph=True, dynamic=True)
+@every_backend
+def test_compiles_into_one_graph(backend: str) -> None:
+    compiled = torch.compile(
+        recops.balance_assignment, fullgraph=True, backend=backend, dynamic=True
+    )
     for n in (50, 90):
         x, codebook, weight = clustered(n, 4, 5)
         capacity = weight.sum() / 4

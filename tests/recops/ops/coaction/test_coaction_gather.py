@@ -13,6 +13,7 @@ from torch import Tensor
 
 import recops
 from coaction_inputs import CAN, LAYOUTS, networks, params_width
+from compilation import every_backend
 from recops import reference
 from tolerances import AGREEMENT, DTYPES
 
@@ -215,7 +216,8 @@ def test_opcheck() -> None:
 
 @pytest.mark.composites(False)
 @pytest.mark.filterwarnings("ignore:.*script_method. is deprecated:DeprecationWarning")
-def test_compiles_into_one_graph_and_exports() -> None:
+@every_backend
+def test_compiles_into_one_graph_and_exports(backend: str) -> None:
     arguments, options = make_gather({"orders": 3}, candidates=12, dtype=torch.float32)
     feed_table, history, params_table, targets, dims = arguments
 
@@ -229,7 +231,7 @@ def test_compiles_into_one_graph_and_exports() -> None:
     expected = Unit()(*operands)
     weight = torch.randn_like(expected)
     torch._dynamo.reset()
-    actual = torch.compile(Unit(), fullgraph=True, dynamic=True)(*operands)
+    actual = torch.compile(Unit(), fullgraph=True, backend=backend, dynamic=True)(*operands)
     assert torch.equal(actual, expected)
     for one, other in zip(
         torch.autograd.grad(actual, operands[:2], weight),

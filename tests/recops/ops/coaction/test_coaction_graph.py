@@ -12,6 +12,7 @@ from torch import Tensor
 
 import recops
 from coaction_inputs import CAN, Call, assert_agrees, gradients, make_call, run
+from compilation import inductor_in_ci
 from instruction_sets import results_at_each
 
 pytestmark = pytest.mark.composites
@@ -93,11 +94,12 @@ def test_opcheck() -> None:
 
 @pytest.mark.composites(False)
 @pytest.mark.filterwarnings("ignore:.*script_method. is deprecated:DeprecationWarning")
-def test_compiles_into_one_graph_of_dynamic_shape() -> None:
+@inductor_in_ci
+def test_compiles_into_one_graph_of_dynamic_shape(backend: str) -> None:
     def function(feed: Tensor, params: Tensor, lengths: Tensor, index: Tensor) -> Tensor:
         return recops.coaction(feed, params, CAN, orders=3, lengths=lengths, feed_index=index)
 
-    compiled = torch.compile(function, fullgraph=True, dynamic=True)
+    compiled = torch.compile(function, fullgraph=True, backend=backend, dynamic=True)
     graphs = torch._dynamo.utils.counters["stats"]
     torch._dynamo.reset()
     graphs.clear()

@@ -13,6 +13,7 @@ from torch import Tensor
 
 import recops
 from coaction_inputs import make_call, networks, params_width
+from compilation import every_backend
 from recops import reference
 from tolerances import AGREEMENT, DTYPES
 
@@ -121,7 +122,8 @@ def test_opcheck() -> None:
 @pytest.mark.composites(False)
 @pytest.mark.filterwarnings("ignore:.*script_method. is deprecated:DeprecationWarning")
 @pytest.mark.parametrize("steps", [6, 1, 3])
-def test_compiles_into_one_graph_and_exports(steps: int) -> None:
+@every_backend
+def test_compiles_into_one_graph_and_exports(steps: int, backend: str) -> None:
     class Unit(torch.nn.Module):
         def forward(self, first: Tensor, second: Tensor, params: Tensor) -> Tensor:
             pairs = [(first, params, (4, 3)), (second, params, (4, 3))]
@@ -130,7 +132,9 @@ def test_compiles_into_one_graph_and_exports(steps: int) -> None:
     arguments = (torch.randn(5, 6, 4), torch.randn(5, steps, 4), torch.randn(5, 12))
     expected = Unit()(*arguments)
     torch._dynamo.reset()
-    assert torch.equal(torch.compile(Unit(), fullgraph=True, dynamic=True)(*arguments), expected)
+    assert torch.equal(
+        torch.compile(Unit(), fullgraph=True, backend=backend, dynamic=True)(*arguments), expected
+    )
     assert torch.equal(torch.export.export(Unit(), arguments).module()(*arguments), expected)
 
 

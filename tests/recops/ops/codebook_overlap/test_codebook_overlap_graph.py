@@ -11,6 +11,7 @@ from torch import Tensor
 
 import recops
 from codebook_overlap_inputs import KERNELS, shares
+from compilation import every_backend
 from instruction_sets import results_at_each
 from tolerances import AGREEMENT, DTYPES
 
@@ -76,8 +77,11 @@ def test_opcheck() -> None:
 
 
 @pytest.mark.filterwarnings("ignore:.*script_method. is deprecated:DeprecationWarning")
-def test_compiles_into_one_graph_of_dynamic_shape() -> None:
-    compiled = torch.compile(recops.effective_capacity, fullgraph=True, dynamic=True)
+@every_backend
+def test_compiles_into_one_graph_of_dynamic_shape(backend: str) -> None:
+    compiled = torch.compile(
+        recops.effective_capacity, fullgraph=True, backend=backend, dynamic=True
+    )
     graphs = torch._dynamo.utils.counters["stats"]
     torch._dynamo.reset()
     graphs.clear()

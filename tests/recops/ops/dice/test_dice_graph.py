@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 import recops
+from compilation import every_backend
 from dice_inputs import either, make, results
 from instruction_sets import results_at_each
 from tolerances import AGREEMENT, DTYPES
@@ -83,8 +84,9 @@ def test_opcheck(dtype: torch.dtype, of_batch: bool) -> None:
 @pytest.mark.composites(False)
 @either
 @pytest.mark.filterwarnings("ignore:.*script_method. is deprecated:DeprecationWarning")
-def test_compiles_into_one_graph_of_dynamic_shape(of_batch: bool) -> None:
-    compiled = torch.compile(recops.dice, fullgraph=True, dynamic=True)
+@every_backend
+def test_compiles_into_one_graph_of_dynamic_shape(of_batch: bool, backend: str) -> None:
+    compiled = torch.compile(recops.dice, fullgraph=True, backend=backend, dynamic=True)
     graphs = torch._dynamo.utils.counters["stats"]
     torch._dynamo.reset()
     graphs.clear()

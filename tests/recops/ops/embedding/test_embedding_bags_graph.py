@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 import recops
+from compilation import every_backend
 from embedding_inputs import INDICES, example, gradients
 from instruction_sets import results_at_each
 from tolerances import DTYPES
@@ -90,8 +91,9 @@ class Model(torch.nn.Module):
 
 @pytest.mark.composites(False)
 @pytest.mark.filterwarnings("ignore:.*script_method. is deprecated:DeprecationWarning")
-def test_compiles_into_one_graph_of_dynamic_shape() -> None:
-    compiled = torch.compile(Model(), fullgraph=True, dynamic=True)
+@every_backend
+def test_compiles_into_one_graph_of_dynamic_shape(backend: str) -> None:
+    compiled = torch.compile(Model(), fullgraph=True, backend=backend, dynamic=True)
     graphs = torch._dynamo.utils.counters["stats"]
     torch._dynamo.reset()
     graphs.clear()

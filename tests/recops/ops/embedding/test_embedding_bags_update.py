@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 import recops
+from compilation import every_backend
 from instruction_sets import results_at_each
 from recops import reference
 from tolerances import AGREEMENT, DTYPES
@@ -276,7 +277,8 @@ def test_opcheck(optimizer: Optimizer) -> None:
 
 @pytest.mark.slow
 @pytest.mark.composites(False)
-def test_an_update_compiles() -> None:
+@every_backend
+def test_an_update_compiles(backend: str) -> None:
     def step(weight: Tensor, state: Tensor, ids: Tensor, grad: Tensor) -> None:
         recops.embedding_bags_update_(
             [(weight, ids)], grad, [state], optimizer="rowwise_adagrad", lr=0.1
@@ -286,7 +288,7 @@ def test_an_update_compiles() -> None:
     twin, twin_state = weight.clone(), state.clone()
     ids, grad = torch.randint(9, (5, 3)), torch.randn(5, 4)
     torch._dynamo.reset()
-    torch.compile(step, fullgraph=True)(weight, state, ids, grad)
+    torch.compile(step, fullgraph=True, backend=backend)(weight, state, ids, grad)
     step(twin, twin_state, ids, grad)
     assert torch.equal(weight, twin)
     assert torch.equal(state, twin_state)

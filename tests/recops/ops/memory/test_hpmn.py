@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 import recops
+from compilation import every_backend
 from memory_inputs import (
     DTYPES,
     hpmn_params,
@@ -271,13 +272,14 @@ def test_opcheck() -> None:
 
 @pytest.mark.composites(False)
 @pytest.mark.filterwarnings("ignore:.*script_method. is deprecated:DeprecationWarning")
-def test_compiles_into_one_graph_of_dynamic_shape() -> None:
+@every_backend
+def test_compiles_into_one_graph_of_dynamic_shape(backend: str) -> None:
     def loss(x: Tensor, lengths: Tensor, params: HpmnParams) -> Tensor:
         memory, state = recops.hpmn_scan(x, params, periods=[1, 2, 6], lengths=lengths)
         out, _ = recops.hpmn_read(x[:, 0], state, torch.arange(x.shape[0]), params)
         return memory.square().sum() + out.sum() + recops.memory_covariance(memory).sum()
 
-    compiled = torch.compile(loss, fullgraph=True, dynamic=True)
+    compiled = torch.compile(loss, fullgraph=True, backend=backend, dynamic=True)
     counters = torch._dynamo.utils.counters["stats"]
     torch._dynamo.reset()
     counters.clear()

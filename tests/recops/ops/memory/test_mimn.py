@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 import recops
+from compilation import inductor_in_ci
 from instruction_sets import results_at_each
 from memory_inputs import (
     DTYPES,
@@ -307,14 +308,15 @@ def test_opcheck(utilization: str) -> None:
 
 @pytest.mark.composites(False)
 @pytest.mark.filterwarnings("ignore:.*script_method. is deprecated:DeprecationWarning")
-def test_compiles_into_one_graph_of_dynamic_shape() -> None:
+@inductor_in_ci
+def test_compiles_into_one_graph_of_dynamic_shape(backend: str) -> None:
     def loss(x: Tensor, lengths: Tensor, params: MimnParams) -> Tensor:
         outputs, state = recops.mimn_scan(x, params, lengths=lengths, utilization="code")
         rows = torch.arange(x.shape[0])
         out, _, _ = recops.mimn_read(state, rows, x[:, 0], params, utilization="code")
         return outputs.square().sum() + state.memory.square().sum() + out.sum()
 
-    compiled = torch.compile(loss, fullgraph=True, dynamic=True)
+    compiled = torch.compile(loss, fullgraph=True, backend=backend, dynamic=True)
     counters = torch._dynamo.utils.counters["stats"]
     torch._dynamo.reset()
     counters.clear()

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 import recops
+from compilation import inductor_in_ci
 from recurrent_inputs import Scan, every_form, layer_or_scan
 
 pytestmark = pytest.mark.composites
@@ -36,13 +37,14 @@ def test_opcheck(form: tuple[str, str, str], inputs: int | None) -> None:
 @pytest.mark.composites(False)
 @pytest.mark.filterwarnings("ignore:.*script_method. is deprecated:DeprecationWarning")
 @layer_or_scan
-def test_compiles_into_one_graph_of_dynamic_shape(inputs: int | None) -> None:
+@inductor_in_ci
+def test_compiles_into_one_graph_of_dynamic_shape(inputs: int | None, backend: str) -> None:
     def loss(scan: dict[str, Tensor], lengths: Tensor) -> Tensor:
         function = recops.recurrent_scan if inputs is None else recops.recurrent_layer
         outputs, h_last = function(**scan, lengths=lengths, cell="augru")
         return outputs.square().sum() + h_last.sum()
 
-    compiled = torch.compile(loss, fullgraph=True, dynamic=True)
+    compiled = torch.compile(loss, fullgraph=True, backend=backend, dynamic=True)
     graphs = torch._dynamo.utils.counters["stats"]
     torch._dynamo.reset()
     graphs.clear()

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 import recops
+from compilation import every_backend
 from recops import reference
 from tolerances import DTYPES
 
@@ -196,9 +197,10 @@ def pipeline(x: Tensor, books: Tensor) -> tuple[Tensor, ...]:
 
 @pytest.mark.filterwarnings("ignore:.*script_method. is deprecated:DeprecationWarning")
 @pytest.mark.composites(False)
-def test_compiles_into_one_graph_of_dynamic_shape_and_exports() -> None:
+@every_backend
+def test_compiles_into_one_graph_of_dynamic_shape_and_exports(backend: str) -> None:
     torch._dynamo.reset()
-    compiled = torch.compile(pipeline, fullgraph=True, dynamic=True)
+    compiled = torch.compile(pipeline, fullgraph=True, backend=backend, dynamic=True)
     for n, dim, size in [(10, 6, 5), (23, 9, 70)]:
         x, books = torch.randn(n, dim), torch.randn(2, size, dim)
         for one, other in zip(compiled(x, books), pipeline(x, books), strict=True):

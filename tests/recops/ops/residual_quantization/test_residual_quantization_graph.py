@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 import recops
+from compilation import inductor_in_ci
 
 
 @pytest.mark.composites
@@ -60,8 +61,9 @@ def pipeline(x: Tensor, codebooks: Tensor) -> tuple[Tensor, ...]:
 
 
 @pytest.mark.filterwarnings("ignore:.*script_method. is deprecated:DeprecationWarning")
-def test_compiles_into_one_graph_of_dynamic_shape() -> None:
-    compiled = torch.compile(pipeline, fullgraph=True, dynamic=True)
+@inductor_in_ci
+def test_compiles_into_one_graph_of_dynamic_shape(backend: str) -> None:
+    compiled = torch.compile(pipeline, fullgraph=True, backend=backend, dynamic=True)
     graphs = torch._dynamo.utils.counters["stats"]
     torch._dynamo.reset()
     graphs.clear()

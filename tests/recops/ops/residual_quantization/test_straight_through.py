@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 import recops
+from compilation import every_backend
 from recops import reference
 from tolerances import AGREEMENT, DTYPES
 
@@ -177,8 +178,9 @@ def test_opcheck(rotation: bool) -> None:
 
 @pytest.mark.filterwarnings("ignore:.*script_method. is deprecated:DeprecationWarning")
 @pytest.mark.composites(False)
-def test_compiles_into_one_graph() -> None:
-    compiled = torch.compile(recops.straight_through, fullgraph=True, dynamic=True)
+@every_backend
+def test_compiles_into_one_graph(backend: str) -> None:
+    compiled = torch.compile(recops.straight_through, fullgraph=True, backend=backend, dynamic=True)
     for n in (10, 23):
         x, books = torch.randn(n, 6), make_books([5, 9], 6, torch.float32)
         weight = torch.randn(n, 6)

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torch.utils import _pytree
 
 import recops
+from compilation import inductor_in_ci
 from trie_inputs import beams, catalogue, mask_of
 
 TENSORS = ("first_child", "tokens", "item_ids", "item_rows", "id_order", "stamp")
@@ -119,7 +120,8 @@ def test_compiles_into_one_graph_for_every_catalogue() -> None:
 
 
 @pytest.mark.filterwarnings("ignore:`torch.jit:DeprecationWarning")  # a warning of inductor
-def test_compiles_with_inductor() -> None:
+@inductor_in_ci
+def test_a_step_compiles(backend: str) -> None:
     trie = catalogue(items=50, depth=3, vocab=9).trie
     start = beams(trie, batch=2, width=3, vocab=9)
 
@@ -127,7 +129,7 @@ def test_compiles_with_inductor() -> None:
         return recops.trie_beam_step(logits * 2, trie, nodes, scores + 1, num_beams=4)
 
     arguments = (start.logits, trie, start.nodes, start.scores)
-    compiled = torch.compile(step, fullgraph=True, dynamic=True)
+    compiled = torch.compile(step, fullgraph=True, backend=backend, dynamic=True)
     assert_equal(compiled(*arguments), step(*arguments))
 
 
