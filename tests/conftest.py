@@ -10,7 +10,7 @@ import hypothesis
 import pytest
 import torch
 
-pytest_plugins = ["cpu_seconds", "repeated", "workers"]
+pytest_plugins = ["called_ops", "cpu_seconds", "repeated", "workers"]
 
 ROOT = Path(__file__).resolve().parent.parent
 

@@ -17,6 +17,7 @@ from trie_inputs import Catalogue, catalogue, catalogues
 pytestmark = pytest.mark.composites
 
 
+@pytest.mark.numerics
 @given(catalogues(), st.sampled_from([torch.int32, torch.int64]))
 def test_build_agrees_with_the_reference(drawn: Catalogue, dtype: torch.dtype) -> None:
     wide = torch.cat([drawn.sids, drawn.sids], 1).to(dtype)
@@ -57,6 +58,7 @@ def test_ids_of_any_size_are_found(low: int) -> None:
     assert torch.equal(trie.item_ids[trie.id_order.long()], ids.sort().values)
 
 
+@pytest.mark.numerics
 @given(catalogues())
 def test_find_and_items_agree_with_a_dictionary(drawn: Catalogue) -> None:
     trie = drawn.trie
@@ -83,6 +85,7 @@ def test_contains_is_true_only_for_inserted_items(drawn: Catalogue) -> None:
         assert drawn.trie.contains(sids).tolist() == expected
 
 
+@pytest.mark.numerics
 @given(catalogues(), st.integers(0, 3))
 def test_allowed_tokens_are_the_children(drawn: Catalogue, spare: int) -> None:
     trie = drawn.trie

@@ -40,6 +40,7 @@ def clustered(n: int, dim: int, size: int) -> tuple[Tensor, Tensor, Tensor]:
 # ---- Agreement with the reference, on a grid with many ties and duplicates.
 
 
+@pytest.mark.numerics
 @settings(max_examples=150)
 @given(
     n=st.integers(0, 40),
@@ -125,6 +126,7 @@ def test_order_by_regret_costs_less_than_lightest_first() -> None:
 # ---- Equal rows, equal codewords and infeasible capacities.
 
 
+@pytest.mark.numerics
 def test_moves_whose_distances_overflow_come_last() -> None:
     x, codebook = torch.tensor([[1e25], [0], [1e25], [-4.5e9]]), torch.tensor([[0.0], [-1e10]])
     weight, capacity = torch.ones(4), torch.tensor([3.0, 10])

@@ -35,6 +35,7 @@ def agrees_with_the_reference(
         agree(actual, other)
 
 
+@pytest.mark.numerics
 @settings(max_examples=150)
 @given(call=calls())
 def test_agrees_with_the_reference(call: Call) -> None:
@@ -56,6 +57,7 @@ def test_parameters_may_be_float32_with_16_bit_feeds(dtype: torch.dtype) -> None
     assert (feed.dtype, params.dtype) == (dtype, torch.float32)
 
 
+@pytest.mark.numerics
 @settings(max_examples=40)
 @given(
     options=networks(),

@@ -52,6 +52,7 @@ def tables(arguments: tuple[Any, ...]) -> tuple[Tensor, Tensor]:
     return arguments[0], arguments[2]
 
 
+@pytest.mark.numerics
 @settings(max_examples=60)
 @given(
     options=networks(),
@@ -88,6 +89,7 @@ def test_agrees_with_look_ups_in_torch(options: dict[str, Any], seed: int, **sha
         )
 
 
+@pytest.mark.numerics
 def test_results_equal_coaction_of_looked_up_rows() -> None:
     arguments, options = make_gather(
         {"orders": 3}, candidates=70, rows=(65, 6), dtype=torch.float32
@@ -131,6 +133,7 @@ def test_a_small_table_without_repeats_gives_the_same_bits() -> None:
     assert torch.equal(recops.coaction_gather(*arguments, **options), expected)
 
 
+@pytest.mark.numerics
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_sparse_gradients_equal_dense_gradients(dtype: torch.dtype) -> None:
     arguments, options = make_gather({"orders": 2}, rows=(40, 50), dtype=dtype)
@@ -171,6 +174,7 @@ def test_a_sparse_optimizer_updates_a_repeated_row_once() -> None:
         torch.testing.assert_close(actual, expected, rtol=1e-3, atol=1e-4)
 
 
+@pytest.mark.numerics
 @pytest.mark.composites(False)
 @pytest.mark.parametrize("sparse", [False, True])
 def test_gradients_do_not_depend_on_the_number_of_threads(
@@ -193,6 +197,7 @@ def test_gradients_do_not_depend_on_the_number_of_threads(
             assert torch.equal(actual, one_thread)
 
 
+@pytest.mark.numerics
 def test_gradcheck() -> None:
     arguments, options = make_gather({"orders": 2, "bias": True}, (3, 4, 2), users=4, time=3)
     feed_table, history, params_table, targets, dims = arguments

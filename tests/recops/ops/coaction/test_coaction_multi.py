@@ -29,6 +29,7 @@ def make_pairs(
     return [call.arguments for call in pairs_list], pairs_list[0].options
 
 
+@pytest.mark.numerics
 @settings(max_examples=30)
 @given(
     options=networks(),

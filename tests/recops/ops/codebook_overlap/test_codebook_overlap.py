@@ -32,6 +32,7 @@ def gradients(
     return torch.autograd.grad(1.3 * overlap + (weight * row_sums).sum(), inputs)
 
 
+@pytest.mark.numerics
 @settings(max_examples=50)
 @given(
     size=st.integers(1, 150),
@@ -69,6 +70,7 @@ def test_agrees_with_the_reference(
         torch.testing.assert_close(actual, other.to(actual.dtype), **AGREEMENT[actual.dtype])
 
 
+@pytest.mark.numerics
 @every_kernel
 def test_gradients(kernel: OverlapKernel) -> None:
     codebook = torch.randn(9, 4, dtype=torch.float64, requires_grad=True)

@@ -42,6 +42,7 @@ def agree(operands: list[Tensor]) -> None:
         )
 
 
+@pytest.mark.numerics
 @either
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("shape", [(128, 200), (70, 83), (2, 64)])
@@ -49,6 +50,7 @@ def test_agrees_with_the_reference(shape: tuple[int, int], dtype, of_batch: bool
     agree(make(*shape, of_batch=of_batch, dtype=dtype))
 
 
+@pytest.mark.numerics
 @settings(max_examples=60)
 @given(
     rows=st.integers(0, 200),
@@ -73,6 +75,7 @@ def test_any_strides(layout: str, of_batch: bool) -> None:
         assert torch.equal(actual, correct)
 
 
+@pytest.mark.numerics
 @either
 @pytest.mark.parametrize("rows", [1, 3])
 def test_gradcheck(rows: int, of_batch: bool) -> None:
@@ -81,6 +84,7 @@ def test_gradcheck(rows: int, of_batch: bool) -> None:
     assert torch.autograd.gradcheck(lambda *some: recops.dice(*some, *statistics)[0], leaves)
 
 
+@pytest.mark.numerics
 @either
 def test_a_gradient_of_either_result(of_batch: bool) -> None:
     x, alpha, *statistics = make(of_batch=of_batch)

@@ -34,6 +34,7 @@ def agree(actual: Tensor, other: Tensor) -> None:
     torch.testing.assert_close(actual, other.to(actual.dtype), rtol=rtol, atol=atol)
 
 
+@pytest.mark.numerics
 @settings(max_examples=100)
 @given(
     tables=st.lists(
@@ -100,6 +101,7 @@ def test_an_empty_table_with_no_ids() -> None:
         assert gradients(out, [weight], torch.ones_like(out))[0].shape == (0, 4)
 
 
+@pytest.mark.numerics
 @pytest.mark.parametrize("width", WIDTHS)
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.composites(False)
@@ -114,6 +116,7 @@ def test_rows_and_gradients_equal_those_of_torch(width: int, dtype: torch.dtype)
         assert torch.equal(grads, expected)
 
 
+@pytest.mark.numerics
 @pytest.mark.parametrize("width", WIDTHS)
 @pytest.mark.parametrize("each", [1, 2, 100])
 @pytest.mark.composites(False)
@@ -190,6 +193,7 @@ def test_nonfinite_padding_rows_add_nothing() -> None:
     assert out[1].eq(0).all()
 
 
+@pytest.mark.numerics
 @pytest.mark.parametrize("padding", [None, 0, 3])
 def test_gradcheck(padding: int | None) -> None:
     (item, history), (user, others), (_, candidate) = example(torch.float64)

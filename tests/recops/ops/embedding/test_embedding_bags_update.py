@@ -34,6 +34,7 @@ def states_of(weights: list[Tensor], optimizer: Optimizer) -> list[Tensor]:
     return [torch.rand(shape).to(dtype) for shape in shapes]
 
 
+@pytest.mark.numerics
 @settings(max_examples=20)
 @given(
     sizes=st.lists(
@@ -106,6 +107,7 @@ def agree(actual: Tensor, correct: Tensor) -> None:
     torch.testing.assert_close(actual, correct.to(actual.dtype), rtol=rtol, atol=atol)
 
 
+@pytest.mark.numerics
 @pytest.mark.parametrize("weight_decay", [0.0, 0.1])
 @pytest.mark.parametrize("optimizer", ["sgd", "adagrad"])
 def test_training_agrees_with_torch_optim(optimizer: Optimizer, weight_decay: float) -> None:
@@ -156,6 +158,7 @@ def exact_root(x: Tensor) -> Tensor:
     return torch.from_numpy(np.sqrt(x.numpy()))
 
 
+@pytest.mark.numerics
 @pytest.mark.parametrize("width", WIDTHS)
 @pytest.mark.parametrize("optimizer", OPTIMIZERS)
 @pytest.mark.composites(False)

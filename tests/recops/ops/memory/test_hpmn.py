@@ -97,6 +97,7 @@ def agrees(scan: Scan, **changes: Any) -> None:
         torch.testing.assert_close(actual, expected.to(actual.dtype), **tolerance)
 
 
+@pytest.mark.numerics
 @pytest.mark.parametrize("periods", PERIODS, ids=str)
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("aligned", [True, False])
@@ -104,6 +105,7 @@ def test_agrees_with_the_reference(periods: list[int], dtype: torch.dtype, align
     agrees(Scan(periods=periods, dtype=dtype, aligned=aligned))
 
 
+@pytest.mark.numerics
 @settings(max_examples=30)
 @given(
     rows=st.integers(0, 40),
@@ -120,6 +122,7 @@ def test_any_shape(checkpoint: int, **shape: Any) -> None:
     agrees(Scan(dtype=torch.float64, **shape), checkpoint=checkpoint)
 
 
+@pytest.mark.numerics
 def test_gradcheck() -> None:
     scan = Scan(rows=3, steps=5, size=2, hidden=2, dtype=torch.float64)
     x = scan.x.clone().requires_grad_()
@@ -133,6 +136,7 @@ def test_gradcheck() -> None:
     assert torch.autograd.gradcheck(run, leaves)
 
 
+@pytest.mark.numerics
 @pytest.mark.composites(False)
 @pytest.mark.parametrize("periods", PERIODS, ids=str)
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float64])
@@ -194,6 +198,7 @@ def test_nan_affects_only_its_row() -> None:
     assert torch.equal(results[others], memory[others])
 
 
+@pytest.mark.numerics
 @pytest.mark.composites(False)
 def test_reads_agree_with_the_reference() -> None:
     scan = Scan(dtype=torch.float64)

@@ -21,6 +21,7 @@ INPUTS: dict[str, tuple[Tensor, ...]] = {
 every_primitive = pytest.mark.parametrize("name", INPUTS)
 
 
+@pytest.mark.numerics
 @every_primitive
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16, torch.float64])
 def test_agrees_with_the_reference(name: str, dtype: torch.dtype) -> None:
@@ -30,6 +31,7 @@ def test_agrees_with_the_reference(name: str, dtype: torch.dtype) -> None:
     assert torch.equal(results, correct)
 
 
+@pytest.mark.numerics
 @every_primitive
 def test_gradcheck(name: str) -> None:
     leaves = tuple(tensor.double().requires_grad_() for tensor in INPUTS[name])

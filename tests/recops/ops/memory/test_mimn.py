@@ -58,12 +58,14 @@ def agrees(scan: MimnScan, **changes: Any) -> None:
 # ---- Agreement with the reference.
 
 
+@pytest.mark.numerics
 @every_utilization
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_agrees_with_the_reference(utilization: str, dtype: torch.dtype) -> None:
     agrees(MimnScan(rows=37, steps=6, utilization=utilization, dtype=dtype))
 
 
+@pytest.mark.numerics
 @settings(max_examples=30)
 @given(
     rows=st.integers(0, 40),
@@ -82,6 +84,7 @@ def test_any_shape(checkpoint: int, **shape: Any) -> None:
     agrees(MimnScan(dtype=torch.float64, **shape), checkpoint=checkpoint)
 
 
+@pytest.mark.numerics
 @every_utilization
 @pytest.mark.parametrize("topk", [0, 1, 2])
 @pytest.mark.parametrize("key_memory", [True, False])
@@ -115,6 +118,7 @@ def test_gradcheck(utilization: str, topk: int, key_memory: bool) -> None:
     assert torch.autograd.gradcheck(run, tuple(t for t in leaves if t.requires_grad))
 
 
+@pytest.mark.numerics
 def test_any_strides_and_integers() -> None:
     scan = MimnScan(rows=9)
     outputs, last = scan.run(recops)
@@ -161,6 +165,7 @@ def test_nan_affects_only_its_row(utilization: str) -> None:
 # ---- Determinism.
 
 
+@pytest.mark.numerics
 @pytest.mark.composites(False)
 @every_utilization
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float64])
@@ -190,6 +195,7 @@ def test_a_scan_may_be_split_anywhere(utilization: str) -> None:
         assert same_bits(state, last)
 
 
+@pytest.mark.numerics
 @pytest.mark.composites(False)
 @every_utilization
 def test_a_read_equals_one_more_step(utilization: str) -> None:
@@ -208,6 +214,7 @@ def test_a_read_equals_one_more_step(utilization: str) -> None:
         assert torch.equal(one, other)
 
 
+@pytest.mark.numerics
 @every_utilization
 def test_gradients_of_a_read(utilization: str) -> None:
     scan = MimnScan(rows=5, utilization=utilization, dtype=torch.float64)

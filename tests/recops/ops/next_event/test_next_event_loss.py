@@ -80,6 +80,7 @@ def agree(actual: Tensor, expected: Tensor, dtype: torch.dtype, cells: int) -> N
     torch.testing.assert_close(actual, expected.to(dtype), rtol=close["rtol"], atol=slack)
 
 
+@pytest.mark.numerics
 @settings(max_examples=30)
 @given(
     rows=st.integers(0, 9),
@@ -137,6 +138,7 @@ def test_any_score_has_a_finite_loss() -> None:
     assert all(each.isfinite().all() for each in problem.results())
 
 
+@pytest.mark.numerics
 @pytest.mark.parametrize("hidden", [(5,), (4, 3)])
 def test_gradcheck(hidden: tuple[int, ...]) -> None:
     problem = Problem(3, 4, 2, hidden, torch.float64)

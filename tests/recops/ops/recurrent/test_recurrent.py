@@ -42,6 +42,7 @@ def agrees(scan: Scan, **changes: object) -> None:
         torch.testing.assert_close(actual, expected.to(actual.dtype), **tolerance)
 
 
+@pytest.mark.numerics
 @every_form
 @layer_or_scan
 @pytest.mark.parametrize("dtype", DTYPES)
@@ -51,6 +52,7 @@ def test_agrees_with_the_reference(
     agrees(Scan(rows=21, hidden=20, inputs=inputs, form=form, dtype=dtype))
 
 
+@pytest.mark.numerics
 @settings(max_examples=40)
 @given(
     rows=st.integers(0, 37),
@@ -83,6 +85,7 @@ def test_candidates_share_the_gates_of_users(**shape: object) -> None:
     agrees(Scan(**shape))  # type: ignore[arg-type]
 
 
+@pytest.mark.numerics
 @pytest.mark.parametrize("layout", LAYOUTS)
 @layer_or_scan
 @pytest.mark.parametrize("integers", [torch.int32, torch.int64])
@@ -101,6 +104,7 @@ def test_any_strides_and_integers(layout: str, inputs: int | None, integers: tor
         assert torch.equal(actual, correct)
 
 
+@pytest.mark.numerics
 @every_form
 @layer_or_scan
 def test_gradcheck(form: tuple[str, str, str], inputs: int | None) -> None:
@@ -113,6 +117,7 @@ def test_gradcheck(form: tuple[str, str, str], inputs: int | None) -> None:
     assert torch.autograd.gradcheck(run, tuple(leaves.values()))
 
 
+@pytest.mark.numerics
 def test_a_gradient_of_either_result() -> None:
     scan = Scan(rows=6, dtype=torch.float64)
     for result in (0, 1):

@@ -36,6 +36,7 @@ def test_a_scan_may_be_split_anywhere(
         assert torch.equal(h, h_last)
 
 
+@pytest.mark.numerics
 @every_form
 def test_steps_equal_the_scan(form: tuple[str, str, str]) -> None:
     scan = Scan(rows=19, steps=5, hidden=21, form=form, ragged=False)

@@ -39,6 +39,7 @@ def test_two_codewords_flip_by_the_normal_distribution(dim: int, sigma: float) -
     assert measured.item() == pytest.approx(expected, abs=0.006)  # four standard errors
 
 
+@pytest.mark.numerics
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_agrees_with_the_reference_up_to_noise(dtype: torch.dtype) -> None:
     x = torch.randn(400, 12).to(dtype)
@@ -50,6 +51,7 @@ def test_agrees_with_the_reference_up_to_noise(dtype: torch.dtype) -> None:
     torch.testing.assert_close(actual, expected, rtol=0, atol=0.015)
 
 
+@pytest.mark.numerics
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_nothing_flips_without_noise(dtype: torch.dtype) -> None:
     x, codebooks = torch.randn(70, 9).to(dtype), torch.randn(3, 20, 9).to(dtype)
@@ -90,6 +92,7 @@ def test_ctrl_c_stops_between_blocks() -> None:
     assert time.process_time() - start < 20
 
 
+@pytest.mark.numerics
 def test_the_seed_determines_the_result() -> None:
     x, codebooks = torch.randn(300, 9), torch.randn(2, 20, 9)
     assert torch.equal(rate(x, codebooks, 0.5, seed=-7), rate(x, codebooks, 0.5, seed=-7))

@@ -29,6 +29,7 @@ def books_of(sizes: list[int], dim: int, dtype: torch.dtype) -> list[Tensor]:
 rows, dims, dtypes = st.integers(0, 60), st.integers(0, 40), st.sampled_from(DTYPES)
 
 
+@pytest.mark.numerics
 @settings(max_examples=60)
 @given(n=rows, dim=dims, size=st.integers(1, 60), dtype=dtypes, data=st.data())
 def test_nearest_codes_agrees(
@@ -49,6 +50,7 @@ def test_nearest_codes_agrees(
     torch.testing.assert_close(sq_distance.double(), best, rtol=1e-5, atol=2e-6)
 
 
+@pytest.mark.numerics
 @settings(max_examples=60)
 @given(
     n=rows,

@@ -19,6 +19,7 @@ def random_codes(n: int, sizes: list[int], dtype: torch.dtype = torch.int32) -> 
     return torch.stack(columns, 1).to(dtype) if sizes else torch.empty((n, 0), dtype=dtype)
 
 
+@pytest.mark.numerics
 @settings(max_examples=60)
 @given(
     n=st.integers(0, 20),

@@ -27,6 +27,7 @@ def uneven() -> list[list[Tensor]]:
     ]
 
 
+@pytest.mark.numerics
 @pytest.mark.parametrize("metric", ["l2", "cosine"])
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_a_product_equals_a_loop_over_groups(dtype: torch.dtype, metric: str) -> None:
@@ -42,6 +43,7 @@ def test_a_product_equals_a_loop_over_groups(dtype: torch.dtype, metric: str) ->
     assert torch.equal(decoded, torch.cat(parts, 1))
 
 
+@pytest.mark.numerics
 @pytest.mark.parametrize("metric", ["l2", "cosine"])
 def test_groups_of_all_kinds_agree_with_the_reference(metric: str) -> None:
     x, books = torch.randn(60, 16, dtype=torch.float64), uneven()
@@ -86,6 +88,7 @@ def test_a_beam_as_wide_as_all_paths_returns_all() -> None:
     assert len({tuple(code) for code in codes[0, :36].tolist()}) == 36
 
 
+@pytest.mark.numerics
 def test_codes_equal_those_of_faiss() -> None:
     faiss = pytest.importorskip("faiss")
     x = torch.randn(2000, 24)
@@ -115,6 +118,7 @@ def test_decoding_passes_gradcheck() -> None:
     assert torch.autograd.gradgradcheck(decode, tuple(books))
 
 
+@pytest.mark.numerics
 @pytest.mark.parametrize("rotation", [False, True])
 def test_straight_through_agrees_with_the_reference(rotation: bool) -> None:
     x, weight = torch.randn(40, 12), torch.randn(40, 12)

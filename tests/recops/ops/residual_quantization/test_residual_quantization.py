@@ -54,6 +54,7 @@ index_dtypes = st.sampled_from(INDEX_DTYPES)
 layouts = st.sampled_from(list(LAYOUTS))
 
 
+@pytest.mark.numerics
 @given(n=rows, dim=dims, sizes=sizes, dtype=dtypes, layout=layouts, wide_books=st.booleans())
 def test_rq_encode_agrees(
     n: int, dim: int, sizes: list[int], dtype: torch.dtype, layout: str, wide_books: bool
@@ -95,6 +96,7 @@ def test_no_levels_are_refused_at_every_beam(dtype: torch.dtype) -> None:
             recops.rq_encode_beams(x, none, beam=beam)
 
 
+@pytest.mark.numerics
 @given(
     n=rows,
     dim=dims,
@@ -129,6 +131,7 @@ def test_rq_decode_and_its_backward_agree(
         assert_close(book.grad, twin.grad.to(dtype))
 
 
+@pytest.mark.numerics
 @given(n=rows, dim=dims, size=st.integers(1, 200), dtype=dtypes, layout=layouts, data=st.data())
 def test_nearest_codes_agrees(
     n: int, dim: int, size: int, dtype: torch.dtype, layout: str, data: st.DataObject
@@ -147,6 +150,7 @@ def test_nearest_codes_agrees(
     torch.testing.assert_close(sq_distance.double(), nearest, rtol=1e-4, atol=1e-4)
 
 
+@pytest.mark.numerics
 @given(
     n=rows,
     dim=dims,

@@ -35,6 +35,7 @@ def assert_same(actual: tuple[Tensor, Tensor], expected: tuple[Tensor, Tensor]) 
         torch.testing.assert_close(one, other, rtol=0, atol=0, equal_nan=True)
 
 
+@pytest.mark.numerics
 @given(n=rows, dim=dims, sizes=sizes, beam=beams, dtype=dtypes, seed=st.integers(0, 99))
 def test_integers_give_the_results_of_the_reference(
     n: int, dim: int, sizes: list[int], beam: int, dtype: torch.dtype, seed: int
@@ -50,6 +51,7 @@ def test_integers_give_the_results_of_the_reference(
     assert_same(best, (actual[0][:, 0], actual[1][:, 0]))
 
 
+@pytest.mark.numerics
 @given(n=rows, dim=st.integers(1, 40), sizes=sizes, beam=beams, seed=st.integers(0, 99))
 def test_float64_gives_the_paths_of_the_reference(
     n: int, dim: int, sizes: list[int], beam: int, seed: int
@@ -63,6 +65,7 @@ def test_float64_gives_the_paths_of_the_reference(
     torch.testing.assert_close(sq_error, expected_error, **AGREEMENT[torch.float64])
 
 
+@pytest.mark.numerics
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize(
     ("n", "dim", "sizes", "beam"),

@@ -94,6 +94,7 @@ def assert_same_codes(
     torch.testing.assert_close(sq_error, expected[1], rtol=0, atol=0, equal_nan=True)
 
 
+@pytest.mark.numerics
 @pytest.mark.parametrize("kind", DATA)
 @settings(max_examples=12)
 @given(
@@ -147,6 +148,7 @@ def assert_same_paths(x: Tensor, books: list[Tensor], beam: int) -> Tensor:
     return same
 
 
+@pytest.mark.numerics
 @pytest.mark.parametrize("kind", DATA)
 @settings(max_examples=4)
 @given(

@@ -38,6 +38,7 @@ def step(
     return [r.detach() for r in results] + list(torch.autograd.grad(loss, [x, *books]))
 
 
+@pytest.mark.numerics
 @settings(max_examples=60)
 @given(
     n=st.integers(1, 80),

@@ -154,12 +154,14 @@ def check_search(batch: Batch, options: dict[str, object], dtype: torch.dtype, t
 CASES = (batches(), OPTIONS, st.sampled_from(DTYPES), st.booleans())
 
 
+@pytest.mark.numerics
 @settings(max_examples=60)
 @given(*CASES)
 def test_steps_agree_with_the_reference(batch, options, dtype, ties) -> None:
     check_step(batch, options, dtype, ties)
 
 
+@pytest.mark.numerics
 @settings(max_examples=40)
 @given(*CASES)
 def test_searches_agree_with_the_reference(batch, options, dtype, ties) -> None:
@@ -174,6 +176,7 @@ def test_thousands_of_catalogues_agree_with_the_reference(batch, options, dtype,
     check_search(batch, options, dtype, ties)
 
 
+@pytest.mark.numerics
 @pytest.mark.parametrize("normalize", ["vocab", "children", "none"])
 def test_bans_equal_masks(normalize: str) -> None:
     drawn = catalogue(items=3000, depth=3, vocab=200, skew=2)

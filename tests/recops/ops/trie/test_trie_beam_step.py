@@ -22,6 +22,7 @@ pytestmark = pytest.mark.composites
 NORMALIZE = ["vocab", "children", "none"]
 
 
+@pytest.mark.numerics
 @given(
     catalogues(),
     st.sampled_from(NORMALIZE),

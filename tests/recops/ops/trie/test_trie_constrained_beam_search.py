@@ -46,6 +46,7 @@ def _generator(seed: int) -> torch.Generator:
     return torch.Generator().manual_seed(seed)
 
 
+@pytest.mark.numerics
 @given(
     catalogues(),
     st.sampled_from(["vocab", "children", "none"]),

@@ -46,6 +46,7 @@ def sequences(
     return actual
 
 
+@pytest.mark.numerics
 @settings(max_examples=80)
 @given(
     catalogues(),
