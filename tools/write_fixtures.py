@@ -1,9 +1,7 @@
 """Write stored fixtures with the current version; see ``tests/fixtures/stored``.
 
-After a format changes on purpose: ``python tools/write_fixtures.py NAME …`` writes the next number
-of each named fixture and leaves the older folders as they are. ``all`` means every fixture.
-``names`` adds new names to the listing ``names.json``; with ``--replace`` it also drops names that
-are gone.
+After a format or a name changes on purpose, ``python tools/write_fixtures.py NAME …`` writes the
+named fixtures again. ``names`` means the listing ``names.json``, ``all`` means every fixture.
 """
 
 from __future__ import annotations
@@ -30,9 +28,6 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     known = [*fixtures.FIXTURES, "names", "all"]
     parser.add_argument("name", nargs="+", choices=known, metavar="NAME", help=", ".join(known))
-    parser.add_argument(
-        "--replace", action="store_true", help="drop frozen names that are no longer there"
-    )
     chosen = parser.parse_args()
     torch.set_num_threads(1)
     every = [*fixtures.FIXTURES, "names"]
@@ -46,10 +41,12 @@ def main() -> None:
             if name not in chosen.name and "all" not in chosen.name:
                 continue
             if name == "names":
-                names.write_listing(stored / names.LISTING, replace=chosen.replace)
+                names.write_listing(stored / names.LISTING)
                 print(stored / names.LISTING)
                 continue
             folder = fixtures.write_fixture(name)
+            if (stored / folder).exists():
+                shutil.rmtree(stored / folder)
             shutil.copytree(folder, stored / folder)
             print(stored / folder)
 

@@ -41,7 +41,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     if _runs_composites(metafunc.definition):
         device = _device(metafunc.config)
         # Finite differences take minutes on composites; other tests compare their gradients too.
-        marks = [pytest.mark.slow] if "gradcheck" in metafunc.function.__name__ else []
+        marks = [pytest.mark.full] if "gradcheck" in metafunc.function.__name__ else []
         both = ["kernel", pytest.param("composite", marks=marks)]
         implementations = both if device == "cpu" else [device]
         metafunc.parametrize("_implementation", implementations, indirect=True)

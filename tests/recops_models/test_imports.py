@@ -131,7 +131,7 @@ USED_BY_RECOMMEND = {"recops_models.training.device", "recops_models.training.co
 @pytest.mark.parametrize("planted", ["", "import recops_models.recipes.run"])
 def test_recommend_imports_only_what_it_needs(planted: str, tmp_path: Path) -> None:
     copy = shutil.copytree(STORED, tmp_path / "stored")
-    command = [sys.executable, "-c", RECOMMEND.format(planted=planted), "popularity/1"]
+    command = [sys.executable, "-c", RECOMMEND.format(planted=planted), "item-knn/1"]
     output = subprocess.run(command, check=True, capture_output=True, text=True, cwd=copy).stdout
     names = set(output.splitlines()[-1].split()) - USED_BY_RECOMMEND
     assert len(names) > 20

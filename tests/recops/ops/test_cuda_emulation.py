@@ -38,10 +38,23 @@ RUNS = [
     ),
 ]
 
-pytestmark = pytest.mark.slow
+# .ci/run takes one run of each driver of a family, .ci/full the other shapes and dtypes.
+IN_CI = {
+    "emulation",
+    "trie_cuda shapes f32",
+    "embedding_cuda gradient f32",
+    "recurrent_cuda shapes f32",
+    "memory_cuda hpmn f32",
+}
 
 
-@pytest.mark.parametrize("run", RUNS)
+@pytest.mark.parametrize(
+    "run",
+    [
+        pytest.param(run, marks=pytest.mark.slow if run in IN_CI else pytest.mark.full)
+        for run in RUNS
+    ],
+)
 def test_a_driver_passes(sanitized_driver: Callable[[str], Path], run: str) -> None:
     driver, *arguments = run.split()
     result = subprocess.run(

@@ -1,4 +1,4 @@
-"""All models share one interface; the models are the stored fixtures."""
+"""All models share one interface; the models are stored fixtures, or trained as small as those."""
 
 from __future__ import annotations
 
@@ -12,7 +12,8 @@ import pytest
 
 import recops_models as rm
 from recops_models.recipes.registry import names
-from stored_fixtures.fixture import STORED, versions
+from stored_fixtures.fixture import STORED
+from stored_fixtures.trainings import trained
 
 NEW = {"user_id": ["new"] * 3, "item_id": [1, 2, 3]}
 
@@ -26,8 +27,7 @@ def copy(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(params=names())
 def model(request: pytest.FixtureRequest, copy: Path, monkeypatch: pytest.MonkeyPatch) -> rm.Model:
     monkeypatch.chdir(copy)
-    name = request.param
-    return rm.load(copy / name / str(versions(name)[-1]))
+    return rm.load(copy / trained(request.param))
 
 
 def user_of(model: rm.Model) -> int:

@@ -1,8 +1,8 @@
-"""Stored fixtures: folders that one version of recops wrote and every later version must read.
+"""Stored fixtures: folders that an earlier commit wrote and that recops must read.
 
-``tests/fixtures/stored/NAME/NUMBER`` holds the files of a fixture and ``expected.json``, the values
-that its ``read`` returned when the files were written. A format that changes on purpose gets the
-next number. The older folders stay, and are tested as well.
+``tests/fixtures/stored/NAME/1`` holds the files of a fixture and ``expected.json``, the values that
+its ``read`` returned when the files were written. Before the first release, a format that changes
+on purpose replaces the folder. After it, the next format gets the next number.
 """
 
 from __future__ import annotations
@@ -34,9 +34,11 @@ FIXTURES: dict[str, StoredFixture] = {
 
 
 def write_fixture(name: str) -> Path:
-    """Write the next number of a fixture below the working directory; return its folder."""
+    """Write a fixture again below the working directory; return its folder."""
     fixture = FIXTURES[name]
-    folder = Path(name) / str(max(versions(name, Path()), default=0) + 1)
+    folder = Path(name) / str(max(versions(name, Path()), default=1))
+    if folder.exists():
+        shutil.rmtree(folder)
     folder.mkdir(parents=True)
     fixture.write(folder)
     written = {path.relative_to(folder): path.read_bytes() for path in files_of(folder)}

@@ -1,4 +1,4 @@
-"""Stores of the User Interest Center: LMDB and Redis, of MIMN and HPMN, and a snapshot."""
+"""Stores of the User Interest Center, LMDB and Redis with states of MIMN, and a snapshot."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import json
 import tempfile
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -47,7 +46,7 @@ def _fill(model: Path, url: str) -> None:
         center.forget(_USERS)
 
 
-def _model_of(url: str, name: str) -> Path:
+def _model_of(url: str) -> Path:
     """Return the stored model that wrote the states of a store."""
     from recops_models.serving.generations import read_active
     from recops_models.serving.open_store import open_store
@@ -59,20 +58,19 @@ def _model_of(url: str, name: str) -> Path:
     finally:
         store.close()
     assert active is not None, f"{url}: no active record"
-    (folder,) = (path for path in Path(name).iterdir() if holds_version(path, active.version))
+    (folder,) = (path for path in Path("mimn").iterdir() if holds_version(path, active.version))
     return folder
 
 
-def read_store(url: str, name: str) -> Values:
+def read_store(url: str) -> Values:
     """Open a store; list its keys; look up, score and move its users.
 
     Args:
         url: URL of the store, which is changed.
-        name: name of the fixture that holds the model.
     """
     from recops_models.serving.center import Center
 
-    with Center.open(_model_of(url, name), url, create=False) as center:
+    with Center.open(_model_of(url), url, create=False) as center:
         values: Values = {
             "keys": _keys(center),
             "stats": _stats(center),
@@ -102,32 +100,32 @@ def _users(center: Any) -> list[Values]:
     return users
 
 
-def _write_lmdb(folder: Path, model: str) -> None:
+def _write_lmdb(folder: Path) -> None:
     from recops_models.serving.open_store import open_store
     from recops_models.serving.snapshots import take_snapshot
 
     url = f"lmdb:{folder / _LMDB}"
-    _fill(newest(model), url)
+    _fill(newest("mimn"), url)
     store = open_store(url)
     take_snapshot(store, folder / _SNAPSHOTS)
     store.close()
     (folder / _LMDB / "lock.mdb").unlink()
 
 
-def _read_lmdb(folder: Path, model: str) -> Values:
+def _read_lmdb(folder: Path) -> Values:
     """Read the store, and a store that is restored from the snapshot."""
     from recops_models.serving.open_store import open_store
     from recops_models.serving.snapshots import restore_snapshot
 
     filled = f"lmdb:{folder / _LMDB}"
-    values = read_store(filled, model)
+    values = read_store(filled)
     with tempfile.TemporaryDirectory() as temporary:
         url = f"lmdb:{temporary}/restored"
         store = open_store(url)
         (snapshot,) = (folder / _SNAPSHOTS).iterdir()
-        users = restore_snapshot(store, snapshot, model=_model_of(filled, model))
+        users = restore_snapshot(store, snapshot, model=_model_of(filled))
         store.close()
-        return {**values, "restored users": users, "restored": read_store(url, model)}
+        return {**values, "restored users": users, "restored": read_store(url)}
 
 
 @contextmanager
@@ -154,15 +152,10 @@ def _read_redis(folder: Path) -> Values:
     dump = json.loads((folder / _DUMP).read_text())
     with _redis() as (url, client):
         client.mset({key: bytes.fromhex(value) for key, value in dump.items()})
-        return read_store(url, "mimn")
+        return read_store(url)
 
 
 STORES = {
-    **{
-        f"lmdb-{model}": StoredFixture(
-            partial(_write_lmdb, model=model), partial(_read_lmdb, model=model), ("lmdb",)
-        )
-        for model in ("mimn", "hpmn")
-    },
-    "redis-mimn": StoredFixture(_write_redis, _read_redis, ("redis",)),
+    "lmdb": StoredFixture(_write_lmdb, _read_lmdb, ("lmdb",)),
+    "redis": StoredFixture(_write_redis, _read_redis, ("redis",)),
 }

@@ -1,4 +1,4 @@
-"""One folder of ``recops tokenize`` per method."""
+"""Folders of ``recops tokenize``: of k-means, and of a network."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import torch
 
 from recops.files import read_json
 from recops_models.item_vectors import read_item_vectors
-from recops_models.tokenizers import METHODS, load_sids, load_tokenizer
+from recops_models.tokenizers import load_sids, load_tokenizer
 from stored_fixtures.fixture import StoredFixture, Values, newest, run_command
 
 _NETWORK = {"hidden": "8", "steps": "40", "batch": "32", "learning_rate": "1e-2"}
@@ -52,5 +52,5 @@ def _read(folder: Path) -> Values:
 
 TOKENIZERS = {
     f"tokenizer-{method}": StoredFixture(partial(tokenize, method=method), _read)
-    for method in METHODS
+    for method in ("rq-kmeans", "drq-vae")
 }

@@ -1,4 +1,4 @@
-"""Trained models, one folder per model of ``recops train``, and a checkpoint to resume from."""
+"""Trained models, one folder per format, small trainings of all others, and a checkpoint."""
 
 from __future__ import annotations
 
@@ -75,6 +75,9 @@ SETTINGS: Mapping[str, Mapping[str, str]] = {
 }
 """Per model, the settings that keep its files small."""
 
+_STORED = ("item-knn", "rates", "unirec", "mimn", "age", "res-embedding", "keep")
+"""Models whose folders hold a file that no other folder has; MIMN is that of the stores."""
+
 _RECOMMENDED, _USERS = 5, 8
 """Items per user, and users, whose recommendations are compared."""
 
@@ -99,6 +102,16 @@ def run_training(folder: Path, model: str, settings: Mapping[str, str]) -> None:
     """
     pairs = [word for name, value in settings.items() for word in ("--set", f"{name}={value}")]
     run_command("train", model, "--data", str(newest("shop")), *pairs, "--out", str(folder))
+
+
+def trained(model: str) -> Path:
+    """Return the stored folder of a model, or train it once below the working directory."""
+    if model in _STORED:
+        return newest(model)
+    folder = Path("trained", model)
+    if not folder.exists():
+        train(folder, model, SETTINGS[model])
+    return folder
 
 
 def _read(folder: Path) -> Values:
@@ -169,8 +182,8 @@ def _resume(folder: Path) -> Values:
 
 TRAININGS = {
     **{
-        name: StoredFixture(partial(train, model=name, settings=settings), _read)
-        for name, settings in SETTINGS.items()
+        name: StoredFixture(partial(train, model=name, settings=SETTINGS[name]), _read)
+        for name in _STORED
     },
     "checkpoint": StoredFixture(_write_checkpoint, _resume),
 }

@@ -34,7 +34,7 @@ def _compiled_kernels(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None
         yield
 
 
-@pytest.mark.slow
+@pytest.mark.full
 def test_kernels_in_the_interpreter() -> None:
     assert_interpreted(FOLDER, "interpreted_beams.py")
 

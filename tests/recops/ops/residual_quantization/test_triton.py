@@ -28,7 +28,7 @@ OP_TESTS = [
 ]
 
 
-@pytest.mark.slow
+@pytest.mark.full
 def test_kernels_in_the_interpreter() -> None:
     assert_interpreted(FOLDER, "interpreted_triton.py")
 
@@ -71,8 +71,8 @@ def assert_compiles(kernel: str, configuration: Configuration, capability: int, 
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("capability", sorted(SHARED_BYTES))
-@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("capability", [max(SHARED_BYTES)])
+@pytest.mark.parametrize("dtype", ["float32"])
 def test_kernels_compile(dtype: str, capability: int) -> None:
     configuration = select(capability, 10**6, 768, 1024)
     for kernel, other, card, own_dtype in compilations(capability, (dtype,)):

@@ -1,8 +1,7 @@
-"""Frozen names: what users, their files and their dashboards refer to by name.
+"""Public names: what users, their files and their dashboards refer to by name.
 
-``tests/fixtures/stored/names.json`` lists them by category. A later version may add names, but
-neither remove nor rename one. Most collectors run recops and observe what it
-writes and answers.
+``tests/fixtures/stored/names.json`` lists them by category, so that every change of a name appears
+in a commit. Most collectors run recops and observe what it writes and answers.
 """
 
 from __future__ import annotations
@@ -36,19 +35,14 @@ run in a copy of ``tests/fixtures/stored``.
 
 
 def load_listing(path: Path) -> Names:
-    """Read the frozen names; none from a file that does not exist."""
+    """Read the listed names; none from a file that does not exist."""
     content = json.loads(path.read_text()) if path.exists() else {}
     return {category: set(names) for category, names in content.items()}
 
 
-def write_listing(path: Path, *, replace: bool) -> None:
-    """Add the current names to the listing.
-
-    Args:
-        path: file of the listing.
-        replace: whether to drop frozen names that no longer exist.
-    """
-    names = {} if replace else load_listing(path)
+def write_listing(path: Path) -> None:
+    """Write the current names."""
+    names: Names = {}
     for collect, _ in COLLECTORS.values():
         for category, current in collect().items():
             names.setdefault(category, set()).update(current)

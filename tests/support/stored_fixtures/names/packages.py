@@ -11,7 +11,7 @@ from recops_models.cli.export import _tasks
 from recops_models.data import Dataset
 from recops_models.export.package import _metadata
 from recops_models.recipes.run import load_trained, open_data
-from stored_fixtures.fixture import newest
+from stored_fixtures.trainings import trained
 
 _GROUP, _RECIPE = "recops.recipes", "of-another-package"
 _PROGRAM = """
@@ -37,11 +37,12 @@ def entry_point_groups() -> dict[str, set[str]]:
 
 
 def package_metadata_names() -> dict[str, set[str]]:
-    """Collect the metadata of an export of each stored ranker, without compiling it."""
+    """Collect the metadata of an export of each ranker, without compiling it."""
     names = set()
     for name in ("unirec", "tiger", "sasrec"):
-        job, model = load_trained(newest(name))
-        data = open_data(job, model, newest(name))
+        folder = trained(name)
+        job, model = load_trained(folder)
+        data = open_data(job, model, folder)
         assert isinstance(data, Dataset)
         metadata = _metadata(model, name, _tasks(job, data))
         names |= {f"{name}: {key}" for key in metadata}
