@@ -60,6 +60,7 @@ def path_without(program: str) -> str:
     return os.pathsep.join(folder for folder in folders if not Path(folder, program).exists())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("problem", "line"),
     [

@@ -27,6 +27,7 @@ def test_process(number):
 """
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(CORES < 2, reason="one core has one process")
 @pytest.mark.parametrize(
     ("arguments", "processes"),

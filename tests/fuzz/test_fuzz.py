@@ -102,6 +102,7 @@ def test_options_and_references_between_docstrings_are_read() -> None:
     assert codebooks.text.startswith("``[L, K, D]``")
 
 
+@pytest.mark.slow
 def test_command_line_reports_seed_and_counts() -> None:
     command = [
         sys.executable,

@@ -89,6 +89,7 @@ def test_build_info_lists_the_backend_of_every_op() -> None:
     assert set(COMPOSITES) <= backends.keys()
 
 
+@pytest.mark.slow
 def test_a_torch_without_cuda_does_not_load_it(library: CudaLibrary) -> None:
     assert import_recops("torch.version.cuda = None") == ["kernels: False"]
 
@@ -115,6 +116,7 @@ def test_an_old_driver_is_one_warning_with_both_versions(
     ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("version", [0, 1000])
 def test_a_driver_of_the_same_or_a_later_major_version_is_enough(
     library: CudaLibrary, tmp_path: Path, version: int

@@ -47,6 +47,7 @@ def run_op_tests(device: str, *modules: str) -> subprocess.CompletedProcess[str]
     )
 
 
+@pytest.mark.slow
 def test_a_missing_device_is_one_line() -> None:
     run = run_op_tests("cuda:99", "dice/test_dice.py")
     assert run.returncode == pytest.ExitCode.USAGE_ERROR

@@ -185,6 +185,7 @@ def test_contents_may_look_like_a_seal(tmp_path: Path, text: str) -> None:
     files.verify_file(path)
 
 
+@pytest.mark.slow
 @each_format
 @pytest.mark.parametrize("moment", ["write", "fsync", "replace"])
 def test_killed_process_leaves_the_old_file(

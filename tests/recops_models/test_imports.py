@@ -87,6 +87,7 @@ print(*(name for name in sys.modules if name.startswith("recops_models.training"
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("planted", ["", "import recops_models.training.trainer"])
 def test_recipes_import_nothing_that_trains(planted: str) -> None:
     command = [sys.executable, "-c", PROGRAM.format(planted=planted)]
@@ -102,6 +103,7 @@ print(*sys.modules.keys() & {{"torch._dynamo", "triton", "sympy"}})
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("planted", ["", "import torch._dynamo"])
 def test_a_net_imports_no_compiler(planted: str) -> None:
     command = [sys.executable, "-c", NET.format(planted=planted)]

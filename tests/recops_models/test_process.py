@@ -51,6 +51,7 @@ def _faults(mode: str, **environment: str) -> tuple[str, int]:
     return output, int(faults)
 
 
+@pytest.mark.slow
 @on_glibc
 def test_freed_pages_stay_mapped() -> None:
     output, few = _faults("kept")
@@ -59,6 +60,7 @@ def test_freed_pages_stay_mapped() -> None:
     assert few < 100 < 1000 < many
 
 
+@pytest.mark.slow
 @on_glibc
 def test_heap_settings_of_the_user_take_precedence() -> None:
     output, _ = _faults("kept", MALLOC_TRIM_THRESHOLD_="131072")
@@ -88,6 +90,7 @@ def test_threads_of_the_command_line_do_not_spin() -> None:
     assert re.search(r"idle threads +OMP_WAIT_POLICY=PASSIVE", output)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "value", "spins"),
     [("OMP_WAIT_POLICY", "ACTIVE", "30000000000"), ("GOMP_SPINCOUNT", "1234", "1234")],

@@ -8,8 +8,8 @@ values per seed in a compressed file next to it.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
-from typing import Any, TypedDict
+from collections.abc import Sequence
+from typing import TypedDict
 
 import numpy as np
 from typing_extensions import NotRequired
@@ -225,33 +225,6 @@ def results(
         "seconds": round(seconds, 1),
     }
     return content, measurements.values
-
-
-def upgrade(content: Mapping[str, Any]) -> tuple[Results, list[SeedValues]]:
-    """Convert results of format 1.
-
-    Args:
-        content: content of ``results.json`` in format 1.
-
-    Returns:
-        The content in format 2, and the values per seed that it no longer holds.
-    """
-    measurements = Measurements()
-    arms = []
-    for old in content["tables"]["arms"]:
-        arm = {name: value for name, value in old.items() if name != "test"}
-        values: SeedValues = {
-            "data": old["data"],
-            "label": old.get("label", ""),
-            "arm": old["arm"],
-            "model": old["model"],
-            "settings": old["settings"],
-            "test": {name: figures["per_seed"] for name, figures in old["test"].items()},
-        }
-        arms.append({**arm, "measured": measurements.add(values)})
-    tables = {**content["tables"], "arms": arms, "measured": measurements.arms}
-    upgraded: Any = {**content, "tables": tables}
-    return upgraded, measurements.values
 
 
 def _floors(findings: Sequence[Finding], floors: Sequence[Floor]) -> dict[str, dict[str, float]]:

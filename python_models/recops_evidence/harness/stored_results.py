@@ -16,7 +16,7 @@ from typing import Any
 
 from recops.files import CorruptFileError, read_json, write_file, write_json
 from recops_evidence.harness.page import render_page
-from recops_evidence.harness.results import Results, SeedValues, upgrade
+from recops_evidence.harness.results import Results, SeedValues
 
 RESULTS, PAGE, SEEDS = "results.json", "results.md", "seeds.jsonl.xz"
 
@@ -41,14 +41,13 @@ def write_results(folder: Path, content: Results, values: Sequence[SeedValues]) 
 
 
 def read_results(folder: Path) -> Results:
-    """Read the figures of a reproduction from ``results.json`` of any format.
+    """Read the figures of a reproduction from ``results.json``.
 
     Raises:
         CorruptFileError: the file is damaged, of another kind, or from a newer version.
         FileNotFoundError: the folder holds no results.
     """
-    content, digest = _read_json(folder)
-    return content if digest else upgrade(content)[0]
+    return _read_json(folder)[0]
 
 
 def read_seed_values(folder: Path) -> list[SeedValues]:
@@ -58,9 +57,7 @@ def read_seed_values(folder: Path) -> list[SeedValues]:
         CorruptFileError: a file is damaged, or the two files are of different reproductions.
         FileNotFoundError: a file is missing.
     """
-    content, digest = _read_json(folder)
-    if not digest:
-        return upgrade(content)[1]
+    _, digest = _read_json(folder)
     path = folder / SEEDS
     try:
         lines = lzma.decompress(path.read_bytes())
@@ -71,7 +68,7 @@ def read_seed_values(folder: Path) -> list[SeedValues]:
     return [json.loads(line) for line in lines.splitlines()]
 
 
-def _read_json(folder: Path) -> tuple[Any, str]:
-    """Return the content, and the digest of the values per seed; empty in format 1."""
-    content = read_json(folder / RESULTS, kind="results", version=_VERSION)
-    return content, content.pop("seeds_sha256", "")
+def _read_json(folder: Path) -> tuple[Results, str]:
+    """Return the content, and the digest of the values per seed."""
+    content: Any = read_json(folder / RESULTS, kind="results", version=_VERSION)
+    return content, content.pop("seeds_sha256")

@@ -32,7 +32,6 @@ from recops_models.data.categories import integer_categories, with_categories
 from recops_models.data.dataset import BLOCK, Dataset
 from recops_models.data.errors import DataError
 from recops_models.data.event_columns import EventColumn
-from recops_models.data.frames import ARROW
 from recops_models.data.report import ImportReport
 from recops_models.data.stored_dataset import StoredDataset
 from recops_models.data.times import TimeFormat
@@ -260,8 +259,8 @@ def load_dataset(folder: Path) -> Dataset:
                 f"{file}: does not belong to the import of dataset.json; "
                 "run `recops data import` again"
             )
-    # Parquet has no dictionaries of integers. Folders of older versions have no list of them.
-    categories = content.get("categories", {})
+    # Parquet has no dictionaries of integers.
+    categories = content["categories"]
     tables = {
         name: with_categories(_parse(paths[name].read_bytes()), categories.get(name, ()))
         for name in ("items", "users")
@@ -272,14 +271,14 @@ def load_dataset(folder: Path) -> Dataset:
         interactions=schema.empty_table(),
         time=content["time"],
         report=ImportReport.from_dict(content["report"]),
-        library=content.get("library", ARROW),
-        columns=content.get("columns", {}),
-        repeats=content.get("repeats", "drop"),
-        time_format=TimeFormat(**content.get("time_format", {})),
-        labels=tuple(content.get("labels", ())),
-        value=content.get("value"),
-        reads_lists=content.get("reads_lists", False),
-        event_columns=tuple(EventColumn(**column) for column in content.get("event_columns", ())),
+        library=content["library"],
+        columns=content["columns"],
+        repeats=content["repeats"],
+        time_format=TimeFormat(**content["time_format"]),
+        labels=tuple(content["labels"]),
+        value=content["value"],
+        reads_lists=content["reads_lists"],
+        event_columns=tuple(EventColumn(**column) for column in content["event_columns"]),
         **tables,
     )
     return StoredDataset.of_file(paths["interactions"], described)

@@ -15,7 +15,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from recops.files import file_digest, read_json, write_json
+from recops.files import CorruptFileError, file_digest, read_json, write_json
 from recops_models import workers
 from recops_models.data.categories import integer_categories, with_categories
 from recops_models.data.dataset import Dataset
@@ -54,7 +54,7 @@ def open_catalogue(
         DataError: a column that the settings name is missing or unfit; with ``resume``, the data
             has changed; the data does not fit the model of ``start``.
         CorruptFileError: the record is damaged, or of a newer version.
-        ValueError: ``start`` is of a version that stored no ids.
+        ValueError: ``start`` was trained on examples.
     """
     recorded = workers.on_first(lambda: _read(folder)) if resume else {}
     data = with_repeats_of_job(data, job)
@@ -107,10 +107,8 @@ def checked_data(folder: Path, job: Job, data: Data) -> Data:
     """Return ``data`` as the training read it, after a check that it fits the model.
 
     The values of an integer column decide whether it is a category, so that can change as data
-    grows. The data therefore gets the categories of the training. Earlier versions read all integer
-    columns as numbers. Text ids get the numbers of the training, and other items and users are
-    accepted, since the folder holds their ids. A folder of an earlier version holds only a digest
-    of the ids: the data must then number items, users and attribute values as in training.
+    grows. The data therefore gets the categories of the training. Text ids get the numbers of the
+    training, and other items and users are accepted, since the folder holds their ids.
 
     Args:
         folder: folder of the training.
@@ -119,7 +117,7 @@ def checked_data(folder: Path, job: Job, data: Data) -> Data:
 
     Raises:
         DataError: the data does not fit the model.
-        CorruptFileError: the record is damaged, or of a newer version.
+        CorruptFileError: the record is damaged, or of a newer version; the ids are missing.
     """
     recorded, known = _read(folder), KnownIds.load(folder)
     data = with_repeats_of_job(data, job)
@@ -129,6 +127,8 @@ def checked_data(folder: Path, job: Job, data: Data) -> Data:
         data = _with_categories(data, recorded)
     if known is not None:
         data = renumbered(data, known.items, known.users)
+    elif job.data_kind != "click":  # a click model's schema holds its ids
+        raise CorruptFileError(f"{folder / KNOWN_ITEMS}: the ids of the training are missing")
     check_catalogue(folder, job, data)
     return data
 
@@ -147,8 +147,7 @@ def check_catalogue(folder: Path, job: Job, data: Data) -> None:
     """
     recorded = _read(folder)
     if recorded and isinstance(data, Dataset):
-        by_name = (folder / KNOWN_ITEMS).exists()
-        check_numbering(data.name, recorded, Numbering.of(job, data), by_name=by_name)
+        check_numbering(data.name, recorded, Numbering.of(job, data), by_name=True)
 
 
 def recorded_attributes(folder: Path) -> dict[str, list[str]]:

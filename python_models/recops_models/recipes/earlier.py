@@ -21,8 +21,7 @@ class EarlierTraining:
         parts: its settings by part.
         seed: its seed.
         model: its model.
-        known: ids of its items and users; None for examples, and if it is of a version that stored
-            no ids.
+        known: ids of its items and users; None for examples.
     """
 
     folder: Path
@@ -36,11 +35,10 @@ class EarlierTraining:
         """Return the ids of its items and users.
 
         Raises:
-            ValueError: the folder is of a version that stored no ids.
+            ValueError: it was trained on examples.
         """
         if self.known is None:
             raise ValueError(
-                f"train: {self.folder} must hold the ids of its items, got a training of an "
-                "earlier version: train it again"
+                f"train: {self.folder} must hold the ids of its items, got a training on examples"
             )
         return self.known

@@ -189,15 +189,13 @@ def load_job(folder: Path) -> Job:
         recipe = recipe_of(config["model"])
         kinds = {**recipe.defaults(), **recipe.nets(config.get("sizes") or {})}
         parts = {name: from_json(type(kind), config[name]) for name, kind in kinds.items()}
-        # Earlier versions dropped repeats.
-        repeats = config.get("repeats", "drop")
         return Job(
             config["model"],
             config["data"],
             config["seed"],
             config["split"],
             parts,
-            repeats,
+            config["repeats"],
             config.get("start"),
         )
     except (KeyError, TypeError, ValueError) as error:

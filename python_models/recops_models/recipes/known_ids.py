@@ -65,7 +65,7 @@ class KnownIds:
 
     @classmethod
     def load(cls, folder: Path) -> KnownIds | None:
-        """Return the ids in a training's folder; None if it has none, as earlier versions.
+        """Return the ids in a training's folder; None if it was trained on examples.
 
         Raises:
             CorruptFileError: a file is damaged.

@@ -119,6 +119,7 @@ def test_small_gradients_are_zero_or_normal(name: str, dtype: torch.dtype) -> No
     assert (sizes == 0).any()
 
 
+@pytest.mark.slow
 @every_gradient
 @pytest.mark.parametrize("modes", MODES, ids=str)
 def test_the_mode_changes_no_bit_and_is_kept(

@@ -166,6 +166,7 @@ def test_items_without_a_row_are_measured_separately(
     assert bool(is_equal.all()) is (model == "din")  # Without a row: unknown (DIN) or the centre.
 
 
+@pytest.mark.slow
 def test_claims_on_synthetic_delays_from_the_command_line(tmp_path: Path) -> None:
     """A quick reproduction of two claims."""
     ids = ["decay-shrinks-the-radius", "new-items-begin-at-their-centre"]

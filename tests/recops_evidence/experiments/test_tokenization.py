@@ -103,6 +103,7 @@ def test_agreement_controls_how_well_behaviour_follows_content() -> None:
     assert relative_distances[1] < 0.5 < 0.9 < relative_distances[0]
 
 
+@pytest.mark.slow
 def test_a_claim_of_tokenizers_end_to_end(tmp_path: Path) -> None:
     content = measure(tmp_path, make_claim(LONG, SHORT))
     (result,) = content["claims"]
@@ -259,6 +260,7 @@ def test_the_page_names_data_where_raw_cosines_beat_every_arm(tmp_path: Path) ->
     assert render_page(content).index("no arm beats") < render_page(content).index("## Verdicts")
 
 
+@pytest.mark.slow
 def test_arms_that_claims_share_have_one_row_in_one_table(tmp_path: Path) -> None:
     tiny = Arm("tiny", "rq-kmeans", {"iterations": 2})
     claims = [make_claim(LONG, SHORT), make_claim(LONG, tiny, id="too")]

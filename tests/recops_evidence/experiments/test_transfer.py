@@ -277,6 +277,7 @@ def din(way: str) -> Arm:
     return Arm(way, "din", {**_FINE.settings, "way": way})
 
 
+@pytest.mark.slow
 def test_knowledge_lifts_the_base_on_synthetic_tastes(tmp_path: Path) -> None:
     """One seed of a small data set is enough to see the gain."""
     law = SyntheticDomains(0.3, users=150, items=80)

@@ -144,6 +144,7 @@ def test_trials_are_selected_on_validation_without_test_metrics(data: str, tmp_p
     assert recorder.ahead == list(range(10, 0, -1))
 
 
+@pytest.mark.slow
 def test_an_interrupted_reproduction_resumes_to_the_same_results(data: str, tmp_path: Path) -> None:
     sasrec = Arm("SASRec", "sasrec", {**SMALL, "learning_rate": 1e-2})
     narrow = Arm("narrow", "sasrec", {**SMALL, "width": 4})
@@ -214,6 +215,7 @@ def test_the_page_names_data_on_which_no_arm_beats_the_floors(data: str, tmp_pat
     assert "no arm beats" not in render_page(content)
 
 
+@pytest.mark.slow
 def test_each_claim_has_its_own_number_of_seeds(data: str, tmp_path: Path) -> None:
     """Runs that two claims share are executed once."""
     sasrec = Arm("SASRec", "sasrec", {**SMALL, "learning_rate": 1e-2})
@@ -245,6 +247,7 @@ def test_a_quick_reproduction_skips_tuning(data: str, tmp_path: Path) -> None:
     assert len(rows) == 2
 
 
+@pytest.mark.slow
 def test_a_claim_of_dien_from_the_command_line(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -417,6 +420,7 @@ def test_a_damaged_line_is_named(data: str, tmp_path: Path) -> None:
         measure(tmp_path, claim, resume=True)
 
 
+@pytest.mark.slow
 def test_parallel_jobs_give_the_same_results(
     data: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -433,6 +437,7 @@ def test_parallel_jobs_give_the_same_results(
     assert [run.test for run in recorder.started] == [False] * 4 + [True] * 4
 
 
+@pytest.mark.slow
 def test_an_explicit_default_shares_runs_with_the_implicit_one(data: str, tmp_path: Path) -> None:
     arms = (
         Arm("implicit", "sasrec", SMALL),
@@ -501,6 +506,7 @@ reproduce("ring", (claim,), Path(out), command="", seeds=3, jobs=2, callbacks=Ki
 """
 
 
+@pytest.mark.slow
 def test_a_killed_reproduction_leaves_no_process(data: str, tmp_path: Path) -> None:
     """Reading the output to its end would time out while a child process holds it open."""
     command = [sys.executable, "-c", _KILLED, data, str(tmp_path / "out")]

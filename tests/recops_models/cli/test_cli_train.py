@@ -279,6 +279,7 @@ def test_a_model_with_other_settings_is_not_overwritten(
     assert load_job(Path("runs/item-knn")).seed == 2
 
 
+@pytest.mark.slow
 def test_resuming_refuses_a_changed_stream(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

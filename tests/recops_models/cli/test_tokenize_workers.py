@@ -93,6 +93,7 @@ def test_a_stopped_worker_changes_no_code(
         assert (stopped / name).read_bytes() == (undisturbed / name).read_bytes()
 
 
+@pytest.mark.slow
 def test_an_error_is_printed_once(group: WorkerGroup, vectors: Path, tmp_path: Path) -> None:
     arguments = command(vectors, tmp_path / "out", "--codes", "5000")
     outcome = group.run(2, RUN, arguments)

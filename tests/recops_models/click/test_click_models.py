@@ -179,6 +179,7 @@ def learn(model: Any, examples: Batch, steps: int = 150) -> float:
     return loss.item()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", [name for name in MODELS if name != "dien-aigru"])
 def test_models_learn_whether_the_history_has_the_category(name: str) -> None:
     torch.manual_seed(0)

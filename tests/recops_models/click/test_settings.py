@@ -111,6 +111,7 @@ def shapes(model: torch.nn.Module) -> list[int]:
     return [parameter.numel() for parameter in model.parameters()]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("name", "context", "setting", "value"), [*cases()])
 def test_a_setting_changes_the_result(
     name: str, context: Mapping[str, Any], setting: str, value: Any

@@ -16,7 +16,7 @@ from jobs import job_of
 from recops.files import read_json, write_json
 from recops_models.cli import run
 from recops_models.click.model import ClickModel
-from recops_models.data import IMPORTERS, Dataset, ImportReport, load, load_dataset, save_dataset
+from recops_models.data import IMPORTERS, Dataset, ImportReport, load, save_dataset
 from recops_models.data.attributes import item_attributes
 from recops_models.data.categories import is_id_name, with_integer_categories
 from recops_models.data.column_roles import column_role
@@ -173,15 +173,6 @@ def test_a_saved_data_set_keeps_its_categories(tmp_path: Path) -> None:
     again = load(tmp_path / "saved")
     assert again.items.equals(data.items)
     assert roles(again) == {"category_id": "attribute", "price": "number"}
-
-
-def test_a_folder_of_an_earlier_version_keeps_its_numbers(tmp_path: Path) -> None:
-    save_dataset(read_folder(write_shop(tmp_path / "shop")), tmp_path / "saved")
-    binding = tmp_path / "saved" / "dataset.json"
-    content = read_json(binding, kind="dataset")
-    del content["categories"]
-    write_json(binding, content, kind="dataset")
-    assert roles(load_dataset(tmp_path / "saved")) == {"category_id": "number", "price": "number"}
 
 
 def test_named_sets_keep_their_numbers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -172,6 +172,7 @@ def load_local(recops_data: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[
     return load
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "users", "items", "events", "time", "attributes"),
     [

@@ -120,6 +120,7 @@ def compare(source: Path, work: Path, **options: Any) -> dict[str, Any]:
     return content
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("block_sizes")
 @pytest.mark.parametrize("ids", ["auto", "string"])
 @pytest.mark.parametrize("suffix", [".csv", ".csv.gz", ".parquet"])

@@ -76,17 +76,6 @@ def test_own_data_with_few_repeats_drops_them() -> None:
         Dataset.from_frames(first, repeats="all")  # type: ignore[arg-type]
 
 
-def test_a_folder_of_an_earlier_version_drops_repeats(tmp_path: Path) -> None:
-    from recops.files import read_json, write_json
-
-    save_dataset(Dataset.from_frames(log()), tmp_path)
-    content = read_json(tmp_path / "dataset.json", kind="dataset")
-    for name in ("repeats", "time_format", "format"):
-        content.pop(name, None)
-    write_json(tmp_path / "dataset.json", content, kind="dataset")
-    assert load_dataset(tmp_path).repeats == "drop"
-
-
 def recommended(model: rm.Model, **options: bool) -> set[str]:
     """Return all items that a model recommends to one user."""
     with warnings.catch_warnings():

@@ -53,6 +53,7 @@ def test_power_holds_with_a_bootstrap_over_users() -> None:
     assert 0.72 <= seen / 300 <= 0.9
 
 
+@pytest.mark.slow
 def test_seeds_to_settle_returns_the_smallest_number() -> None:
     needed = seeds_to_settle(0.3, 0.7)
     assert needed is not None

@@ -104,6 +104,7 @@ def test_the_number_of_beams_is_that_of_the_model(
     assert not torch.equal(default.items, many.items)
 
 
+@pytest.mark.slow
 @torch.no_grad()
 def test_tasks_and_users_are_inputs(make: Make) -> None:
     model = unirec(4, FIELDS, scenes=3)

@@ -39,6 +39,7 @@ def test_request_inputs(model: PathRanker, inputs: RequestInputs, names: tuple[s
     assert inputs.names == names
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("bos", "users"), [("table", FIELDS), ("factorised", None), ("shared", FIELDS)]
 )

@@ -130,6 +130,7 @@ def test_equal_seeds_give_equal_lists(
     assert same(start(small, tmp_path), finished[1])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("stage", "share"), [("semantic IDs", 0.0), ("unirec", 0.5), ("sasrec", 0.9)]
 )
@@ -143,6 +144,7 @@ def test_a_resumed_run_equals_an_uninterrupted_one(
     assert same(start(small, tmp_path, resume=True), finished[1])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("output", ["metrics", "recommendations", "report"])
 def test_metrics_are_written_last(
     small: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, output: str
@@ -159,6 +161,7 @@ def test_metrics_are_written_last(
     assert all((tmp_path / name).is_file() for name in OUTPUTS)
 
 
+@pytest.mark.slow
 def test_resuming_a_finished_run_trains_nothing(
     small: Dataset, tmp_path: Path, finished: tuple[Path, Outcome]
 ) -> None:

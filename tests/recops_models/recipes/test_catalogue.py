@@ -18,7 +18,7 @@ from recops_models.data.errors import DataError
 from recops_models.generative.unirec import UniRec
 from recops_models.recipes.catalogue import CATALOGUE, check_catalogue
 from recops_models.recipes.job import Job
-from recops_models.recipes.known_ids import KNOWN_ITEMS, KNOWN_USERS
+from recops_models.recipes.known_ids import KNOWN_ITEMS
 from recops_models.recipes.new_items import insert_new_items
 from recops_models.recipes.run import load_trained, open_data, run_job, train_job
 from recops_models.serving.served_model import ServedModel
@@ -43,36 +43,6 @@ def reopen(folder: Path) -> None:
     """Load the model and its data as the commands do."""
     job, model = load_trained(folder)
     open_data(job, model, folder)
-
-
-def without_ids(folder: Path) -> None:
-    """Remove the stored ids, as in folders of earlier versions."""
-    (folder / KNOWN_ITEMS).unlink()
-    (folder / KNOWN_USERS).unlink()
-
-
-@pytest.mark.parametrize("model", ["popularity", "sasrec", "tiger", "unirec"])
-def test_earlier_folders_refuse_an_item_with_a_smaller_id_in_every_command(
-    model: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    shop, out, lists = write_shop(tmp_path / "shop"), tmp_path / "out", tmp_path / "lists.parquet"
-    trained(out, model)
-    without_ids(out)
-    write_shop(shop, items=range(31))
-    commands = [
-        ["evaluate", str(out)],
-        ["recommend", str(out), "--user", "3"],
-        ["recommend", str(out), "--users", "all", "--out", str(lists)],
-    ]
-    if model != "popularity":
-        commands.append(["export", str(out), "--out", str(tmp_path / "model.pt2")])
-    for command in commands:
-        assert run(command) == 1
-        assert capsys.readouterr().err == (
-            "recops: shop has 31 items where the model was trained on 30: train again; unirec can"
-            " add new items with --new-items\n"
-        )
-    assert not list(tmp_path.glob("*.p*"))
 
 
 def test_new_items_must_not_be_in_the_data_set(tmp_path: Path) -> None:
@@ -128,42 +98,6 @@ def test_changes_of_the_catalogue_are_refused(
         reopen(out)
 
 
-@pytest.mark.parametrize(
-    ("model", "settings", "change", "message"),
-    [
-        ("sasrec", {}, {"items": range(1, 30)}, "has 29 items where the model was trained on 30"),
-        (
-            "sasrec",
-            {},
-            {"items": [*range(2, 31), 40]},
-            "has other items than those that the model was trained on",
-        ),
-        (
-            "unirec",
-            {"user_fields": "age"},
-            {"users": 41},
-            "has 41 users where the model was trained on 40: train again",
-        ),
-        (
-            "unirec",
-            {},
-            {"genres": ("Comedy", "Drama", "Action")},
-            "has attribute genre 'Action', which the model was not trained on: train again",
-        ),
-    ],
-)
-def test_earlier_folders_refuse_other_numbers(
-    model: str, settings: dict[str, str], change: dict[str, Any], message: str, tmp_path: Path
-) -> None:
-    shop, out = write_shop(tmp_path / "shop"), tmp_path / "out"
-    trained(out, model, **settings)
-    write_shop(shop, **change)
-    reopen(out)
-    without_ids(out)
-    with pytest.raises(DataError, match=re.escape(f"shop {message}")):
-        reopen(out)
-
-
 def test_data_that_the_model_does_not_read_may_change(tmp_path: Path) -> None:
     shop, out = write_shop(tmp_path / "shop"), tmp_path / "out"
     trained(out, "unirec", attributes="")
@@ -187,9 +121,16 @@ def test_the_center_serves_a_model_whose_text_ids_have_other_numbers(tmp_path: P
     ServedModel.load(out)
     write_shop(shop, id_format="n{}", users=41)
     ServedModel.load(out)
-    without_ids(out)
-    with pytest.raises(DataError, match="shop has 41 users where the model was trained on 40"):
-        ServedModel.load(out)
+
+
+@pytest.mark.parametrize("model", ["popularity", "sasrec"])
+def test_a_folder_without_the_ids_of_its_items_is_refused(model: str, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    write_shop(tmp_path / "shop")
+    trained(out, model)
+    (out / KNOWN_ITEMS).unlink()
+    with pytest.raises(CorruptFileError, match="ids of the training are missing"):
+        reopen(out)
 
 
 def test_data_without_a_known_item_is_refused(tmp_path: Path) -> None:

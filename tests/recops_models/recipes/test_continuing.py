@@ -220,5 +220,5 @@ def test_a_training_without_stored_ids_is_refused_in_one_line(
     (old / KNOWN_ITEMS).unlink()
     command = ["train", "popularity", "--data", str(shop), "--from", str(old)]
     assert run([*command, "--out", str(tmp_path / "new")]) == 1
-    message = f"train: {old} must hold the ids of its items, got a training of an earlier version"
+    message = f"train: {old} must hold the ids of its items, got a training on examples"
     assert message in capsys.readouterr().err

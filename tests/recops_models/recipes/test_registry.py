@@ -154,6 +154,7 @@ def is_too_much_for_unirec(modules: list[str]) -> bool:
     return len(modules) > 45 or bool(packages & {"click", "examples", "training", "tokenizers"})
 
 
+@pytest.mark.slow
 def test_loading_unirec_imports_little(imported: dict[str, list[str]]) -> None:
     assert not is_too_much_for_unirec(imported["unirec"])
 

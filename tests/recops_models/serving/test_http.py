@@ -381,6 +381,7 @@ def test_start_errors_are_one_line(
     assert result.err.count("\n") == 1
 
 
+@pytest.mark.slow
 def test_a_token_with_a_space_is_refused(trained: Callable[..., Path], tmp_path: Path) -> None:
     (tmp_path / "token").write_text("two words")
     command = ["uic", "serve", "--model", str(trained("mimn")), "--store", f"lmdb:{tmp_path / 's'}"]

@@ -75,6 +75,7 @@ def test_a_server_finishes_open_requests_before_it_stops(
         assert center.ingest(accepted_events).duplicates == len(accepted_events)
 
 
+@pytest.mark.slow
 def test_the_server_recovers_from_a_redis_outage(
     trained: Callable[..., Path], tmp_path: Path
 ) -> None:

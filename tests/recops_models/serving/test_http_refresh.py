@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+import pytest
 
 from centers import events_of
 from recops_models.data import Dataset
@@ -17,6 +18,7 @@ from recops_models.serving.served_model import ServedModel
 from uic_server import UicServer
 
 
+@pytest.mark.slow
 def test_a_server_follows_a_refresh_and_refuses_a_folder_of_another_model(
     trained: Callable[..., Path], small: Dataset, tmp_path: Path
 ) -> None:

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import pytest
 import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -59,6 +60,7 @@ def scanned(model: MemoryModel[Any], dataset: Dataset, user: int, count: int) ->
     return written[1] if isinstance(written, tuple) and len(written) == 2 else written
 
 
+@pytest.mark.slow
 @settings(
     max_examples=20, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None
 )

@@ -141,6 +141,7 @@ def test_an_error_does_not_change_an_earlier_run(
     assert contents(Path("out")) == before
 
 
+@pytest.mark.slow
 @every_method
 def test_equal_items_and_one_dimension_are_tokenized(method: str, tmp_path: Path) -> None:
     for vectors in (np.full((40, 5), 2.5, np.float32), items(40, 1)):

@@ -82,6 +82,7 @@ def test_several_pickled_stages_write_the_files_of_one(inputs: list[Path], tmp_p
     assert trie.contains(torch.from_numpy(sids.codes)).all()
 
 
+@pytest.mark.slow
 def test_a_killed_worker_is_restarted(inputs: list[Path], tmp_path: Path) -> None:
     EncodeFiles(tmp_path / "tokenizer", tmp_path / "undisturbed")(inputs)
     out = tmp_path / "killed"

@@ -200,6 +200,7 @@ def test_a_resumed_fit_equals_an_uninterrupted_one(method: str, tmp_path: Path) 
     assert same(fit(method, vectors, seed=2, folder=tmp_path, resume=True), uninterrupted)
 
 
+@pytest.mark.slow
 @every_method
 def test_a_new_fit_ignores_files_of_an_earlier_one(method: str, tmp_path: Path) -> None:
     """Also after an interruption and a resumption in the same folder."""

@@ -89,6 +89,7 @@ def network(method: str) -> Tokenizer:
     return make_tokenizer(method, 2, 16, NETWORK | width)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("method", ["rq-vae", "rqp-vae", "drq-vae", "fsq"])
 def test_networks_of_a_file_are_as_good_as_those_of_memory(method: str, tmp_path: Path) -> None:
     vectors = clusters()

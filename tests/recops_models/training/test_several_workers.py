@@ -23,6 +23,8 @@ FAMILIES = {
 }
 """A click model, one with a memory, and a ranker; batches are odd, so that shares differ."""
 
+pytestmark = pytest.mark.slow  # each group of processes imports torch twice
+
 
 @pytest.fixture(scope="module")
 def group() -> Iterator[WorkerGroup]:
@@ -51,10 +53,7 @@ def assert_equal_training(actual: Any, expected: Any) -> None:
         assert row == pytest.approx(other, rel=1e-4, abs=1e-6)
 
 
-@pytest.mark.parametrize(
-    "name",
-    [name if name == "din" else pytest.param(name, marks=pytest.mark.slow) for name in FAMILIES],
-)
+@pytest.mark.parametrize("name", FAMILIES)
 def test_two_workers_train_the_model_of_one(name: str, group: WorkerGroup) -> None:
     first, second = results(group, 2, "train", name, FAMILIES[name])
     assert first == second
@@ -107,7 +106,6 @@ def test_all_workers_stop_when_one_wishes_to(group: WorkerGroup) -> None:
     assert first == second
 
 
-@pytest.mark.slow
 def test_the_python_interface_trains_with_all_workers(group: WorkerGroup, tmp_path: Path) -> None:
     (alone,) = results(group, 1, "train_in_python", str(tmp_path / "one"))
     first, second = results(group, 2, "train_in_python", str(tmp_path / "two"))

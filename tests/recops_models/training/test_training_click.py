@@ -61,6 +61,7 @@ def test_columns_may_have_names_that_torch_uses(name: str, small: Dataset, tmp_p
     assert torch.equal(loaded.eval()(examples), model.eval()(examples))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", CLICK)
 @pytest.mark.parametrize("tables", ["adam", "sparse-adam", "rowwise-adagrad"])
 def test_every_click_model_trains_with_sparse_tables_and_bf16(

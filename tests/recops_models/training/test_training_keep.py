@@ -134,6 +134,7 @@ print(json.dumps([name for name in sys.modules if name.startswith("recops_models
 """
 
 
+@pytest.mark.slow
 def test_loading_imports_nothing_that_trains(tmp_path: Path, domains: Dataset) -> None:
     train(domains, tmp_path / "out", coding="int8")
     command = [sys.executable, "-c", PROGRAM, str(tmp_path / "out" / MODEL)]
@@ -147,6 +148,7 @@ def test_loading_imports_nothing_that_trains(tmp_path: Path, domains: Dataset) -
     assert files == {"model", "din", "keep"}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("stage", "epoch"), [("knowledge", 0), ("keep", 1)])
 def test_a_resumed_training_gives_the_same_bits(
     stage: str, epoch: int, tmp_path: Path, domains: Dataset

@@ -62,6 +62,7 @@ def test_training_saves_a_plain_base_and_the_files_of_a_refresh(
     assert saved == trained.metrics["test"]["auc"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("settings", [{}, {"tables": "rowwise-adagrad"}, {"weights": "attention"}])
 def test_a_stopped_run_resumes_to_the_same_bits(
     settings: dict[str, str], small: Dataset, tmp_path: Path

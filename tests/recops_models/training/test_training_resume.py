@@ -119,6 +119,7 @@ run_job(job, load(data), Path(out), callbacks=Kill())
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("model", "settings"),
     [

@@ -61,6 +61,7 @@ def test_without_sharing_and_hint_the_light_net_is_the_one_trained_alone(
     assert (tmp_path / "guided" / MODEL).read_bytes() != expected
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("share", ["none", "embedding", "bottom"])
 def test_a_resumed_rocket_gives_the_same_bits(share: str, small: Dataset, tmp_path: Path) -> None:
     train("sum-pool", small, tmp_path / "teacher", hidden="8")

@@ -84,6 +84,7 @@ def test_event_weights_have_mean_one() -> None:
     assert torch.equal(task.events.task == task.scenes.index("feed"), odd)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("align", ["rft", "dpo", "both"])
 def test_the_command_line_trains_both_stages(
     align: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]

@@ -83,15 +83,17 @@ _RECOMMENDED, _USERS = 5, 8
 
 
 def train(folder: Path, model: str, settings: Mapping[str, str]) -> None:
-    """Run ``recops train`` on the newest shop; leave neither checkpoints nor TensorBoard events.
-
-    The folder names the shop by its relative path, which is the same on every machine.
-    """
-    run_training(folder, model, settings)
-    save_job(folder, dataclasses.replace(load_job(folder), data=str(newest("shop"))))
+    """Run ``recops train`` on the newest shop; leave neither checkpoints nor TensorBoard events."""
+    _train_on_shop(folder, model, settings)
     for pattern in ("events.out.tfevents.*", CHECKPOINT):
         for path in folder.rglob(pattern):
             path.unlink()
+
+
+def _train_on_shop(folder: Path, model: str, settings: Mapping[str, str]) -> None:
+    """Train, and name the shop by its relative path, which is the same on every machine."""
+    run_training(folder, model, settings)
+    save_job(folder, dataclasses.replace(load_job(folder), data=str(newest("shop"))))
 
 
 def run_training(folder: Path, model: str, settings: Mapping[str, str]) -> None:
@@ -167,7 +169,7 @@ _OTHER_FILES: Mapping[str, Callable[[Path], Any]] = {
 
 
 def _write_checkpoint(folder: Path) -> None:
-    run_training(folder, "sum-pool", SETTINGS["sum-pool"])
+    _train_on_shop(folder, "sum-pool", SETTINGS["sum-pool"])
     for path in folder.iterdir():
         if path.name not in (CONFIG, CATALOGUE, CHECKPOINT):
             path.unlink()

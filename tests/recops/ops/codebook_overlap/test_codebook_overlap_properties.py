@@ -60,6 +60,7 @@ def test_two_codes(kernel: OverlapKernel, dtype: torch.dtype, delta: float) -> N
     assert row_sums.tolist() == pytest.approx([expected] * 2, rel=rtol)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kernel", TWO_CODES)
 def test_equidistant_codes_lose_capacity_with_noise(kernel: OverlapKernel) -> None:
     """K evenly used corners of a simplex have K_eff = 1 / (1/K + (1 − 1/K) κ(δ, σ))."""

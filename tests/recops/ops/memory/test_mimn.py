@@ -313,6 +313,7 @@ def test_opcheck(utilization: str) -> None:
     )
 
 
+@pytest.mark.slow
 @pytest.mark.composites(False)
 @pytest.mark.filterwarnings("ignore:.*script_method. is deprecated:DeprecationWarning")
 @inductor_in_ci

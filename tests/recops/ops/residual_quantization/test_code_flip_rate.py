@@ -28,6 +28,7 @@ def rate(x: torch.Tensor, codebooks: torch.Tensor, sigma: float, **settings: int
 
 
 # The kernel draws noise in blocks of 64 dimensions and has four variants.
+@pytest.mark.slow
 @pytest.mark.parametrize("dim", [0, 17, 33, 63, 69])
 @pytest.mark.parametrize("sigma", [0.25, 0.5, 1.0])
 def test_two_codewords_flip_by_the_normal_distribution(dim: int, sigma: float) -> None:

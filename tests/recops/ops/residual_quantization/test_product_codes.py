@@ -137,6 +137,7 @@ def test_straight_through_agrees_with_the_reference(rotation: bool) -> None:
         torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:.*script_method. is deprecated:DeprecationWarning")
 @pytest.mark.composites(False)
 def test_compiles_and_exports() -> None:

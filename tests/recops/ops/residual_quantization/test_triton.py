@@ -88,6 +88,7 @@ def test_every_configuration_compiles(capability: int, operand: str) -> None:
         assert_compiles(kernel, dataclasses.replace(configuration, operand=operand), card, dtype)
 
 
+@pytest.mark.slow
 def test_a_pipeline_that_is_too_deep_exceeds_the_shared_memory() -> None:
     """The check of the shared memory can fail."""
     configuration = select(90, 10**6, 768, 1024)

@@ -34,6 +34,7 @@ def test_ten_million_items_of_eight_levels(exponent: float) -> None:
     assert torch.equal(sids[first, : depth // 2], sids[trie.item_rows[:1].long(), : depth // 2])
 
 
+@pytest.mark.slow
 @pytest.mark.composites
 @pytest.mark.parametrize("items", [65, 5])
 def test_sids_of_the_largest_depth(items: int) -> None:

@@ -466,6 +466,7 @@ def test_damaged_sids_are_an_error(
 TWO_STAGES = {"align": "rft", "reward_strength": "0"}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("model", "more"), [("unirec", {}), ("unirec", TWO_STAGES), ("tiger", {})])
 def test_the_folder_of_a_training(
     model: str,
