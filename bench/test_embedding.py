@@ -48,10 +48,11 @@ def test_padded_sums_are_faster_than_torch(backward: bool, floor: float, outruns
     outruns(case, "embedding_bag", floor)
 
 
-# Measured: 13, 21 and 9.6 where malloc maps a new dense gradient at each step; 2.2, 5.9 and 11.6
-# on a Zen 5 after other tests, when it reuses memory. A dense gradient passes over the whole table.
+# Measured: 13, 21 and 9.6 where malloc maps a new dense gradient at each step; on two Zen 5 cores,
+# where it reuses memory, 2.2, 5.9 and 11.6, or 2.2, 5.9 and 2.95. A dense gradient passes over the
+# whole table.
 @pytest.mark.parametrize(
-    ("optimizer", "floor"), [("sgd", 1.8), ("adagrad", 4.5), ("rowwise_adagrad", 5)]
+    ("optimizer", "floor"), [("sgd", 1.8), ("adagrad", 4.5), ("rowwise_adagrad", 2.5)]
 )
 def test_updates_are_faster_than_dense_gradients(
     optimizer: Optimizer, floor: float, outruns
