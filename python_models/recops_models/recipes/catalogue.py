@@ -117,14 +117,16 @@ def checked_data(folder: Path, job: Job, data: Data) -> Data:
 
     Raises:
         DataError: the data does not fit the model.
-        CorruptFileError: the record is damaged, or of a newer version; the ids are missing.
+        CorruptFileError: the record is damaged, missing, or of a newer version; the ids are
+            missing.
     """
-    recorded, known = _read(folder), KnownIds.load(folder)
     data = with_repeats_of_job(data, job)
     if not isinstance(data, Dataset):
         return data
-    if recorded:
-        data = _with_categories(data, recorded)
+    recorded, known = _read(folder), KnownIds.load(folder)
+    if not recorded:
+        raise CorruptFileError(f"{folder / CATALOGUE}: the record of the training is missing")
+    data = _with_categories(data, recorded)
     if known is not None:
         data = renumbered(data, known.items, known.users)
     elif job.data_kind != "click":  # a click model's schema holds its ids
@@ -182,9 +184,8 @@ def _examples_record(data: Data) -> JsonObject:
 
 
 def _with_categories(dataset: Dataset, recorded: JsonObject) -> Dataset:
-    categories = recorded.get("categories", {})
     tables = {
-        name: with_categories(getattr(dataset, name), categories.get(name, ()))
+        name: with_categories(getattr(dataset, name), recorded["categories"][name])
         for name in _DESCRIBED
     }
     return dataclasses.replace(dataset, **tables)

@@ -1,4 +1,4 @@
-"""Integer columns as categories: the rule, storage, histories, and earlier trainings."""
+"""Integer columns as categories: the rule, storage, histories, and trainings."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from jobs import job_of
-from recops.files import read_json, write_json
+from recops.files import read_json
 from recops_models.cli import run
 from recops_models.click.model import ClickModel
 from recops_models.data import IMPORTERS, Dataset, ImportReport, load, save_dataset
@@ -29,8 +29,7 @@ from recops_models.examples.features import Categorical, FittedSchema, Numeric, 
 from recops_models.item_vectors.content import content_vectors
 from recops_models.item_vectors.minilm import sentences
 from recops_models.recipes.catalogue import CATALOGUE
-from recops_models.recipes.run import load_trained, open_data, run_job, train_job
-from recops_models.serving.served_model import ServedModel
+from recops_models.recipes.run import load_trained, run_job, train_job
 from small_shop import SETTINGS
 
 ITEMS, USERS, EVENTS = 120, 60, 10
@@ -229,42 +228,6 @@ def trained_schema(folder: Path) -> FittedSchema:
     model = load_trained(folder)[1]
     assert isinstance(model, ClickModel)
     return model.schema
-
-
-def legacy_run(tmp_path: Path, model: str) -> Path:
-    """A training of an earlier version, on a folder whose integer columns were numbers."""
-    shop, out = write_shop(tmp_path / "shop"), tmp_path / "run"
-    out.mkdir()
-    job = job_of(model, str(shop), SETTINGS[model], seed=0, quick=False)
-    train_job(job, read_folder(shop), out)
-    content = read_json(out / CATALOGUE, kind="catalogue")
-    assert content.pop("categories") == {"items": [], "users": []}
-    write_json(out / CATALOGUE, content, kind="catalogue")
-    return out
-
-
-@pytest.mark.parametrize("model", ["din", "unirec"])
-def test_an_earlier_training_reads_its_data_as_before(model: str, tmp_path: Path) -> None:
-    out = legacy_run(tmp_path, model)
-    job, trained = load_trained(out)
-    data = open_data(job, trained, out)
-    assert isinstance(data, Dataset)
-    assert data.items.equals(read_folder(tmp_path / "shop").items)
-    assert run(["evaluate", str(out)]) == 0
-    assert run(["recommend", str(out), "--user", "3"]) == 0
-
-
-def test_an_earlier_click_model_scores_as_before(tmp_path: Path) -> None:
-    """The schema has numbers where the data now has categories."""
-    out = legacy_run(tmp_path, "mimn")
-    fitted = trained_schema(out)
-    examples = [
-        next(iter(click_data(data, max_len=6, fitted=fitted).test.batches(32, seed=None)))
-        for data in (read_folder(tmp_path / "shop"), load(tmp_path / "shop"))
-    ]
-    for name, values in examples[0].features.items():
-        assert values.equal(examples[1].features[name]), name
-    ServedModel.load(out)
 
 
 def test_a_training_keeps_its_categories_when_values_become_many(tmp_path: Path) -> None:
