@@ -301,7 +301,7 @@ def measure_test(experiment: Transfer, run: Run, law: SyntheticDomains, folder: 
     return experiment.measure(run, law.draw(0), run_folder, Callbacks())[1]
 
 
-@pytest.mark.slow
+@pytest.mark.full
 def test_true_knowledge_gains_and_shuffled_knowledge_does_not(tmp_path: Path) -> None:
     """Knowledge gains at least .008 of AUC at ρ = .3; shuffled, less than 2 SE."""
     arms = {"keep": _KEEP, "base": din("base")}

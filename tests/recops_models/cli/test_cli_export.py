@@ -68,7 +68,7 @@ def test_the_ids_and_scenes_of_the_data_are_exported(
     assert arguments["tasks"] == ("feed", "home", "search")
 
 
-@pytest.mark.slow
+@pytest.mark.full
 def test_a_package_recommends_the_items_of_its_model(trained: Path, tmp_path: Path) -> None:
     exported = tmp_path / "model.pt2"
     assert run(["export", str(trained), "--out", str(exported)]) == 0
