@@ -12,6 +12,7 @@ from torch import nn
 from jobs import job_of
 from recops_models.data import Dataset, save_dataset
 from recops_models.examples.click import click_data
+from recops_models.recipes.catalogue import open_catalogue, save_catalogue
 from recops_models.recipes.click import ClickRecipe
 from recops_models.recipes.files import MODEL, save_model
 from recops_models.recipes.job import save_job
@@ -54,6 +55,7 @@ def untrained(
         nn.init.normal_(table.weight[1:])
     folder.mkdir(parents=True, exist_ok=True)
     save_job(folder, job)
+    save_catalogue(folder, open_catalogue(folder, job, dataset, resume=False)[1])
     save_model(folder / MODEL, name, model)
     return folder
 
