@@ -117,6 +117,14 @@ developer_tools() {
   install_system_package valgrind valgrind
 }
 
+# quickstart OPTION...: run the README's first command without its installation, and check its claim.
+quickstart() {
+  local command
+  command=$(readme_command 1)
+  bash -c "${command##*&& } --out '$scratch/quickstart' $*"
+  python .ci/quickstart_holds.py "$scratch/quickstart"
+}
+
 lint() {
   ruff check .
   ruff format --check .

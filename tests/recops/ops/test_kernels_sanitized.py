@@ -5,10 +5,11 @@ from __future__ import annotations
 import itertools
 import os
 import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from _pytest.mark import ParameterSet
 
 from instruction_sets import HERE
 
@@ -108,15 +109,19 @@ ARGUMENTS = {
     ],
 }
 
-# CI takes the highest level; .ci/full takes the others, whose kernels are built from the same code.
-LEVELS = [
-    pytest.param(isa, marks=pytest.mark.slow if isa == HERE[-1] else pytest.mark.full)
-    for isa in HERE
-]
+# These families take minutes to compile and run.
+LONG = {"coaction", "residual_quantization"}
 
 
-@pytest.mark.parametrize("isa", LEVELS)
-@pytest.mark.parametrize("family", ARGUMENTS)
+def runs() -> Iterator[ParameterSet]:
+    """CI takes the highest level; .ci/full the others, whose kernels have the same source."""
+    for family in ARGUMENTS:
+        for isa in HERE:
+            in_ci = isa == HERE[-1] and family not in LONG
+            yield pytest.param(family, isa, marks=pytest.mark.slow if in_ci else pytest.mark.full)
+
+
+@pytest.mark.parametrize(("family", "isa"), runs())
 def test_sanitizers_find_nothing(
     sanitized_driver: Callable[[str], Path], family: str, isa: str
 ) -> None:

@@ -100,7 +100,12 @@ def test_a_killed_worker_changes_no_result(group: WorkerGroup, shop: Path, tmp_p
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("model", ["keep", "unirec", "tiger", "res-embedding"])
+def test_a_model_of_two_stages(group: WorkerGroup, tmp_path: Path) -> None:
+    assert_equal_models("unirec", (1, 2), group, tmp_path)
+
+
+@pytest.mark.full
+@pytest.mark.parametrize("model", ["keep", "tiger", "res-embedding"])
 def test_models_of_several_stages(model: str, group: WorkerGroup, tmp_path: Path) -> None:
     assert_equal_models(model, (1, 2), group, tmp_path)
 
@@ -113,8 +118,13 @@ def test_rows_whose_decay_is_pending_are_equal_on_all_workers(
     assert_equal_models("res-embedding", (1, 2), group, tmp_path, sparse)
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("heads", ["shared-bottom", "mmoe"])
+@pytest.mark.parametrize(
+    "heads",
+    [
+        pytest.param("shared-bottom", marks=pytest.mark.full),
+        pytest.param("mmoe", marks=pytest.mark.slow),
+    ],
+)
 def test_two_workers_predict_the_labels_of_one(
     heads: str, group: WorkerGroup, tmp_path: Path
 ) -> None:

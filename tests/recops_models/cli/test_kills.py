@@ -56,7 +56,7 @@ def kills(killable: Killable, arguments: list[str], out: Path, count: int) -> It
 
 COUNTS = pytest.mark.parametrize(
     "count",
-    [pytest.param(3, marks=pytest.mark.slow), pytest.param(100, marks=pytest.mark.full)],
+    [pytest.param(2, marks=pytest.mark.slow), pytest.param(100, marks=pytest.mark.full)],
 )
 
 

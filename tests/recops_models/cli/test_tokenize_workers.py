@@ -102,7 +102,7 @@ def test_an_error_is_printed_once(group: WorkerGroup, vectors: Path, tmp_path: P
     assert not (tmp_path / "out" / TOKENIZER).exists()
 
 
-@pytest.mark.slow
+@pytest.mark.full  # test_cli_workers.py starts torchrun in .ci/run.
 def test_the_launcher_starts_two_workers(vectors: Path, tmp_path: Path) -> None:
     assert launch(2, command(vectors, tmp_path / "out", "--workers", "2")) == 0
     assert (tmp_path / "out" / TOKENIZER).exists()

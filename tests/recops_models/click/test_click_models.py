@@ -366,11 +366,16 @@ def test_loss_is_the_mean_binary_cross_entropy() -> None:
     assert click_loss(logits[:0], label[:0]) == 0
 
 
-@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:.*torch.jit.script_method:DeprecationWarning")
 @pytest.mark.parametrize(
     ("name", "training"),
-    [("sum-pool", False), ("din", True), ("din", False), ("gru-attention", False)],
+    [
+        pytest.param("sum-pool", False, marks=pytest.mark.slow),
+        # test_training_click.py compiles the training of all models.
+        pytest.param("din", True, marks=pytest.mark.full),
+        pytest.param("din", False, marks=pytest.mark.full),
+        pytest.param("gru-attention", False, marks=pytest.mark.full),
+    ],
 )
 def test_compiles_in_one_graph_for_every_shape(name: str, training: bool) -> None:
     torch._dynamo.reset()

@@ -42,7 +42,8 @@ def unirec(users: torch.Tensor | None = None, **sizes: Any) -> UniRec:
     return UniRec(*paths(), torch.arange(float(NUM_ITEMS)), config, users).eval()
 
 
-@pytest.mark.slow
+# A package compiles for a minute. .ci/run packages the model of most inputs, below.
+@pytest.mark.full
 @pytest.mark.parametrize("model", [tiger(), unirec()], ids=["tiger", "unirec"])
 def test_a_package_recommends_the_items_of_its_model(model: TIGER | UniRec, tmp_path: Path) -> None:
     package = tmp_path / "model.pt2"

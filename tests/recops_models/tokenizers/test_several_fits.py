@@ -45,8 +45,8 @@ def fits(group: WorkerGroup, size: int, *arguments: object) -> list[Any]:
     ("batch", "in_memory"),
     [
         ("0", False),
-        pytest.param("0", True, marks=pytest.mark.slow),
-        pytest.param("200", True, marks=pytest.mark.slow),
+        pytest.param("0", True, marks=pytest.mark.full),
+        pytest.param("200", True, marks=pytest.mark.full),
         pytest.param("200", False, marks=pytest.mark.slow),
     ],
 )
@@ -73,14 +73,13 @@ def test_empty_codes_are_reset_as_by_one_worker(group: WorkerGroup, tmp_path: Pa
     np.testing.assert_allclose(first["codebooks"], alone["codebooks"], rtol=1e-4, atol=1e-5)
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(
     ("method", "settings", "in_memory"),
     [
-        ("rq-vae", {}, True),
-        ("rq-vae", {"rotation": "true"}, False),
-        ("rqp-vae", {"dead": "0"}, True),
-        ("fsq", {}, False),
+        pytest.param("rq-vae", {}, True, marks=pytest.mark.full),
+        pytest.param("rq-vae", {"rotation": "true"}, False, marks=pytest.mark.slow),
+        pytest.param("rqp-vae", {"dead": "0"}, True, marks=pytest.mark.full),
+        pytest.param("fsq", {}, False, marks=pytest.mark.full),
     ],
 )
 def test_shared_networks_are_those_of_one_worker(
@@ -95,9 +94,15 @@ def test_shared_networks_are_those_of_one_worker(
         np.testing.assert_allclose(shared, own, rtol=1e-3, atol=1e-3)
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("method", ["rqp-vae", "drq-vae"])
-@pytest.mark.parametrize("batch", ["64", "1"])
+@pytest.mark.parametrize(
+    ("method", "batch"),
+    [
+        pytest.param("rqp-vae", "64", marks=pytest.mark.full),
+        pytest.param("rqp-vae", "1", marks=pytest.mark.full),
+        pytest.param("drq-vae", "64", marks=pytest.mark.slow),
+        pytest.param("drq-vae", "1", marks=pytest.mark.full),
+    ],
+)
 def test_workers_with_draws_of_their_own_agree(
     method: str, batch: str, group: WorkerGroup, path: str
 ) -> None:
@@ -109,8 +114,13 @@ def test_workers_with_draws_of_their_own_agree(
         assert first["error"] == pytest.approx(alone["error"], rel=0.2)
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("method", ["drq-vae-cl", "balanced-rq"])
+@pytest.mark.parametrize(
+    "method",
+    [
+        pytest.param("drq-vae-cl", marks=pytest.mark.full),
+        pytest.param("balanced-rq", marks=pytest.mark.slow),
+    ],
+)
 def test_other_methods_are_fitted_by_the_first_worker(
     method: str, group: WorkerGroup, path: str
 ) -> None:
