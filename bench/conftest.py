@@ -16,9 +16,9 @@ from recops.benchmarks.timing import interleave_all
 
 # Other work on the machine can only add time, so minima over more runs are closer to the true time.
 # A case below its floor is therefore measured again, up to SERIES times; a slow kernel stays below.
-# Each series has enough runs that other work cannot slow down all runs of a peer.
+# A case above its floor is measured once, so a series of a slow peer has few runs.
 SERIES = 8
-PAIRS = 12
+PAIRS = 4
 WARM = 4
 
 # The floors in the tests are for AMD's Zen cores. intel.json has other floors for tests whose ratio

@@ -121,7 +121,7 @@ def runs() -> Iterator[ParameterSet]:
             yield pytest.param(family, isa, marks=pytest.mark.slow if in_ci else pytest.mark.full)
 
 
-@pytest.mark.parametrize(("family", "isa"), runs())
+@pytest.mark.parametrize(("family", "isa"), [*runs()])
 def test_sanitizers_find_nothing(
     sanitized_driver: Callable[[str], Path], family: str, isa: str
 ) -> None:

@@ -275,7 +275,6 @@ def test_opcheck() -> None:
     )
 
 
-@pytest.mark.slow
 @pytest.mark.composites(False)
 @pytest.mark.filterwarnings("ignore:.*script_method. is deprecated:DeprecationWarning")
 @every_backend
