@@ -9,7 +9,6 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from _pytest.mark import ParameterSet
 
 from instruction_sets import HERE
 
@@ -113,7 +112,7 @@ ARGUMENTS = {
 LONG = {"coaction", "residual_quantization"}
 
 
-def runs() -> Iterator[ParameterSet]:
+def runs() -> Iterator[object]:
     """CI takes the highest level; .ci/full the others, whose kernels have the same source."""
     for family in ARGUMENTS:
         for isa in HERE:
